@@ -1,0 +1,72 @@
+//! A lane's subscription: a channel of its own, so that closing it gives back this lane's messages, in order, and no other's.
+
+use super::delivery::Delivery;
+use super::session::Session;
+use super::topology::{TopologyError, declare_lane, explain, lane_queue};
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Consumer};
+use std::time::Duration;
+
+/// Closing takes a round trip; a broker that does not answer is left to notice by itself.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct Subscription {
+    channel: Channel,
+    consumer: Consumer,
+}
+
+/// Why a subscription ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// By the broker: queue deleted, consumer timeout. The channel must be closed and a new one opened; acknowledging on it could
+    /// revive a consumer nobody reads (RabbitMQ 4.3).
+    Cancelled,
+    Failed(lapin::Error),
+}
+
+impl Subscription {
+    /// Subscribes to a lane. `priority`: see [`crate::core::placement`].
+    pub async fn lane(session: &Session, phone_number_id: &str, prefetch: u16, priority: i32) -> Result<Self, TopologyError> {
+        let queue = lane_queue(phone_number_id);
+        let channel = session.lane_channel().await.map_err(|error| explain(&queue, error))?;
+        if session.declares() {
+            declare_lane(&channel, phone_number_id).await?;
+        }
+        Self::start(channel, &queue, prefetch, Some(priority)).await
+    }
+
+    /// Subscribes to a queue that all workers share.
+    pub async fn shared(session: &Session, queue: &str, prefetch: u16) -> Result<Self, TopologyError> {
+        let channel = session.lane_channel().await.map_err(|error| explain(queue, error))?;
+        Self::start(channel, queue, prefetch, None).await
+    }
+
+    async fn start(channel: Channel, queue: &str, prefetch: u16, priority: Option<i32>) -> Result<Self, TopologyError> {
+        let mut arguments = FieldTable::default();
+        if let Some(priority) = priority {
+            arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
+        }
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(|error| explain(queue, error))?;
+        let consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), arguments).await;
+        Ok(Self { consumer: consumer.map_err(|error| explain(queue, error))?, channel })
+    }
+
+    pub async fn next(&mut self) -> Result<Delivery, Ended> {
+        match self.consumer.next().await {
+            Some(Ok(delivery)) => Ok(Delivery::new(delivery)),
+            Some(Err(error)) => Err(Ended::Failed(error)),
+            None => Err(Ended::Cancelled),
+        }
+    }
+
+    /// Closes the channel: everything unacknowledged returns to the head of the queue, in order. Never `basic.cancel`: the next
+    /// worker would start at once while we still hold messages.
+    pub async fn close(self) {
+        let closing = self.channel.close(200, "OK".into());
+        if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::warn!("the broker did not confirm a channel's end");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One delivery, settled once. The acker never leaves this file.
+
+use super::publish::Confirmed;
+use crate::core::intake::{Header, Inbound};
+use crate::core::message::History;
+use bytes::Bytes;
+use lapin::Acker;
+use lapin::BasicProperties;
+use lapin::options::BasicAckOptions;
+use lapin::types::{AMQPValue, FieldTable};
+
+/// Our own headers on requests that went through the delay ladder.
+pub(super) const ATTEMPTS: &str = "wa-attempts";
+pub(super) const THROTTLES: &str = "wa-throttles";
+pub(super) const HOPS: &str = "wa-hops";
+pub(super) const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
+pub(super) const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
+pub(super) const LAST_ERROR: &str = "wa-last-error";
+
+/// How settling went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    Acknowledged,
+    /// The channel was gone: RabbitMQ will deliver it again.
+    Void,
+}
+
+/// A request as RabbitMQ delivered it.
+pub struct Delivery {
+    acker: Acker,
+    pub body: Bytes,
+    pub redelivered: bool,
+    pub(super) routing_key: String,
+    pub(super) properties: BasicProperties,
+    settled: bool,
+}
+
+impl Delivery {
+    pub(super) fn new(delivery: lapin::message::Delivery) -> Self {
+        Self {
+            acker: delivery.acker,
+            body: delivery.data.into(),
+            redelivered: delivery.redelivered,
+            routing_key: delivery.routing_key.as_str().to_owned(),
+            properties: delivery.properties,
+            settled: false,
+        }
+    }
+
+    /// False once its channel is gone: sending it would race the worker that gets it next.
+    pub fn is_valid(&self) -> bool {
+        self.acker.usable()
+    }
+
+    /// The phone number id it was published for.
+    pub fn lane(&self) -> &str {
+        crate::core::ladder::lane_of(&self.routing_key)
+    }
+
+    /// Acknowledges. Takes the proof that whatever must outlive the delivery is confirmed.
+    pub async fn settle(mut self, _confirmed: Confirmed) -> Settled {
+        self.settled = true;
+        match self.acker.ack(BasicAckOptions::default()).await {
+            Ok(true) => Settled::Acknowledged,
+            Ok(false) | Err(_) => Settled::Void,
+        }
+    }
+
+    /// RabbitMQ has (or gets) it again because its channel is closed.
+    pub fn give_back(mut self) {
+        self.settled = true;
+    }
+
+    fn header(&self, name: &str) -> Option<&AMQPValue> {
+        self.properties.headers().as_ref()?.inner().get(name)
+    }
+
+    fn count(&self, name: &str) -> u32 {
+        match self.header(name).and_then(int) {
+            Some(value) => u32::try_from(value).unwrap_or(0),
+            None => 0,
+        }
+    }
+
+    /// What intake needs to know, without AMQP's types.
+    pub fn inbound(&self) -> Inbound<'_> {
+        let properties = &self.properties;
+        Inbound {
+            message_id: properties.message_id().as_ref().map(|id| id.as_str()),
+            priority: *properties.priority(),
+            timestamp_s: *properties.timestamp(),
+            operation: properties.kind().as_ref().map(|kind| kind.as_str()),
+            redelivered: self.redelivered,
+            expires_at: self.header("expires-at").map(header),
+            not_before: self.header("not-before").map(header),
+            on_unknown: self.header("on-unknown").map(header),
+            history: History {
+                attempts: self.count(ATTEMPTS),
+                throttles: self.count(THROTTLES),
+                hops: self.count(HOPS),
+                first_seen_ms: self.header(FIRST_SEEN_MS).and_then(int).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+                possible_duplicate: matches!(self.header(POSSIBLE_DUPLICATE), Some(AMQPValue::Boolean(true))),
+                last_error: self.header(LAST_ERROR).and_then(int),
+            },
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        // Never acknowledges: an unsettled drop leaves the message with RabbitMQ. It is a bug all the same, unless its channel is gone.
+        if !self.settled && self.is_valid() && !std::thread::panicking() {
+            tracing::error!("a delivery was dropped unsettled; it returns when its channel closes");
+        }
+    }
+}
+
+fn int(value: &AMQPValue) -> Option<i64> {
+    match value {
+        AMQPValue::ShortShortInt(n) => Some((*n).into()),
+        AMQPValue::ShortShortUInt(n) => Some((*n).into()),
+        AMQPValue::ShortInt(n) => Some((*n).into()),
+        AMQPValue::ShortUInt(n) => Some((*n).into()),
+        AMQPValue::LongInt(n) => Some((*n).into()),
+        AMQPValue::LongUInt(n) => Some((*n).into()),
+        AMQPValue::LongLongInt(n) => Some(*n),
+        AMQPValue::Boolean(_)
+        | AMQPValue::Float(_)
+        | AMQPValue::Double(_)
+        | AMQPValue::DecimalValue(_)
+        | AMQPValue::ShortString(_)
+        | AMQPValue::LongString(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::Timestamp(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::ByteArray(_)
+        | AMQPValue::Void => None,
+    }
+}
+
+fn header(value: &AMQPValue) -> Header<'_> {
+    match value {
+        AMQPValue::LongString(text) => Header::Text(text.as_bytes()),
+        AMQPValue::ShortString(text) => Header::Text(text.as_str().as_bytes()),
+        AMQPValue::ByteArray(bytes) => Header::Text(bytes.as_slice()),
+        AMQPValue::Boolean(value) => Header::Bool(*value),
+        AMQPValue::Timestamp(seconds) => Header::TimestampS(*seconds),
+        other => int(other).map_or(Header::Other, Header::Int),
+    }
+}
+
+/// What a result echoes: the caller's `x-*` headers and trace context. RabbitMQ's own `x-*` headers are not the caller's.
+pub(super) fn echoed(properties: &BasicProperties) -> FieldTable {
+    select(properties, |name| matches!(name, "traceparent" | "tracestate") || is_callers(name))
+}
+
+/// What a delayed copy keeps: everything the contract names and nothing else. A producer's `CC` would route the copy again.
+pub(super) fn carried(properties: &BasicProperties) -> FieldTable {
+    select(properties, |name| matches!(name, "traceparent" | "tracestate" | "expires-at" | "not-before" | "on-unknown") || is_callers(name))
+}
+
+fn is_callers(name: &str) -> bool {
+    const BROKERS: [&str; 8] =
+        ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "x-stream-", "x-opt-", "x-delay"];
+    name.starts_with("x-") && !BROKERS.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn select(properties: &BasicProperties, wanted: impl Fn(&str) -> bool) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in properties.headers().iter().flat_map(|headers| headers.inner()) {
+        if wanted(name.as_str()) {
+            table.insert(name.clone(), value.clone());
+        }
+    }
+    table
+}

@@ -1,0 +1,79 @@
+//! RabbitMQ. A *session* is two connections, built and thrown away as a whole: one for the lanes (consume and acknowledge), one for
+//! publishing, because an alarm blocks a connection that publishes, and its acknowledgements with it. lapin's own recovery stays
+//! off: it would hide a loss, and every delivery of a lost channel is void.
+
+pub mod consume;
+pub mod delivery;
+pub mod publish;
+pub mod session;
+pub mod topology;
+
+use crate::config::BrokerConfig;
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff;
+use session::Session;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// The current session, or `None` while there is none.
+pub type Sessions = watch::Receiver<Option<Arc<Session>>>;
+
+/// Exponential delays from `first` to `longest`, randomised by half, without end.
+pub fn delays(first: Duration, longest: Duration) -> ExponentialBackoff {
+    let mut delays = ExponentialBackoff {
+        initial_interval: first,
+        max_interval: longest,
+        multiplier: 2.0,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    };
+    delays.reset();
+    delays
+}
+
+/// Keeps a session open until `stop` says so. Returns only then.
+pub async fn supervise(
+    config: BrokerConfig,
+    topology: topology::Topology,
+    sessions: watch::Sender<Option<Arc<Session>>>,
+    metrics: Arc<crate::metrics::Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut delays = delays(Duration::from_millis(200), Duration::from_millis(config.reconnect_max_ms));
+    let mut epoch = 0;
+    while !*stop.borrow() {
+        epoch += 1;
+        let opened = tokio::select! {
+            opened = Session::open(&config, &topology, epoch) => opened,
+            _ = stop.changed() => break,
+        };
+        match opened {
+            Ok(session) => {
+                let up_since = Instant::now();
+                tracing::info!(epoch, version = session.server_version(), "broker session open");
+                metrics.broker_connected.set(1);
+                metrics.broker_sessions.inc();
+                sessions.send_replace(Some(session.clone()));
+                let reason = tokio::select! {
+                    reason = session.ended() => reason,
+                    _ = stop.changed() => "this worker stops".to_owned(),
+                };
+                metrics.broker_connected.set(0);
+                sessions.send_replace(None);
+                session.close().await;
+                tracing::info!(epoch, reason, "broker session closed");
+                // A session that held shows that the broker is well: start over with short delays.
+                if up_since.elapsed() > Duration::from_secs(10) {
+                    delays.reset();
+                }
+            }
+            Err(error) => tracing::warn!(epoch, %error, "no broker session"),
+        }
+        let delay = delays.next_backoff().unwrap_or(Duration::from_secs(1));
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Confirmed, mandatory publishing. `Confirmed` is made here only: whoever holds one may acknowledge.
+
+use super::Sessions;
+use super::delivery::{self, Delivery};
+use super::session::Session;
+use super::topology;
+use crate::config::BrokerConfig;
+use crate::core::ladder;
+use crate::core::message::Message;
+use crate::core::report::Report;
+use crate::metrics::Metrics;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How long to wait before an unroutable or refused publish is tried again.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Proof that RabbitMQ confirmed what must outlive the delivery.
+#[derive(Debug)]
+pub struct Confirmed(());
+
+impl Confirmed {
+    /// For a delivery whose successor was confirmed earlier (a copy on the delay ladder).
+    pub fn earlier() -> Self {
+        Self(())
+    }
+}
+
+/// The publishing side of a session.
+pub struct PublishChannel {
+    channel: Channel,
+    /// Direct replies go their own way: RabbitMQ closes a channel that may not publish there, and results must not suffer.
+    reply: Mutex<Option<Channel>>,
+    confirm_timeout: Duration,
+}
+
+enum NotConfirmed {
+    /// The session is over; the next one may do better.
+    Lost,
+    /// RabbitMQ had nowhere to put it, or said no.
+    Refused(&'static str),
+}
+
+impl PublishChannel {
+    pub(super) async fn open(connection: &Connection, config: &BrokerConfig) -> Result<Self, lapin::Error> {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self { channel, reply: Mutex::new(None), confirm_timeout: Duration::from_millis(config.confirm_timeout_ms) })
+    }
+}
+
+/// What is published, wherever it goes.
+struct Letter<'a> {
+    exchange: &'a str,
+    routing_key: &'a str,
+    body: &'a [u8],
+    properties: BasicProperties,
+}
+
+/// Publishes for all lanes, over whichever session there is.
+#[derive(Clone)]
+pub struct Publisher {
+    sessions: Sessions,
+    metrics: Arc<Metrics>,
+}
+
+impl Publisher {
+    pub fn new(sessions: Sessions, metrics: Arc<Metrics>) -> Self {
+        Self { sessions, metrics }
+    }
+
+    /// The result on `wa.results`, and to `reply_to` if the request named one. Over as many sessions as it takes: the result of a
+    /// send must not be lost with the session that delivered the request.
+    pub async fn result(&self, delivery: &Delivery, report: &Report) -> Confirmed {
+        let Ok(body) = serde_json::to_vec(report) else {
+            // A struct of strings and numbers cannot fail to serialise.
+            tracing::error!("a result could not be written as JSON");
+            std::future::pending::<()>().await;
+            return Confirmed(());
+        };
+        let routing_key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
+        let properties = result_properties(delivery, report);
+        loop {
+            let letter = Letter { exchange: topology::RESULTS, routing_key: &routing_key, body: &body, properties: properties.clone() };
+            if let Some((session, confirmed)) = self.once(letter).await {
+                if let Some(reply_to) = delivery.properties.reply_to() {
+                    self.reply(&session, reply_to.clone(), &body, properties).await;
+                }
+                return confirmed;
+            }
+        }
+    }
+
+    /// The request, for later, onto the delay ladder. `None` if the session was lost: then RabbitMQ still has the original and a
+    /// second copy would be a second send.
+    pub async fn delayed(&self, delivery: &Delivery, message: &Message, delay_s: u32) -> Option<Confirmed> {
+        let Some(rung) = ladder::entry(delay_s) else { return None };
+        let (exchange, routing_key) = (topology::rung(rung), ladder::routing_key(delay_s, delivery.lane()));
+        let mut headers = delivery::carried(&delivery.properties);
+        let history = &message.history;
+        headers.insert(delivery::ATTEMPTS.into(), AMQPValue::LongLongInt(history.attempts.into()));
+        headers.insert(delivery::THROTTLES.into(), AMQPValue::LongLongInt(history.throttles.into()));
+        headers.insert(delivery::HOPS.into(), AMQPValue::LongLongInt(history.hops.into()));
+        headers.insert(delivery::FIRST_SEEN_MS.into(), AMQPValue::LongLongInt(i64::try_from(history.first_seen_ms).unwrap_or(0)));
+        headers.insert(delivery::POSSIBLE_DUPLICATE.into(), AMQPValue::Boolean(history.possible_duplicate));
+        if let Some(code) = history.last_error {
+            headers.insert(delivery::LAST_ERROR.into(), AMQPValue::LongLongInt(code));
+        }
+        let properties = request_properties(delivery, headers);
+        let session = self.sessions.borrow().clone()?;
+        loop {
+            let letter = Letter { exchange: &exchange, routing_key: &routing_key, body: &delivery.body, properties: properties.clone() };
+            match self.over(&session, letter).await {
+                Ok(confirmed) => return Some(confirmed),
+                Err(NotConfirmed::Lost) => return None,
+                Err(NotConfirmed::Refused(why)) => self.refused(&exchange, why).await,
+            }
+        }
+    }
+
+    /// The whole request into `wa.dead`, as it came.
+    pub async fn dead(&self, delivery: &Delivery, reason: &str, code: Option<i64>) -> Confirmed {
+        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+        headers.insert("wa-dead-reason".into(), AMQPValue::LongString(reason.into()));
+        headers.insert("wa-phone-number-id".into(), AMQPValue::LongString(delivery.lane().into()));
+        if let Some(code) = code {
+            headers.insert("wa-dead-code".into(), AMQPValue::LongLongInt(code));
+        }
+        let properties = request_properties(delivery, without_rerouting(headers));
+        loop {
+            let letter = Letter { exchange: topology::DEAD, routing_key: delivery.lane(), body: &delivery.body, properties: properties.clone() };
+            if let Some((_, confirmed)) = self.once(letter).await {
+                return confirmed;
+            }
+        }
+    }
+
+    /// One try over the session of the moment, waiting for one if there is none.
+    async fn once(&self, letter: Letter<'_>) -> Option<(Arc<Session>, Confirmed)> {
+        let mut sessions = self.sessions.clone();
+        let session = match sessions.wait_for(Option::is_some).await {
+            Ok(session) => session.clone()?,
+            // The supervisor is gone: this process ends, and RabbitMQ delivers again to another.
+            Err(_) => std::future::pending().await,
+        };
+        let exchange = letter.exchange;
+        match self.over(&session, letter).await {
+            Ok(confirmed) => Some((session, confirmed)),
+            Err(NotConfirmed::Lost) => {
+                // Give the supervisor its turn, or this loop would spin on a session that is ending.
+                drop(tokio::time::timeout(REFUSED_PAUSE, sessions.changed()).await);
+                None
+            }
+            Err(NotConfirmed::Refused(why)) => {
+                self.refused(exchange, why).await;
+                None
+            }
+        }
+    }
+
+    async fn refused(&self, exchange: &str, why: &'static str) {
+        self.metrics.publish_refused.with_label_values(&[why]).inc();
+        tracing::error!(exchange, why, "a publish was not taken; trying again");
+        tokio::time::sleep(REFUSED_PAUSE).await;
+    }
+
+    async fn over(&self, session: &Session, letter: Letter<'_>) -> Result<Confirmed, NotConfirmed> {
+        let channel = &session.publisher.channel;
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let sent = channel.basic_publish(letter.exchange.into(), letter.routing_key.into(), options, letter.body, letter.properties);
+        let confirming = async { sent.await?.await };
+        tokio::pin!(confirming);
+        loop {
+            let answer = tokio::select! {
+                answer = tokio::time::timeout(session.publisher.confirm_timeout, &mut confirming) => answer,
+                reason = session.ended() => {
+                    tracing::debug!(reason, "session ended before a confirm");
+                    return Err(NotConfirmed::Lost);
+                }
+            };
+            return match answer {
+                Ok(Ok(Confirmation::Ack(None))) => Ok(Confirmed(())),
+                Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => Err(NotConfirmed::Refused("unroutable")),
+                Ok(Ok(Confirmation::Nack(None))) => Err(NotConfirmed::Refused("nack")),
+                Ok(Ok(Confirmation::NotRequested)) => Err(NotConfirmed::Refused("unconfirmed")),
+                Ok(Err(error)) => {
+                    session.end(&format!("publishing: {error}"));
+                    Err(NotConfirmed::Lost)
+                }
+                // A blocked publisher is told to wait: its confirm may come hours later.
+                Err(_) if session.is_blocked() => continue,
+                Err(_) => {
+                    session.end("no confirm within broker.confirm_timeout_ms");
+                    Err(NotConfirmed::Lost)
+                }
+            };
+        }
+    }
+
+    /// Best effort, on top of `wa.results`: a reply queue may be gone, or the default exchange forbidden.
+    async fn reply(&self, session: &Session, reply_to: ShortString, body: &[u8], properties: BasicProperties) {
+        let replying = async {
+            let mut slot = session.publisher.reply.lock().await;
+            if !slot.as_ref().is_some_and(|channel| channel.status().connected()) {
+                let channel = session.reply_channel().await?;
+                channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                *slot = Some(channel);
+            }
+            let Some(channel) = slot.clone() else { return Ok(false) };
+            drop(slot);
+            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            let confirmation = channel.basic_publish("".into(), reply_to, options, body, properties).await?.await?;
+            Ok::<_, lapin::Error>(confirmation == Confirmation::Ack(None))
+        };
+        let delivered = tokio::time::timeout(session.publisher.confirm_timeout, replying).await;
+        if !matches!(delivered, Ok(Ok(true))) {
+            self.metrics.replies_undelivered.inc();
+            tracing::debug!("a reply_to queue did not take a result; it stands on wa.results");
+        }
+    }
+}
+
+fn result_properties(delivery: &Delivery, report: &Report) -> BasicProperties {
+    let mut properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(2)
+        .with_timestamp(report.completed_at / 1000)
+        .with_headers(delivery::echoed(&delivery.properties));
+    if let Some(id) = delivery.properties.message_id() {
+        properties = properties.with_message_id(id.clone());
+    }
+    if let Some(correlation_id) = delivery.properties.correlation_id() {
+        properties = properties.with_correlation_id(correlation_id.clone());
+    }
+    properties
+}
+
+/// A request's own properties with other headers. `expiration` and `user_id` stay behind: RabbitMQ would act on them.
+fn request_properties(delivery: &Delivery, headers: FieldTable) -> BasicProperties {
+    let from = &delivery.properties;
+    let mut to = BasicProperties::default().with_delivery_mode(2).with_headers(headers);
+    if let Some(value) = from.message_id() {
+        to = to.with_message_id(value.clone());
+    }
+    if let Some(value) = from.correlation_id() {
+        to = to.with_correlation_id(value.clone());
+    }
+    if let Some(value) = from.reply_to() {
+        to = to.with_reply_to(value.clone());
+    }
+    if let Some(value) = from.content_type() {
+        to = to.with_content_type(value.clone());
+    }
+    if let Some(value) = from.kind() {
+        to = to.with_kind(value.clone());
+    }
+    if let Some(value) = from.priority() {
+        to = to.with_priority(*value);
+    }
+    if let Some(value) = from.timestamp() {
+        to = to.with_timestamp(*value);
+    }
+    to
+}
+
+fn without_rerouting(headers: FieldTable) -> FieldTable {
+    let mut kept = FieldTable::default();
+    for (name, value) in headers.inner() {
+        if !matches!(name.as_str(), "CC" | "BCC") {
+            kept.insert(name.clone(), value.clone());
+        }
+    }
+    kept
+}

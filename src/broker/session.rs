@@ -1,0 +1,214 @@
+//! One session with the broker, and how its end is noticed.
+
+use super::publish::PublishChannel;
+use super::topology::Topology;
+use crate::config::BrokerConfig;
+use futures_util::StreamExt;
+use lapin::options::BasicQosOptions;
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::types::AMQPValue;
+use lapin::{Channel, Connection, ConnectionProperties, Event};
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Why no session could be opened. The texts name what an operator must look at; the URL's password is never part of them.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error("broker.url: cannot be read as an AMQP URL")]
+    Url,
+    #[error("{key}: cannot be read: {error}")]
+    File { key: &'static str, error: std::io::Error },
+    #[error("cannot connect to the broker within broker.connect_timeout_ms")]
+    ConnectTimeout,
+    #[error("cannot connect to the broker: {0}")]
+    Connect(lapin::Error),
+    #[error("{0}")]
+    Topology(#[from] super::topology::TopologyError),
+    #[error("cannot open a channel: {0}")]
+    Channel(lapin::Error),
+}
+
+/// Two connections with everything that hangs on them.
+pub struct Session {
+    /// Counts up; a delivery of another epoch is void.
+    pub epoch: u64,
+    lanes: Connection,
+    publishing: Connection,
+    pub(super) publisher: PublishChannel,
+    declare: bool,
+    heartbeat: Duration,
+    opened: Instant,
+    /// When the last answered probe on the lanes connection was *sent*, in ms since `opened`.
+    last_probe_ms: AtomicU64,
+    ended: watch::Sender<Option<String>>,
+}
+
+impl Session {
+    pub(super) async fn open(config: &BrokerConfig, topology: &Topology, epoch: u64) -> Result<Arc<Self>, SessionError> {
+        let timeout = Duration::from_millis(config.connect_timeout_ms);
+        let connect = |role| async move {
+            let connecting = connect(config, role);
+            tokio::time::timeout(timeout, connecting).await.map_err(|_| SessionError::ConnectTimeout)?
+        };
+        let lanes = connect("lanes").await?;
+        let publishing = connect("publishing").await?;
+        let prepare = async {
+            if config.declare {
+                topology.declare(&publishing).await?;
+            }
+            Ok::<_, SessionError>(PublishChannel::open(&publishing, config).await.map_err(SessionError::Channel)?)
+        };
+        let publisher = tokio::time::timeout(timeout.max(Duration::from_secs(60)), prepare).await.map_err(|_| SessionError::ConnectTimeout)??;
+        let session = Arc::new(Self {
+            epoch,
+            lanes,
+            publishing,
+            publisher,
+            declare: config.declare,
+            heartbeat: Duration::from_secs(config.heartbeat_s),
+            opened: Instant::now(),
+            last_probe_ms: AtomicU64::new(0),
+            ended: watch::Sender::new(None),
+        });
+        session.watch_over();
+        Ok(session)
+    }
+
+    /// RabbitMQ's version as it introduced itself.
+    pub fn server_version(&self) -> String {
+        let properties = self.lanes.configuration().server_properties();
+        match properties.inner().get("version") {
+            Some(AMQPValue::LongString(version)) => version.to_string(),
+            _ => "unknown".to_owned(),
+        }
+    }
+
+    /// Anyone who finds the session broken says so; the first reason stands.
+    pub fn end(&self, reason: &str) {
+        self.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(reason.to_owned());
+            }
+            first
+        });
+    }
+
+    /// Waits for the session's end and returns its reason.
+    pub async fn ended(&self) -> String {
+        let mut ended = self.ended.subscribe();
+        let reason = ended.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// False while new sends would be unsafe: results could not be written (the broker blocks publishers), or the broker may believe us dead.
+    /// RabbitMQ gives a silent connection's deliveries away after two to three heartbeats, so we stop at one and a half.
+    pub fn may_send(&self) -> bool {
+        let silent = self.opened.elapsed().saturating_sub(Duration::from_millis(self.last_probe_ms.load(Ordering::Relaxed)));
+        !self.has_ended() && !self.is_blocked() && silent < self.heartbeat.mul_f64(1.5)
+    }
+
+    /// The broker told us to publish nothing for now (memory or disk alarm).
+    pub fn is_blocked(&self) -> bool {
+        self.publishing.status().blocked()
+    }
+
+    pub(super) fn declares(&self) -> bool {
+        self.declare
+    }
+
+    pub(super) async fn lane_channel(&self) -> Result<Channel, lapin::Error> {
+        self.lanes.create_channel().await
+    }
+
+    pub(super) async fn reply_channel(&self) -> Result<Channel, lapin::Error> {
+        self.publishing.create_channel().await
+    }
+
+    pub(super) async fn close(&self) {
+        self.end("closed");
+        let farewell = async {
+            for connection in [&self.publishing, &self.lanes] {
+                // A connection that is already gone cannot be closed; that is what we want anyway.
+                drop(connection.close(200, "OK".into()).await);
+            }
+        };
+        drop(tokio::time::timeout(Duration::from_secs(2), farewell).await);
+    }
+
+    fn watch_over(self: &Arc<Self>) {
+        for (role, connection) in [("lanes", &self.lanes), ("publishing", &self.publishing)] {
+            let mut events = Box::pin(connection.events_listener());
+            let session = Arc::downgrade(self);
+            tokio::spawn(async move {
+                while let Some(event) = events.next().await {
+                    let Some(session) = session.upgrade() else { return };
+                    match event {
+                        Event::ConnectionBlocked(reason) => tracing::warn!(role, reason, "the broker blocks publishers: no new sends until it stops"),
+                        Event::ConnectionUnblocked => tracing::info!(role, "the broker takes messages again"),
+                        Event::Error(error) => session.end(&format!("{role} connection: {error}")),
+                        _ => {}
+                    }
+                }
+            });
+        }
+        tokio::spawn(probe(Arc::downgrade(self)));
+    }
+}
+
+/// Asks something harmless on the lanes connection every half heartbeat: the proof that the broker hears us.
+async fn probe(session: std::sync::Weak<Session>) {
+    let mut channel = None;
+    loop {
+        let Some(alive) = session.upgrade() else { return };
+        if alive.has_ended() {
+            return;
+        }
+        let sent_ms = u64::try_from(alive.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let asking = async {
+            let channel = match channel.take() {
+                Some(channel) => channel,
+                None => alive.lane_channel().await?,
+            };
+            channel.basic_qos(1, BasicQosOptions::default()).await?;
+            Ok::<Channel, lapin::Error>(channel)
+        };
+        match tokio::time::timeout(alive.heartbeat.mul_f64(2.0), asking).await {
+            Ok(Ok(asked)) => {
+                channel = Some(asked);
+                alive.last_probe_ms.store(sent_ms, Ordering::Relaxed);
+            }
+            Ok(Err(error)) => alive.end(&format!("lanes connection: {error}")),
+            Err(_) => alive.end("lanes connection: no answer for two heartbeats"),
+        }
+        let pause = alive.heartbeat / 2;
+        drop(alive);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, SessionError> {
+    let read = |key, path: &Option<std::path::PathBuf>| match path {
+        Some(path) => std::fs::read(path).map(Some).map_err(|error| SessionError::File { key, error }),
+        None => Ok(None),
+    };
+    let ca = read("broker.ca_file", &config.ca_file)?;
+    let certificate = read("broker.client_cert_file", &config.client_cert_file)?;
+    let key = read("broker.client_key_file", &config.client_key_file)?;
+    let tls = OwnedTLSConfig {
+        identity: certificate.zip(key).map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key }),
+        cert_chain: ca.map(|ca| String::from_utf8_lossy(&ca).into_owned()),
+    };
+    let mut uri: lapin::uri::AMQPUri = config.url.expose_secret().parse().map_err(|_| SessionError::Url)?;
+    uri.query.heartbeat = Some(u16::try_from(config.heartbeat_s).unwrap_or(u16::MAX));
+    let properties = ConnectionProperties::default().with_connection_name(format!("whatsapp-dispatcher {role}").into());
+    let runtime = lapin::runtime::default_runtime().map_err(SessionError::Connect)?;
+    Connection::connect_uri_with_config(uri, properties, tls, runtime).await.map_err(SessionError::Connect)
+}

@@ -1,0 +1,277 @@
+//! What waits in a lane: a line per recipient, and the order in which recipients get their turn.
+//!
+//! At most one request per person is in flight, in order, so what is ready to go are recipients and not requests. High goes before
+//! bulk, and every n-th turn is bulk's. A recipient whose pair limit is used up is parked and wakes by itself.
+
+use super::Now;
+use super::message::{Message, Priority, Recipient};
+use super::pacing::{PairDebt, PairLimit};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+/// Names a delivery that the shell keeps.
+pub type Ticket = u64;
+
+/// Whose turn it is. Requests without a recipient wait alone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Person(Recipient),
+    Nobody(Ticket),
+}
+
+pub(super) struct Waiting {
+    pub(super) message: Message,
+    pub(super) ticket: Ticket,
+    pub(super) accepted_at: Duration,
+    pub(super) quick_tries: u32,
+}
+
+/// The requests of one priority in a line.
+#[derive(Default)]
+struct Rank {
+    queue: VecDeque<Waiting>,
+    is_ready: bool,
+}
+
+#[derive(Default)]
+struct Line {
+    high: Rank,
+    bulk: Rank,
+    in_flight: bool,
+    parked: bool,
+    debt: PairDebt,
+}
+
+impl Line {
+    fn rank(&self, priority: Priority) -> &Rank {
+        match priority {
+            Priority::High => &self.high,
+            Priority::Bulk => &self.bulk,
+        }
+    }
+    fn rank_mut(&mut self, priority: Priority) -> &mut Rank {
+        match priority {
+            Priority::High => &mut self.high,
+            Priority::Bulk => &mut self.bulk,
+        }
+    }
+    fn is_held(&self) -> bool {
+        self.in_flight || self.parked
+    }
+    fn is_forgettable(&self, now: Now) -> bool {
+        !self.is_held() && self.high.queue.is_empty() && self.bulk.queue.is_empty() && self.debt.is_clear(now)
+    }
+}
+
+pub(super) struct Backlog {
+    pair: PairLimit,
+    bulk_every: u32,
+    lines: HashMap<Key, Line>,
+    ready_high: VecDeque<Key>,
+    ready_bulk: VecDeque<Key>,
+    /// By the moment the pair limit lets go.
+    parked: BTreeMap<(Duration, u64), Key>,
+    parkings: u64,
+    /// People written to, in the order in which their debt is looked at for forgetting them.
+    sweep: VecDeque<Key>,
+    waiting: usize,
+    high_in_a_row: u32,
+}
+
+impl Backlog {
+    pub(super) fn new(pair: PairLimit, bulk_every: u32) -> Self {
+        Self {
+            pair,
+            bulk_every,
+            lines: HashMap::new(),
+            ready_high: VecDeque::new(),
+            ready_bulk: VecDeque::new(),
+            parked: BTreeMap::new(),
+            parkings: 0,
+            sweep: VecDeque::new(),
+            waiting: 0,
+            high_in_a_row: 0,
+        }
+    }
+
+    /// Requests waiting.
+    pub(super) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// People held by their pair limit.
+    pub(super) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// People remembered, waiting or in debt: what the pair limit costs in memory.
+    pub(super) fn people(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub(super) fn push(&mut self, message: Message, ticket: Ticket, now: Now) {
+        let key = message.recipient.clone().map_or(Key::Nobody(ticket), Key::Person);
+        let priority = message.priority;
+        let waiting = Waiting { message, ticket, accepted_at: now.mono, quick_tries: 0 };
+        self.lines.entry(key.clone()).or_default().rank_mut(priority).queue.push_back(waiting);
+        self.waiting += 1;
+        self.make_ready(&key, priority, false);
+    }
+
+    /// Back to the head of its line: it keeps its place.
+    pub(super) fn put_back(&mut self, key: &Key, waiting: Waiting) {
+        let priority = waiting.message.priority;
+        self.lines.entry(key.clone()).or_default().rank_mut(priority).queue.push_front(waiting);
+        self.waiting += 1;
+    }
+
+    /// Whose turn it is, taken out of the ready queue. Its line may turn out to be held or empty by now.
+    pub(super) fn pick(&mut self) -> Option<(Key, Priority)> {
+        let bulk_is_due = self.high_in_a_row + 1 >= self.bulk_every && !self.ready_bulk.is_empty();
+        let priority = if self.ready_high.is_empty() || bulk_is_due { Priority::Bulk } else { Priority::High };
+        let key = self.ready(priority).pop_front()?;
+        if let Some(line) = self.lines.get_mut(&key) {
+            line.rank_mut(priority).is_ready = false;
+        }
+        Some((key, priority))
+    }
+
+    /// The turn could not be used: it stays the next.
+    pub(super) fn unpick(&mut self, key: &Key, priority: Priority) {
+        self.make_ready(key, priority, true);
+    }
+
+    /// The request at the head, unless the line is held.
+    pub(super) fn front(&self, key: &Key, priority: Priority) -> Option<&Waiting> {
+        self.lines.get(key).filter(|line| !line.is_held())?.rank(priority).queue.front()
+    }
+
+    pub(super) fn pair_not_before(&self, key: &Key) -> Duration {
+        self.lines.get(key).map_or(Duration::ZERO, |line| line.debt.not_before(&self.pair))
+    }
+
+    /// Out of the line for good, unsent.
+    pub(super) fn take(&mut self, key: &Key, priority: Priority, now: Now) -> Option<Waiting> {
+        let waiting = self.pop(key, priority)?;
+        self.make_ready(key, priority, false);
+        self.forget_if_done(key, now);
+        Some(waiting)
+    }
+
+    /// Out of the line to be sent: the line is held until [`Backlog::answered`], and the person's allowance is charged.
+    pub(super) fn take_to_send(&mut self, key: &Key, priority: Priority, now: Now) -> Option<Waiting> {
+        let waiting = self.pop(key, priority)?;
+        self.high_in_a_row = match priority {
+            Priority::High => self.high_in_a_row.saturating_add(1),
+            Priority::Bulk => 0,
+        };
+        let line = self.lines.get_mut(key)?;
+        line.in_flight = true;
+        if let Key::Person(_) = key {
+            if line.debt.is_clear(now) {
+                self.sweep.push_back(key.clone());
+            }
+            line.debt.charge(&self.pair, now);
+        }
+        Some(waiting)
+    }
+
+    /// The request in flight was answered (and put back, if it stays): the next may go.
+    pub(super) fn answered(&mut self, key: &Key, now: Now) {
+        if let Some(line) = self.lines.get_mut(key) {
+            line.in_flight = false;
+        }
+        self.make_ready(key, Priority::High, true);
+        self.make_ready(key, Priority::Bulk, true);
+        self.forget_if_done(key, now);
+    }
+
+    /// The API refused this person until then, whatever we had counted.
+    pub(super) fn forbid_pair(&mut self, key: &Key, until: Duration) {
+        if let (Key::Person(_), Some(line)) = (key, self.lines.get_mut(key)) {
+            line.debt.forbid_until(&self.pair, until);
+            self.sweep.push_back(key.clone());
+        }
+    }
+
+    pub(super) fn park(&mut self, key: &Key, until: Duration) {
+        if let Some(line) = self.lines.get_mut(key) {
+            line.parked = true;
+            self.parkings += 1;
+            self.parked.insert((until, self.parkings), key.clone());
+        }
+    }
+
+    pub(super) fn next_unpark(&self) -> Option<Duration> {
+        self.parked.first_key_value().map(|((until, _), _)| *until)
+    }
+
+    pub(super) fn unpark(&mut self, now: Now) {
+        while let Some(entry) = self.parked.first_entry().filter(|entry| entry.key().0 <= now.mono) {
+            let key = entry.remove();
+            if let Some(line) = self.lines.get_mut(&key) {
+                line.parked = false;
+            }
+            self.make_ready(&key, Priority::High, false);
+            self.make_ready(&key, Priority::Bulk, false);
+        }
+    }
+
+    /// Looks at two people and forgets those that owe nothing. A send adds one at most, so what is remembered stays at the people
+    /// written to within the time of their debt: rate × interval, or the messages outstanding × interval after bursts.
+    pub(super) fn forget_some(&mut self, now: Now) {
+        for _ in 0..2 {
+            let Some(key) = self.sweep.pop_front() else { return };
+            match self.lines.get(&key) {
+                Some(line) if line.is_forgettable(now) => drop(self.lines.remove(&key)),
+                Some(line) if line.debt.is_clear(now) => {} // comes back to the sweep with its next send
+                Some(_) => self.sweep.push_back(key),
+                None => {}
+            }
+        }
+    }
+
+    /// Everything that waited is RabbitMQ's again. Debts stay: they are owed by the number, not by its deliveries.
+    pub(super) fn clear(&mut self, now: Now) {
+        self.ready_high.clear();
+        self.ready_bulk.clear();
+        self.parked.clear();
+        self.waiting = 0;
+        for line in self.lines.values_mut() {
+            line.high = Rank::default();
+            line.bulk = Rank::default();
+            line.parked = false;
+        }
+        self.lines.retain(|_, line| !line.is_forgettable(now));
+    }
+
+    fn ready(&mut self, priority: Priority) -> &mut VecDeque<Key> {
+        match priority {
+            Priority::High => &mut self.ready_high,
+            Priority::Bulk => &mut self.ready_bulk,
+        }
+    }
+
+    fn pop(&mut self, key: &Key, priority: Priority) -> Option<Waiting> {
+        let waiting = self.lines.get_mut(key)?.rank_mut(priority).queue.pop_front()?;
+        self.waiting -= 1;
+        Some(waiting)
+    }
+
+    fn make_ready(&mut self, key: &Key, priority: Priority, next: bool) {
+        let Some(line) = self.lines.get_mut(key).filter(|line| !line.is_held()) else { return };
+        let rank = line.rank_mut(priority);
+        if rank.is_ready || rank.queue.is_empty() {
+            return;
+        }
+        rank.is_ready = true;
+        let ready = self.ready(priority);
+        if next { ready.push_front(key.clone()) } else { ready.push_back(key.clone()) }
+    }
+
+    fn forget_if_done(&mut self, key: &Key, now: Now) {
+        if self.lines.get(key).is_some_and(|line| line.is_forgettable(now)) {
+            self.lines.remove(key);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a lane carries. A `Message` is only built by [`super::intake`], so whoever holds one need not check it again.
+
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// One business phone number id: everything paced, throttled, halted and drained together.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct LaneId(pub(crate) Arc<str>);
+
+impl LaneId {
+    pub fn new(phone_number_id: &str) -> Self {
+        Self(phone_number_id.into())
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The request's id: AMQP `message_id`, 1 to 128 characters.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct MessageId(pub(crate) Arc<str>);
+
+impl MessageId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whom the message is for, reduced to what the pair limit counts by. Never printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Recipient(Arc<str>);
+
+impl Recipient {
+    /// `+49 151-23`, `49151 23` and `(49)15123` are one person; group ids and business-scoped user ids stay as they are.
+    pub fn parse(text: &str) -> Self {
+        let spelled_phone = text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c));
+        if spelled_phone {
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            Self(digits.into())
+        } else {
+            Self(text.trim().into())
+        }
+    }
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recipient(***)")
+    }
+}
+
+/// AMQP `priority` 5 and above is high: one-time passwords and alerts go before bulk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Priority {
+    High,
+    Bulk,
+}
+
+impl Priority {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// What to do when the answer to a send was lost (header `on-unknown`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnUnknown {
+    #[default]
+    Report,
+    Resend,
+}
+
+/// What a request has been through already. Travels in our own AMQP headers through the delay ladder, so a restart forgets nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct History {
+    /// Requests to the API that counted against `retry.max_attempts`.
+    pub attempts: u32,
+    /// Times this request was turned away by a pair limit; the exponent X of the 4^X s wait.
+    pub throttles: u32,
+    /// Passes through the delay ladder. With the id it tells a delayed copy from its original.
+    pub hops: u32,
+    /// When a worker first took the request; 0 before that. Milliseconds since the epoch.
+    pub first_seen_ms: u64,
+    /// An earlier send may have reached the person.
+    pub possible_duplicate: bool,
+    /// The API code that sent it round last, for whoever reads `wa.dead`.
+    pub last_error: Option<i64>,
+}
+
+/// A request that passed intake.
+#[derive(Clone)]
+pub struct Message {
+    pub id: MessageId,
+    /// Absent for mark-as-read and typing: those name no person, so no pair limit and no order apply.
+    pub recipient: Option<Recipient>,
+    pub priority: Priority,
+    /// What is POSTed, byte for byte what was published but for the members we add at the front.
+    pub body: Bytes,
+    /// Mark-as-read and typing: repeating them reaches nobody twice.
+    pub harmless_to_repeat: bool,
+    pub on_unknown: OnUnknown,
+    pub enqueued_at_ms: Option<u64>,
+    pub expires_at_ms: Option<u64>,
+    pub not_before_ms: Option<u64>,
+    /// The body's own `biz_opaque_callback_data`, kept and echoed.
+    pub own_opaque: Option<Arc<str>>,
+    /// RabbitMQ delivered it before, so an earlier holder may have sent it.
+    pub redelivered: bool,
+    pub history: History,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("priority", &self.priority)
+            .field("body_bytes", &self.body.len())
+            .field("history", &self.history)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,28 @@
+//! The decisions. Nothing in here waits, reads a clock, draws a random number or touches a socket:
+//! time, luck and configuration are arguments, and what must happen is a returned value.
+//! That is what lets a seeded simulation run the very code that production runs.
+
+pub mod answer;
+pub mod backlog;
+pub mod intake;
+pub mod ladder;
+pub mod lane;
+pub mod message;
+pub mod outcome;
+pub mod pacing;
+pub mod placement;
+pub mod recent;
+pub mod report;
+pub mod retry;
+mod sizes;
+
+use std::time::Duration;
+
+/// One moment, read once per turn of a lane's loop by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time since the process started: for pacing and waiting.
+    pub mono: Duration,
+    /// Milliseconds since the Unix epoch: for deadlines and reports.
+    pub wall_ms: u64,
+}

@@ -1,0 +1,125 @@
+//! The words of the classification: what kind of fault, and how far it reaches.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+/// The kind of a fault. The words are `error.class` in results, label values in metrics, and values in the config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Passes by itself: try again, within the attempts.
+    Transient,
+    /// Too fast: keep the message, slow down, no attempt is charged.
+    Throttled,
+    /// Nobody in scope can send until something changes; no attempt is charged.
+    Blocked,
+    /// Final: the request is wrong.
+    Invalid,
+    /// Final: this recipient cannot be reached.
+    Undeliverable,
+    /// Final for now: a rule of Meta's forbids it.
+    Policy,
+    /// The message may have been sent.
+    Ambiguous,
+}
+
+/// What else is struck by the fault that one message met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    Message,
+    /// One phone number and one recipient.
+    Pair,
+    /// One business phone number.
+    Lane,
+    /// One WhatsApp Business Account.
+    Waba,
+    /// Every lane that uses the same access token.
+    Token,
+    App,
+    /// One message template, or the flow in it.
+    Template,
+}
+
+impl Class {
+    pub const ALL: [Class; 7] = [
+        Class::Transient,
+        Class::Throttled,
+        Class::Blocked,
+        Class::Invalid,
+        Class::Undeliverable,
+        Class::Policy,
+        Class::Ambiguous,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Transient => "transient",
+            Class::Throttled => "throttled",
+            Class::Blocked => "blocked",
+            Class::Invalid => "invalid",
+            Class::Undeliverable => "undeliverable",
+            Class::Policy => "policy",
+            Class::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+impl Scope {
+    pub const ALL: [Scope; 7] = [
+        Scope::Message,
+        Scope::Pair,
+        Scope::Lane,
+        Scope::Waba,
+        Scope::Token,
+        Scope::App,
+        Scope::Template,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Message => "message",
+            Scope::Pair => "pair",
+            Scope::Lane => "lane",
+            Scope::Waba => "waba",
+            Scope::Token => "token",
+            Scope::App => "app",
+            Scope::Template => "template",
+        }
+    }
+}
+
+/// Not one of the words; says which there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownWord {
+    expected: Vec<&'static str>,
+}
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected one of {}", self.expected.join(", "))
+    }
+}
+
+impl Error for UnknownWord {}
+
+impl FromStr for Class {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Class, UnknownWord> {
+        let found = Class::ALL.into_iter().find(|class| class.as_str() == word);
+        found.ok_or_else(|| UnknownWord {
+            expected: Class::ALL.map(Class::as_str).to_vec(),
+        })
+    }
+}
+
+impl FromStr for Scope {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Scope, UnknownWord> {
+        let found = Scope::ALL.into_iter().find(|scope| scope.as_str() == word);
+        found.ok_or_else(|| UnknownWord {
+            expected: Scope::ALL.map(Scope::as_str).to_vec(),
+        })
+    }
+}

@@ -1,0 +1,323 @@
+//! The shape of a row of the table, and the rows that the configuration puts in front of it.
+
+use super::class::{Class, Scope};
+use super::table::TABLE;
+
+/// What a code, where it is met, does to the message and to others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Effect {
+    Transient {
+        /// Fewer than the general retry policy allows.
+        max_retries: Option<u32>,
+        min_delay_s: Option<u32>,
+        /// False: the API may have taken the message all the same, so a repeat may reach a person twice.
+        proves_unsent: bool,
+    },
+    Throttled {
+        scope: Scope,
+        /// `None`: the pacing of that scope knows best.
+        pause_s: Option<u32>,
+    },
+    Blocked {
+        scope: Scope,
+        /// What mends it, for operators.
+        remedy: &'static str,
+        /// May heal with nothing done here: ask the API now and then.
+        probe: bool,
+        /// May be the message's own fault: the block begins when a second recipient fails too.
+        second_recipient: bool,
+    },
+    Invalid {
+        scope: Scope,
+    },
+    Undeliverable,
+    Policy {
+        scope: Scope,
+        /// When the caller may try again; never done here. `None`: not with this message.
+        retry_not_before_s: Option<u64>,
+    },
+    Ambiguous,
+}
+
+impl Effect {
+    pub fn class(&self) -> Class {
+        match self {
+            Effect::Transient { .. } => Class::Transient,
+            Effect::Throttled { .. } => Class::Throttled,
+            Effect::Blocked { .. } => Class::Blocked,
+            Effect::Invalid { .. } => Class::Invalid,
+            Effect::Undeliverable => Class::Undeliverable,
+            Effect::Policy { .. } => Class::Policy,
+            Effect::Ambiguous => Class::Ambiguous,
+        }
+    }
+
+    pub fn scope(&self) -> Scope {
+        match self {
+            Effect::Throttled { scope, .. }
+            | Effect::Blocked { scope, .. }
+            | Effect::Invalid { scope }
+            | Effect::Policy { scope, .. } => *scope,
+            Effect::Transient { .. } | Effect::Undeliverable | Effect::Ambiguous => Scope::Message,
+        }
+    }
+}
+
+/// Which of the errors with a row's code the row speaks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum When {
+    Always,
+    Subcode(i64),
+    /// The details tell that Meta could not fetch the media from its link, see [`fetch_failed`].
+    FetchFailed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// The first code, and the last one where a row stands for a range.
+    pub code: i64,
+    pub last: i64,
+    pub when: When,
+    pub effect: Effect,
+    pub meaning: &'static str,
+    /// The key of a source, see the legend of the table.
+    pub source: &'static str,
+}
+
+impl Row {
+    /// True if this row speaks for that code in general, or for these details of it.
+    pub(super) fn covers(&self, code: i64, details: Option<&str>) -> bool {
+        let in_range = (self.code..=self.last).contains(&code);
+        in_range
+            && match self.when {
+                When::Always => true,
+                When::FetchFailed => details.is_some_and(fetch_failed),
+                When::Subcode(_) => false,
+            }
+    }
+
+    /// True if this row speaks for exactly that subcode of that code.
+    pub(super) fn names(&self, code: i64, subcode: i64) -> bool {
+        (self.code..=self.last).contains(&code) && self.when == When::Subcode(subcode)
+    }
+}
+
+/// True if details of a media error (131053) tell of a download that may succeed later: the origin's 5xx, 408 or
+/// 429, a time-out, or a failed download without more. Another status, or a word about size or type, is the
+/// caller's to mend.
+///
+/// The details are undocumented text; the wording is as seen in public issue trackers in 2024–2026.
+pub fn fetch_failed(details: &str) -> bool {
+    let details = details.to_ascii_lowercase();
+    let words = || details.split(|c: char| !c.is_ascii_alphanumeric());
+    let any = |of: &[&str]| words().any(|word| of.contains(&word));
+    if any(WRONG_MEDIA) {
+        return false;
+    }
+    let mut numbers = words().filter_map(|word| word.parse::<u16>().ok());
+    let status = numbers.find(|number| (400..=599).contains(number));
+    match status.filter(|_| any(&["http", "status"])) {
+        Some(status) => status >= 500 || status == 408 || status == 429,
+        None => any(FETCHING),
+    }
+}
+
+const WRONG_MEDIA: &[&str] = &[
+    "mime",
+    "type",
+    "format",
+    "size",
+    "big",
+    "large",
+    "corrupt",
+    "corrupted",
+];
+const FETCHING: &[&str] = &[
+    "download",
+    "downloading",
+    "downloaded",
+    "fetch",
+    "fetching",
+    "fetched",
+    "timeout",
+    "timed",
+];
+
+/// A row from the configuration: for a code that Meta adds, or one that a deployment judges otherwise.
+///
+/// What is left out is taken from the built-in row if that has the same class, else from the careful side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    pub code: i64,
+    pub subcode: Option<i64>,
+    pub class: Class,
+    pub scope: Option<Scope>,
+    pub max_retries: Option<u32>,
+    pub min_delay_s: Option<u32>,
+    pub pause_s: Option<u32>,
+    pub proves_unsent: Option<bool>,
+    pub retry_not_before_s: Option<u64>,
+    pub probe: Option<bool>,
+    pub second_recipient: Option<bool>,
+}
+
+impl Override {
+    pub fn new(code: i64, class: Class) -> Override {
+        Override {
+            code,
+            subcode: None,
+            class,
+            scope: None,
+            max_retries: None,
+            min_delay_s: None,
+            pause_s: None,
+            proves_unsent: None,
+            retry_not_before_s: None,
+            probe: None,
+            second_recipient: None,
+        }
+    }
+
+    /// What is wrong with it, for the configuration's list of mistakes.
+    pub fn fault(&self) -> Option<&'static str> {
+        let scope_fits = match self.class {
+            Class::Throttled => self.scope.is_none_or(throttles),
+            Class::Blocked => self.scope.is_none_or(blocks),
+            Class::Invalid | Class::Policy => self.scope != Some(Scope::Pair),
+            Class::Transient | Class::Undeliverable | Class::Ambiguous => {
+                self.scope.is_none_or(|scope| scope == Scope::Message)
+            }
+        };
+        if !scope_fits {
+            return Some("the class cannot have this scope");
+        }
+        let wants = |said: bool, class: Class| said && self.class != class;
+        let retries = self.max_retries.is_some() || self.min_delay_s.is_some();
+        if wants(retries || self.proves_unsent.is_some(), Class::Transient) {
+            return Some("max_retries, min_delay_s and proves_unsent need class transient");
+        }
+        if wants(self.pause_s.is_some(), Class::Throttled) {
+            return Some("pause_s needs class throttled");
+        }
+        if wants(self.retry_not_before_s.is_some(), Class::Policy) {
+            return Some("retry_not_before_s needs class policy");
+        }
+        let halts = self.probe.is_some() || self.second_recipient.is_some();
+        wants(halts, Class::Blocked).then_some("probe and second_recipient need class blocked")
+    }
+
+    pub(super) fn row(&self) -> Row {
+        let built_in = find(TABLE, self.code, self.subcode, None).map(|row| row.effect);
+        Row {
+            code: self.code,
+            last: self.code,
+            when: self.subcode.map_or(When::Always, When::Subcode),
+            effect: self.effect(built_in),
+            meaning: "as the configuration says",
+            source: "configuration",
+        }
+    }
+
+    fn effect(&self, built_in: Option<Effect>) -> Effect {
+        let base = built_in.filter(|effect| effect.class() == self.class);
+        match base.unwrap_or(careful(self.class)) {
+            Effect::Transient {
+                max_retries,
+                min_delay_s,
+                proves_unsent,
+            } => Effect::Transient {
+                max_retries: self.max_retries.or(max_retries),
+                min_delay_s: self.min_delay_s.or(min_delay_s),
+                proves_unsent: self.proves_unsent.unwrap_or(proves_unsent),
+            },
+            Effect::Throttled { scope, pause_s } => Effect::Throttled {
+                scope: self
+                    .scope
+                    .filter(|scope| throttles(*scope))
+                    .unwrap_or(scope),
+                pause_s: self.pause_s.or(pause_s),
+            },
+            Effect::Blocked {
+                scope,
+                remedy,
+                probe,
+                second_recipient,
+            } => Effect::Blocked {
+                scope: self.scope.filter(|scope| blocks(*scope)).unwrap_or(scope),
+                remedy,
+                probe: self.probe.unwrap_or(probe),
+                second_recipient: self.second_recipient.unwrap_or(second_recipient),
+            },
+            Effect::Invalid { scope } => Effect::Invalid {
+                scope: self.scope.unwrap_or(scope),
+            },
+            Effect::Policy {
+                scope,
+                retry_not_before_s,
+            } => Effect::Policy {
+                scope: self.scope.unwrap_or(scope),
+                retry_not_before_s: self.retry_not_before_s.or(retry_not_before_s),
+            },
+            same @ (Effect::Undeliverable | Effect::Ambiguous) => same,
+        }
+    }
+}
+
+/// The effect of a class about which nothing more is known.
+fn careful(class: Class) -> Effect {
+    match class {
+        Class::Transient => Effect::Transient {
+            max_retries: None,
+            min_delay_s: None,
+            proves_unsent: false,
+        },
+        Class::Throttled => Effect::Throttled {
+            scope: Scope::Lane,
+            pause_s: None,
+        },
+        Class::Blocked => Effect::Blocked {
+            scope: Scope::Lane,
+            remedy: "see the override of this code in the configuration",
+            probe: false,
+            second_recipient: false,
+        },
+        Class::Invalid => Effect::Invalid {
+            scope: Scope::Message,
+        },
+        Class::Undeliverable => Effect::Undeliverable,
+        Class::Policy => Effect::Policy {
+            scope: Scope::Message,
+            retry_not_before_s: None,
+        },
+        Class::Ambiguous => Effect::Ambiguous,
+    }
+}
+
+fn throttles(scope: Scope) -> bool {
+    match scope {
+        Scope::Pair | Scope::Lane | Scope::Waba | Scope::Token | Scope::App => true,
+        Scope::Message | Scope::Template => false,
+    }
+}
+
+fn blocks(scope: Scope) -> bool {
+    throttles(scope) && scope != Scope::Pair
+}
+
+/// The row for an error: one that names its subcode, else the first that covers its code.
+pub(super) fn find<'a>(
+    rows: impl IntoIterator<Item = &'a Row> + Clone,
+    code: i64,
+    subcode: Option<i64>,
+    details: Option<&str>,
+) -> Option<&'a Row> {
+    let named = subcode.and_then(|subcode| {
+        rows.clone()
+            .into_iter()
+            .find(|row| row.names(code, subcode))
+    });
+    named.or_else(|| rows.into_iter().find(|row| row.covers(code, details)))
+}
+
+#[cfg(test)]
+mod tests;
