@@ -1,1 +1,14 @@
+//! Sends WhatsApp Cloud API requests from RabbitMQ, at each number's limit, and answers every one exactly once.
+//! README.md shows one message's way through these files.
+
+pub mod admin;
+pub mod app;
+pub mod broker;
+pub mod clock;
+pub mod config;
 pub mod core;
+pub mod credentials;
+pub mod dispatch;
+pub mod graph;
+pub mod metrics;
+pub mod unrouted;

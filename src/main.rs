@@ -1,1 +1,90 @@
-fn main() {}
+//! Arguments, logging, runtime, exit code.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use whatsapp_dispatcher::app::{self, Ended};
+use whatsapp_dispatcher::config::{Config, LogFormat, environment};
+
+/// Sends WhatsApp Cloud API requests from RabbitMQ and answers every one exactly once.
+///
+/// Exit codes: 0 drained (or the config is sound), 2 bad config or usage, 1 anything else.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Dispatch until SIGTERM or SIGINT, then drain.
+    Run(Files),
+    /// Read the config, say everything that is wrong with it, and end.
+    Check(Files),
+}
+
+#[derive(clap::Args)]
+struct Files {
+    /// A TOML file; may be given more than once, later ones win. Every key can also be set as DISPATCHER_<SECTION>__<KEY>.
+    #[arg(long, required = true)]
+    config: Vec<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (Files { config: files }, check) = match arguments.command {
+        What::Run(files) => (files, false),
+        What::Check(files) => (files, true),
+    };
+    let config = match load(&files, check) {
+        Ok(config) => config,
+        Err(problems) => return fail(2, &problems),
+    };
+    if check {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = start_log(&config) {
+        return fail(2, &format!("log.level: {error:#}"));
+    }
+    match run(config) {
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::Failed(why)) => fail(1, &why),
+        Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+fn load(files: &[PathBuf], check: bool) -> Result<Config, String> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "worker" } else { host.trim() };
+    let config = Config::load(files, environment(), host).map_err(|errors| errors.to_string())?;
+    config.require_numbers().map_err(|errors| errors.to_string())?;
+    let unusable = if check { config.check_files() } else { vec![] };
+    if unusable.is_empty() { Ok(config) } else { Err(unusable.join("\n")) }
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).context("not a filter")?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+        LogFormat::Text => subscriber.init(),
+    }
+    Ok(())
+}
+
+fn run(config: Config) -> anyhow::Result<Ended> {
+    // One TLS provider for the whole process; left to feature unification, rustls panics at first use.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        anyhow::bail!("a TLS provider was installed before main");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(app::run(config))
+}
+
+#[expect(clippy::print_stderr, reason = "the one clear line an operator gets, also before logging is up")]
+fn fail(code: u8, why: &str) -> ExitCode {
+    eprintln!("whatsapp-dispatcher: {why}");
+    ExitCode::from(code)
+}

@@ -18,11 +18,13 @@ pub struct Subscription {
 }
 
 /// Why a subscription ended.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Ended {
     /// By the broker: queue deleted, consumer timeout. The channel must be closed and a new one opened; acknowledging on it could
     /// revive a consumer nobody reads (RabbitMQ 4.3).
+    #[error("cancelled by the broker (queue deleted or moved, or the consumer timed out)")]
     Cancelled,
+    #[error("{0}")]
     Failed(lapin::Error),
 }
 
@@ -59,6 +61,10 @@ impl Subscription {
             Some(Err(error)) => Err(Ended::Failed(error)),
             None => Err(Ended::Cancelled),
         }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.channel.status().connected()
     }
 
     /// Closes the channel: everything unacknowledged returns to the head of the queue, in order. Never `basic.cancel`: the next

@@ -40,7 +40,7 @@ pub async fn supervise(
     metrics: Arc<crate::metrics::Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut delays = delays(Duration::from_millis(200), Duration::from_millis(config.reconnect_max_ms));
+    let mut delays = delays(Duration::from_millis(200), config.reconnect_max);
     let mut epoch = 0;
     while !*stop.borrow() {
         epoch += 1;
@@ -51,7 +51,7 @@ pub async fn supervise(
         match opened {
             Ok(session) => {
                 let up_since = Instant::now();
-                tracing::info!(epoch, version = session.server_version(), "broker session open");
+                tracing::info!(epoch, "broker session open");
                 metrics.broker_connected.set(1);
                 metrics.broker_sessions.inc();
                 sessions.send_replace(Some(session.clone()));

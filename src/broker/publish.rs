@@ -49,7 +49,7 @@ impl PublishChannel {
     pub(super) async fn open(connection: &Connection, config: &BrokerConfig) -> Result<Self, lapin::Error> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { channel, reply: Mutex::new(None), confirm_timeout: Duration::from_millis(config.confirm_timeout_ms) })
+        Ok(Self { channel, reply: Mutex::new(None), confirm_timeout: config.confirm_timeout })
     }
 }
 
@@ -142,10 +142,10 @@ impl Publisher {
     /// One try over the session of the moment, waiting for one if there is none.
     async fn once(&self, letter: Letter<'_>) -> Option<(Arc<Session>, Confirmed)> {
         let mut sessions = self.sessions.clone();
-        let session = match sessions.wait_for(Option::is_some).await {
-            Ok(session) => session.clone()?,
+        let session = sessions.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
+        let Some(session) = session else {
             // The supervisor is gone: this process ends, and RabbitMQ delivers again to another.
-            Err(_) => std::future::pending().await,
+            return std::future::pending().await;
         };
         let exchange = letter.exchange;
         match self.over(&session, letter).await {
@@ -256,7 +256,7 @@ fn request_properties(delivery: &Delivery, headers: FieldTable) -> BasicProperti
         to = to.with_content_type(value.clone());
     }
     if let Some(value) = from.kind() {
-        to = to.with_kind(value.clone());
+        to = to.with_type(value.clone());
     }
     if let Some(value) = from.priority() {
         to = to.with_priority(*value);

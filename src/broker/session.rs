@@ -6,9 +6,7 @@ use crate::config::BrokerConfig;
 use futures_util::StreamExt;
 use lapin::options::BasicQosOptions;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
-use lapin::types::AMQPValue;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
-use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -48,7 +46,7 @@ pub struct Session {
 
 impl Session {
     pub(super) async fn open(config: &BrokerConfig, topology: &Topology, epoch: u64) -> Result<Arc<Self>, SessionError> {
-        let timeout = Duration::from_millis(config.connect_timeout_ms);
+        let timeout = config.connect_timeout;
         let connect = |role| async move {
             let connecting = connect(config, role);
             tokio::time::timeout(timeout, connecting).await.map_err(|_| SessionError::ConnectTimeout)?
@@ -68,22 +66,13 @@ impl Session {
             publishing,
             publisher,
             declare: config.declare,
-            heartbeat: Duration::from_secs(config.heartbeat_s),
+            heartbeat: config.heartbeat,
             opened: Instant::now(),
             last_probe_ms: AtomicU64::new(0),
             ended: watch::Sender::new(None),
         });
         session.watch_over();
         Ok(session)
-    }
-
-    /// RabbitMQ's version as it introduced itself.
-    pub fn server_version(&self) -> String {
-        let properties = self.lanes.configuration().server_properties();
-        match properties.inner().get("version") {
-            Some(AMQPValue::LongString(version)) => version.to_string(),
-            _ => "unknown".to_owned(),
-        }
     }
 
     /// Anyone who finds the session broken says so; the first reason stands.
@@ -195,19 +184,20 @@ async fn probe(session: std::sync::Weak<Session>) {
 }
 
 async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, SessionError> {
-    let read = |key, path: &Option<std::path::PathBuf>| match path {
+    let read = |key, path: Option<&std::path::PathBuf>| match path {
         Some(path) => std::fs::read(path).map(Some).map_err(|error| SessionError::File { key, error }),
         None => Ok(None),
     };
-    let ca = read("broker.ca_file", &config.ca_file)?;
-    let certificate = read("broker.client_cert_file", &config.client_cert_file)?;
-    let key = read("broker.client_key_file", &config.client_key_file)?;
+    let ca = read("broker.ca_file", config.ca_file.as_ref())?;
+    let client = config.client_cert.as_ref();
+    let certificate = read("broker.client_cert_file", client.map(|client| &client.cert_file))?;
+    let key = read("broker.client_key_file", client.map(|client| &client.key_file))?;
     let tls = OwnedTLSConfig {
         identity: certificate.zip(key).map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key }),
         cert_chain: ca.map(|ca| String::from_utf8_lossy(&ca).into_owned()),
     };
-    let mut uri: lapin::uri::AMQPUri = config.url.expose_secret().parse().map_err(|_| SessionError::Url)?;
-    uri.query.heartbeat = Some(u16::try_from(config.heartbeat_s).unwrap_or(u16::MAX));
+    let mut uri: lapin::uri::AMQPUri = config.url.expose().parse().map_err(|_| SessionError::Url)?;
+    uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX));
     let properties = ConnectionProperties::default().with_connection_name(format!("whatsapp-dispatcher {role}").into());
     let runtime = lapin::runtime::default_runtime().map_err(SessionError::Connect)?;
     Connection::connect_uri_with_config(uri, properties, tls, runtime).await.map_err(SessionError::Connect)

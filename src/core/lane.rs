@@ -149,6 +149,7 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Resolved {
     pub ticket: Ticket,
+    pub priority: Priority,
     pub decision: Decision,
 }
 
@@ -195,6 +196,8 @@ pub struct Lane {
     settling: usize,
     /// Doubles per failed probe.
     halts_in_a_row: u32,
+    /// Whose message was refused in a way that may be the lane's fault.
+    suspect: Option<Key>,
 }
 
 impl Lane {
@@ -210,6 +213,7 @@ impl Lane {
             orphans: HashMap::new(),
             settling: 0,
             halts_in_a_row: 0,
+            suspect: None,
         }
     }
 
@@ -249,7 +253,7 @@ impl Lane {
                 return None;
             }
             if let Some(decision) = self.answer_again(&mut message, now) {
-                return Some(self.settle_later(ticket, decision));
+                return Some(self.settle_later(ticket, message.priority, decision));
             }
         }
         let decision = self.decide_unsent(&message, now);
@@ -307,12 +311,12 @@ impl Lane {
             Decision::Delay { message, .. } => message.history.hops += 1,
             Decision::Forget | Decision::Abandon => {}
         }
-        self.settle_later(ticket, decision)
+        self.settle_later(ticket, message.priority, decision)
     }
 
-    fn settle_later(&mut self, ticket: Ticket, decision: Decision) -> Resolved {
+    fn settle_later(&mut self, ticket: Ticket, priority: Priority, decision: Decision) -> Resolved {
         self.settling += 1;
-        Resolved { ticket, decision }
+        Resolved { ticket, priority, decision }
     }
 
     /// The decision was published and settled (or given up with its session).
@@ -438,7 +442,14 @@ impl Lane {
                 }
                 true
             }
+            // Refusals that one message's body can earn block the lane only once a second person's is refused too; until then
+            // the message is tried again like any failed one.
+            Outcome::Blocked { second_recipient: true, .. } if self.suspect.as_ref().is_none_or(|suspect| suspect == key) => {
+                self.suspect = Some(key.clone());
+                false
+            }
             Outcome::Blocked { scope, error, remedy, .. } => {
+                self.suspect = None;
                 self.halt(*scope, error.code, remedy, now);
                 true
             }
@@ -474,7 +485,7 @@ impl Lane {
                 message.history.possible_duplicate |= !harmless;
                 self.again(message, error, None, 0, now, luck)
             }
-            // A message that did not stay after these has used up its quick retries: it leaves for the ladder.
+            // A message that does not stay after these has used up its quick retries or is a suspect itself: it leaves for the ladder.
             Outcome::NotSent { error } | Outcome::Throttled { error, .. } | Outcome::Blocked { error, .. } => {
                 self.again(message, error, None, 0, now, luck)
             }
@@ -534,6 +545,7 @@ impl Lane {
         match outcome {
             Outcome::Accepted(_) | Outcome::Refused { .. } => {
                 self.halts_in_a_row = 0;
+                self.suspect = None;
                 if let State::Probing { .. } = self.state {
                     self.state = State::Flowing;
                 }
@@ -589,6 +601,11 @@ impl Lane {
     /// Starts no more sends; `GiveBack` follows once nothing is in flight.
     pub fn drain(&mut self) {
         self.state = State::Draining;
+    }
+
+    /// True while the delivery with this ticket is in flight.
+    pub fn is_in_flight(&self, ticket: Ticket) -> bool {
+        self.flights.contains_key(&ticket)
     }
 
     /// How long the request with this ticket has waited in the lane; for the pacing histogram.

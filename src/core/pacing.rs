@@ -208,7 +208,9 @@ mod tests {
             let bound = 1.0 + config.rate_mps() * (1.0 + burst_ms as f64 / 1000.0);
             prop_assert!(most_in(Duration::from_secs(1), &sent) as f64 <= bound + 1e-6);
             if burst_ms >= 3 {
-                prop_assert!(sent.len() as f64 >= config.rate_mps() * 4.0 - 2.0, "{} sent", sent.len());
+                // The empty start, the last lateness, and a message cut off at either end.
+                let least = config.rate_mps() * (4.0 - 0.003) - 3.0;
+                prop_assert!(sent.len() as f64 >= least, "{} sent", sent.len());
             }
         }
     }
@@ -219,7 +221,7 @@ mod tests {
             let config = PaceConfig { limit_mps, utilization: 0.97, burst: Duration::from_millis(2) };
             let sent = run(config, 40, &[100, 1_900, 700]);
             assert!(most_in(Duration::from_millis(1_024), &sent) <= limit_mps as usize);
-            assert!(sent.len() as f64 >= 0.969 * 40.0 * f64::from(limit_mps));
+            assert!(sent.len() as f64 >= 0.97 * 40.0 * f64::from(limit_mps) - 5.0);
         }
     }
 

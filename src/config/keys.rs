@@ -1,0 +1,270 @@
+//! Every key, declared once: its name, default, bounds and meaning. The reader, the list of known keys, the
+//! suggestions and the tests that hold `deploy/config.toml` and the README to the truth all use this table.
+
+use super::rules;
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As in TOML, with dots. Keys of lists (`accounts`, `accounts.numbers`, `outcomes`) stand without an index.
+    pub name: &'static str,
+    /// As the environment would say it. `None`: optional, or required (the doc says which).
+    pub default: Option<&'static str>,
+    pub kind: Kind,
+    /// What it does, in a line.
+    pub doc: &'static str,
+}
+
+/// What a key's value may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Flag,
+    Whole {
+        min: u64,
+        max: u64,
+        unit: Unit,
+    },
+    Share {
+        min: f64,
+        max: f64,
+    },
+    OneOf(&'static [&'static str]),
+    Text {
+        /// Completes "must be …".
+        allowed: &'static str,
+        accepts: fn(&str) -> bool,
+    },
+    /// As `Text`, but the value is never shown.
+    Secret {
+        allowed: &'static str,
+        accepts: fn(&str) -> bool,
+    },
+}
+
+/// What a number counts; for times it also ends the key's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Milliseconds,
+    Seconds,
+    Bytes,
+    Count,
+}
+
+impl Unit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Milliseconds => "ms",
+            Self::Seconds => "s",
+            Self::Bytes => "bytes",
+            Self::Count => "",
+        }
+    }
+}
+
+impl Key {
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret { .. })
+    }
+
+    /// The table the key stands in, and the key's name there.
+    pub fn split(&self) -> (&'static str, &'static str) {
+        self.name.rsplit_once('.').unwrap_or(("", self.name))
+    }
+
+    /// The variable that overrides it. Lists have none.
+    pub fn env_name(&self) -> Option<String> {
+        let (section, leaf) = self.split();
+        let in_list = LISTS.contains(&section);
+        (!in_list).then(|| {
+            format!(
+                "{}{}__{}",
+                super::source::PREFIX,
+                section.to_uppercase(),
+                leaf.to_uppercase()
+            )
+        })
+    }
+
+    /// What the value may be, in words: completes "must be …".
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            Kind::Flag => "true or false".to_owned(),
+            Kind::Whole { min, max, unit } => {
+                let unit = unit.as_str();
+                let space = if unit.is_empty() { "" } else { " " };
+                format!("a whole number from {min} to {max}{space}{unit}")
+            }
+            Kind::Share { min, max } => format!("a number from {min:?} to {max:?}"),
+            Kind::OneOf(words) => words
+                .iter()
+                .map(|word| format!("\"{word}\""))
+                .collect::<Vec<_>>()
+                .join(" or "),
+            Kind::Text { allowed, .. } | Kind::Secret { allowed, .. } => allowed.to_owned(),
+        }
+    }
+
+    /// The default as TOML spells it.
+    pub fn default_toml(&self) -> Option<String> {
+        self.default.map(|default| match self.kind {
+            Kind::Flag | Kind::Whole { .. } | Kind::Share { .. } => default.to_owned(),
+            Kind::OneOf(_) | Kind::Text { .. } | Kind::Secret { .. } => format!("\"{default}\""),
+        })
+    }
+}
+
+/// Tables that repeat (`[[…]]`).
+pub(super) const LISTS: [&str; 3] = ["accounts", "accounts.numbers", "outcomes"];
+
+/// The words of `outcomes.class` and `outcomes.scope`.
+const CLASSES: &[&str] = &[
+    "transient",
+    "throttled",
+    "blocked",
+    "invalid",
+    "undeliverable",
+    "policy",
+    "ambiguous",
+];
+const SCOPES: &[&str] = &[
+    "message", "pair", "lane", "waba", "token", "app", "template",
+];
+
+const TEXT: Kind = Kind::Text {
+    allowed: "text that is not empty",
+    accepts: rules::is_not_empty,
+};
+const FILE: Kind = Kind::Text {
+    allowed: "the path of a file",
+    accepts: rules::is_not_empty,
+};
+const DIGITS: Kind = Kind::Text {
+    allowed: "an id of digits, in quotes",
+    accepts: rules::is_digits,
+};
+const TOKEN: Kind = Kind::Secret {
+    allowed: "printable text without spaces",
+    accepts: rules::is_token,
+};
+
+const fn ms(min: u64, max: u64) -> Kind {
+    whole(min, max, Unit::Milliseconds)
+}
+const fn seconds(min: u64, max: u64) -> Kind {
+    whole(min, max, Unit::Seconds)
+}
+const fn bytes(min: u64, max: u64) -> Kind {
+    whole(min, max, Unit::Bytes)
+}
+const fn count(min: u64, max: u64) -> Kind {
+    whole(min, max, Unit::Count)
+}
+const fn whole(min: u64, max: u64, unit: Unit) -> Kind {
+    Kind::Whole { min, max, unit }
+}
+
+const fn key(name: &'static str, default: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        name,
+        default: Some(default),
+        kind,
+        doc,
+    }
+}
+/// A key without a default.
+const fn bare(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        name,
+        default: None,
+        kind,
+        doc,
+    }
+}
+
+/// All keys, in the order of `deploy/config.toml`.
+#[rustfmt::skip] // A table: one line per key.
+pub const KEYS: &[Key] = &[
+    key("broker.url", "amqp://127.0.0.1:5672/%2f", Kind::Secret { allowed: rules::BROKER_URL, accepts: rules::is_broker_url },
+        "RabbitMQ, with user, password and virtual host (%2f is \"/\")"),
+    key("broker.heartbeat_s", "10", seconds(5, 60), "AMQP heartbeat; sending stops after 1.5 × this without a sign of life"),
+    key("broker.connect_timeout_ms", "10000", ms(100, 300_000), "Longest wait for a connection, TLS and login included"),
+    key("broker.confirm_timeout_ms", "30000", ms(100, 300_000), "Longest wait for RabbitMQ to confirm a publish"),
+    key("broker.reconnect_max_ms", "15000", ms(100, 600_000), "Longest pause between two attempts to connect"),
+    key("broker.declare", "true", Kind::Flag, "Declare exchanges and queues at start; false: only check that they exist"),
+    bare("broker.ca_file", FILE, "Optional: trust these CAs (PEM) instead of the system's; amqps only"),
+    bare("broker.client_cert_file", FILE, "Optional: client certificate chain (PEM); amqps only"),
+    bare("broker.client_key_file", FILE, "Optional: key of the client certificate (PEM); amqps only"),
+
+    key("graph.base_url", "https://graph.facebook.com", Kind::Text { allowed: rules::BASE_URL, accepts: rules::is_base_url },
+        "Where the Cloud API is"),
+    key("graph.version", "v26.0", Kind::Text { allowed: "a version such as v26.0", accepts: rules::is_graph_version },
+        "Version of the Graph API"),
+    bare("graph.ca_file", FILE, "Optional: trust these CAs (PEM) instead of the system's"),
+    key("graph.connect_timeout_ms", "5000", ms(100, 60_000), "Longest wait for a connection to the API, TLS included"),
+    key("graph.request_timeout_ms", "30000", ms(100, 300_000), "Longest wait for a whole answer; after it the outcome is unknown"),
+    key("graph.pool_idle_timeout_ms", "30000", ms(100, 600_000), "How long an idle connection is kept"),
+    key("graph.max_response_bytes", "65536", bytes(1_024, 16_777_216), "Longest answer that is read"),
+    key("graph.refresh_s", "300", seconds(60, 86_400), "How often a number's fields (limit, quality) are read from the API"),
+    key("graph.allow_plain_http", "false", Kind::Flag, "Allow http:// to other machines: tokens and messages then travel in the clear"),
+
+    key("admin.listen", "127.0.0.1:9464", Kind::Text { allowed: "an address and port such as 127.0.0.1:9464", accepts: rules::is_socket_address },
+        "Where health, metrics and lanes are served"),
+
+    bare("worker.id", Kind::Text { allowed: "1 to 128 letters, digits, dots, hyphens or underscores", accepts: rules::is_worker_id },
+        "Optional: this worker's name, stable over restarts and unique; the host name unless set"),
+
+    key("log.format", "text", Kind::OneOf(&["text", "json"]), "How a log line looks"),
+    key("log.level", "info", Kind::Text { allowed: "a filter such as info or info,whatsapp_dispatcher=debug", accepts: rules::is_log_filter },
+        "What is logged: a level, or levels per module"),
+
+    key("intake.max_body_bytes", "262144", bytes(1_024, 16_777_216), "Longest request body; longer ones are rejected"),
+    key("intake.check_sizes", "true", Kind::Flag, "Check Meta's documented lengths before sending"),
+
+    key("pacing.utilization", "0.97", Kind::Share { min: 0.1, max: 1.0 }, "Share of a number's limit that is used"),
+    key("pacing.burst_ms", "5", ms(0, 100), "How much lateness may be caught up at once"),
+    key("pacing.bulk_every", "10", count(2, 1_000), "One send in this many is bulk while high-priority requests wait"),
+    key("pacing.pair_interval_ms", "6000", ms(0, 600_000), "Spacing of messages to one person, once the burst is used; 0: no pair limit"),
+    key("pacing.pair_burst", "45", count(1, 1_000), "Messages to one person that may go without spacing"),
+    key("pacing.pair_wait_max_s", "30", seconds(0, 600), "Longest wait for the pair limit in the lane; longer ones wait in RabbitMQ"),
+
+    key("lanes.latency_ms", "1000", ms(10, 60_000), "API latency that requests in flight are sized for: rate × latency"),
+    key("lanes.max_in_flight", "2000", count(1, 20_000), "Most requests in flight per lane, whatever its rate"),
+    key("lanes.buffer_ms", "500", ms(0, 10_000), "Messages held ready ahead of those in flight: rate × this"),
+    key("lanes.halt_probe_s", "60", seconds(1, 86_400), "A blocked lane is tried again after this, then after twice as long, …"),
+    key("lanes.halt_probe_max_s", "3600", seconds(1, 86_400), "… and after this at the latest"),
+
+    key("retry.max_attempts", "5", count(1, 100), "Requests to the API per message, the first included"),
+    key("retry.max_age_s", "86400", seconds(1, 2_592_000), "Age at which a message is given up, from a worker's first sight of it"),
+    key("retry.base_s", "2", seconds(1, 3_600), "Upper edge of the first delay; doubles per attempt"),
+    key("retry.max_delay_s", "3600", seconds(1, 2_592_000), "Upper edge of any delay, unless the API asks for longer"),
+    key("retry.quick_retries", "3", count(0, 20), "Retries on the spot when nothing had been sent"),
+    key("retry.quick_base_ms", "50", ms(1, 10_000), "First delay of those; doubles"),
+    key("retry.quick_max_ms", "1000", ms(1, 60_000), "Longest delay of those"),
+
+    key("redelivery.policy", "resend", Kind::OneOf(&["resend", "report"]),
+        "A redelivered request of which nothing shows whether it was sent: send and flag it, or end it as unknown"),
+    key("redelivery.memory", "100000", count(1, 10_000_000), "Finished requests that the worker remembers"),
+
+    key("drain.timeout_s", "70", seconds(1, 3_600), "Longest orderly shutdown"),
+
+    bare("outcomes.code", count(0, 4_294_967_295), "Required: the API's error code"),
+    bare("outcomes.subcode", count(0, 4_294_967_295), "Optional: only with this error_subcode"),
+    bare("outcomes.class", Kind::OneOf(CLASSES), "Required: how the code is treated"),
+    bare("outcomes.scope", Kind::OneOf(SCOPES), "Optional: how far it reaches"),
+    bare("outcomes.max_retries", count(0, 100), "Optional, class transient: retries at most, within retry.max_attempts"),
+    bare("outcomes.min_delay_s", seconds(0, 2_592_000), "Optional, class transient: shortest delay before a retry"),
+    bare("outcomes.proves_unsent", Kind::Flag, "Optional, class transient: the code proves that nothing was sent"),
+    bare("outcomes.pause_s", seconds(0, 3_600), "Optional, class throttled: how long nobody in scope sends"),
+    bare("outcomes.retry_not_before_s", seconds(0, 31_536_000), "Optional, class policy: told in the result, when a new request may succeed"),
+    bare("outcomes.probe", Kind::Flag, "Optional, class blocked: try again by itself, as lanes.halt_probe_s says"),
+    bare("outcomes.second_recipient", Kind::Flag, "Optional, class blocked: believe it only once a second recipient met it too"),
+
+    bare("accounts.waba_id", DIGITS, "Required: the WhatsApp Business Account"),
+    bare("accounts.token_file", FILE, "This or token is required: file with the access token, read again when it changes"),
+    bare("accounts.token", TOKEN, "The access token itself; for development"),
+    key("accounts.app", "default", TEXT, "Name of the Meta app the token belongs to; blocks and limits of an app reach its accounts"),
+    bare("accounts.app_secret_file", FILE, "Optional: file with the app's secret; requests then carry appsecret_proof"),
+    bare("accounts.app_secret", TOKEN, "Optional: the app's secret itself; for development"),
+    bare("accounts.numbers.phone_number_id", DIGITS, "Required: the number's id (not the phone number)"),
+    bare("accounts.numbers.mps", count(1, 100_000), "Optional: the number's limit in messages per second; read from the API unless set"),
+];

@@ -1,0 +1,329 @@
+//! Settings: read once at start, from files and the environment, into types that hold no bad value.
+//!
+//! [`KEYS`] declares every key; [`read`] takes them out of what the `config` crate merged and records every
+//! mistake, so that an operator sees all of them at once. Nothing here reads the process environment but
+//! [`environment`], which the caller passes on.
+
+mod keys;
+mod read;
+mod relations;
+mod rules;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use keys::{KEYS, Key, Kind, Unit};
+pub use read::ConfigErrors;
+pub use source::environment;
+
+use crate::core::intake::IntakeConfig;
+use crate::core::lane::{LaneConfig, Redelivery};
+use crate::core::message::LaneId;
+use crate::core::outcome::Override;
+use crate::core::pacing::{PaceConfig, PairLimit};
+use crate::core::retry::RetryPolicy;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Most numbers of one worker: each takes a channel, and a connection has 2,047.
+pub const MAX_NUMBERS: usize = 2_000;
+
+/// All settings. The keys' docs are in [`KEYS`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub broker: BrokerConfig,
+    pub graph: GraphConfig,
+    /// `admin.listen`
+    pub admin_listen: SocketAddr,
+    /// `worker.id`
+    pub worker_id: String,
+    pub log: LogConfig,
+    pub intake: IntakeConfig,
+    pub pacing: PacingConfig,
+    pub lanes: LanesConfig,
+    pub retry: RetryConfig,
+    pub redelivery: RedeliveryConfig,
+    /// `drain.timeout_s`
+    pub drain_timeout: Duration,
+    /// `[[outcomes]]`, in the order of the file.
+    pub outcomes: Vec<Override>,
+    pub accounts: Vec<AccountConfig>,
+}
+
+/// `[broker]`
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    pub url: BrokerUrl,
+    /// Whole seconds, 5 to 60.
+    pub heartbeat: Duration,
+    pub connect_timeout: Duration,
+    pub confirm_timeout: Duration,
+    pub reconnect_max: Duration,
+    pub declare: bool,
+    pub ca_file: Option<PathBuf>,
+    pub client_cert: Option<ClientCert>,
+}
+
+/// A certificate chain and its key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCert {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+/// `broker.url`; it may hold a password, so it is never printed.
+#[derive(Clone)]
+pub struct BrokerUrl(SecretString);
+
+impl BrokerUrl {
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+    pub fn is_tls(&self) -> bool {
+        rules::is_tls_broker_url(self.expose())
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BrokerUrl(***)")
+    }
+}
+
+/// `[graph]`
+#[derive(Clone, Debug)]
+pub struct GraphConfig {
+    /// Without a slash at its end.
+    pub base_url: String,
+    pub version: String,
+    pub ca_file: Option<PathBuf>,
+    pub connect_timeout: Duration,
+    pub request_timeout: Duration,
+    pub pool_idle_timeout: Duration,
+    pub max_response_bytes: usize,
+    pub refresh: Duration,
+    pub allow_plain_http: bool,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// Directives of an `EnvFilter`; they parse.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// `[pacing]`
+#[derive(Clone, Debug)]
+pub struct PacingConfig {
+    pub utilization: f64,
+    pub burst: Duration,
+    pub bulk_every: u32,
+    pub pair: PairLimit,
+    pub pair_wait_max: Duration,
+}
+
+/// `[lanes]`
+#[derive(Clone, Debug)]
+pub struct LanesConfig {
+    pub latency: Duration,
+    pub max_in_flight: usize,
+    pub buffer: Duration,
+    pub halt_probe: Duration,
+    pub halt_probe_max: Duration,
+}
+
+/// `[retry]`
+#[derive(Clone, Debug)]
+pub struct RetryConfig {
+    pub policy: RetryPolicy,
+    pub quick_retries: u32,
+    pub quick_base: Duration,
+    pub quick_max: Duration,
+}
+
+/// `[redelivery]`
+#[derive(Clone, Debug)]
+pub struct RedeliveryConfig {
+    pub policy: Redelivery,
+    pub memory: usize,
+}
+
+/// `[[accounts]]`
+#[derive(Clone, Debug)]
+pub struct AccountConfig {
+    pub waba_id: String,
+    pub token: Secret,
+    pub app: String,
+    /// As written here; another account of the same app may hold it: see [`Config::app_secret`].
+    pub app_secret: Option<Secret>,
+    pub numbers: Vec<NumberConfig>,
+}
+
+/// `[[accounts.numbers]]`
+#[derive(Clone, Debug)]
+pub struct NumberConfig {
+    pub phone_number_id: LaneId,
+    /// Messages per second; read from the API if absent.
+    pub mps: Option<u32>,
+}
+
+/// A secret, or the file that holds it.
+#[derive(Clone)]
+pub enum Secret {
+    File(PathBuf),
+    Inline(SecretString),
+}
+
+impl Secret {
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Inline(_) => None,
+        }
+    }
+
+    /// The secret itself, without the white space around it; reads the file now.
+    pub fn read(&self) -> io::Result<SecretString> {
+        let path = match self {
+            Self::Inline(secret) => return Ok(secret.clone()),
+            Self::File(path) => path,
+        };
+        let text = SecretString::from(std::fs::read_to_string(path)?);
+        let trimmed = text.expose_secret().trim();
+        if rules::is_token(trimmed) {
+            Ok(trimmed.into())
+        } else {
+            let reason = "must hold one line of printable text without spaces";
+            Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Inline(_) => f.write_str("Inline(***)"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `files`, a later one over an earlier one, then `env`'s `DISPATCHER_…` over both. A list (`accounts`,
+    /// `outcomes`) is replaced as a whole. `default_worker_id` stands where `worker.id` is not set.
+    pub fn load(
+        files: &[PathBuf],
+        env: HashMap<String, String>,
+        default_worker_id: &str,
+    ) -> Result<Self, ConfigErrors> {
+        Self::from_texts(source::read_files(files), env, default_worker_id)
+    }
+
+    fn from_texts(
+        texts: Vec<source::Text>,
+        env: HashMap<String, String>,
+        default_worker_id: &str,
+    ) -> Result<Self, ConfigErrors> {
+        let mut problems = read::Problems::default();
+        let tree = source::merge(texts, env, &mut problems);
+        let config = sections::config(tree, default_worker_id, &mut problems);
+        relations::check(&config, &mut problems);
+        problems.into_result(config)
+    }
+
+    /// What `run` needs beyond sound keys: something to serve.
+    pub fn require_numbers(&self) -> Result<(), ConfigErrors> {
+        if self.numbers().next().is_some() {
+            return Ok(());
+        }
+        let line = "accounts: at least one [[accounts]] with one [[accounts.numbers]] is required";
+        Err(ConfigErrors(vec![line.to_owned()]))
+    }
+
+    /// Every number with its account.
+    pub fn numbers(&self) -> impl Iterator<Item = (&AccountConfig, &NumberConfig)> {
+        let pairs = |account| move |number| (account, number);
+        self.accounts
+            .iter()
+            .flat_map(move |account| account.numbers.iter().map(pairs(account)))
+    }
+
+    /// The secret of a Meta app, whichever of its accounts holds it.
+    pub fn app_secret(&self, app: &str) -> Option<&Secret> {
+        self.accounts
+            .iter()
+            .filter(|account| account.app == app)
+            .find_map(|account| account.app_secret.as_ref())
+    }
+
+    /// The bounds of a lane whose number may send `limit_mps`.
+    pub fn lane(&self, limit_mps: u32) -> LaneConfig {
+        LaneConfig {
+            pace: PaceConfig {
+                limit_mps,
+                utilization: self.pacing.utilization,
+                burst: self.pacing.burst,
+            },
+            pair: self.pacing.pair,
+            pair_wait_max: self.pacing.pair_wait_max,
+            latency: self.lanes.latency,
+            max_in_flight: self.lanes.max_in_flight,
+            buffer: self.lanes.buffer,
+            bulk_every: self.pacing.bulk_every,
+            retry: self.retry.policy,
+            quick_retries: self.retry.quick_retries,
+            redelivery: self.redelivery.policy,
+            halt_probe: self.lanes.halt_probe,
+            halt_probe_max: self.lanes.halt_probe_max,
+        }
+    }
+
+    /// Files that are named but cannot be used, one line each. For `check`: `run` finds out where it reads them.
+    pub fn check_files(&self) -> Vec<String> {
+        let cert = self.broker.client_cert.as_ref();
+        let plain = [
+            ("broker.ca_file", self.broker.ca_file.as_deref()),
+            (
+                "broker.client_cert_file",
+                cert.map(|c| c.cert_file.as_path()),
+            ),
+            ("broker.client_key_file", cert.map(|c| c.key_file.as_path())),
+            ("graph.ca_file", self.graph.ca_file.as_deref()),
+        ];
+        let plain = plain.into_iter().filter_map(|(key, path)| {
+            let error = std::fs::read(path?).err()?;
+            Some(unusable(key, path?, &error))
+        });
+        let secrets = self.accounts.iter().enumerate().flat_map(|(i, account)| {
+            [
+                (format!("accounts[{i}].token_file"), Some(&account.token)),
+                (
+                    format!("accounts[{i}].app_secret_file"),
+                    account.app_secret.as_ref(),
+                ),
+            ]
+        });
+        let secrets = secrets.filter_map(|(key, secret)| {
+            let secret = secret?;
+            Some(unusable(&key, secret.file()?, &secret.read().err()?))
+        });
+        plain.chain(secrets).collect()
+    }
+}
+
+fn unusable(key: &str, path: &Path, error: &io::Error) -> String {
+    format!("{key}: {}: {error}", path.display())
+}

@@ -1,0 +1,159 @@
+//! What must hold between keys, each sound by itself.
+
+use super::read::Problems;
+use super::{AccountConfig, Config, MAX_NUMBERS, Secret, rules};
+use secrecy::ExposeSecret;
+use std::collections::{HashMap, HashSet};
+
+pub(super) fn check(config: &Config, problems: &mut Problems) {
+    times(config, problems);
+    transport(config, problems);
+    outcomes(config, problems);
+    accounts(config, problems);
+    app_secrets(&config.accounts, problems);
+}
+
+fn times(config: &Config, problems: &mut Problems) {
+    let Config {
+        broker,
+        graph,
+        lanes,
+        retry,
+        ..
+    } = config;
+    let longest_send = graph.request_timeout + broker.confirm_timeout;
+    problems.relation(
+        &["drain.timeout_s", "graph.request_timeout_ms", "broker.confirm_timeout_ms"],
+        config.drain_timeout > longest_send,
+        &format!(
+            "{} s is too short; must be more than graph.request_timeout_ms + broker.confirm_timeout_ms = {} ms, \
+             or a send in flight could not end in time",
+            config.drain_timeout.as_secs(),
+            longest_send.as_millis()
+        ),
+    );
+    let mut ordered = |low: &str, high: &str, holds: bool| {
+        problems.relation(
+            &[low, high],
+            holds,
+            &format!("must not be more than {high}"),
+        );
+    };
+    let (g, p) = (graph, &retry.policy);
+    ordered(
+        "graph.connect_timeout_ms",
+        "graph.request_timeout_ms",
+        g.connect_timeout <= g.request_timeout,
+    );
+    ordered(
+        "retry.quick_base_ms",
+        "retry.quick_max_ms",
+        retry.quick_base <= retry.quick_max,
+    );
+    ordered(
+        "retry.base_s",
+        "retry.max_delay_s",
+        p.base_s <= p.max_delay_s,
+    );
+    ordered(
+        "retry.max_delay_s",
+        "retry.max_age_s",
+        u64::from(p.max_delay_s) <= p.max_age_s,
+    );
+    ordered(
+        "lanes.halt_probe_s",
+        "lanes.halt_probe_max_s",
+        lanes.halt_probe <= lanes.halt_probe_max,
+    );
+}
+
+fn transport(config: &Config, problems: &mut Problems) {
+    let Config { broker, graph, .. } = config;
+    let tls = broker.url.is_tls();
+    let needs_tls = "needs an amqps:// address in broker.url";
+    let ca_ok = tls || broker.ca_file.is_none();
+    problems.relation(&["broker.ca_file", "broker.url"], ca_ok, needs_tls);
+    let cert_ok = tls || broker.client_cert.is_none();
+    problems.relation(
+        &["broker.client_cert_file", "broker.url"],
+        cert_ok,
+        needs_tls,
+    );
+
+    problems.relation(
+        &["graph.base_url", "graph.allow_plain_http"],
+        graph.allow_plain_http || rules::is_https_or_loopback(&graph.base_url),
+        "http:// would send tokens in the clear; use https://, or set graph.allow_plain_http = true",
+    );
+}
+
+fn outcomes(config: &Config, problems: &mut Problems) {
+    let mut seen = HashSet::new();
+    for rule in &config.outcomes {
+        if !seen.insert((rule.code, rule.subcode)) {
+            let subcode = rule
+                .subcode
+                .map_or(String::new(), |n| format!(", subcode {n}"));
+            problems.add(format!(
+                "outcomes: code {}{subcode} stands twice",
+                rule.code
+            ));
+        }
+    }
+}
+
+fn accounts(config: &Config, problems: &mut Problems) {
+    let wabas = config
+        .accounts
+        .iter()
+        .map(|account| account.waba_id.as_str());
+    for waba_id in twice(wabas) {
+        let line = format!("accounts: waba_id {waba_id} stands twice; put its numbers under one");
+        problems.add(line);
+    }
+    let numbers = config
+        .numbers()
+        .map(|(_, number)| number.phone_number_id.as_str());
+    for id in twice(numbers) {
+        problems.add(format!("accounts: phone_number_id {id} stands twice"));
+    }
+    let count = config.numbers().count();
+    if count > MAX_NUMBERS {
+        let line = format!("accounts: {count} numbers; one worker serves {MAX_NUMBERS} at most");
+        problems.add(line);
+    }
+}
+
+/// Every non-empty word that stands more than once, in the order of its second appearance.
+fn twice<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let (mut seen, mut told) = (HashSet::new(), HashSet::new());
+    words
+        .filter(|word| !word.is_empty() && !seen.insert(*word) && told.insert(*word))
+        .collect()
+}
+
+/// An app has one secret: two accounts of it must not disagree.
+fn app_secrets(accounts: &[AccountConfig], problems: &mut Problems) {
+    let mut first: HashMap<&str, &Secret> = HashMap::new();
+    for (index, account) in accounts.iter().enumerate() {
+        let Some(secret) = &account.app_secret else {
+            continue;
+        };
+        if !same(first.entry(&account.app).or_insert(secret), secret) {
+            problems.add(format!(
+                "accounts[{index}]: app {:?} has another app_secret in an account above",
+                account.app
+            ));
+        }
+    }
+}
+
+fn same(one: &Secret, other: &Secret) -> bool {
+    match (one, other) {
+        (Secret::File(one), Secret::File(other)) => one == other,
+        (Secret::Inline(one), Secret::Inline(other)) => {
+            one.expose_secret() == other.expose_secret()
+        }
+        (Secret::File(_), Secret::Inline(_)) | (Secret::Inline(_), Secret::File(_)) => false,
+    }
+}

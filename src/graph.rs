@@ -1,0 +1,170 @@
+//! HTTP to the Cloud API: a request out, a [`Reply`] in, without judgement. The only user of reqwest.
+//!
+//! HTTP/1.1 with a pool of keep-alive connections: one HTTP/2 connection with the usual 100 streams would cap a lane at 285
+//! messages a second with the API's 350 ms per call.
+
+use crate::config::GraphConfig;
+use crate::core::answer::{Answer, AnswerBody, Reply};
+use crate::core::message::LaneId;
+use crate::credentials::Token;
+use anyhow::Context;
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, Url};
+use serde::Deserialize;
+
+#[derive(Clone)]
+pub struct Graph {
+    client: Client,
+    base: Url,
+    max_response_bytes: usize,
+}
+
+/// What the API says of a number; see [`NumberFields::limit_mps`].
+#[derive(Debug, Deserialize)]
+pub struct NumberFields {
+    throughput: Option<Throughput>,
+    #[serde(default)]
+    is_on_biz_app: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Throughput {
+    level: String,
+}
+
+impl NumberFields {
+    /// Messages per second, in and out together. Source: Meta's "Throughput" page: 80, 1,000 after the upgrade, 20 for numbers
+    /// that are also used in the WhatsApp Business app. `None` if the level is not one of those.
+    pub fn limit_mps(&self) -> Option<u32> {
+        if self.is_on_biz_app {
+            return Some(20);
+        }
+        match self.throughput.as_ref()?.level.as_str() {
+            "STANDARD" => Some(80),
+            "HIGH" => Some(1000),
+            _ => None,
+        }
+    }
+}
+
+impl Graph {
+    pub fn new(config: &GraphConfig) -> anyhow::Result<Self> {
+        let base = Url::parse(&format!("{}/{}/", config.base_url, config.version)).context("graph.base_url: not a URL")?;
+        let mut builder = Client::builder()
+            .connect_timeout(config.connect_timeout)
+            .timeout(config.request_timeout)
+            .pool_idle_timeout(config.pool_idle_timeout)
+            .pool_max_idle_per_host(usize::MAX) // in flight per lane is the bound
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .user_agent(concat!("whatsapp-dispatcher/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &config.ca_file {
+            let pem = std::fs::read(path).with_context(|| format!("graph.ca_file: {}", path.display()))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem).context("graph.ca_file: not PEM certificates")?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().context("graph: cannot build the HTTP client (is a CA bundle installed?)")?;
+        Ok(Self { client, base, max_response_bytes: config.max_response_bytes })
+    }
+
+    /// Where a lane's messages are POSTed.
+    pub fn messages_url(&self, lane: &LaneId) -> anyhow::Result<Url> {
+        Ok(self.base.join(&format!("{lane}/messages"))?)
+    }
+
+    /// POSTs one body. Decides, once, whether something can have reached the API: when in doubt it may have.
+    pub async fn send(&self, url: Url, token: &Token, body: Bytes) -> Reply {
+        let request = self
+            .client
+            .post(prove(url, token))
+            .header(AUTHORIZATION, token.authorization.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(body);
+        let response = match request.send().await {
+            Ok(response) => response,
+            // Name resolution, TCP or TLS: not a byte of the request has left.
+            Err(error) if error.is_connect() && error.is_timeout() => return Reply::NotSent("connect_timeout"),
+            Err(error) if error.is_connect() => return Reply::NotSent("connect"),
+            Err(error) if error.is_builder() => return Reply::NotSent("request"),
+            Err(error) if error.is_timeout() => return Reply::NoAnswer("timeout"),
+            Err(_) => return Reply::NoAnswer("reset"),
+        };
+        let status = response.status().as_u16();
+        let retry_after_s = retry_after_s(response.headers());
+        let body = match self.read(response).await {
+            Some(bytes) => AnswerBody::read(&bytes),
+            None => AnswerBody::Unreadable,
+        };
+        Reply::Answered(Answer { status, retry_after_s, body })
+    }
+
+    /// The body, or `None` if it broke off or is larger than `graph.max_response_bytes`.
+    async fn read(&self, mut response: Response) -> Option<Bytes> {
+        let mut whole = match response.chunk().await {
+            Ok(Some(first)) if first.len() <= self.max_response_bytes => first,
+            Ok(None) => return Some(Bytes::new()),
+            Ok(Some(_)) | Err(_) => return None,
+        };
+        let mut more = Vec::new();
+        while let Some(chunk) = response.chunk().await.ok()? {
+            if more.is_empty() {
+                more.extend_from_slice(&whole);
+            }
+            if more.len() + chunk.len() > self.max_response_bytes {
+                return None;
+            }
+            more.extend_from_slice(&chunk);
+        }
+        if !more.is_empty() {
+            whole = more.into();
+        }
+        Some(whole)
+    }
+
+    /// Reads a number's throughput level. The error never holds the URL, which may carry a proof.
+    pub async fn number(&self, lane: &LaneId, token: &Token) -> anyhow::Result<NumberFields> {
+        let mut url = self.base.join(lane.as_str())?;
+        url.query_pairs_mut().append_pair("fields", "throughput,is_on_biz_app");
+        let request = self.client.get(prove(url, token)).header(AUTHORIZATION, token.authorization.clone());
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
+        let status = response.status();
+        let body = self.read(response).await.context("the answer broke off or was too large")?;
+        if !status.is_success() {
+            let code = match AnswerBody::read(&body) {
+                AnswerBody::Error(error) => Some(error.code),
+                AnswerBody::Accepted(_) | AnswerBody::Success | AnswerBody::Unreadable => None,
+            };
+            anyhow::bail!("HTTP {status}, error code {code:?}");
+        }
+        serde_json::from_slice(&body).map_err(|_| anyhow::anyhow!("the answer is not what the API documents"))
+    }
+}
+
+/// The proof travels in the query; so this URL is never printed.
+fn prove(mut url: Url, token: &Token) -> Url {
+    if let Some(proof) = &token.appsecret_proof {
+        url.query_pairs_mut().append_pair("appsecret_proof", proof);
+    }
+    url
+}
+
+/// Seconds, or an HTTP date.
+fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(seconds);
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let wait = at.duration_since(jiff::Timestamp::now());
+    Some(u64::try_from(wait.as_secs()).unwrap_or(0))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+

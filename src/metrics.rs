@@ -1,0 +1,231 @@
+//! Every metric: name, label and bucket in one place, over a registry of our own. Series exist from the start, at zero.
+//! A recipient is never a label; API error codes outside the built-in table are counted as `other`.
+
+use crate::core::lane::{State, View};
+use crate::core::message::Priority;
+use crate::core::report::Status;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::sync::Mutex;
+
+/// From a request's arrival in the same datacentre to a scheduled campaign's backlog.
+const WAIT_BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 600.0, 3600.0];
+/// Meta's load-testing page speaks of 350 ms per call.
+const LATENCY_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+/// How an attempt went, for `outcome`.
+pub const OUTCOMES: [&str; 7] = ["accepted", "refused", "not_sent", "transient", "throttled", "blocked", "unknown"];
+
+pub struct Metrics {
+    registry: Registry,
+    pub requests: IntCounterVec,
+    pub attempts: IntCounterVec,
+    pub error_codes: IntCounterVec,
+    pub queue_wait: HistogramVec,
+    pub pacing_wait: HistogramVec,
+    pub api_latency: Histogram,
+    pub end_to_end: HistogramVec,
+    pub delayed: IntCounterVec,
+    pub redelivered: IntCounter,
+    pub possible_duplicates: IntCounter,
+    pub dead_letters: IntCounter,
+    pub settled_void: IntCounter,
+    pub publish_refused: IntCounterVec,
+    pub replies_undelivered: IntCounter,
+    pub unrouted: IntCounter,
+    pub broker_connected: IntGauge,
+    pub broker_blocked: IntGauge,
+    pub broker_sessions: IntCounter,
+    pub lane_subscribed: IntGaugeVec,
+    pub lane_resubscriptions: IntCounterVec,
+    pub token_reloads: IntCounterVec,
+    lane_state: IntGaugeVec,
+    lane_limit: GaugeVec,
+    lane_rate: GaugeVec,
+    lane_in_flight: IntGaugeVec,
+    lane_in_flight_max: IntGaugeVec,
+    lane_waiting: IntGaugeVec,
+    lane_pair_parked: IntGaugeVec,
+    /// Gathering sets the lanes' gauges first: two scrapes at once must not mix.
+    gathering: Mutex<()>,
+}
+
+struct Maker(Registry);
+
+impl Maker {
+    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, collector: C) -> anyhow::Result<C> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+    fn counter(&self, name: &str, help: &str) -> anyhow::Result<IntCounter> {
+        self.register(IntCounter::with_opts(opts(name, help))?)
+    }
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> anyhow::Result<IntCounterVec> {
+        self.register(IntCounterVec::new(opts(name, help), labels)?)
+    }
+    fn gauge(&self, name: &str, help: &str) -> anyhow::Result<IntGauge> {
+        self.register(IntGauge::with_opts(opts(name, help))?)
+    }
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> anyhow::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> anyhow::Result<GaugeVec> {
+        self.register(GaugeVec::new(opts(name, help), labels)?)
+    }
+    fn histograms(&self, name: &str, help: &str, buckets: &[f64]) -> anyhow::Result<HistogramVec> {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
+        let histograms = self.register(HistogramVec::new(opts, &["class"])?)?;
+        for priority in [Priority::High, Priority::Bulk] {
+            histograms.with_label_values(&[priority.as_str()]);
+        }
+        Ok(histograms)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("wa_dispatcher")
+}
+
+impl Metrics {
+    pub fn new(worker_id: &str) -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        let make = Maker(registry.clone());
+        let lane = &["phone_number_id"];
+        let info = make.register(Gauge::with_opts(
+            opts("build_info", "1, with the version and the worker as labels.").const_label("version", env!("CARGO_PKG_VERSION")).const_label("worker", worker_id),
+        )?)?;
+        info.set(1.0);
+        let metrics = Self {
+            requests: make.counters("requests_total", "Requests ended, by status and class.", &["phone_number_id", "status", "class"])?,
+            attempts: make.counters("attempts_total", "Requests to the API, by what came of them.", &["phone_number_id", "outcome"])?,
+            error_codes: make.counters("api_errors_total", "Error answers of the API, by code (other: not in the table).", &["code"])?,
+            queue_wait: make.histograms("queue_wait_seconds", "From the request's AMQP timestamp (whole seconds) to its delivery.", &WAIT_BUCKETS)?,
+            pacing_wait: make.histograms("pacing_wait_seconds", "From delivery to the start of the send.", &WAIT_BUCKETS)?,
+            api_latency: make.register(Histogram::with_opts(
+                HistogramOpts::from(opts("api_latency_seconds", "From the start of a send to its answer.")).buckets(LATENCY_BUCKETS.to_vec()),
+            )?)?,
+            end_to_end: make.histograms("end_to_end_seconds", "From the request's AMQP timestamp (whole seconds) to its confirmed result.", &WAIT_BUCKETS)?,
+            delayed: make.counters("delayed_total", "Requests put on the delay ladder.", lane)?,
+            redelivered: make.counter("redelivered_total", "Deliveries that RabbitMQ had delivered before.")?,
+            possible_duplicates: make.counter("possible_duplicates_total", "Results flagged possible_duplicate.")?,
+            dead_letters: make.counter("dead_letters_total", "Requests put into wa.dead.")?,
+            settled_void: make.counter("settled_void_total", "Acknowledgements that came after their channel was gone.")?,
+            publish_refused: make.counters("publish_refused_total", "Publishes that RabbitMQ could not route or refused; they are tried again.", &["why"])?,
+            replies_undelivered: make.counter("replies_undelivered_total", "Results that a reply_to queue did not take.")?,
+            unrouted: make.counter("unrouted_total", "Requests for numbers that nobody serves.")?,
+            broker_connected: make.gauge("broker_connected", "1 while a session with RabbitMQ is open.")?,
+            broker_blocked: make.gauge("broker_blocked", "1 while RabbitMQ blocks publishers (memory or disk alarm).")?,
+            broker_sessions: make.counter("broker_sessions_total", "Sessions with RabbitMQ opened.")?,
+            lane_subscribed: make.gauges("lane_subscribed", "1 while this worker consumes the lane's queue (active or waiting).", lane)?,
+            lane_resubscriptions: make.counters("lane_resubscriptions_total", "Times a lane's consumer was found gone and subscribed again.", lane)?,
+            token_reloads: make.counters("token_reloads_total", "Looks at changed token files, by result.", &["result"])?,
+            lane_state: make.gauges("lane_state", "1 for the state that the lane is in.", &["phone_number_id", "state"])?,
+            lane_limit: make.float_gauges("lane_limit_messages_per_second", "The number's limit at the API.", lane)?,
+            lane_rate: make.float_gauges("lane_rate_messages_per_second", "The rate this worker paces the lane at.", lane)?,
+            lane_in_flight: make.gauges("lane_in_flight", "Requests sent or decided, and not settled yet.", lane)?,
+            lane_in_flight_max: make.gauges("lane_in_flight_max", "The bound of lane_in_flight.", lane)?,
+            lane_waiting: make.gauges("lane_waiting", "Deliveries that wait in this worker.", lane)?,
+            lane_pair_parked: make.gauges("lane_pair_parked", "Recipients held by their pair limit.", lane)?,
+            gathering: Mutex::new(()),
+            registry,
+        };
+        for why in ["unroutable", "nack", "unconfirmed"] {
+            metrics.publish_refused.with_label_values(&[why]);
+        }
+        for result in ["ok", "error"] {
+            metrics.token_reloads.with_label_values(&[result]);
+        }
+        metrics.error_codes.with_label_values(&["other"]);
+        Ok(metrics)
+    }
+
+    /// The series of one lane, all at zero.
+    pub fn lane(&self, phone_number_id: &str) -> LaneMetrics {
+        let lane = &[phone_number_id];
+        let requests = |status: Status, priority: Priority| self.requests.with_label_values(&[phone_number_id, status.as_str(), priority.as_str()]);
+        LaneMetrics {
+            high: Status::ALL.map(|status| requests(status, Priority::High)),
+            bulk: Status::ALL.map(|status| requests(status, Priority::Bulk)),
+            attempts: OUTCOMES.map(|outcome| self.attempts.with_label_values(&[phone_number_id, outcome])),
+            delayed: self.delayed.with_label_values(lane),
+            subscribed: self.lane_subscribed.with_label_values(lane),
+            resubscriptions: self.lane_resubscriptions.with_label_values(lane),
+            queue_wait: [Priority::High, Priority::Bulk].map(|p| self.queue_wait.with_label_values(&[p.as_str()])),
+            pacing_wait: [Priority::High, Priority::Bulk].map(|p| self.pacing_wait.with_label_values(&[p.as_str()])),
+            end_to_end: [Priority::High, Priority::Bulk].map(|p| self.end_to_end.with_label_values(&[p.as_str()])),
+        }
+    }
+
+    /// The text format, with the lanes as they are now.
+    pub fn gather<'a>(&self, lanes: impl Iterator<Item = (&'a str, View)>) -> anyhow::Result<Vec<u8>> {
+        let guard = self.gathering.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (phone_number_id, view) in lanes {
+            let lane = &[phone_number_id];
+            for word in State::WORDS {
+                self.lane_state.with_label_values(&[phone_number_id, word]).set(i64::from(word == view.state.as_str()));
+            }
+            self.lane_limit.with_label_values(lane).set(f64::from(view.limit_mps));
+            self.lane_rate.with_label_values(lane).set(view.rate_mps);
+            let count = |gauges: &IntGaugeVec, value: usize| gauges.with_label_values(lane).set(i64::try_from(value).unwrap_or(i64::MAX));
+            count(&self.lane_in_flight, view.in_flight);
+            count(&self.lane_in_flight_max, view.in_flight_max);
+            count(&self.lane_waiting, view.waiting);
+            count(&self.lane_pair_parked, view.pair_parked);
+        }
+        let mut text = vec![];
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        drop(guard);
+        Ok(text)
+    }
+}
+
+/// One lane's series, looked up once.
+pub struct LaneMetrics {
+    high: [IntCounter; 5],
+    bulk: [IntCounter; 5],
+    attempts: [IntCounter; 7],
+    pub delayed: IntCounter,
+    pub subscribed: IntGauge,
+    pub resubscriptions: IntCounter,
+    queue_wait: [Histogram; 2],
+    pacing_wait: [Histogram; 2],
+    end_to_end: [Histogram; 2],
+}
+
+fn of<T>(pair: &[T; 2], priority: Priority) -> &T {
+    match priority {
+        Priority::High => &pair[0],
+        Priority::Bulk => &pair[1],
+    }
+}
+
+impl LaneMetrics {
+    pub fn ended(&self, status: Status, priority: Priority) {
+        let counters = match priority {
+            Priority::High => &self.high,
+            Priority::Bulk => &self.bulk,
+        };
+        for (counted, counter) in Status::ALL.iter().zip(counters) {
+            if *counted == status {
+                counter.inc();
+            }
+        }
+    }
+    pub fn attempted(&self, outcome: &str) {
+        for (counted, counter) in OUTCOMES.iter().zip(&self.attempts) {
+            if *counted == outcome {
+                counter.inc();
+            }
+        }
+    }
+    pub fn queue_wait(&self, priority: Priority) -> &Histogram {
+        of(&self.queue_wait, priority)
+    }
+    pub fn pacing_wait(&self, priority: Priority) -> &Histogram {
+        of(&self.pacing_wait, priority)
+    }
+    pub fn end_to_end(&self, priority: Priority) -> &Histogram {
+        of(&self.end_to_end, priority)
+    }
+}
