@@ -1,1 +1,54 @@
-fn main() {}
+//! Publishes requests, collects their results and checks that the two add up.
+//!
+//! `run` is the measuring tool; `demo` shows the product with a live table. Both end with 1 when anything is missing or doubled.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool: the terminal is its output")]
+
+mod answer;
+mod book;
+mod broker;
+mod demo;
+mod http;
+mod loopback;
+mod plan;
+mod run;
+mod screen;
+mod sim;
+mod stories;
+mod summary;
+mod table;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Publish requests, await every result, report latency, loss and duplicates
+    Run(run::Options),
+    /// The demo: four numbers, two workers, every kind of outcome, and a balance
+    Demo(demo::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome: Result<bool> = match Cli::parse().command {
+        Command::Run(options) => run::run(options).await,
+        Command::Demo(options) => demo::demo(options).await,
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A faithful simulator of the WhatsApp Cloud API's send side, for tests, demo
+//! and benchmarks: strict limits, real error bodies, scripted faults, and a
+//! ledger of what was truly accepted.
+//!
+//! It shares no type with the dispatcher: two independent readings of the API's
+//! documents catch each other's mistakes.
+//!
+//! # Three uses, one set of rules
+//!
+//! Under virtual time, through [`rules::World`] only: no clock, no socket, all
+//! chance from the seed.
+//!
+//! ```
+//! use graph_sim::{Options, rules::{Method, Request, World}};
+//!
+//! let mut world = World::new(&Options::default());
+//! let (path, received_us) = ("/v24.0/111/messages", 0);
+//! let body = br#"{"messaging_product":"whatsapp","to":"+34600112233","type":"text","text":{"body":"hi"}}"#;
+//! let arrival_us = world.arrival_us(Method::Post, path, received_us);
+//! let request = Request {
+//!     method: Method::Post, path, query: "", bearer: Some("token"), body, received_us,
+//! };
+//! let reply = world.handle(&request, arrival_us); // to be delivered at reply.answer_at_us
+//! assert_eq!(reply.status, 200);
+//! assert_eq!(world.ledger(0, 10).entries[0].recipient, "34600112233");
+//! ```
+//!
+//! Inside a test, over loopback, on the test's own runtime:
+//!
+//! ```
+//! use graph_sim::{Action, Fault, NumberRules, Options, Script, Sim};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let rules = NumberRules { mps: Some(40), latency_ms: 20, ..NumberRules::default() };
+//! let numbers = [("111".to_owned(), rules)].into();
+//! let sim = Sim::start(Options { numbers, ..Options::default() }).await?;
+//! sim.set_script(Script { faults: vec![Fault::new(Action::ResetAfter {})] });
+//! let base_url = sim.url(); // http://127.0.0.1:PORT
+//! // … run what is to be tested, then compare its results with the ledger:
+//! # drop(base_url);
+//! assert_eq!(sim.ledger().len(), 0);
+//! sim.until(|stats| stats.in_flight.now == 0).await; // waits for an event, not for a time
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! As a program, which prints `listening http://ADDRESS seed=SEED` once it is ready
+//! and ends with code 0 on SIGTERM or SIGINT; `--help` names the arguments:
+//!
+//! ```text
+//! graph-sim --listen 127.0.0.1:8090 --number 111=80 --latency-ms 100 --arrival-jitter-ms 12
+//! ```
+//!
+//! # Routes
+//!
+//! Any version prefix `/vN.N/`; HTTP/1.1, and HTTP/2 with prior knowledge. A body
+//! is read up to 16 MiB.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /{v}/{phone_number_id}/messages` | a send, or mark as read and typing |
+//! | `GET /{v}/{phone_number_id}?fields=…` | the named fields and `id`: `throughput`, `is_on_biz_app`, `platform_type`, `quality_rating`, `status`, `health_status`, `display_phone_number`, `verified_name`, `name_status`, `code_verification_status`, `account_mode`, `messaging_limit_tier` |
+//! | anything else | 2500, unknown path |
+//!
+//! What refuses a send, in this order; the real validators run in no fixed one:
+//! fault script · token (190, HTTP 401) · number not the token's (100/33) ·
+//! `appsecret_proof` (100) · body (100, 131008, 131009, 131051) · `blocked_code` ·
+//! throughput (130429) · pair (131056). A send is charged to both limits or to
+//! neither. Marks as read are charged to no limit.
+//!
+//! A request counts against the limits when it *arrives*: at its receipt, or with
+//! `arrival_jitter_ms` J up to 2 J later. Once received it arrives even if its client
+//! is gone by then. The latency counts from the receipt.
+//!
+//! # Options
+//!
+//! [`Options`] in code; in a file, TOML or JSON, the same names, where
+//! `numbers` lists changes to `defaults` (see [`NumberRules`] for their meaning):
+//!
+//! ```toml
+//! listen = "127.0.0.1:8090"
+//! seed = 42
+//! usage_headers = false
+//! ledger_capacity = 10000000   # 0 keeps counters only
+//! keep_bodies = false
+//! http2_max_streams = 100
+//! apps = { shop = "the app's secret" }
+//!
+//! [defaults]
+//! latency_ms = 100
+//! latency_jitter_ms = 30
+//! arrival_jitter_ms = 12
+//!
+//! [[numbers]]                  # none: every number is served
+//! phone_number_id = "111"
+//! level = "HIGH"
+//!
+//! [[numbers]]
+//! phone_number_id = "222"
+//! mps = 40
+//! inbound_mps = 5.0
+//! pair_burst = 0
+//! app = "shop"
+//!
+//! [[tokens]]                   # none: every token is valid
+//! token = "secret"
+//! numbers = ["111"]
+//!
+//! [[script.faults]]
+//! match = { phone_number_id = "111", ratio = 0.01 }
+//! action = { kind = "slow", ms = 3000 }
+//! ```
+//!
+//! # Fault scripts
+//!
+//! The first fault that matches strikes; see [`Fault`], [`Match`] and [`Action`].
+//! `accepted` says whether the rules handle the request first, so that it may be in
+//! the ledger; the default is no for `error`, `http`, `reset_before`, `hang` and
+//! `success_with_error`, and yes for `slow`, `truncate`, `huge_body` and `reset_after`.
+//! All conditions are optional and must all hold. Times count from when the script was set.
+//!
+//! ```json
+//! {"faults": [
+//!   {"match": {"recipient": "+34600112233", "times": 1}, "action": {"kind": "reset_after"}},
+//!   {"match": {"recipient_prefix": "+44"}, "action": {"kind": "reset_before"}, "delay_ms": 50},
+//!   {"match": {"template": "gone_v1"}, "action": {"kind": "error", "code": 132001}},
+//!   {"match": {"phone_number_id": "111", "from_ms": 5000, "to_ms": 65000},
+//!    "action": {"kind": "http", "status": 502, "body": "<html>Bad Gateway</html>", "content_type": "text/html"}},
+//!   {"match": {"opaque_prefix": "d-7"}, "action": {"kind": "hang"}, "accepted": true},
+//!   {"match": {"ratio": 0.01}, "action": {"kind": "error", "code": 131016, "status": 503, "subcode": 1, "details": "…"},
+//!    "headers": {"retry-after": "2"}},
+//!   {"match": {"ratio": 0.01}, "action": {"kind": "truncate", "keep_bytes": 40, "close": true}},
+//!   {"match": {"ratio": 0.01}, "action": {"kind": "huge_body", "bytes": 5000000}},
+//!   {"match": {"ratio": 0.01}, "action": {"kind": "success_with_error", "code": 131026}},
+//!   {"match": {"token_prefix": "old"}, "action": {"kind": "error", "code": 190, "subcode": 463}},
+//!   {"match": {"on": "any"}, "action": {"kind": "slow", "ms": 200}}
+//! ]}
+//! ```
+//!
+//! `on` is `send` (default; every `POST …/messages`), `get` or `any`. A reset is of the
+//! whole TCP connection, and so of every stream of an HTTP/2 connection. Requests for
+//! numbers that are not served meet no fault.
+//!
+//! # Control
+//!
+//! | request | |
+//! |---|---|
+//! | `GET /_sim/ledger?after=SEQ&limit=N` | a [`Page`]: entries after `SEQ` (0), at most `N` (10,000); go on with `after=next` while `more` |
+//! | `GET /_sim/stats` | [`Stats`] |
+//! | `GET /_sim/script`, `POST /_sim/script` | the [`Script`] |
+//! | `POST /_sim/numbers` | `{"phone_number_id": "111", "mps": 40}` or an array: changes or adds numbers; `*` means all, and those yet to be seen; `null` goes back to the level's `mps` or lifts `blocked_code` |
+//! | `POST /_sim/tokens` | `{"token": "secret", "state": "expired"}` or an array; states `valid`, `expired`, `revoked`, `unknown`; `numbers` left out stay; `*` means tokens that are not listed |
+//! | `POST /_sim/reset` | back to the options, with empty limits, ledger and counts |
+//! | `POST /_sim/outage` | `{"ms": 60000}`: 50 ms later resets every connection and refuses new ones for that long |
+//!
+//! Each `POST` answers `{"success":true}`, or 400 and `{"error": "…"}`.
+
+mod control;
+mod errors;
+mod http;
+mod ledger;
+mod limits;
+mod node;
+mod number;
+mod options;
+mod proof;
+mod reply;
+mod request;
+pub mod rules;
+mod script;
+mod seed;
+mod server;
+mod validate;
+mod wire;
+
+pub use ledger::{Entry, Gauge, NumberStats, Page, Stats};
+pub use limits::PairMode;
+pub use options::{Level, NumberChange, NumberRules, Options, Setup, Token, TokenState};
+pub use script::{Action, Fault, Match, On, Script};
+pub use server::Sim;

@@ -1,0 +1,173 @@
+//! `GET` of a phone number: the fields asked for, and its id.
+
+use crate::errors::ApiError;
+use crate::options::NumberRules;
+use serde_json::{Map, Value, json};
+
+/// What a `GET` without `fields` answers.
+const DEFAULT_FIELDS: &str =
+    "verified_name,display_phone_number,quality_rating,platform_type,throughput";
+
+/// The number as a JSON object with the fields that the query asks for.
+pub(crate) fn describe(id: &str, rules: &NumberRules, query: &str) -> Result<Vec<u8>, ApiError> {
+    let fields = parameter(query, "fields");
+    let fields = fields
+        .as_deref()
+        .filter(|fields| !fields.is_empty())
+        .unwrap_or(DEFAULT_FIELDS);
+    let mut node = Map::new();
+    for field in names(fields) {
+        node.insert(field.to_owned(), value(field, id, rules)?);
+    }
+    node.insert("id".to_owned(), id.into());
+    Ok(Value::Object(node).to_string().into_bytes())
+}
+
+fn value(field: &str, id: &str, rules: &NumberRules) -> Result<Value, ApiError> {
+    Ok(match field {
+        "id" => id.into(),
+        "throughput" => json!({ "level": rules.level.as_str() }),
+        "is_on_biz_app" => rules.is_on_biz_app.into(),
+        "platform_type" => rules.platform_type.as_str().into(),
+        "quality_rating" => rules.quality_rating.as_str().into(),
+        "status" => rules.status.as_str().into(),
+        "display_phone_number" => rules.display_phone_number.as_str().into(),
+        "verified_name" => rules.verified_name.as_str().into(),
+        "name_status" => "APPROVED".into(),
+        "code_verification_status" => "VERIFIED".into(),
+        "account_mode" => "LIVE".into(),
+        "messaging_limit_tier" => "TIER_UNLIMITED".into(),
+        "health_status" => health(id, rules),
+        _ => {
+            return Err(ApiError::parameter(&format!(
+                "Tried accessing nonexisting field ({field}) on node type (WhatsAppBusinessPhoneNumber)"
+            )));
+        }
+    })
+}
+
+fn health(id: &str, rules: &NumberRules) -> Value {
+    let can_send = if rules.blocked_code.is_some() {
+        "BLOCKED"
+    } else {
+        "AVAILABLE"
+    };
+    let mut number =
+        json!({ "entity_type": "PHONE_NUMBER", "id": id, "can_send_message": can_send });
+    if let Some(code) = rules.blocked_code {
+        number["errors"] = json!([{
+            "error_code": code,
+            "error_description": "The phone number cannot send messages.",
+            "possible_solution": "See the error code.",
+        }]);
+    }
+    let available = |kind: &str, id: &str| json!({ "entity_type": kind, "id": id, "can_send_message": "AVAILABLE" });
+    json!({
+        "can_send_message": can_send,
+        "entities": [
+            number,
+            available("WABA", &rules.waba_id),
+            available("BUSINESS", "100000000000002"),
+            available("APP", "100000000000003"),
+        ],
+    })
+}
+
+/// The names in `a,b{c,d},e.limit(2)`: a, b, e.
+fn names(fields: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    let at_top = move |c: char| {
+        match c {
+            '{' | '(' => depth += 1,
+            '}' | ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    fields
+        .split(at_top)
+        .map(|field| field.split(['{', '.', '(']).next().unwrap_or(field).trim())
+        .filter(|field| !field.is_empty())
+}
+
+/// The value of a query parameter, decoded.
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| decoded(value))
+}
+
+/// Percent-decoding; what is not a valid escape stays as it is.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escape = match rest {
+            [b'%', high, low, ..] => {
+                let digit = |c: &u8| char::from(*c).to_digit(16);
+                digit(high)
+                    .zip(digit(low))
+                    .and_then(|(h, l)| u8::try_from(h << 4 | l).ok())
+            }
+            _ => None,
+        };
+        match escape {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &rest[3..];
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(rules: &NumberRules, query: &str) -> Result<Value, i64> {
+        describe("111", rules, query)
+            .map(|body| serde_json::from_slice(&body).unwrap())
+            .map_err(|error| error.code)
+    }
+
+    #[test]
+    fn only_the_requested_fields_and_the_id_are_answered() {
+        let node = get(&NumberRules::default(), "fields=throughput%2Cis_on_biz_app").unwrap();
+        let wanted =
+            json!({ "throughput": { "level": "STANDARD" }, "is_on_biz_app": false, "id": "111" });
+        assert_eq!(node, wanted);
+        let nested = get(
+            &NumberRules::default(),
+            "fields=throughput{level,x},status&a=b",
+        )
+        .unwrap();
+        assert_eq!(nested["status"], "CONNECTED");
+        assert_eq!(get(&NumberRules::default(), "fields=nonsense"), Err(100));
+    }
+
+    #[test]
+    fn a_blocked_number_says_so() {
+        let rules = NumberRules {
+            blocked_code: Some(131031),
+            ..NumberRules::default()
+        };
+        let node = get(&rules, "fields=health_status").unwrap();
+        assert_eq!(node["health_status"]["can_send_message"], "BLOCKED");
+        assert_eq!(
+            node["health_status"]["entities"][0]["errors"][0]["error_code"],
+            131031
+        );
+    }
+
+    #[test]
+    fn escapes_are_decoded_and_broken_ones_kept() {
+        assert_eq!(decoded("a%2Cb+c%zz%2"), "a,b c%zz%2");
+    }
+}

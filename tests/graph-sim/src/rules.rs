@@ -1,0 +1,392 @@
+//! The Graph API as a pure state machine: no clock, no socket, no other source
+//! of chance than the seed.
+//!
+//! Times are microseconds since any origin the caller likes and must not go back.
+
+mod control;
+
+use crate::errors::ApiError;
+use crate::ledger::{Acceptance, Ledger};
+use crate::node;
+use crate::number::Number;
+use crate::options::{NumberRules, Options, Token, TokenState};
+use crate::proof;
+use crate::reply::{Answer, accepted, disturb, ordinary, wamid};
+use crate::request::{Edge, Route, route, verb};
+use crate::script::{Action, Fault, On, Running, Traits};
+use crate::seed::{Seed, push_opaque};
+use crate::validate::{self, Intent};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+pub use crate::reply::{Ending, Reply};
+pub use crate::request::{Method, Request};
+
+/// Everything the simulated API remembers.
+#[derive(Debug)]
+pub struct World {
+    options: Options,
+    defaults: NumberRules,
+    numbers: HashMap<String, Number>,
+    tokens: HashMap<String, Token>,
+    other_tokens: TokenState,
+    running: Running,
+    ledger: Ledger,
+    seed: Seed,
+    minted: u64,
+}
+
+impl World {
+    /// A world as set up by `options`; its script starts at time 0.
+    pub fn new(options: &Options) -> Self {
+        let numbers = options
+            .numbers
+            .iter()
+            .map(|(id, rules)| (id.clone(), Number::new(rules.clone())))
+            .collect();
+        let any_token = options.any_token.unwrap_or(options.tokens.is_empty());
+        let mut world = Self {
+            defaults: options.defaults.clone(),
+            numbers,
+            tokens: HashMap::new(),
+            other_tokens: if any_token {
+                TokenState::Valid
+            } else {
+                TokenState::Unknown
+            },
+            running: Running::new(options.script.clone(), 0),
+            ledger: Ledger::new(options.ledger_capacity),
+            seed: Seed::new(options.seed),
+            minted: 0,
+            options: options.clone(),
+        };
+        world.set_tokens(options.tokens.clone());
+        world
+    }
+
+    /// When a request received at `received_us` reaches the limits: 0 to 2 J later.
+    /// Draws from the seed; ask once per request, then call [`World::handle`] then.
+    pub fn arrival_us(&mut self, method: Method, path: &str, received_us: u64) -> u64 {
+        let rules = route(method, path).map_or(&self.defaults, |route| self.rules_of(route.id));
+        let spread_us = rules.arrival_jitter_ms * 2_000;
+        received_us + self.seed.up_to(spread_us)
+    }
+
+    /// Handles a request that reaches the API at `now_us`.
+    pub fn handle(&mut self, request: &Request<'_>, now_us: u64) -> Reply {
+        let Some(route) = route(request.method, request.path).filter(|route| self.knows(route.id))
+        else {
+            return self.stray(request, now_us);
+        };
+        let body: Option<Value> = match route.edge {
+            Edge::Messages => serde_json::from_slice(request.body).ok(),
+            Edge::Node => None,
+        };
+        let body = body.as_ref().and_then(Value::as_object);
+        match route.edge {
+            Edge::Messages if body.is_some_and(validate::is_read) => {}
+            Edge::Messages => self.ledger.received(route.id, now_us),
+            Edge::Node => self.ledger.get(route.id),
+        }
+        let fault = self.fault(route, request, body, now_us);
+        let follows_rules = fault.as_ref().is_none_or(Fault::follows_rules);
+        let answer = follows_rules.then(|| self.answer(route, request, body, now_us));
+        let mut reply = match (&fault, answer) {
+            (None, Some(answer)) => self.whole(Some(route.id), answer, now_us),
+            (Some(fault), answer) => self.struck(route, answer, fault, now_us),
+            (None, None) => unreachable!("only a fault keeps a request from the rules"),
+        };
+        let latency_us = self.latency_us(Some(route.id));
+        let added_us = fault.as_ref().map_or(0, Fault::delay_us);
+        reply.answer_at_us = now_us.max(request.received_us + latency_us) + added_us;
+        reply
+    }
+
+    /// Whether the number is served; one seen for the first time is set up.
+    fn knows(&mut self, id: &str) -> bool {
+        if self.numbers.contains_key(id) {
+            return true;
+        }
+        let any = self
+            .options
+            .any_number
+            .unwrap_or(self.options.numbers.is_empty());
+        if any {
+            self.numbers
+                .insert(id.to_owned(), Number::new(self.defaults.clone()));
+        }
+        any
+    }
+
+    fn stray(&mut self, request: &Request<'_>, now_us: u64) -> Reply {
+        self.ledger.stray();
+        let error = match (
+            route(request.method, request.path),
+            self.token_error(request, None),
+        ) {
+            (_, Some(error)) => error,
+            (Some(route), None) => ApiError::unknown_object(verb(route.edge), route.id),
+            (None, None) => ApiError::unknown_path(request.path),
+        };
+        let answer = self.refusal(error);
+        let latency_us = self.latency_us(None);
+        let answer_at_us = now_us.max(request.received_us + latency_us);
+        Reply {
+            answer_at_us,
+            ..self.whole(None, answer, now_us)
+        }
+    }
+
+    fn fault(
+        &mut self,
+        route: Route<'_>,
+        request: &Request<'_>,
+        body: Option<&Map<String, Value>>,
+        now_us: u64,
+    ) -> Option<Fault> {
+        if self.running.script().faults.is_empty() {
+            return None;
+        }
+        let recipient = body.and_then(validate::recipient_of);
+        let traits = Traits {
+            on: match route.edge {
+                Edge::Messages => On::Send,
+                Edge::Node => On::Get,
+            },
+            phone_number_id: route.id,
+            recipient: recipient.as_deref(),
+            template: body.and_then(validate::template_of),
+            opaque: body.and_then(validate::opaque_of),
+            token: request.bearer,
+        };
+        let fault = self.running.pick(traits, now_us, &mut self.seed)?.clone();
+        self.ledger.fault(route.id, fault.action.name());
+        Some(fault)
+    }
+
+    /// The answer by the rules alone.
+    fn answer(
+        &mut self,
+        route: Route<'_>,
+        request: &Request<'_>,
+        body: Option<&Map<String, Value>>,
+        now_us: u64,
+    ) -> Answer {
+        let denied = self
+            .token_error(request, Some(route))
+            .or_else(|| self.proof_error(request, route.id));
+        let outcome = match (denied, route.edge) {
+            (Some(error), _) => Err(error),
+            (None, Edge::Messages) => self.message(route.id, request, body, now_us),
+            (None, Edge::Node) => node::describe(route.id, self.rules_of(route.id), request.query),
+        };
+        match outcome {
+            Ok(body) => Answer {
+                status: 200,
+                body,
+                error: None,
+            },
+            Err(error) => {
+                self.ledger.reject(route.id, error.code);
+                self.refusal(error)
+            }
+        }
+    }
+
+    fn token_error(&self, request: &Request<'_>, route: Option<Route<'_>>) -> Option<ApiError> {
+        let Some(bearer) = request.bearer.filter(|bearer| !bearer.is_empty()) else {
+            return Some(ApiError::no_token());
+        };
+        let listed = self.tokens.get(bearer);
+        match listed.map_or(self.other_tokens, |token| token.state) {
+            TokenState::Valid => {}
+            TokenState::Expired => return Some(ApiError::expired_token()),
+            TokenState::Revoked => return Some(ApiError::revoked_token()),
+            TokenState::Unknown => return Some(ApiError::no_token()),
+        }
+        let (route, numbers) = (route?, listed?.numbers.as_ref()?);
+        let owned = numbers.iter().any(|number| number == route.id);
+        // To a token without access, a number does not exist.
+        (!owned).then(|| ApiError::unknown_object(verb(route.edge), route.id))
+    }
+
+    fn proof_error(&self, request: &Request<'_>, id: &str) -> Option<ApiError> {
+        let app = self.numbers.get(id)?.rules.app.as_ref()?;
+        let secret = self.options.apps.get(app)?;
+        let given = node::parameter(request.query, "appsecret_proof");
+        let right = given
+            .as_deref()
+            .is_some_and(|given| proof::holds(secret, request.bearer.unwrap_or_default(), given));
+        (!right).then(|| ApiError::wrong_proof(given.is_some()))
+    }
+
+    fn message(
+        &mut self,
+        id: &str,
+        request: &Request<'_>,
+        body: Option<&Map<String, Value>>,
+        now_us: u64,
+    ) -> Result<Vec<u8>, ApiError> {
+        let intent = validate::intent(body)?;
+        // Never taken: a request gets here only if its number is served.
+        let Some(number) = self.numbers.get_mut(id) else {
+            return Err(ApiError::unknown_object("post", id));
+        };
+        if let Some(code) = number.rules.blocked_code {
+            return Err(ApiError::of(code));
+        }
+        let send = match intent {
+            Intent::Send(send) => send,
+            Intent::Read => {
+                self.ledger.read(id);
+                return Ok(br#"{"success":true}"#.to_vec());
+            }
+        };
+        number.admit(&send.recipient, now_us)?;
+        self.minted += 1;
+        let wamid = wamid(self.options.seed, self.minted);
+        self.ledger.accept(
+            id,
+            now_us,
+            Acceptance {
+                recipient: &send.recipient,
+                kind: send.kind,
+                opaque: send.opaque,
+                wamid: &wamid,
+                body: self.options.keep_bodies.then_some(request.body),
+            },
+        );
+        Ok(accepted(&send, &wamid))
+    }
+
+    fn refusal(&mut self, error: ApiError) -> Answer {
+        let mut fbtrace_id = String::from("A");
+        push_opaque(&mut fbtrace_id, self.seed.next());
+        Answer {
+            status: error.status,
+            body: error.body(&fbtrace_id),
+            error: Some(error),
+        }
+    }
+
+    fn latency_us(&mut self, id: Option<&str>) -> u64 {
+        let rules = id.map_or(&self.defaults, |id| self.rules_of(id));
+        let jitter_us = rules.latency_jitter_ms * 1_000;
+        rules.latency_ms * 1_000 + self.seed.up_to(jitter_us)
+    }
+
+    /// The answer with its headers; when it leaves is the caller's to say.
+    fn whole(&mut self, id: Option<&str>, answer: Answer, now_us: u64) -> Reply {
+        let headers = self.headers(id, answer.error.as_ref(), now_us);
+        Reply {
+            headers,
+            ..ordinary(answer)
+        }
+    }
+
+    /// What a fault makes of the answer, or instead of one.
+    fn struck(
+        &mut self,
+        route: Route<'_>,
+        answer: Option<Answer>,
+        fault: &Fault,
+        now_us: u64,
+    ) -> Reply {
+        let answer = match (self.instead(route, &fault.action), answer) {
+            (Some(instead), _) => instead,
+            (None, Some(answer)) => answer,
+            // Not accepted, and yet to look like the ordinary answer.
+            (None, None) => self.feigned(route),
+        };
+        let mut reply = self.whole(Some(route.id), answer, now_us);
+        for (name, value) in &fault.headers {
+            reply.headers.push((name.clone().into(), value.clone()));
+        }
+        disturb(&mut reply, &fault.action);
+        reply
+    }
+
+    /// The answer that an action gives instead of the rules' answer, if it does.
+    fn instead(&mut self, route: Route<'_>, action: &Action) -> Option<Answer> {
+        let error = match action {
+            Action::Error {
+                code,
+                status,
+                subcode,
+                details,
+            } => ApiError::of(*code)
+                .with_status(*status)
+                .with_subcode(*subcode)
+                .with_details(details.clone()),
+            Action::SuccessWithError { code } => ApiError::of(*code).with_status(Some(200)),
+            Action::Http { status, body, .. } => {
+                return Some(Answer {
+                    status: *status,
+                    body: body.clone().into(),
+                    error: None,
+                });
+            }
+            Action::Slow { .. }
+            | Action::Truncate { .. }
+            | Action::HugeBody { .. }
+            | Action::ResetBefore {}
+            | Action::ResetAfter {}
+            | Action::Hang {} => return None,
+        };
+        self.ledger.reject(route.id, error.code);
+        Some(self.refusal(error))
+    }
+
+    /// A success that is in no ledger.
+    fn feigned(&mut self, route: Route<'_>) -> Answer {
+        let body = match route.edge {
+            Edge::Node => format!(r#"{{"id":"{}"}}"#, route.id).into_bytes(),
+            Edge::Messages => {
+                self.minted += 1;
+                let wamid = wamid(self.options.seed, self.minted);
+                format!(r#"{{"messaging_product":"whatsapp","messages":[{{"id":"{wamid}"}}]}}"#)
+                    .into_bytes()
+            }
+        };
+        Answer {
+            status: 200,
+            body,
+            error: None,
+        }
+    }
+
+    fn headers(
+        &mut self,
+        id: Option<&str>,
+        error: Option<&ApiError>,
+        now_us: u64,
+    ) -> Vec<(Cow<'static, str>, String)> {
+        let mut headers = Vec::new();
+        if let Some(error) = error {
+            headers.push(("www-authenticate".into(), error.www_authenticate()));
+            if let (Some(seconds), true) = (self.options.retry_after_s, is_throttle(error.code)) {
+                headers.push(("retry-after".into(), seconds.to_string()));
+            }
+        }
+        if !self.options.usage_headers {
+            return headers;
+        }
+        if let Some(number) = id.and_then(|id| self.numbers.get_mut(id)) {
+            let percent = number.usage_percent(now_us);
+            let usage = format!(
+                r#"{{"{}":[{{"type":"whatsapp","call_count":{percent},"total_cputime":1,"total_time":1,"estimated_time_to_regain_access":0}}]}}"#,
+                number.rules.waba_id
+            );
+            headers.push(("x-business-use-case-usage".into(), usage));
+        }
+        headers
+    }
+}
+
+fn is_throttle(code: i64) -> bool {
+    matches!(code, 4 | 80007 | 130429 | 131048 | 131056 | 131057)
+}
+
+#[cfg(test)]
+mod tests;
