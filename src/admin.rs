@@ -28,8 +28,14 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/lanes", get(lanes))
         .route("/lanes/{phone_number_id}", get(lane))
-        .route("/lanes/{phone_number_id}/pause", post(|admin, id| command(admin, id, Command::Pause)))
-        .route("/lanes/{phone_number_id}/resume", post(|admin, id| command(admin, id, Command::Resume)))
+        .route(
+            "/lanes/{phone_number_id}/pause",
+            post(|admin, id| command(admin, id, Command::Pause)),
+        )
+        .route(
+            "/lanes/{phone_number_id}/resume",
+            post(|admin, id| command(admin, id, Command::Resume)),
+        )
         .with_state(admin)
 }
 
@@ -39,16 +45,31 @@ async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
     match session {
         _ if *admin.drain.borrow() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "no broker session\n"),
-        Some(session) if session.is_blocked() => (StatusCode::SERVICE_UNAVAILABLE, "the broker blocks publishers\n"),
-        Some(session) if !session.may_send() => (StatusCode::SERVICE_UNAVAILABLE, "the broker does not answer\n"),
+        Some(session) if session.is_blocked() => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the broker blocks publishers\n",
+        ),
+        Some(session) if !session.may_send() => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the broker does not answer\n",
+        ),
         Some(_) => (StatusCode::OK, "ready\n"),
     }
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> Response {
-    let blocked = admin.sessions.borrow().as_ref().is_some_and(|session| session.is_blocked());
+    let blocked = admin
+        .sessions
+        .borrow()
+        .as_ref()
+        .is_some_and(|session| session.is_blocked());
     admin.metrics.broker_blocked.set(i64::from(blocked));
-    match admin.metrics.gather(admin.lanes.iter().map(|lane| (lane.id.as_str(), lane.view()))) {
+    match admin.metrics.gather(
+        admin
+            .lanes
+            .iter()
+            .map(|lane| (lane.id.as_str(), lane.view())),
+    ) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
@@ -65,8 +86,14 @@ async fn lane(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response 
     }
 }
 
-async fn command(Shared(admin): Shared<Admin>, Path(id): Path<String>, command: Command) -> Response {
-    let Some(lane) = admin.lanes.iter().find(|lane| lane.id.as_str() == id) else { return not_served() };
+async fn command(
+    Shared(admin): Shared<Admin>,
+    Path(id): Path<String>,
+    command: Command,
+) -> Response {
+    let Some(lane) = admin.lanes.iter().find(|lane| lane.id.as_str() == id) else {
+        return not_served();
+    };
     tracing::info!(phone_number_id = %lane.id, ?command, "operator");
     match lane.commands.send(command).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
@@ -75,7 +102,11 @@ async fn command(Shared(admin): Shared<Admin>, Path(id): Path<String>, command: 
 }
 
 fn not_served() -> Response {
-    (StatusCode::NOT_FOUND, "this worker does not serve that phone_number_id\n").into_response()
+    (
+        StatusCode::NOT_FOUND,
+        "this worker does not serve that phone_number_id\n",
+    )
+        .into_response()
 }
 
 fn describe(lane: &LaneHandle) -> Value {

@@ -56,15 +56,35 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         quick: (config.retry.quick_base, config.retry.quick_max),
     });
 
-    let listener = tokio::net::TcpListener::bind(config.admin_listen).await.with_context(|| format!("admin.listen: {}", config.admin_listen))?;
+    let listener = tokio::net::TcpListener::bind(config.admin_listen)
+        .await
+        .with_context(|| format!("admin.listen: {}", config.admin_listen))?;
     let mut lanes = JoinSet::new();
     let served = start_lanes(&config, &shared, &mut lanes)?;
     let handles: Arc<[LaneHandle]> = served.iter().map(|served| served.handle.clone()).collect();
-    let router = admin::router(Admin { metrics: metrics.clone(), lanes: handles.clone(), sessions, drain: draining });
+    let router = admin::router(Admin {
+        metrics: metrics.clone(),
+        lanes: handles.clone(),
+        sessions,
+        drain: draining,
+    });
     let mut edges = JoinSet::new();
-    edges.spawn(async move { axum::serve(listener, router).await.map_or_else(|error| error.to_string(), |()| "admin ended".to_owned()) });
-    let phone_number_ids = handles.iter().map(|lane| lane.id.as_str().to_owned()).collect();
-    let broker = tokio::spawn(supervise(config.broker.clone(), Topology { phone_number_ids }, session_sender, metrics, broker_stops));
+    edges.spawn(async move {
+        axum::serve(listener, router)
+            .await
+            .map_or_else(|error| error.to_string(), |()| "admin ended".to_owned())
+    });
+    let phone_number_ids = handles
+        .iter()
+        .map(|lane| lane.id.as_str().to_owned())
+        .collect();
+    let broker = tokio::spawn(supervise(
+        config.broker.clone(),
+        Topology { phone_number_ids },
+        session_sender,
+        metrics,
+        broker_stops,
+    ));
     let unrouted = tokio::spawn(unrouted::run(shared.clone()));
     let served: Arc<[Served]> = served.into();
     edges.spawn(watch_tokens(shared.clone(), served.clone()));
@@ -81,24 +101,45 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     Ok(died.map_or(ended, Ended::Failed))
 }
 
-fn start_lanes(config: &Config, shared: &Arc<Shared>, lanes: &mut JoinSet<()>) -> anyhow::Result<Vec<Served>> {
+fn start_lanes(
+    config: &Config,
+    shared: &Arc<Shared>,
+    lanes: &mut JoinSet<()>,
+) -> anyhow::Result<Vec<Served>> {
     let mut served = vec![];
     for account in &config.accounts {
         let tokens = TokenSlot::load(account, config.app_secret(&account.app));
-        let tokens = Arc::new(tokens.with_context(|| format!("accounts: the token or app secret of WABA {}", account.waba_id))?);
+        let tokens = Arc::new(tokens.with_context(|| {
+            format!(
+                "accounts: the token or app secret of WABA {}",
+                account.waba_id
+            )
+        })?);
         for number in &account.numbers {
             let limit_mps = number.mps.unwrap_or(UNKNOWN_LIMIT_MPS);
-            let lane = Lane::new(number.phone_number_id.clone(), config.lane(limit_mps), shared.clock.now());
-            let (task, handle) = LaneTask::new(shared.clone(), lane, &account.waba_id, tokens.clone())?;
+            let lane = Lane::new(
+                number.phone_number_id.clone(),
+                config.lane(limit_mps),
+                shared.clock.now(),
+            );
+            let (task, handle) =
+                LaneTask::new(shared.clone(), lane, &account.waba_id, tokens.clone())?;
             lanes.spawn(task.run());
-            served.push(Served { handle, tokens: tokens.clone(), reads_limit: number.mps.is_none() });
+            served.push(Served {
+                handle,
+                tokens: tokens.clone(),
+                reads_limit: number.mps.is_none(),
+            });
         }
     }
     Ok(served)
 }
 
 /// Returns at a signal, or with the name of a part that should never have ended.
-async fn wait_for_end(lanes: &mut JoinSet<()>, edges: &mut JoinSet<String>) -> anyhow::Result<Option<String>> {
+async fn wait_for_end(
+    lanes: &mut JoinSet<()>,
+    edges: &mut JoinSet<String>,
+) -> anyhow::Result<Option<String>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let died = tokio::select! {
@@ -130,7 +171,10 @@ async fn drain_lanes(lanes: &mut JoinSet<()>, handles: &[LaneHandle], timeout: D
         .filter(|(_, in_flight)| *in_flight > 0)
         .map(|(lane, in_flight)| format!("{} ({in_flight} in flight)", lane.id))
         .collect();
-    Ended::Failed(format!("drain.timeout_s is over; RabbitMQ will deliver again what is unsettled: {}", busy.join(", ")))
+    Ended::Failed(format!(
+        "drain.timeout_s is over; RabbitMQ will deliver again what is unsettled: {}",
+        busy.join(", ")
+    ))
 }
 
 /// Looks at the token files; a new token wakes the lanes that the old one had blocked.
@@ -162,13 +206,21 @@ fn reload(shared: &Shared, lane: &Served, seen_broken: &mut bool) -> bool {
         Ok(false) => false,
         Ok(true) => {
             *seen_broken = false;
-            shared.metrics.token_reloads.with_label_values(&["ok"]).inc();
+            shared
+                .metrics
+                .token_reloads
+                .with_label_values(&["ok"])
+                .inc();
             tracing::info!(waba_id = lane.handle.waba_id, "new token loaded");
             true
         }
         Err(error) => {
             if !*seen_broken {
-                shared.metrics.token_reloads.with_label_values(&["error"]).inc();
+                shared
+                    .metrics
+                    .token_reloads
+                    .with_label_values(&["error"])
+                    .inc();
                 tracing::warn!(waba_id = lane.handle.waba_id, %error, "the token file cannot be used: going on with the old token");
             }
             *seen_broken = true;
@@ -182,10 +234,24 @@ async fn read_limits(shared: Arc<Shared>, served: Arc<[Served]>, period: Duratio
     loop {
         for lane in served.iter().filter(|lane| lane.reads_limit) {
             let id = &lane.handle.id;
-            match shared.graph.number(id, &lane.tokens.token()).await.map(|fields| fields.limit_mps()) {
-                Ok(Some(limit_mps)) => drop(lane.handle.commands.send(Command::SetLimit(limit_mps)).await),
-                Ok(None) => tracing::warn!(phone_number_id = %id, "the API names no throughput level that is known: keeping the limit"),
-                Err(error) => tracing::warn!(phone_number_id = %id, %error, "cannot read the number's throughput level: keeping the limit"),
+            match shared
+                .graph
+                .number(id, &lane.tokens.token())
+                .await
+                .map(|fields| fields.limit_mps())
+            {
+                Ok(Some(limit_mps)) => drop(
+                    lane.handle
+                        .commands
+                        .send(Command::SetLimit(limit_mps))
+                        .await,
+                ),
+                Ok(None) => {
+                    tracing::warn!(phone_number_id = %id, "the API names no throughput level that is known: keeping the limit")
+                }
+                Err(error) => {
+                    tracing::warn!(phone_number_id = %id, %error, "cannot read the number's throughput level: keeping the limit")
+                }
             }
         }
         tokio::time::sleep(period).await;

@@ -22,12 +22,19 @@ pub struct Token {
 }
 
 impl Token {
-    fn new(token: &SecretString, app_secret: Option<&SecretString>) -> Result<Self, CredentialError> {
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| CredentialError::Unprintable)?;
+    fn new(
+        token: &SecretString,
+        app_secret: Option<&SecretString>,
+    ) -> Result<Self, CredentialError> {
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| CredentialError::Unprintable)?;
         authorization.set_sensitive(true);
-        let appsecret_proof = app_secret.map(|secret| proof(secret.expose_secret(), token.expose_secret()));
-        Ok(Self { authorization, appsecret_proof })
+        let appsecret_proof =
+            app_secret.map(|secret| proof(secret.expose_secret(), token.expose_secret()));
+        Ok(Self {
+            authorization,
+            appsecret_proof,
+        })
     }
 }
 
@@ -57,20 +64,35 @@ pub struct TokenSlot {
 }
 
 impl TokenSlot {
-    pub fn load(account: &AccountConfig, app_secret: Option<&Secret>) -> Result<Self, CredentialError> {
+    pub fn load(
+        account: &AccountConfig,
+        app_secret: Option<&Secret>,
+    ) -> Result<Self, CredentialError> {
         let (secret, token) = read(&account.token, app_secret)?;
-        Ok(Self { source: account.token.clone(), app_secret: app_secret.cloned(), current: RwLock::new((secret, Arc::new(token))) })
+        Ok(Self {
+            source: account.token.clone(),
+            app_secret: app_secret.cloned(),
+            current: RwLock::new((secret, Arc::new(token))),
+        })
     }
 
     pub fn token(&self) -> Arc<Token> {
-        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).1.clone()
+        self.current
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .1
+            .clone()
     }
 
     /// Reads the file again; true if the token is a new one.
     pub fn reload(&self) -> Result<bool, CredentialError> {
         let (secret, token) = read(&self.source, self.app_secret.as_ref())?;
-        let mut current = self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let changed = current.0.expose_secret() != secret.expose_secret() || current.1.appsecret_proof != token.appsecret_proof;
+        let mut current = self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let changed = current.0.expose_secret() != secret.expose_secret()
+            || current.1.appsecret_proof != token.appsecret_proof;
         if changed {
             *current = (secret, Arc::new(token));
         }
@@ -78,7 +100,10 @@ impl TokenSlot {
     }
 }
 
-fn read(source: &Secret, app_secret: Option<&Secret>) -> Result<(SecretString, Token), CredentialError> {
+fn read(
+    source: &Secret,
+    app_secret: Option<&Secret>,
+) -> Result<(SecretString, Token), CredentialError> {
     let secret = source.read()?;
     let app_secret = app_secret.map(Secret::read).transpose()?;
     let token = Token::new(&secret, app_secret.as_ref())?;

@@ -72,9 +72,16 @@ impl LaneHandle {
 
 /// Something of the lane's finished.
 enum Done {
-    Answered { ticket: Ticket, reply: Reply, took: Duration },
+    Answered {
+        ticket: Ticket,
+        reply: Reply,
+        took: Duration,
+    },
     /// A decision was published and settled (with the message if it is on the ladder now), or given up with its session.
-    Settled { settled: Settled, delayed: Option<Message> },
+    Settled {
+        settled: Settled,
+        delayed: Option<Message>,
+    },
     /// A refusal at intake was answered.
     Refused(Settled),
 }
@@ -100,10 +107,20 @@ pub struct LaneTask {
 }
 
 impl LaneTask {
-    pub fn new(shared: Arc<Shared>, lane: Lane, waba_id: &str, tokens: Arc<TokenSlot>) -> anyhow::Result<(Self, LaneHandle)> {
+    pub fn new(
+        shared: Arc<Shared>,
+        lane: Lane,
+        waba_id: &str,
+        tokens: Arc<TokenSlot>,
+    ) -> anyhow::Result<(Self, LaneHandle)> {
         let (sender, commands) = mpsc::channel(16);
         let view = Arc::new(Mutex::new(lane.view()));
-        let handle = LaneHandle { id: lane.id().clone(), waba_id: waba_id.to_owned(), commands: sender, view: view.clone() };
+        let handle = LaneHandle {
+            id: lane.id().clone(),
+            waba_id: waba_id.to_owned(),
+            commands: sender,
+            view: view.clone(),
+        };
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
             tokens,
@@ -177,13 +194,18 @@ impl LaneTask {
     }
 
     fn is_drained(&self) -> bool {
-        self.lane.state() == State::Draining && self.work.is_empty() && self.lane.view().in_flight == 0
+        self.lane.state() == State::Draining
+            && self.work.is_empty()
+            && self.lane.view().in_flight == 0
     }
 
     /// Sends and decides until the core says wait.
     fn perform(&mut self) -> Performed {
         let now = self.shared.clock.now();
-        let sends = matches!(self.lane.state(), State::Flowing | State::Cooling { .. } | State::Probing { .. });
+        let sends = matches!(
+            self.lane.state(),
+            State::Flowing | State::Cooling { .. } | State::Probing { .. }
+        );
         if sends && !self.may_send() {
             return Performed::Until(self.session.as_ref().map(|_| now.mono + FENCED_PAUSE));
         }
@@ -200,20 +222,36 @@ impl LaneTask {
 
     /// A delivery of a channel that is gone belongs to the next worker already.
     fn may_send(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.may_send()) && self.subscription.as_ref().is_some_and(Subscription::is_open)
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.may_send())
+            && self
+                .subscription
+                .as_ref()
+                .is_some_and(Subscription::is_open)
     }
 
     fn send(&mut self, attempt: Attempt) {
-        let Attempt { ticket, body, priority } = attempt;
+        let Attempt {
+            ticket,
+            body,
+            priority,
+        } = attempt;
         let now = self.shared.clock.now();
         if let Some(waited) = self.lane.waited(ticket, now) {
-            self.metrics.pacing_wait(priority).observe(waited.as_secs_f64());
+            self.metrics
+                .pacing_wait(priority)
+                .observe(waited.as_secs_f64());
         }
         let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.tokens.token());
         let sending = async move {
             let started = Instant::now();
             let reply = shared.graph.send(url, &token, body).await;
-            Done::Answered { ticket, reply, took: started.elapsed() }
+            Done::Answered {
+                ticket,
+                reply,
+                took: started.elapsed(),
+            }
         };
         self.work.push(sending.boxed());
     }
@@ -227,7 +265,11 @@ impl LaneTask {
 
     fn finish(&mut self, done: Done) {
         match done {
-            Done::Answered { ticket, reply, took } => self.answered(ticket, reply, took),
+            Done::Answered {
+                ticket,
+                reply,
+                took,
+            } => self.answered(ticket, reply, took),
             Done::Settled { settled, delayed } => {
                 self.lane.settled();
                 if let Some(copy) = delayed {
@@ -252,7 +294,10 @@ impl LaneTask {
         let outcome = self.shared.rules.classify(reply);
         self.metrics.attempted(word(&outcome));
         tracing::debug!(phone_number_id = %self.lane.id(), outcome = word(&outcome), latency_ms = took.as_secs_f64() * 1000.0, "attempt");
-        let luck = Luck { jitter: fastrand::f64(), quick_pause: self.quick_pause(&outcome, took) };
+        let luck = Luck {
+            jitter: fastrand::f64(),
+            quick_pause: self.quick_pause(&outcome, took),
+        };
         if let Some(resolved) = self.lane.resolve(ticket, outcome, now, luck) {
             if resolved.ticket != ticket {
                 // Delivered again meanwhile: the first delivery is void.
@@ -267,8 +312,16 @@ impl LaneTask {
             && let AnswerBody::Error(error) = &answer.body
         {
             let known = self.shared.rules.row(error.code, error.subcode).is_some();
-            let code = if known { error.code.to_string() } else { "other".to_owned() };
-            self.shared.metrics.error_codes.with_label_values(&[&code]).inc();
+            let code = if known {
+                error.code.to_string()
+            } else {
+                "other".to_owned()
+            };
+            self.shared
+                .metrics
+                .error_codes
+                .with_label_values(&[&code])
+                .inc();
         }
     }
 
@@ -288,7 +341,11 @@ impl LaneTask {
     /// Publishes a decision, then settles its delivery: in that order, so that a crash between the two repeats a result and never
     /// loses one.
     fn carry_out(&mut self, resolved: Resolved) {
-        let Resolved { ticket, priority, decision } = resolved;
+        let Resolved {
+            ticket,
+            priority,
+            decision,
+        } = resolved;
         let Some(delivery) = self.deliveries.remove(&ticket) else {
             tracing::error!(phone_number_id = %self.lane.id(), "a decision without its delivery");
             self.lane.settled();
@@ -298,27 +355,44 @@ impl LaneTask {
         let publishing = async move {
             let publisher = &shared.publisher;
             let (confirmed, delayed) = match decision {
-                Decision::Finish(report) => (publish_result(&shared, &metrics, &delivery, &report, priority).await, None),
+                Decision::Finish(report) => (
+                    publish_result(&shared, &metrics, &delivery, &report, priority).await,
+                    None,
+                ),
                 Decision::Bury(report) => {
                     let code = report.error.as_ref().and_then(|error| error.code);
                     drop(publisher.dead(&delivery, "exhausted", code).await);
                     shared.metrics.dead_letters.inc();
-                    (publish_result(&shared, &metrics, &delivery, &report, priority).await, None)
+                    (
+                        publish_result(&shared, &metrics, &delivery, &report, priority).await,
+                        None,
+                    )
                 }
-                Decision::Delay { delay_s, message } => match publisher.delayed(&delivery, &message, delay_s).await {
-                    Some(confirmed) => (confirmed, Some(message)),
-                    None => {
-                        delivery.give_back();
-                        return Done::Settled { settled: Settled::Void, delayed: None };
+                Decision::Delay { delay_s, message } => {
+                    match publisher.delayed(&delivery, &message, delay_s).await {
+                        Some(confirmed) => (confirmed, Some(message)),
+                        None => {
+                            delivery.give_back();
+                            return Done::Settled {
+                                settled: Settled::Void,
+                                delayed: None,
+                            };
+                        }
                     }
-                },
+                }
                 Decision::Forget => (Confirmed::earlier(), None),
                 Decision::Abandon => {
                     delivery.give_back();
-                    return Done::Settled { settled: Settled::Void, delayed: None };
+                    return Done::Settled {
+                        settled: Settled::Void,
+                        delayed: None,
+                    };
                 }
             };
-            Done::Settled { settled: delivery.settle(confirmed).await, delayed }
+            Done::Settled {
+                settled: delivery.settle(confirmed).await,
+                delayed,
+            }
         };
         self.work.push(publishing.boxed());
     }
@@ -330,7 +404,10 @@ impl LaneTask {
                 Ok(delivery) => self.take(delivery),
                 Err(ended) => return self.consumer_ended(&ended),
             }
-            next = self.subscription.as_mut().and_then(|subscription| subscription.next().now_or_never());
+            next = self
+                .subscription
+                .as_mut()
+                .and_then(|subscription| subscription.next().now_or_never());
         }
     }
 
@@ -339,10 +416,17 @@ impl LaneTask {
         if delivery.redelivered {
             self.shared.metrics.redelivered.inc();
         }
-        match intake(delivery.body.clone(), delivery.inbound(), &self.shared.intake, now) {
+        match intake(
+            delivery.body.clone(),
+            delivery.inbound(),
+            &self.shared.intake,
+            now,
+        ) {
             Ok(message) => {
                 if let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0) {
-                    self.metrics.queue_wait(message.priority).observe(seconds_since(at, now.wall_ms));
+                    self.metrics
+                        .queue_wait(message.priority)
+                        .observe(seconds_since(at, now.wall_ms));
                 }
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
@@ -352,8 +436,19 @@ impl LaneTask {
                 }
             }
             Err(refusal) => {
-                let (shared, metrics, lane) = (self.shared.clone(), self.metrics.clone(), self.lane.id().clone());
-                self.work.push(async move { Done::Refused(answer_refusal(&shared, &metrics, &lane, delivery, refusal).await) }.boxed());
+                let (shared, metrics, lane) = (
+                    self.shared.clone(),
+                    self.metrics.clone(),
+                    self.lane.id().clone(),
+                );
+                self.work.push(
+                    async move {
+                        Done::Refused(
+                            answer_refusal(&shared, &metrics, &lane, delivery, refusal).await,
+                        )
+                    }
+                    .boxed(),
+                );
             }
         }
     }
@@ -364,7 +459,11 @@ impl LaneTask {
         match command {
             Command::Pause => self.lane.pause(now),
             Command::Resume => self.lane.resume(),
-            Command::TokenChanged if matches!(before, State::Away { .. } | State::Probing { .. }) => self.lane.resume(),
+            Command::TokenChanged
+                if matches!(before, State::Away { .. } | State::Probing { .. }) =>
+            {
+                self.lane.resume()
+            }
             Command::TokenChanged => {}
             Command::SetLimit(limit_mps) => self.lane.set_limit(limit_mps, now),
         }
@@ -382,7 +481,10 @@ impl LaneTask {
     }
 
     fn consumer_ended(&mut self, ended: &Ended) {
-        let delay = self.resubscribe.next_backoff().unwrap_or(Duration::from_secs(1));
+        let delay = self
+            .resubscribe
+            .next_backoff()
+            .unwrap_or(Duration::from_secs(1));
         self.subscribe_at = self.shared.clock.now().mono + delay;
         self.metrics.resubscriptions.inc();
         tracing::warn!(phone_number_id = %self.lane.id(), reason = %ended, "the lane lost its consumer: subscribing again");
@@ -395,7 +497,10 @@ impl LaneTask {
         self.metrics.subscribed.set(0);
         self.lane.channel_lost(self.shared.clock.now());
         let lane = &self.lane;
-        for (_, delivery) in self.deliveries.extract_if(|ticket, _| !lane.is_in_flight(*ticket)) {
+        for (_, delivery) in self
+            .deliveries
+            .extract_if(|ticket, _| !lane.is_in_flight(*ticket))
+        {
             delivery.give_back();
         }
     }
@@ -416,7 +521,10 @@ impl LaneTask {
 
     /// The moment of the next subscription, if that is what the lane waits for.
     async fn subscribe_if_due(&mut self) -> Option<Duration> {
-        let session = self.session.clone().filter(|session| self.subscription.is_none() && !session.has_ended())?;
+        let session = self
+            .session
+            .clone()
+            .filter(|session| self.subscription.is_none() && !session.has_ended())?;
         let at = self.lane.rejoin_at()?.max(self.subscribe_at);
         let now = self.shared.clock.now();
         if at > now.mono {
@@ -433,7 +541,10 @@ impl LaneTask {
                 None
             }
             Err(error) => {
-                let delay = self.resubscribe.next_backoff().unwrap_or(Duration::from_secs(1));
+                let delay = self
+                    .resubscribe
+                    .next_backoff()
+                    .unwrap_or(Duration::from_secs(1));
                 tracing::warn!(phone_number_id = %lane, %error, "cannot subscribe to the lane: trying again");
                 self.subscribe_at = now.mono + delay;
                 Some(self.subscribe_at)
@@ -453,7 +564,11 @@ impl LaneTask {
                 %phone_number_id, from, to, scope = cause.scope.as_str(), code = cause.code, remedy = cause.remedy,
                 "the lane stops sending and gives its messages back"
             ),
-            State::Flowing | State::Cooling { .. } | State::Probing { .. } | State::Paused { .. } | State::Draining => {
+            State::Flowing
+            | State::Cooling { .. }
+            | State::Probing { .. }
+            | State::Paused { .. }
+            | State::Draining => {
                 tracing::info!(%phone_number_id, from, to, "lane state");
             }
         }
@@ -473,20 +588,34 @@ async fn next_delivery(subscription: &mut Option<Subscription>) -> Result<Delive
     }
 }
 
-async fn publish_result(shared: &Shared, metrics: &LaneMetrics, delivery: &Delivery, report: &Report, priority: Priority) -> Confirmed {
+async fn publish_result(
+    shared: &Shared,
+    metrics: &LaneMetrics,
+    delivery: &Delivery,
+    report: &Report,
+    priority: Priority,
+) -> Confirmed {
     let confirmed = shared.publisher.result(delivery, report).await;
     metrics.ended(report.status, priority);
     if report.possible_duplicate {
         shared.metrics.possible_duplicates.inc();
     }
     if let Some(at) = report.enqueued_at {
-        metrics.end_to_end(priority).observe(seconds_since(at, shared.clock.now().wall_ms));
+        metrics
+            .end_to_end(priority)
+            .observe(seconds_since(at, shared.clock.now().wall_ms));
     }
     confirmed
 }
 
 /// What cannot be sent is answered at once; what cannot even be identified is kept whole in `wa.dead` first.
-async fn answer_refusal(shared: &Shared, metrics: &LaneMetrics, lane: &LaneId, delivery: Delivery, refusal: Refusal) -> Settled {
+async fn answer_refusal(
+    shared: &Shared,
+    metrics: &LaneMetrics,
+    lane: &LaneId,
+    delivery: Delivery,
+    refusal: Refusal,
+) -> Settled {
     if refusal.keep_in_dead {
         drop(shared.publisher.dead(&delivery, "malformed", None).await);
         shared.metrics.dead_letters.inc();

@@ -50,7 +50,8 @@ impl NumberFields {
 
 impl Graph {
     pub fn new(config: &GraphConfig) -> anyhow::Result<Self> {
-        let base = Url::parse(&format!("{}/{}/", config.base_url, config.version)).context("graph.base_url: not a URL")?;
+        let base = Url::parse(&format!("{}/{}/", config.base_url, config.version))
+            .context("graph.base_url: not a URL")?;
         let mut builder = Client::builder()
             .connect_timeout(config.connect_timeout)
             .timeout(config.request_timeout)
@@ -60,15 +61,23 @@ impl Graph {
             .retry(reqwest::retry::never())
             .user_agent(concat!("whatsapp-dispatcher/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &config.ca_file {
-            let pem = std::fs::read(path).with_context(|| format!("graph.ca_file: {}", path.display()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem).context("graph.ca_file: not PEM certificates")?;
+            let pem = std::fs::read(path)
+                .with_context(|| format!("graph.ca_file: {}", path.display()))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .context("graph.ca_file: not PEM certificates")?;
             builder = builder.tls_certs_merge(certificates);
         }
         if is_loopback(&base) {
             builder = builder.no_proxy();
         }
-        let client = builder.build().context("graph: cannot build the HTTP client (is a CA bundle installed?)")?;
-        Ok(Self { client, base, max_response_bytes: config.max_response_bytes })
+        let client = builder
+            .build()
+            .context("graph: cannot build the HTTP client (is a CA bundle installed?)")?;
+        Ok(Self {
+            client,
+            base,
+            max_response_bytes: config.max_response_bytes,
+        })
     }
 
     /// Where a lane's messages are POSTed.
@@ -87,7 +96,9 @@ impl Graph {
         let response = match request.send().await {
             Ok(response) => response,
             // Name resolution, TCP or TLS: not a byte of the request has left.
-            Err(error) if error.is_connect() && error.is_timeout() => return Reply::NotSent("connect_timeout"),
+            Err(error) if error.is_connect() && error.is_timeout() => {
+                return Reply::NotSent("connect_timeout");
+            }
             Err(error) if error.is_connect() => return Reply::NotSent("connect"),
             Err(error) if error.is_builder() => return Reply::NotSent("request"),
             Err(error) if error.is_timeout() => return Reply::NoAnswer("timeout"),
@@ -99,7 +110,11 @@ impl Graph {
             Some(bytes) => AnswerBody::read(&bytes),
             None => AnswerBody::Unreadable,
         };
-        Reply::Answered(Answer { status, retry_after_s, body })
+        Reply::Answered(Answer {
+            status,
+            retry_after_s,
+            body,
+        })
     }
 
     /// The body, or `None` if it broke off or is larger than `graph.max_response_bytes`.
@@ -128,11 +143,18 @@ impl Graph {
     /// Reads a number's throughput level. The error never holds the URL, which may carry a proof.
     pub async fn number(&self, lane: &LaneId, token: &Token) -> anyhow::Result<NumberFields> {
         let mut url = self.base.join(lane.as_str())?;
-        url.query_pairs_mut().append_pair("fields", "throughput,is_on_biz_app");
-        let request = self.client.get(prove(url, token)).header(AUTHORIZATION, token.authorization.clone());
+        url.query_pairs_mut()
+            .append_pair("fields", "throughput,is_on_biz_app");
+        let request = self
+            .client
+            .get(prove(url, token))
+            .header(AUTHORIZATION, token.authorization.clone());
         let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status();
-        let body = self.read(response).await.context("the answer broke off or was too large")?;
+        let body = self
+            .read(response)
+            .await
+            .context("the answer broke off or was too large")?;
         if !status.is_success() {
             let code = match AnswerBody::read(&body) {
                 AnswerBody::Error(error) => Some(error.code),
@@ -140,7 +162,8 @@ impl Graph {
             };
             anyhow::bail!("HTTP {status}, error code {code:?}");
         }
-        serde_json::from_slice(&body).map_err(|_| anyhow::anyhow!("the answer is not what the API documents"))
+        serde_json::from_slice(&body)
+            .map_err(|_| anyhow::anyhow!("the answer is not what the API documents"))
     }
 }
 
@@ -158,13 +181,17 @@ fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(seconds);
     }
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let at = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(value)
+        .ok()?;
     let wait = at.duration_since(jiff::Timestamp::now());
     Some(u64::try_from(wait.as_secs()).unwrap_or(0))
 }
 
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
-

@@ -57,16 +57,29 @@ fn main() -> ExitCode {
 
 fn load(files: &[PathBuf], check: bool) -> Result<Config, String> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "worker" } else { host.trim() };
+    let host = if host.trim().is_empty() {
+        "worker"
+    } else {
+        host.trim()
+    };
     let config = Config::load(files, environment(), host).map_err(|errors| errors.to_string())?;
-    config.require_numbers().map_err(|errors| errors.to_string())?;
+    config
+        .require_numbers()
+        .map_err(|errors| errors.to_string())?;
     let unusable = if check { config.check_files() } else { vec![] };
-    if unusable.is_empty() { Ok(config) } else { Err(unusable.join("\n")) }
+    if unusable.is_empty() {
+        Ok(config)
+    } else {
+        Err(unusable.join("\n"))
+    }
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).context("not a filter")?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&config.log.level).context("not a filter")?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
         LogFormat::Text => subscriber.init(),
@@ -76,14 +89,22 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 
 fn run(config: Config) -> anyhow::Result<Ended> {
     // One TLS provider for the whole process; left to feature unification, rustls panics at first use.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
         anyhow::bail!("a TLS provider was installed before main");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(app::run(config))
 }
 
-#[expect(clippy::print_stderr, reason = "the one clear line an operator gets, also before logging is up")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one clear line an operator gets, also before logging is up"
+)]
 fn fail(code: u8, why: &str) -> ExitCode {
     eprintln!("whatsapp-dispatcher: {why}");
     ExitCode::from(code)

@@ -5,17 +5,30 @@ use crate::core::lane::{State, View};
 use crate::core::message::Priority;
 use crate::core::report::Status;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::sync::Mutex;
 
 /// From a request's arrival in the same datacentre to a scheduled campaign's backlog.
-const WAIT_BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 600.0, 3600.0];
+const WAIT_BUCKETS: [f64; 14] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 600.0, 3600.0,
+];
 /// Meta's load-testing page speaks of 350 ms per call.
-const LATENCY_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+const LATENCY_BUCKETS: [f64; 12] = [
+    0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+];
 
 /// How an attempt went, for `outcome`.
-pub const OUTCOMES: [&str; 7] = ["accepted", "refused", "not_sent", "transient", "throttled", "blocked", "unknown"];
+pub const OUTCOMES: [&str; 7] = [
+    "accepted",
+    "refused",
+    "not_sent",
+    "transient",
+    "throttled",
+    "blocked",
+    "unknown",
+];
 
 pub struct Metrics {
     registry: Registry,
@@ -54,7 +67,10 @@ pub struct Metrics {
 struct Maker(Registry);
 
 impl Maker {
-    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, collector: C) -> anyhow::Result<C> {
+    fn register<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        collector: C,
+    ) -> anyhow::Result<C> {
         self.0.register(Box::new(collector.clone()))?;
         Ok(collector)
     }
@@ -93,40 +109,136 @@ impl Metrics {
         let make = Maker(registry.clone());
         let lane = &["phone_number_id"];
         let info = make.register(Gauge::with_opts(
-            opts("build_info", "1, with the version and the worker as labels.").const_label("version", env!("CARGO_PKG_VERSION")).const_label("worker", worker_id),
+            opts(
+                "build_info",
+                "1, with the version and the worker as labels.",
+            )
+            .const_label("version", env!("CARGO_PKG_VERSION"))
+            .const_label("worker", worker_id),
         )?)?;
         info.set(1.0);
         let metrics = Self {
-            requests: make.counters("requests_total", "Requests ended, by status and class.", &["phone_number_id", "status", "class"])?,
-            attempts: make.counters("attempts_total", "Requests to the API, by what came of them.", &["phone_number_id", "outcome"])?,
-            error_codes: make.counters("api_errors_total", "Error answers of the API, by code (other: not in the table).", &["code"])?,
-            queue_wait: make.histograms("queue_wait_seconds", "From the request's AMQP timestamp (whole seconds) to its delivery.", &WAIT_BUCKETS)?,
-            pacing_wait: make.histograms("pacing_wait_seconds", "From delivery to the start of the send.", &WAIT_BUCKETS)?,
+            requests: make.counters(
+                "requests_total",
+                "Requests ended, by status and class.",
+                &["phone_number_id", "status", "class"],
+            )?,
+            attempts: make.counters(
+                "attempts_total",
+                "Requests to the API, by what came of them.",
+                &["phone_number_id", "outcome"],
+            )?,
+            error_codes: make.counters(
+                "api_errors_total",
+                "Error answers of the API, by code (other: not in the table).",
+                &["code"],
+            )?,
+            queue_wait: make.histograms(
+                "queue_wait_seconds",
+                "From the request's AMQP timestamp (whole seconds) to its delivery.",
+                &WAIT_BUCKETS,
+            )?,
+            pacing_wait: make.histograms(
+                "pacing_wait_seconds",
+                "From delivery to the start of the send.",
+                &WAIT_BUCKETS,
+            )?,
             api_latency: make.register(Histogram::with_opts(
-                HistogramOpts::from(opts("api_latency_seconds", "From the start of a send to its answer.")).buckets(LATENCY_BUCKETS.to_vec()),
+                HistogramOpts::from(opts(
+                    "api_latency_seconds",
+                    "From the start of a send to its answer.",
+                ))
+                .buckets(LATENCY_BUCKETS.to_vec()),
             )?)?,
-            end_to_end: make.histograms("end_to_end_seconds", "From the request's AMQP timestamp (whole seconds) to its confirmed result.", &WAIT_BUCKETS)?,
+            end_to_end: make.histograms(
+                "end_to_end_seconds",
+                "From the request's AMQP timestamp (whole seconds) to its confirmed result.",
+                &WAIT_BUCKETS,
+            )?,
             delayed: make.counters("delayed_total", "Requests put on the delay ladder.", lane)?,
-            redelivered: make.counter("redelivered_total", "Deliveries that RabbitMQ had delivered before.")?,
-            possible_duplicates: make.counter("possible_duplicates_total", "Results flagged possible_duplicate.")?,
+            redelivered: make.counter(
+                "redelivered_total",
+                "Deliveries that RabbitMQ had delivered before.",
+            )?,
+            possible_duplicates: make.counter(
+                "possible_duplicates_total",
+                "Results flagged possible_duplicate.",
+            )?,
             dead_letters: make.counter("dead_letters_total", "Requests put into wa.dead.")?,
-            settled_void: make.counter("settled_void_total", "Acknowledgements that came after their channel was gone.")?,
-            publish_refused: make.counters("publish_refused_total", "Publishes that RabbitMQ could not route or refused; they are tried again.", &["why"])?,
-            replies_undelivered: make.counter("replies_undelivered_total", "Results that a reply_to queue did not take.")?,
+            settled_void: make.counter(
+                "settled_void_total",
+                "Acknowledgements that came after their channel was gone.",
+            )?,
+            publish_refused: make.counters(
+                "publish_refused_total",
+                "Publishes that RabbitMQ could not route or refused; they are tried again.",
+                &["why"],
+            )?,
+            replies_undelivered: make.counter(
+                "replies_undelivered_total",
+                "Results that a reply_to queue did not take.",
+            )?,
             unrouted: make.counter("unrouted_total", "Requests for numbers that nobody serves.")?,
-            broker_connected: make.gauge("broker_connected", "1 while a session with RabbitMQ is open.")?,
-            broker_blocked: make.gauge("broker_blocked", "1 while RabbitMQ blocks publishers (memory or disk alarm).")?,
-            broker_sessions: make.counter("broker_sessions_total", "Sessions with RabbitMQ opened.")?,
-            lane_subscribed: make.gauges("lane_subscribed", "1 while this worker consumes the lane's queue (active or waiting).", lane)?,
-            lane_resubscriptions: make.counters("lane_resubscriptions_total", "Times a lane's consumer was found gone and subscribed again.", lane)?,
-            token_reloads: make.counters("token_reloads_total", "Looks at changed token files, by result.", &["result"])?,
-            lane_state: make.gauges("lane_state", "1 for the state that the lane is in.", &["phone_number_id", "state"])?,
-            lane_limit: make.float_gauges("lane_limit_messages_per_second", "The number's limit at the API.", lane)?,
-            lane_rate: make.float_gauges("lane_rate_messages_per_second", "The rate this worker paces the lane at.", lane)?,
-            lane_in_flight: make.gauges("lane_in_flight", "Requests sent or decided, and not settled yet.", lane)?,
-            lane_in_flight_max: make.gauges("lane_in_flight_max", "The bound of lane_in_flight.", lane)?,
-            lane_waiting: make.gauges("lane_waiting", "Deliveries that wait in this worker.", lane)?,
-            lane_pair_parked: make.gauges("lane_pair_parked", "Recipients held by their pair limit.", lane)?,
+            broker_connected: make.gauge(
+                "broker_connected",
+                "1 while a session with RabbitMQ is open.",
+            )?,
+            broker_blocked: make.gauge(
+                "broker_blocked",
+                "1 while RabbitMQ blocks publishers (memory or disk alarm).",
+            )?,
+            broker_sessions: make
+                .counter("broker_sessions_total", "Sessions with RabbitMQ opened.")?,
+            lane_subscribed: make.gauges(
+                "lane_subscribed",
+                "1 while this worker consumes the lane's queue (active or waiting).",
+                lane,
+            )?,
+            lane_resubscriptions: make.counters(
+                "lane_resubscriptions_total",
+                "Times a lane's consumer was found gone and subscribed again.",
+                lane,
+            )?,
+            token_reloads: make.counters(
+                "token_reloads_total",
+                "Looks at changed token files, by result.",
+                &["result"],
+            )?,
+            lane_state: make.gauges(
+                "lane_state",
+                "1 for the state that the lane is in.",
+                &["phone_number_id", "state"],
+            )?,
+            lane_limit: make.float_gauges(
+                "lane_limit_messages_per_second",
+                "The number's limit at the API.",
+                lane,
+            )?,
+            lane_rate: make.float_gauges(
+                "lane_rate_messages_per_second",
+                "The rate this worker paces the lane at.",
+                lane,
+            )?,
+            lane_in_flight: make.gauges(
+                "lane_in_flight",
+                "Requests sent or decided, and not settled yet.",
+                lane,
+            )?,
+            lane_in_flight_max: make.gauges(
+                "lane_in_flight_max",
+                "The bound of lane_in_flight.",
+                lane,
+            )?,
+            lane_waiting: make.gauges(
+                "lane_waiting",
+                "Deliveries that wait in this worker.",
+                lane,
+            )?,
+            lane_pair_parked: make.gauges(
+                "lane_pair_parked",
+                "Recipients held by their pair limit.",
+                lane,
+            )?,
             gathering: Mutex::new(()),
             registry,
         };
@@ -143,31 +255,52 @@ impl Metrics {
     /// The series of one lane, all at zero.
     pub fn lane(&self, phone_number_id: &str) -> LaneMetrics {
         let lane = &[phone_number_id];
-        let requests = |status: Status, priority: Priority| self.requests.with_label_values(&[phone_number_id, status.as_str(), priority.as_str()]);
+        let requests = |status: Status, priority: Priority| {
+            self.requests
+                .with_label_values(&[phone_number_id, status.as_str(), priority.as_str()])
+        };
         LaneMetrics {
             high: Status::ALL.map(|status| requests(status, Priority::High)),
             bulk: Status::ALL.map(|status| requests(status, Priority::Bulk)),
-            attempts: OUTCOMES.map(|outcome| self.attempts.with_label_values(&[phone_number_id, outcome])),
+            attempts: OUTCOMES
+                .map(|outcome| self.attempts.with_label_values(&[phone_number_id, outcome])),
             delayed: self.delayed.with_label_values(lane),
             subscribed: self.lane_subscribed.with_label_values(lane),
             resubscriptions: self.lane_resubscriptions.with_label_values(lane),
-            queue_wait: [Priority::High, Priority::Bulk].map(|p| self.queue_wait.with_label_values(&[p.as_str()])),
-            pacing_wait: [Priority::High, Priority::Bulk].map(|p| self.pacing_wait.with_label_values(&[p.as_str()])),
-            end_to_end: [Priority::High, Priority::Bulk].map(|p| self.end_to_end.with_label_values(&[p.as_str()])),
+            queue_wait: [Priority::High, Priority::Bulk]
+                .map(|p| self.queue_wait.with_label_values(&[p.as_str()])),
+            pacing_wait: [Priority::High, Priority::Bulk]
+                .map(|p| self.pacing_wait.with_label_values(&[p.as_str()])),
+            end_to_end: [Priority::High, Priority::Bulk]
+                .map(|p| self.end_to_end.with_label_values(&[p.as_str()])),
         }
     }
 
     /// The text format, with the lanes as they are now.
-    pub fn gather<'a>(&self, lanes: impl Iterator<Item = (&'a str, View)>) -> anyhow::Result<Vec<u8>> {
-        let guard = self.gathering.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub fn gather<'a>(
+        &self,
+        lanes: impl Iterator<Item = (&'a str, View)>,
+    ) -> anyhow::Result<Vec<u8>> {
+        let guard = self
+            .gathering
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         for (phone_number_id, view) in lanes {
             let lane = &[phone_number_id];
             for word in State::WORDS {
-                self.lane_state.with_label_values(&[phone_number_id, word]).set(i64::from(word == view.state.as_str()));
+                self.lane_state
+                    .with_label_values(&[phone_number_id, word])
+                    .set(i64::from(word == view.state.as_str()));
             }
-            self.lane_limit.with_label_values(lane).set(f64::from(view.limit_mps));
+            self.lane_limit
+                .with_label_values(lane)
+                .set(f64::from(view.limit_mps));
             self.lane_rate.with_label_values(lane).set(view.rate_mps);
-            let count = |gauges: &IntGaugeVec, value: usize| gauges.with_label_values(lane).set(i64::try_from(value).unwrap_or(i64::MAX));
+            let count = |gauges: &IntGaugeVec, value: usize| {
+                gauges
+                    .with_label_values(lane)
+                    .set(i64::try_from(value).unwrap_or(i64::MAX))
+            };
             count(&self.lane_in_flight, view.in_flight);
             count(&self.lane_in_flight_max, view.in_flight_max);
             count(&self.lane_waiting, view.waiting);

@@ -21,12 +21,18 @@ pub async fn run(shared: Arc<Shared>) {
     let mut sessions = shared.sessions.clone();
     loop {
         let serving = async {
-            let Ok(Some(session)) = sessions.wait_for(Option::is_some).await.map(|session| session.clone()) else {
+            let Ok(Some(session)) = sessions
+                .wait_for(Option::is_some)
+                .await
+                .map(|session| session.clone())
+            else {
                 return;
             };
             match Subscription::shared(&session, UNROUTED, PREFETCH).await {
                 Ok(subscription) => serve(&shared, subscription).await,
-                Err(error) => tracing::warn!(%error, "cannot subscribe to the queue of unroutable requests: trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot subscribe to the queue of unroutable requests: trying again")
+                }
             }
             tokio::time::sleep(PAUSE).await;
         };
@@ -55,7 +61,9 @@ async fn serve(shared: &Arc<Shared>, mut subscription: Subscription) {
 
 async fn answer(shared: Arc<Shared>, delivery: Delivery) {
     let mut error = ReportedError::own(UNKNOWN_NUMBER, "no worker serves this phone_number_id");
-    error.details = Some("the routing key must be a phone_number_id of the workers' [[accounts.numbers]]".to_owned());
+    error.details = Some(
+        "the routing key must be a phone_number_id of the workers' [[accounts.numbers]]".to_owned(),
+    );
     let lane = LaneId::new(delivery.lane());
     let id = delivery.inbound().message_id.map(str::to_owned);
     let report = Report::refused(id.as_deref(), &lane, error, shared.clock.now());

@@ -30,9 +30,17 @@ pub enum Ended {
 
 impl Subscription {
     /// Subscribes to a lane. `priority`: see [`crate::core::placement`].
-    pub async fn lane(session: &Session, phone_number_id: &str, prefetch: u16, priority: i32) -> Result<Self, TopologyError> {
+    pub async fn lane(
+        session: &Session,
+        phone_number_id: &str,
+        prefetch: u16,
+        priority: i32,
+    ) -> Result<Self, TopologyError> {
         let queue = lane_queue(phone_number_id);
-        let channel = session.lane_channel().await.map_err(|error| explain(&queue, error))?;
+        let channel = session
+            .lane_channel()
+            .await
+            .map_err(|error| explain(&queue, error))?;
         if session.declares() {
             declare_lane(&channel, phone_number_id).await?;
         }
@@ -40,19 +48,44 @@ impl Subscription {
     }
 
     /// Subscribes to a queue that all workers share.
-    pub async fn shared(session: &Session, queue: &str, prefetch: u16) -> Result<Self, TopologyError> {
-        let channel = session.lane_channel().await.map_err(|error| explain(queue, error))?;
+    pub async fn shared(
+        session: &Session,
+        queue: &str,
+        prefetch: u16,
+    ) -> Result<Self, TopologyError> {
+        let channel = session
+            .lane_channel()
+            .await
+            .map_err(|error| explain(queue, error))?;
         Self::start(channel, queue, prefetch, None).await
     }
 
-    async fn start(channel: Channel, queue: &str, prefetch: u16, priority: Option<i32>) -> Result<Self, TopologyError> {
+    async fn start(
+        channel: Channel,
+        queue: &str,
+        prefetch: u16,
+        priority: Option<i32>,
+    ) -> Result<Self, TopologyError> {
         let mut arguments = FieldTable::default();
         if let Some(priority) = priority {
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         }
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(|error| explain(queue, error))?;
-        let consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), arguments).await;
-        Ok(Self { consumer: consumer.map_err(|error| explain(queue, error))?, channel })
+        channel
+            .basic_qos(prefetch, BasicQosOptions::default())
+            .await
+            .map_err(|error| explain(queue, error))?;
+        let consumer = channel
+            .basic_consume(
+                queue.into(),
+                "".into(),
+                BasicConsumeOptions::default(),
+                arguments,
+            )
+            .await;
+        Ok(Self {
+            consumer: consumer.map_err(|error| explain(queue, error))?,
+            channel,
+        })
     }
 
     pub async fn next(&mut self) -> Result<Delivery, Ended> {

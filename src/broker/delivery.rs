@@ -98,8 +98,15 @@ impl Delivery {
                 attempts: self.count(ATTEMPTS),
                 throttles: self.count(THROTTLES),
                 hops: self.count(HOPS),
-                first_seen_ms: self.header(FIRST_SEEN_MS).and_then(int).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
-                possible_duplicate: matches!(self.header(POSSIBLE_DUPLICATE), Some(AMQPValue::Boolean(true))),
+                first_seen_ms: self
+                    .header(FIRST_SEEN_MS)
+                    .and_then(int)
+                    .and_then(|ms| u64::try_from(ms).ok())
+                    .unwrap_or(0),
+                possible_duplicate: matches!(
+                    self.header(POSSIBLE_DUPLICATE),
+                    Some(AMQPValue::Boolean(true))
+                ),
                 last_error: self.header(LAST_ERROR).and_then(int),
             },
         }
@@ -151,23 +158,42 @@ fn header(value: &AMQPValue) -> Header<'_> {
 
 /// What a result echoes: the caller's `x-*` headers and trace context. RabbitMQ's own `x-*` headers are not the caller's.
 pub(super) fn echoed(properties: &BasicProperties) -> FieldTable {
-    select(properties, |name| matches!(name, "traceparent" | "tracestate") || is_callers(name))
+    select(properties, |name| {
+        matches!(name, "traceparent" | "tracestate") || is_callers(name)
+    })
 }
 
 /// What a delayed copy keeps: everything the contract names and nothing else. A producer's `CC` would route the copy again.
 pub(super) fn carried(properties: &BasicProperties) -> FieldTable {
-    select(properties, |name| matches!(name, "traceparent" | "tracestate" | "expires-at" | "not-before" | "on-unknown") || is_callers(name))
+    select(properties, |name| {
+        matches!(
+            name,
+            "traceparent" | "tracestate" | "expires-at" | "not-before" | "on-unknown"
+        ) || is_callers(name)
+    })
 }
 
 fn is_callers(name: &str) -> bool {
-    const BROKERS: [&str; 8] =
-        ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "x-stream-", "x-opt-", "x-delay"];
+    const BROKERS: [&str; 8] = [
+        "x-death",
+        "x-first-death-",
+        "x-last-death-",
+        "x-delivery-count",
+        "x-acquired-count",
+        "x-stream-",
+        "x-opt-",
+        "x-delay",
+    ];
     name.starts_with("x-") && !BROKERS.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn select(properties: &BasicProperties, wanted: impl Fn(&str) -> bool) -> FieldTable {
     let mut table = FieldTable::default();
-    for (name, value) in properties.headers().iter().flat_map(|headers| headers.inner()) {
+    for (name, value) in properties
+        .headers()
+        .iter()
+        .flat_map(|headers| headers.inner())
+    {
         if wanted(name.as_str()) {
             table.insert(name.clone(), value.clone());
         }

@@ -46,10 +46,19 @@ enum NotConfirmed {
 }
 
 impl PublishChannel {
-    pub(super) async fn open(connection: &Connection, config: &BrokerConfig) -> Result<Self, lapin::Error> {
+    pub(super) async fn open(
+        connection: &Connection,
+        config: &BrokerConfig,
+    ) -> Result<Self, lapin::Error> {
         let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { channel, reply: Mutex::new(None), confirm_timeout: config.confirm_timeout })
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
+        Ok(Self {
+            channel,
+            reply: Mutex::new(None),
+            confirm_timeout: config.confirm_timeout,
+        })
     }
 }
 
@@ -85,10 +94,16 @@ impl Publisher {
         let routing_key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
         let properties = result_properties(delivery, report);
         loop {
-            let letter = Letter { exchange: topology::RESULTS, routing_key: &routing_key, body: &body, properties: properties.clone() };
+            let letter = Letter {
+                exchange: topology::RESULTS,
+                routing_key: &routing_key,
+                body: &body,
+                properties: properties.clone(),
+            };
             if let Some((session, confirmed)) = self.once(letter).await {
                 if let Some(reply_to) = delivery.properties.reply_to() {
-                    self.reply(&session, reply_to.clone(), &body, properties).await;
+                    self.reply(&session, reply_to.clone(), &body, properties)
+                        .await;
                 }
                 return confirmed;
             }
@@ -97,23 +112,53 @@ impl Publisher {
 
     /// The request, for later, onto the delay ladder. `None` if the session was lost: then RabbitMQ still has the original and a
     /// second copy would be a second send.
-    pub async fn delayed(&self, delivery: &Delivery, message: &Message, delay_s: u32) -> Option<Confirmed> {
-        let Some(rung) = ladder::entry(delay_s) else { return None };
-        let (exchange, routing_key) = (topology::rung(rung), ladder::routing_key(delay_s, delivery.lane()));
+    pub async fn delayed(
+        &self,
+        delivery: &Delivery,
+        message: &Message,
+        delay_s: u32,
+    ) -> Option<Confirmed> {
+        let Some(rung) = ladder::entry(delay_s) else {
+            return None;
+        };
+        let (exchange, routing_key) = (
+            topology::rung(rung),
+            ladder::routing_key(delay_s, delivery.lane()),
+        );
         let mut headers = delivery::carried(&delivery.properties);
         let history = &message.history;
-        headers.insert(delivery::ATTEMPTS.into(), AMQPValue::LongLongInt(history.attempts.into()));
-        headers.insert(delivery::THROTTLES.into(), AMQPValue::LongLongInt(history.throttles.into()));
-        headers.insert(delivery::HOPS.into(), AMQPValue::LongLongInt(history.hops.into()));
-        headers.insert(delivery::FIRST_SEEN_MS.into(), AMQPValue::LongLongInt(i64::try_from(history.first_seen_ms).unwrap_or(0)));
-        headers.insert(delivery::POSSIBLE_DUPLICATE.into(), AMQPValue::Boolean(history.possible_duplicate));
+        headers.insert(
+            delivery::ATTEMPTS.into(),
+            AMQPValue::LongLongInt(history.attempts.into()),
+        );
+        headers.insert(
+            delivery::THROTTLES.into(),
+            AMQPValue::LongLongInt(history.throttles.into()),
+        );
+        headers.insert(
+            delivery::HOPS.into(),
+            AMQPValue::LongLongInt(history.hops.into()),
+        );
+        headers.insert(
+            delivery::FIRST_SEEN_MS.into(),
+            AMQPValue::LongLongInt(i64::try_from(history.first_seen_ms).unwrap_or(0)),
+        );
+        headers.insert(
+            delivery::POSSIBLE_DUPLICATE.into(),
+            AMQPValue::Boolean(history.possible_duplicate),
+        );
         if let Some(code) = history.last_error {
             headers.insert(delivery::LAST_ERROR.into(), AMQPValue::LongLongInt(code));
         }
         let properties = request_properties(delivery, headers);
         let session = self.sessions.borrow().clone()?;
         loop {
-            let letter = Letter { exchange: &exchange, routing_key: &routing_key, body: &delivery.body, properties: properties.clone() };
+            let letter = Letter {
+                exchange: &exchange,
+                routing_key: &routing_key,
+                body: &delivery.body,
+                properties: properties.clone(),
+            };
             match self.over(&session, letter).await {
                 Ok(confirmed) => return Some(confirmed),
                 Err(NotConfirmed::Lost) => return None,
@@ -125,14 +170,25 @@ impl Publisher {
     /// The whole request into `wa.dead`, as it came.
     pub async fn dead(&self, delivery: &Delivery, reason: &str, code: Option<i64>) -> Confirmed {
         let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        headers.insert("wa-dead-reason".into(), AMQPValue::LongString(reason.into()));
-        headers.insert("wa-phone-number-id".into(), AMQPValue::LongString(delivery.lane().into()));
+        headers.insert(
+            "wa-dead-reason".into(),
+            AMQPValue::LongString(reason.into()),
+        );
+        headers.insert(
+            "wa-phone-number-id".into(),
+            AMQPValue::LongString(delivery.lane().into()),
+        );
         if let Some(code) = code {
             headers.insert("wa-dead-code".into(), AMQPValue::LongLongInt(code));
         }
         let properties = request_properties(delivery, without_rerouting(headers));
         loop {
-            let letter = Letter { exchange: topology::DEAD, routing_key: delivery.lane(), body: &delivery.body, properties: properties.clone() };
+            let letter = Letter {
+                exchange: topology::DEAD,
+                routing_key: delivery.lane(),
+                body: &delivery.body,
+                properties: properties.clone(),
+            };
             if let Some((_, confirmed)) = self.once(letter).await {
                 return confirmed;
             }
@@ -142,7 +198,11 @@ impl Publisher {
     /// One try over the session of the moment, waiting for one if there is none.
     async fn once(&self, letter: Letter<'_>) -> Option<(Arc<Session>, Confirmed)> {
         let mut sessions = self.sessions.clone();
-        let session = sessions.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
+        let session = sessions
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|session| session.clone());
         let Some(session) = session else {
             // The supervisor is gone: this process ends, and RabbitMQ delivers again to another.
             return std::future::pending().await;
@@ -170,8 +230,17 @@ impl Publisher {
 
     async fn over(&self, session: &Session, letter: Letter<'_>) -> Result<Confirmed, NotConfirmed> {
         let channel = &session.publisher.channel;
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let sent = channel.basic_publish(letter.exchange.into(), letter.routing_key.into(), options, letter.body, letter.properties);
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let sent = channel.basic_publish(
+            letter.exchange.into(),
+            letter.routing_key.into(),
+            options,
+            letter.body,
+            letter.properties,
+        );
         let confirming = async { sent.await?.await };
         tokio::pin!(confirming);
         loop {
@@ -184,7 +253,9 @@ impl Publisher {
             };
             return match answer {
                 Ok(Ok(Confirmation::Ack(None))) => Ok(Confirmed(())),
-                Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => Err(NotConfirmed::Refused("unroutable")),
+                Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => {
+                    Err(NotConfirmed::Refused("unroutable"))
+                }
                 Ok(Ok(Confirmation::Nack(None))) => Err(NotConfirmed::Refused("nack")),
                 Ok(Ok(Confirmation::NotRequested)) => Err(NotConfirmed::Refused("unconfirmed")),
                 Ok(Err(error)) => {
@@ -202,18 +273,37 @@ impl Publisher {
     }
 
     /// Best effort, on top of `wa.results`: a reply queue may be gone, or the default exchange forbidden.
-    async fn reply(&self, session: &Session, reply_to: ShortString, body: &[u8], properties: BasicProperties) {
+    async fn reply(
+        &self,
+        session: &Session,
+        reply_to: ShortString,
+        body: &[u8],
+        properties: BasicProperties,
+    ) {
         let replying = async {
             let mut slot = session.publisher.reply.lock().await;
-            if !slot.as_ref().is_some_and(|channel| channel.status().connected()) {
+            if !slot
+                .as_ref()
+                .is_some_and(|channel| channel.status().connected())
+            {
                 let channel = session.reply_channel().await?;
-                channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                channel
+                    .confirm_select(ConfirmSelectOptions::default())
+                    .await?;
                 *slot = Some(channel);
             }
-            let Some(channel) = slot.clone() else { return Ok(false) };
+            let Some(channel) = slot.clone() else {
+                return Ok(false);
+            };
             drop(slot);
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            let confirmation = channel.basic_publish("".into(), reply_to, options, body, properties).await?.await?;
+            let options = BasicPublishOptions {
+                mandatory: true,
+                ..BasicPublishOptions::default()
+            };
+            let confirmation = channel
+                .basic_publish("".into(), reply_to, options, body, properties)
+                .await?
+                .await?;
             Ok::<_, lapin::Error>(confirmation == Confirmation::Ack(None))
         };
         let delivered = tokio::time::timeout(session.publisher.confirm_timeout, replying).await;
@@ -242,7 +332,9 @@ fn result_properties(delivery: &Delivery, report: &Report) -> BasicProperties {
 /// A request's own properties with other headers. `expiration` and `user_id` stay behind: RabbitMQ would act on them.
 fn request_properties(delivery: &Delivery, headers: FieldTable) -> BasicProperties {
     let from = &delivery.properties;
-    let mut to = BasicProperties::default().with_delivery_mode(2).with_headers(headers);
+    let mut to = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_headers(headers);
     if let Some(value) = from.message_id() {
         to = to.with_message_id(value.clone());
     }

@@ -18,7 +18,10 @@ pub enum SessionError {
     #[error("broker.url: cannot be read as an AMQP URL")]
     Url,
     #[error("{key}: cannot be read: {error}")]
-    File { key: &'static str, error: std::io::Error },
+    File {
+        key: &'static str,
+        error: std::io::Error,
+    },
     #[error("cannot connect to the broker within broker.connect_timeout_ms")]
     ConnectTimeout,
     #[error("cannot connect to the broker: {0}")]
@@ -45,11 +48,17 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) async fn open(config: &BrokerConfig, topology: &Topology, epoch: u64) -> Result<Arc<Self>, SessionError> {
+    pub(super) async fn open(
+        config: &BrokerConfig,
+        topology: &Topology,
+        epoch: u64,
+    ) -> Result<Arc<Self>, SessionError> {
         let timeout = config.connect_timeout;
         let connect = |role| async move {
             let connecting = connect(config, role);
-            tokio::time::timeout(timeout, connecting).await.map_err(|_| SessionError::ConnectTimeout)?
+            tokio::time::timeout(timeout, connecting)
+                .await
+                .map_err(|_| SessionError::ConnectTimeout)?
         };
         let lanes = connect("lanes").await?;
         let publishing = connect("publishing").await?;
@@ -57,9 +66,15 @@ impl Session {
             if config.declare {
                 topology.declare(&publishing).await?;
             }
-            Ok::<_, SessionError>(PublishChannel::open(&publishing, config).await.map_err(SessionError::Channel)?)
+            Ok::<_, SessionError>(
+                PublishChannel::open(&publishing, config)
+                    .await
+                    .map_err(SessionError::Channel)?,
+            )
         };
-        let publisher = tokio::time::timeout(timeout.max(Duration::from_secs(60)), prepare).await.map_err(|_| SessionError::ConnectTimeout)??;
+        let publisher = tokio::time::timeout(timeout.max(Duration::from_secs(60)), prepare)
+            .await
+            .map_err(|_| SessionError::ConnectTimeout)??;
         let session = Arc::new(Self {
             epoch,
             lanes,
@@ -90,7 +105,10 @@ impl Session {
     pub async fn ended(&self) -> String {
         let mut ended = self.ended.subscribe();
         let reason = ended.wait_for(Option::is_some).await;
-        reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+        reason
+            .ok()
+            .and_then(|reason| reason.clone())
+            .unwrap_or_default()
     }
 
     pub fn has_ended(&self) -> bool {
@@ -100,7 +118,9 @@ impl Session {
     /// False while new sends would be unsafe: results could not be written (the broker blocks publishers), or the broker may believe us dead.
     /// RabbitMQ gives a silent connection's deliveries away after two to three heartbeats, so we stop at one and a half.
     pub fn may_send(&self) -> bool {
-        let silent = self.opened.elapsed().saturating_sub(Duration::from_millis(self.last_probe_ms.load(Ordering::Relaxed)));
+        let silent = self.opened.elapsed().saturating_sub(Duration::from_millis(
+            self.last_probe_ms.load(Ordering::Relaxed),
+        ));
         !self.has_ended() && !self.is_blocked() && silent < self.heartbeat.mul_f64(1.5)
     }
 
@@ -138,10 +158,18 @@ impl Session {
             let session = Arc::downgrade(self);
             tokio::spawn(async move {
                 while let Some(event) = events.next().await {
-                    let Some(session) = session.upgrade() else { return };
+                    let Some(session) = session.upgrade() else {
+                        return;
+                    };
                     match event {
-                        Event::ConnectionBlocked(reason) => tracing::warn!(role, reason, "the broker blocks publishers: no new sends until it stops"),
-                        Event::ConnectionUnblocked => tracing::info!(role, "the broker takes messages again"),
+                        Event::ConnectionBlocked(reason) => tracing::warn!(
+                            role,
+                            reason,
+                            "the broker blocks publishers: no new sends until it stops"
+                        ),
+                        Event::ConnectionUnblocked => {
+                            tracing::info!(role, "the broker takes messages again")
+                        }
                         Event::Error(error) => session.end(&format!("{role} connection: {error}")),
                         _ => {}
                     }
@@ -156,7 +184,9 @@ impl Session {
 async fn probe(session: std::sync::Weak<Session>) {
     let mut channel = None;
     loop {
-        let Some(alive) = session.upgrade() else { return };
+        let Some(alive) = session.upgrade() else {
+            return;
+        };
         if alive.has_ended() {
             return;
         }
@@ -185,20 +215,34 @@ async fn probe(session: std::sync::Weak<Session>) {
 
 async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, SessionError> {
     let read = |key, path: Option<&std::path::PathBuf>| match path {
-        Some(path) => std::fs::read(path).map(Some).map_err(|error| SessionError::File { key, error }),
+        Some(path) => std::fs::read(path)
+            .map(Some)
+            .map_err(|error| SessionError::File { key, error }),
         None => Ok(None),
     };
     let ca = read("broker.ca_file", config.ca_file.as_ref())?;
     let client = config.client_cert.as_ref();
-    let certificate = read("broker.client_cert_file", client.map(|client| &client.cert_file))?;
-    let key = read("broker.client_key_file", client.map(|client| &client.key_file))?;
+    let certificate = read(
+        "broker.client_cert_file",
+        client.map(|client| &client.cert_file),
+    )?;
+    let key = read(
+        "broker.client_key_file",
+        client.map(|client| &client.key_file),
+    )?;
     let tls = OwnedTLSConfig {
-        identity: certificate.zip(key).map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key }),
+        identity: certificate
+            .zip(key)
+            .map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key }),
         cert_chain: ca.map(|ca| String::from_utf8_lossy(&ca).into_owned()),
     };
-    let mut uri: lapin::uri::AMQPUri = config.url.expose().parse().map_err(|_| SessionError::Url)?;
+    let mut uri: lapin::uri::AMQPUri =
+        config.url.expose().parse().map_err(|_| SessionError::Url)?;
     uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX));
-    let properties = ConnectionProperties::default().with_connection_name(format!("whatsapp-dispatcher {role}").into());
+    let properties = ConnectionProperties::default()
+        .with_connection_name(format!("whatsapp-dispatcher {role}").into());
     let runtime = lapin::runtime::default_runtime().map_err(SessionError::Connect)?;
-    Connection::connect_uri_with_config(uri, properties, tls, runtime).await.map_err(SessionError::Connect)
+    Connection::connect_uri_with_config(uri, properties, tls, runtime)
+        .await
+        .map_err(SessionError::Connect)
 }

@@ -59,7 +59,10 @@ impl Line {
         self.in_flight || self.parked
     }
     fn is_forgettable(&self, now: Now) -> bool {
-        !self.is_held() && self.high.queue.is_empty() && self.bulk.queue.is_empty() && self.debt.is_clear(now)
+        !self.is_held()
+            && self.high.queue.is_empty()
+            && self.bulk.queue.is_empty()
+            && self.debt.is_clear(now)
     }
 }
 
@@ -110,10 +113,23 @@ impl Backlog {
     }
 
     pub(super) fn push(&mut self, message: Message, ticket: Ticket, now: Now) {
-        let key = message.recipient.clone().map_or(Key::Nobody(ticket), Key::Person);
+        let key = message
+            .recipient
+            .clone()
+            .map_or(Key::Nobody(ticket), Key::Person);
         let priority = message.priority;
-        let waiting = Waiting { message, ticket, accepted_at: now.mono, quick_tries: 0 };
-        self.lines.entry(key.clone()).or_default().rank_mut(priority).queue.push_back(waiting);
+        let waiting = Waiting {
+            message,
+            ticket,
+            accepted_at: now.mono,
+            quick_tries: 0,
+        };
+        self.lines
+            .entry(key.clone())
+            .or_default()
+            .rank_mut(priority)
+            .queue
+            .push_back(waiting);
         self.waiting += 1;
         self.make_ready(&key, priority, false);
     }
@@ -121,14 +137,23 @@ impl Backlog {
     /// Back to the head of its line: it keeps its place.
     pub(super) fn put_back(&mut self, key: &Key, waiting: Waiting) {
         let priority = waiting.message.priority;
-        self.lines.entry(key.clone()).or_default().rank_mut(priority).queue.push_front(waiting);
+        self.lines
+            .entry(key.clone())
+            .or_default()
+            .rank_mut(priority)
+            .queue
+            .push_front(waiting);
         self.waiting += 1;
     }
 
     /// Whose turn it is, taken out of the ready queue. Its line may turn out to be held or empty by now.
     pub(super) fn pick(&mut self) -> Option<(Key, Priority)> {
         let bulk_is_due = self.high_in_a_row + 1 >= self.bulk_every && !self.ready_bulk.is_empty();
-        let priority = if self.ready_high.is_empty() || bulk_is_due { Priority::Bulk } else { Priority::High };
+        let priority = if self.ready_high.is_empty() || bulk_is_due {
+            Priority::Bulk
+        } else {
+            Priority::High
+        };
         let key = self.ready(priority).pop_front()?;
         if let Some(line) = self.lines.get_mut(&key) {
             line.rank_mut(priority).is_ready = false;
@@ -143,11 +168,18 @@ impl Backlog {
 
     /// The request at the head, unless the line is held.
     pub(super) fn front(&self, key: &Key, priority: Priority) -> Option<&Waiting> {
-        self.lines.get(key).filter(|line| !line.is_held())?.rank(priority).queue.front()
+        self.lines
+            .get(key)
+            .filter(|line| !line.is_held())?
+            .rank(priority)
+            .queue
+            .front()
     }
 
     pub(super) fn pair_not_before(&self, key: &Key) -> Duration {
-        self.lines.get(key).map_or(Duration::ZERO, |line| line.debt.not_before(&self.pair))
+        self.lines
+            .get(key)
+            .map_or(Duration::ZERO, |line| line.debt.not_before(&self.pair))
     }
 
     /// Out of the line for good, unsent.
@@ -159,7 +191,12 @@ impl Backlog {
     }
 
     /// Out of the line to be sent: the line is held until [`Backlog::answered`], and the person's allowance is charged.
-    pub(super) fn take_to_send(&mut self, key: &Key, priority: Priority, now: Now) -> Option<Waiting> {
+    pub(super) fn take_to_send(
+        &mut self,
+        key: &Key,
+        priority: Priority,
+        now: Now,
+    ) -> Option<Waiting> {
         let waiting = self.pop(key, priority)?;
         self.high_in_a_row = match priority {
             Priority::High => self.high_in_a_row.saturating_add(1),
@@ -207,7 +244,11 @@ impl Backlog {
     }
 
     pub(super) fn unpark(&mut self, now: Now) {
-        while let Some(entry) = self.parked.first_entry().filter(|entry| entry.key().0 <= now.mono) {
+        while let Some(entry) = self
+            .parked
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now.mono)
+        {
             let key = entry.remove();
             if let Some(line) = self.lines.get_mut(&key) {
                 line.parked = false;
@@ -221,7 +262,9 @@ impl Backlog {
     /// written to within the time of their debt: rate × interval, or the messages outstanding × interval after bursts.
     pub(super) fn forget_some(&mut self, now: Now) {
         for _ in 0..2 {
-            let Some(key) = self.sweep.pop_front() else { return };
+            let Some(key) = self.sweep.pop_front() else {
+                return;
+            };
             match self.lines.get(&key) {
                 Some(line) if line.is_forgettable(now) => drop(self.lines.remove(&key)),
                 Some(line) if line.debt.is_clear(now) => {} // comes back to the sweep with its next send
@@ -253,24 +296,39 @@ impl Backlog {
     }
 
     fn pop(&mut self, key: &Key, priority: Priority) -> Option<Waiting> {
-        let waiting = self.lines.get_mut(key)?.rank_mut(priority).queue.pop_front()?;
+        let waiting = self
+            .lines
+            .get_mut(key)?
+            .rank_mut(priority)
+            .queue
+            .pop_front()?;
         self.waiting -= 1;
         Some(waiting)
     }
 
     fn make_ready(&mut self, key: &Key, priority: Priority, next: bool) {
-        let Some(line) = self.lines.get_mut(key).filter(|line| !line.is_held()) else { return };
+        let Some(line) = self.lines.get_mut(key).filter(|line| !line.is_held()) else {
+            return;
+        };
         let rank = line.rank_mut(priority);
         if rank.is_ready || rank.queue.is_empty() {
             return;
         }
         rank.is_ready = true;
         let ready = self.ready(priority);
-        if next { ready.push_front(key.clone()) } else { ready.push_back(key.clone()) }
+        if next {
+            ready.push_front(key.clone())
+        } else {
+            ready.push_back(key.clone())
+        }
     }
 
     fn forget_if_done(&mut self, key: &Key, now: Now) {
-        if self.lines.get(key).is_some_and(|line| line.is_forgettable(now)) {
+        if self
+            .lines
+            .get(key)
+            .is_some_and(|line| line.is_forgettable(now))
+        {
             self.lines.remove(key);
         }
     }

@@ -32,16 +32,30 @@ pub struct Fault {
 
 impl Fault {
     fn new(at: &str, problem: impl Into<String>) -> Self {
-        Self { at: at.to_owned(), problem: problem.into(), limit: None, length: None }
+        Self {
+            at: at.to_owned(),
+            problem: problem.into(),
+            limit: None,
+            length: None,
+        }
     }
     pub(super) fn too_long(at: &str, problem: &str, limit: usize, length: usize) -> Self {
-        Self { at: at.to_owned(), problem: problem.to_owned(), limit: Some(limit), length: Some(length) }
+        Self {
+            at: at.to_owned(),
+            problem: problem.to_owned(),
+            limit: Some(limit),
+            length: Some(length),
+        }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = if self.at.is_empty() { "the body" } else { &self.at };
+        let at = if self.at.is_empty() {
+            "the body"
+        } else {
+            &self.at
+        };
         write!(f, "{at} {}", self.problem)?;
         if let (Some(limit), Some(length)) = (self.limit, self.length) {
             write!(f, " (limit {limit}, length {length})")?;
@@ -94,7 +108,12 @@ pub struct Inbound<'a> {
 }
 
 /// Checks everything and either builds the message or names every fault.
-pub fn intake(body: Bytes, inbound: Inbound<'_>, config: &IntakeConfig, now: Now) -> Result<Message, Refusal> {
+pub fn intake(
+    body: Bytes,
+    inbound: Inbound<'_>,
+    config: &IntakeConfig,
+    now: Now,
+) -> Result<Message, Refusal> {
     let mut faults = vec![];
     let id = check_id(inbound.message_id, &mut faults);
     check_operation(inbound.operation, &mut faults);
@@ -109,7 +128,11 @@ pub fn intake(body: Bytes, inbound: Inbound<'_>, config: &IntakeConfig, now: Now
         (Some(id), Some(checked)) if faults.is_empty() => Ok(Message {
             body: splice(body, &checked, &id),
             recipient: checked.recipient,
-            priority: if inbound.priority.unwrap_or(0) >= HIGH_PRIORITY { Priority::High } else { Priority::Bulk },
+            priority: if inbound.priority.unwrap_or(0) >= HIGH_PRIORITY {
+                Priority::High
+            } else {
+                Priority::Bulk
+            },
             harmless_to_repeat: checked.harmless_to_repeat,
             on_unknown,
             enqueued_at_ms: inbound.timestamp_s.map(|s| s.saturating_mul(1000)),
@@ -118,12 +141,23 @@ pub fn intake(body: Bytes, inbound: Inbound<'_>, config: &IntakeConfig, now: Now
             own_opaque: checked.own_opaque,
             redelivered: inbound.redelivered,
             history: History {
-                first_seen_ms: if inbound.history.first_seen_ms == 0 { now.wall_ms } else { inbound.history.first_seen_ms },
+                first_seen_ms: if inbound.history.first_seen_ms == 0 {
+                    now.wall_ms
+                } else {
+                    inbound.history.first_seen_ms
+                },
                 ..inbound.history
             },
             id,
         }),
-        (id, _) => Err(Refusal { keep_in_dead: id.is_none() || !parsed, id: inbound.message_id.filter(|id| !id.is_empty()).map(str::to_owned), faults }),
+        (id, _) => Err(Refusal {
+            keep_in_dead: id.is_none() || !parsed,
+            id: inbound
+                .message_id
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned),
+            faults,
+        }),
     }
 }
 
@@ -134,7 +168,12 @@ fn check_id(id: Option<&str>, faults: &mut Vec<Fault>) -> Option<MessageId> {
     if length == 0 {
         faults.push(Fault::new(at, "is required: it is the request's identity (AMQP property message_id, 1 to 128 characters)"));
     } else if length > MAX_ID_CHARS {
-        faults.push(Fault::too_long(at, "is too long, in characters", MAX_ID_CHARS, length));
+        faults.push(Fault::too_long(
+            at,
+            "is too long, in characters",
+            MAX_ID_CHARS,
+            length,
+        ));
     } else {
         return Some(MessageId(id.into()));
     }
@@ -143,7 +182,10 @@ fn check_id(id: Option<&str>, faults: &mut Vec<Fault>) -> Option<MessageId> {
 
 fn check_operation(operation: Option<&str>, faults: &mut Vec<Fault>) {
     if !matches!(operation.unwrap_or_default(), "" | "message") {
-        faults.push(Fault::new("/@amqp/type", "is not an operation of this dispatcher: leave it empty or say \"message\""));
+        faults.push(Fault::new(
+            "/@amqp/type",
+            "is not an operation of this dispatcher: leave it empty or say \"message\"",
+        ));
     }
 }
 
@@ -158,7 +200,10 @@ fn instant(name: &str, header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> O
         Header::Int(_) | Header::Bool(_) | Header::Other => None,
     };
     if at_ms.is_none() {
-        faults.push(Fault::new(&format!("/@amqp/headers/{name}"), "must be an RFC 3339 time such as 2026-11-24T09:30:00Z"));
+        faults.push(Fault::new(
+            &format!("/@amqp/headers/{name}"),
+            "must be an RFC 3339 time such as 2026-11-24T09:30:00Z",
+        ));
     }
     at_ms
 }
@@ -166,7 +211,10 @@ fn instant(name: &str, header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> O
 fn not_before(header: Option<Header<'_>>, now: Now, faults: &mut Vec<Fault>) -> Option<u64> {
     let at_ms = instant("not-before", header, faults)?;
     if at_ms.saturating_sub(now.wall_ms) > u64::from(MAX_DELAY_S) * 1000 {
-        faults.push(Fault::new("/@amqp/headers/not-before", "lies more than 30 days ahead"));
+        faults.push(Fault::new(
+            "/@amqp/headers/not-before",
+            "lies more than 30 days ahead",
+        ));
     }
     Some(at_ms)
 }
@@ -175,26 +223,56 @@ fn on_unknown(header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> OnUnknown 
     match header {
         None | Some(Header::Text(b"report")) => OnUnknown::Report,
         Some(Header::Text(b"resend")) => OnUnknown::Resend,
-        Some(Header::Text(_) | Header::Int(_) | Header::Bool(_) | Header::TimestampS(_) | Header::Other) => {
-            faults.push(Fault::new("/@amqp/headers/on-unknown", "must be \"report\" or \"resend\""));
+        Some(
+            Header::Text(_)
+            | Header::Int(_)
+            | Header::Bool(_)
+            | Header::TimestampS(_)
+            | Header::Other,
+        ) => {
+            faults.push(Fault::new(
+                "/@amqp/headers/on-unknown",
+                "must be \"report\" or \"resend\"",
+            ));
             OnUnknown::Report
         }
     }
 }
 
-fn parse(body: &[u8], config: &IntakeConfig, faults: &mut Vec<Fault>) -> Option<Map<String, Value>> {
+fn parse(
+    body: &[u8],
+    config: &IntakeConfig,
+    faults: &mut Vec<Fault>,
+) -> Option<Map<String, Value>> {
     if body.len() > config.max_body_bytes {
-        faults.push(Fault::too_long("", "is larger than intake.max_body_bytes, in bytes", config.max_body_bytes, body.len()));
+        faults.push(Fault::too_long(
+            "",
+            "is larger than intake.max_body_bytes, in bytes",
+            config.max_body_bytes,
+            body.len(),
+        ));
         return None;
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => return Some(object),
-        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            faults.push(Fault::new("", "must be a JSON object, the one that would be POSTed to /messages"));
+        Ok(
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
+        ) => {
+            faults.push(Fault::new(
+                "",
+                "must be a JSON object, the one that would be POSTed to /messages",
+            ));
         }
         // serde_json's own text could quote the body: its position is enough to find the place.
         Err(error) => {
-            faults.push(Fault::new("", format!("is not JSON: it stops making sense at line {}, column {}", error.line(), error.column())));
+            faults.push(Fault::new(
+                "",
+                format!(
+                    "is not JSON: it stops making sense at line {}, column {}",
+                    error.line(),
+                    error.column()
+                ),
+            ));
         }
     }
     None
@@ -209,10 +287,20 @@ struct Checked {
     own_opaque: Option<Arc<str>>,
 }
 
-fn check_body(object: Map<String, Value>, config: &IntakeConfig, faults: &mut Vec<Fault>) -> Checked {
+fn check_body(
+    object: Map<String, Value>,
+    config: &IntakeConfig,
+    faults: &mut Vec<Fault>,
+) -> Checked {
     let body = Value::Object(object);
-    if body.get("messaging_product").is_some_and(|product| product != "whatsapp") {
-        faults.push(Fault::new("/messaging_product", "must be \"whatsapp\" (or be left out)"));
+    if body
+        .get("messaging_product")
+        .is_some_and(|product| product != "whatsapp")
+    {
+        faults.push(Fault::new(
+            "/messaging_product",
+            "must be \"whatsapp\" (or be left out)",
+        ));
     }
     // Mark-as-read and typing carry a `status` and no recipient (Meta's "Mark messages as read", "Typing indicators").
     let is_receipt = body.get("status").is_some();
@@ -223,7 +311,10 @@ fn check_body(object: Map<String, Value>, config: &IntakeConfig, faults: &mut Ve
         check_type(&body, faults);
         check_recipient(&body, faults)
     };
-    if body.get("biz_opaque_callback_data").is_some_and(|opaque| !opaque.is_string()) {
+    if body
+        .get("biz_opaque_callback_data")
+        .is_some_and(|opaque| !opaque.is_string())
+    {
         faults.push(Fault::new("/biz_opaque_callback_data", "must be a string"));
     }
     if config.check_sizes {
@@ -234,7 +325,10 @@ fn check_body(object: Map<String, Value>, config: &IntakeConfig, faults: &mut Ve
         harmless_to_repeat: is_receipt,
         names_product: body.get("messaging_product").is_some(),
         has_opaque: is_receipt || body.get("biz_opaque_callback_data").is_some(),
-        own_opaque: body.get("biz_opaque_callback_data").and_then(Value::as_str).map(Into::into),
+        own_opaque: body
+            .get("biz_opaque_callback_data")
+            .and_then(Value::as_str)
+            .map(Into::into),
     }
 }
 
@@ -244,7 +338,10 @@ fn check_type(body: &Value, faults: &mut Vec<Fault>) {
         None => faults.push(Fault::new("/type", "must be a string")),
         Some("text") => match body.pointer("/text/body").map(Value::as_str) {
             Some(Some(text)) if !text.is_empty() => {}
-            Some(_) => faults.push(Fault::new("/text/body", "must be a string with at least one character")),
+            Some(_) => faults.push(Fault::new(
+                "/text/body",
+                "must be a string with at least one character",
+            )),
             None => faults.push(Fault::new("/text/body", "is required for type \"text\"")),
         },
         Some(_) => {}
@@ -278,8 +375,15 @@ fn check_recipient(body: &Value, faults: &mut Vec<Fault>) -> Option<Recipient> {
 }
 
 fn require_text(body: &Value, member: &str, faults: &mut Vec<Fault>) {
-    if body.get(member).and_then(Value::as_str).is_none_or(str::is_empty) {
-        faults.push(Fault::new(&format!("/{member}"), "is required and must be a string"));
+    if body
+        .get(member)
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
+        faults.push(Fault::new(
+            &format!("/{member}"),
+            "is required and must be a string",
+        ));
     }
 }
 
@@ -288,7 +392,9 @@ fn splice(body: Bytes, checked: &Checked, id: &MessageId) -> Bytes {
     if checked.names_product && checked.has_opaque {
         return body;
     }
-    let Some(brace) = body.iter().position(|byte| *byte == b'{') else { return body };
+    let Some(brace) = body.iter().position(|byte| *byte == b'{') else {
+        return body;
+    };
     let mut spliced = Vec::with_capacity(body.len() + id.as_str().len() + 96);
     spliced.extend_from_slice(&body[..=brace]);
     if !checked.names_product {

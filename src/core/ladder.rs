@@ -20,7 +20,11 @@ pub fn routing_key(delay_s: u32, lane: &str) -> String {
     let delay_s = delay_s.min(MAX_DELAY_S);
     let mut key = String::with_capacity(2 * RUNGS as usize + lane.len());
     for rung in (0..RUNGS).rev() {
-        key.push_str(if delay_s & (1 << rung) != 0 { "1." } else { "0." });
+        key.push_str(if delay_s & (1 << rung) != 0 {
+            "1."
+        } else {
+            "0."
+        });
     }
     key.push_str(lane);
     key
@@ -47,7 +51,9 @@ mod tests {
     fn walk(delay_s: u32) -> u32 {
         let key = routing_key(delay_s, "10001");
         let words: Vec<&str> = key.split('.').collect();
-        let Some(mut rung) = entry(delay_s) else { return 0 };
+        let Some(mut rung) = entry(delay_s) else {
+            return 0;
+        };
         let mut waited = 0;
         loop {
             let matches = |bit| {
@@ -55,7 +61,10 @@ mod tests {
                 let wanted: Vec<&str> = pattern.split('.').take_while(|w| *w != "#").collect();
                 wanted.iter().zip(&words).all(|(p, w)| *p == "*" || p == w)
             };
-            assert!(matches(true) != matches(false), "exactly one way on from rung {rung}");
+            assert!(
+                matches(true) != matches(false),
+                "exactly one way on from rung {rung}"
+            );
             waited += if matches(true) { 1 << rung } else { 0 };
             if rung == 0 {
                 assert_eq!(lane_of(&key), "10001");

@@ -66,7 +66,11 @@ impl LaneConfig {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; both factors are non-negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates; both factors are non-negative"
+)]
 fn per(rate_mps: f64, time: Duration) -> usize {
     (rate_mps * time.as_secs_f64()).ceil() as usize
 }
@@ -84,19 +88,30 @@ pub struct Cause {
 pub enum State {
     Flowing,
     /// Nothing is sent until then; the messages stay here.
-    Cooling { until: Duration },
+    Cooling {
+        until: Duration,
+    },
     /// The messages go back to RabbitMQ and the lane is left alone until then.
-    Away { until: Duration, cause: Cause },
+    Away {
+        until: Duration,
+        cause: Cause,
+    },
     /// Back from `Away`: one request in flight decides whether to flow again.
-    Probing { cause: Cause },
+    Probing {
+        cause: Cause,
+    },
     /// An operator said so; until an operator says otherwise.
-    Paused { since_ms: u64 },
+    Paused {
+        since_ms: u64,
+    },
     Draining,
 }
 
 impl State {
     /// Every word of the `state` label.
-    pub const WORDS: [&'static str; 6] = ["flowing", "cooling", "away", "probing", "paused", "draining"];
+    pub const WORDS: [&'static str; 6] = [
+        "flowing", "cooling", "away", "probing", "paused", "draining",
+    ];
 
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -282,32 +297,59 @@ impl Lane {
         }
         match self.config.redelivery {
             Redelivery::Resend => None,
-            Redelivery::Report => Some(Decision::Finish(Arc::new(Report::new(message, &self.id, Status::Unknown, None, now)))),
+            Redelivery::Report => Some(Decision::Finish(Arc::new(Report::new(
+                message,
+                &self.id,
+                Status::Unknown,
+                None,
+                now,
+            )))),
         }
     }
 
     /// What can be decided about a request without sending it.
     fn decide_unsent(&self, message: &Message, now: Now) -> Option<Decision> {
         if message.expires_at_ms.is_some_and(|at| at <= now.wall_ms) {
-            return Some(Decision::Finish(Arc::new(Report::new(message, &self.id, Status::Expired, None, now))));
+            return Some(Decision::Finish(Arc::new(Report::new(
+                message,
+                &self.id,
+                Status::Expired,
+                None,
+                now,
+            ))));
         }
-        if let Some(ahead_ms) = message.not_before_ms.and_then(|at| at.checked_sub(now.wall_ms)).filter(|ms| *ms > 0) {
+        if let Some(ahead_ms) = message
+            .not_before_ms
+            .and_then(|at| at.checked_sub(now.wall_ms))
+            .filter(|ms| *ms > 0)
+        {
             let delay_s = u32::try_from(ahead_ms.div_ceil(1000)).unwrap_or(u32::MAX);
             // A scheduled request is not old when its time comes: its age counts from there.
             let mut message = message.clone();
             message.history.first_seen_ms = now.wall_ms + ahead_ms;
             return Some(Decision::Delay { delay_s, message });
         }
-        self.config.retry.too_old(&message.history, 0, now).then(|| {
-            let error = ReportedError::own("transient", "older than retry.max_age_s");
-            Decision::Bury(Arc::new(Report::new(message, &self.id, Status::Failed, Some(error), now)))
-        })
+        self.config
+            .retry
+            .too_old(&message.history, 0, now)
+            .then(|| {
+                let error = ReportedError::own("transient", "older than retry.max_age_s");
+                Decision::Bury(Arc::new(Report::new(
+                    message,
+                    &self.id,
+                    Status::Failed,
+                    Some(error),
+                    now,
+                )))
+            })
     }
 
     /// Remembers the decision and counts it as unsettled until [`Lane::settled`].
     fn settle(&mut self, ticket: Ticket, message: Message, mut decision: Decision) -> Resolved {
         match &mut decision {
-            Decision::Finish(report) | Decision::Bury(report) => self.recent.remember(&message, Known::Answered(report.clone())),
+            Decision::Finish(report) | Decision::Bury(report) => self
+                .recent
+                .remember(&message, Known::Answered(report.clone())),
             Decision::Delay { message, .. } => message.history.hops += 1,
             Decision::Forget | Decision::Abandon => {}
         }
@@ -316,7 +358,11 @@ impl Lane {
 
     fn settle_later(&mut self, ticket: Ticket, priority: Priority, decision: Decision) -> Resolved {
         self.settling += 1;
-        Resolved { ticket, priority, decision }
+        Resolved {
+            ticket,
+            priority,
+            decision,
+        }
     }
 
     /// The decision was published and settled (or given up with its session).
@@ -337,10 +383,18 @@ impl Lane {
             State::Cooling { until } if now.mono < until => return Step::Wait(until),
             State::Cooling { .. } => self.state = State::Flowing,
             State::Away { .. } | State::Paused { .. } | State::Draining => {
-                return if self.flights.is_empty() && self.settling == 0 { Step::GiveBack } else { Step::Idle };
+                return if self.flights.is_empty() && self.settling == 0 {
+                    Step::GiveBack
+                } else {
+                    Step::Idle
+                };
             }
         }
-        let in_flight_max = if matches!(self.state, State::Probing { .. }) { 1 } else { self.config.in_flight_max() };
+        let in_flight_max = if matches!(self.state, State::Probing { .. }) {
+            1
+        } else {
+            self.config.in_flight_max()
+        };
         if self.flights.len() + self.settling >= in_flight_max {
             return Step::Idle;
         }
@@ -377,19 +431,52 @@ impl Lane {
             return Some(Step::Wait(until));
         }
         let waiting = self.backlog.take_to_send(key, priority, now)?;
-        let attempt = Attempt { ticket: waiting.ticket, body: waiting.message.body.clone(), priority };
-        self.flights.insert(waiting.ticket, Flight { waiting, key: key.clone(), sent_at_ms: now.wall_ms, orphaned: false });
+        let attempt = Attempt {
+            ticket: waiting.ticket,
+            body: waiting.message.body.clone(),
+            priority,
+        };
+        self.flights.insert(
+            waiting.ticket,
+            Flight {
+                waiting,
+                key: key.clone(),
+                sent_at_ms: now.wall_ms,
+                orphaned: false,
+            },
+        );
         Some(Step::Send(attempt))
     }
 
-    fn decide_front(&mut self, key: &Key, priority: Priority, decision: Decision, now: Now) -> Option<Step> {
+    fn decide_front(
+        &mut self,
+        key: &Key,
+        priority: Priority,
+        decision: Decision,
+        now: Now,
+    ) -> Option<Step> {
         let waiting = self.backlog.take(key, priority, now)?;
-        Some(Step::Decide(self.settle(waiting.ticket, waiting.message, decision)))
+        Some(Step::Decide(self.settle(
+            waiting.ticket,
+            waiting.message,
+            decision,
+        )))
     }
 
     /// The API's verdict on an attempt. `None` if the message stays in the lane.
-    pub fn resolve(&mut self, ticket: Ticket, outcome: Outcome, now: Now, luck: Luck) -> Option<Resolved> {
-        let Flight { mut waiting, key, sent_at_ms, orphaned } = self.flights.remove(&ticket)?;
+    pub fn resolve(
+        &mut self,
+        ticket: Ticket,
+        outcome: Outcome,
+        now: Now,
+        luck: Luck,
+    ) -> Option<Resolved> {
+        let Flight {
+            mut waiting,
+            key,
+            sent_at_ms,
+            orphaned,
+        } = self.flights.remove(&ticket)?;
         if orphaned {
             self.orphans.remove(&identity(&waiting.message));
         }
@@ -415,7 +502,14 @@ impl Lane {
     }
 
     /// Outcomes that hold the lane or the pair: true if the message keeps its place, at no cost of an attempt.
-    fn stays(&mut self, waiting: &mut Waiting, key: &Key, outcome: &Outcome, now: Now, luck: Luck) -> bool {
+    fn stays(
+        &mut self,
+        waiting: &mut Waiting,
+        key: &Key,
+        outcome: &Outcome,
+        now: Now,
+        luck: Luck,
+    ) -> bool {
         match outcome {
             Outcome::NotSent { .. } => {
                 waiting.quick_tries += 1;
@@ -425,40 +519,72 @@ impl Lane {
                 }
                 stays
             }
-            Outcome::Throttled { scope: Scope::Pair, pause_s, .. } => {
+            Outcome::Throttled {
+                scope: Scope::Pair,
+                pause_s,
+                ..
+            } => {
                 let history = &mut waiting.message.history;
                 let pause_s = pause_s.unwrap_or(0).max(pair_pause_s(history.throttles));
                 history.throttles += 1;
-                self.backlog.forbid_pair(key, now.mono + Duration::from_secs(pause_s.into()));
+                self.backlog
+                    .forbid_pair(key, now.mono + Duration::from_secs(pause_s.into()));
                 true
             }
-            Outcome::Throttled { scope, error, pause_s } => {
+            Outcome::Throttled {
+                scope,
+                error,
+                pause_s,
+            } => {
                 let pause = Duration::from_secs(pause_s.unwrap_or(1).max(1).into());
                 if pause <= HOLD_MAX {
                     self.cool(now.mono + pause);
                 } else {
-                    let cause = Cause { scope: *scope, code: error.code, remedy: "none needed: the API asked for this pause", since_ms: now.wall_ms };
+                    let cause = Cause {
+                        scope: *scope,
+                        code: error.code,
+                        remedy: "none needed: the API asked for this pause",
+                        since_ms: now.wall_ms,
+                    };
                     self.leave(now.mono + pause, cause);
                 }
                 true
             }
             // Refusals that one message's body can earn block the lane only once a second person's is refused too; until then
             // the message is tried again like any failed one.
-            Outcome::Blocked { second_recipient: true, .. } if self.suspect.as_ref().is_none_or(|suspect| suspect == key) => {
+            Outcome::Blocked {
+                second_recipient: true,
+                ..
+            } if self.suspect.as_ref().is_none_or(|suspect| suspect == key) => {
                 self.suspect = Some(key.clone());
                 false
             }
-            Outcome::Blocked { scope, error, remedy, .. } => {
+            Outcome::Blocked {
+                scope,
+                error,
+                remedy,
+                ..
+            } => {
                 self.suspect = None;
                 self.halt(*scope, error.code, remedy, now);
                 true
             }
-            Outcome::Accepted(_) | Outcome::Refused { .. } | Outcome::Transient { .. } | Outcome::Unknown { .. } => false,
+            Outcome::Accepted(_)
+            | Outcome::Refused { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Unknown { .. } => false,
         }
     }
 
     /// Outcomes that concern this message alone: an attempt is counted.
-    fn decide(&mut self, mut message: Message, sent_at_ms: u64, outcome: Outcome, now: Now, luck: Luck) -> (Message, Decision) {
+    fn decide(
+        &mut self,
+        mut message: Message,
+        sent_at_ms: u64,
+        outcome: Outcome,
+        now: Now,
+        luck: Luck,
+    ) -> (Message, Decision) {
         message.history.attempts += 1;
         let harmless = message.harmless_to_repeat;
         match outcome {
@@ -466,19 +592,41 @@ impl Lane {
                 let report = Report::accepted(&message, &self.id, accepted, sent_at_ms, now);
                 (message, Decision::Finish(Arc::new(report)))
             }
-            Outcome::Refused { error, retry_not_before_s, .. } => {
+            Outcome::Refused {
+                error,
+                retry_not_before_s,
+                ..
+            } => {
                 let retry_not_before = retry_not_before_s.map(|s| now.wall_ms + s * 1000);
                 let error = ReportedError::from_api(error, retry_not_before);
                 let decision = self.finish_sent(&message, Status::Rejected, error, sent_at_ms, now);
                 (message, decision)
             }
-            Outcome::Transient { error, max_retries, min_delay_s, proves_unsent } => {
+            Outcome::Transient {
+                error,
+                max_retries,
+                min_delay_s,
+                proves_unsent,
+            } => {
                 message.history.possible_duplicate |= !proves_unsent && !harmless;
-                self.again(message, error, max_retries, min_delay_s.unwrap_or(0), now, luck)
+                self.again(
+                    message,
+                    error,
+                    max_retries,
+                    min_delay_s.unwrap_or(0),
+                    now,
+                    luck,
+                )
             }
             Outcome::Unknown { error } if !harmless && message.on_unknown == OnUnknown::Report => {
                 message.history.possible_duplicate = true;
-                let decision = self.finish_sent(&message, Status::Unknown, ReportedError::from_api(error, None), sent_at_ms, now);
+                let decision = self.finish_sent(
+                    &message,
+                    Status::Unknown,
+                    ReportedError::from_api(error, None),
+                    sent_at_ms,
+                    now,
+                );
                 (message, decision)
             }
             Outcome::Unknown { error } => {
@@ -486,29 +634,64 @@ impl Lane {
                 self.again(message, error, None, 0, now, luck)
             }
             // A message that does not stay after these has used up its quick retries or is a suspect itself: it leaves for the ladder.
-            Outcome::NotSent { error } | Outcome::Throttled { error, .. } | Outcome::Blocked { error, .. } => {
-                self.again(message, error, None, 0, now, luck)
-            }
+            Outcome::NotSent { error }
+            | Outcome::Throttled { error, .. }
+            | Outcome::Blocked { error, .. } => self.again(message, error, None, 0, now, luck),
         }
     }
 
-    fn finish_sent(&self, message: &Message, status: Status, error: ReportedError, sent_at_ms: u64, now: Now) -> Decision {
+    fn finish_sent(
+        &self,
+        message: &Message,
+        status: Status,
+        error: ReportedError,
+        sent_at_ms: u64,
+        now: Now,
+    ) -> Decision {
         let mut report = Report::new(message, &self.id, status, Some(error), now);
         report.sent_at = Some(sent_at_ms);
         Decision::Finish(Arc::new(report))
     }
 
     /// Later, through the ladder; or never, if its attempts, its age or its deadline are used up.
-    fn again(&self, mut message: Message, error: ErrorReport, max_retries: Option<u32>, floor_s: u32, now: Now, luck: Luck) -> (Message, Decision) {
+    fn again(
+        &self,
+        mut message: Message,
+        error: ErrorReport,
+        max_retries: Option<u32>,
+        floor_s: u32,
+        now: Now,
+        luck: Luck,
+    ) -> (Message, Decision) {
         message.history.last_error = error.code;
-        let end = |status| Arc::new(Report::new(&message, &self.id, status, Some(ReportedError::from_api(error, None)), now));
-        let decision = match self.config.retry.again(&message.history, max_retries, floor_s, now, luck.jitter) {
-            Again::After { delay_s } if message.expires_at_ms.is_some_and(|at| now.wall_ms + u64::from(delay_s) * 1000 >= at) => {
-                Decision::Finish(end(Status::Expired))
-            }
-            Again::After { delay_s } => Decision::Delay { delay_s, message: message.clone() },
-            Again::Exhausted => Decision::Bury(end(Status::Failed)),
+        let end = |status| {
+            Arc::new(Report::new(
+                &message,
+                &self.id,
+                status,
+                Some(ReportedError::from_api(error, None)),
+                now,
+            ))
         };
+        let decision =
+            match self
+                .config
+                .retry
+                .again(&message.history, max_retries, floor_s, now, luck.jitter)
+            {
+                Again::After { delay_s }
+                    if message
+                        .expires_at_ms
+                        .is_some_and(|at| now.wall_ms + u64::from(delay_s) * 1000 >= at) =>
+                {
+                    Decision::Finish(end(Status::Expired))
+                }
+                Again::After { delay_s } => Decision::Delay {
+                    delay_s,
+                    message: message.clone(),
+                },
+                Again::Exhausted => Decision::Bury(end(Status::Failed)),
+            };
         (message, decision)
     }
 
@@ -516,14 +699,20 @@ impl Lane {
     fn cool(&mut self, until: Duration) {
         match self.state {
             State::Flowing | State::Probing { .. } => self.state = State::Cooling { until },
-            State::Cooling { until: current } => self.state = State::Cooling { until: current.max(until) },
+            State::Cooling { until: current } => {
+                self.state = State::Cooling {
+                    until: current.max(until),
+                }
+            }
             State::Away { .. } | State::Paused { .. } | State::Draining => {}
         }
     }
 
     fn leave(&mut self, until: Duration, cause: Cause) {
         match self.state {
-            State::Flowing | State::Probing { .. } | State::Cooling { .. } => self.state = State::Away { until, cause },
+            State::Flowing | State::Probing { .. } | State::Cooling { .. } => {
+                self.state = State::Away { until, cause }
+            }
             State::Away { .. } | State::Paused { .. } | State::Draining => {}
         }
     }
@@ -535,9 +724,21 @@ impl Lane {
             State::Flowing | State::Cooling { .. } => now.wall_ms,
             State::Away { .. } | State::Paused { .. } | State::Draining => return,
         };
-        let pause = self.config.halt_probe.saturating_mul(1 << self.halts_in_a_row.min(16)).min(self.config.halt_probe_max);
+        let pause = self
+            .config
+            .halt_probe
+            .saturating_mul(1 << self.halts_in_a_row.min(16))
+            .min(self.config.halt_probe_max);
         self.halts_in_a_row += 1;
-        self.leave(now.mono + pause, Cause { scope, code, remedy, since_ms });
+        self.leave(
+            now.mono + pause,
+            Cause {
+                scope,
+                code,
+                remedy,
+                since_ms,
+            },
+        );
     }
 
     /// An answer about the message itself shows that the lane can send.
@@ -550,7 +751,11 @@ impl Lane {
                     self.state = State::Flowing;
                 }
             }
-            Outcome::NotSent { .. } | Outcome::Transient { .. } | Outcome::Throttled { .. } | Outcome::Blocked { .. } | Outcome::Unknown { .. } => {}
+            Outcome::NotSent { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Throttled { .. }
+            | Outcome::Blocked { .. }
+            | Outcome::Unknown { .. } => {}
         }
     }
 
@@ -568,7 +773,8 @@ impl Lane {
         self.backlog.clear(now);
         for (ticket, flight) in &mut self.flights {
             flight.orphaned = true;
-            self.orphans.insert(identity(&flight.waiting.message), *ticket);
+            self.orphans
+                .insert(identity(&flight.waiting.message), *ticket);
         }
     }
 
@@ -583,7 +789,11 @@ impl Lane {
     pub fn pause(&mut self, now: Now) {
         match self.state {
             State::Draining | State::Paused { .. } => {}
-            State::Flowing | State::Cooling { .. } | State::Away { .. } | State::Probing { .. } => self.state = State::Paused { since_ms: now.wall_ms },
+            State::Flowing | State::Cooling { .. } | State::Away { .. } | State::Probing { .. } => {
+                self.state = State::Paused {
+                    since_ms: now.wall_ms,
+                }
+            }
         }
     }
 
@@ -591,7 +801,11 @@ impl Lane {
     pub fn resume(&mut self) {
         match self.state {
             State::Draining => {}
-            State::Flowing | State::Cooling { .. } | State::Away { .. } | State::Probing { .. } | State::Paused { .. } => {
+            State::Flowing
+            | State::Cooling { .. }
+            | State::Away { .. }
+            | State::Probing { .. }
+            | State::Paused { .. } => {
                 self.state = State::Flowing;
                 self.halts_in_a_row = 0;
             }
@@ -610,7 +824,9 @@ impl Lane {
 
     /// How long the request with this ticket has waited in the lane; for the pacing histogram.
     pub fn waited(&self, ticket: Ticket, now: Now) -> Option<Duration> {
-        self.flights.get(&ticket).map(|flight| now.mono.saturating_sub(flight.waiting.accepted_at))
+        self.flights
+            .get(&ticket)
+            .map(|flight| now.mono.saturating_sub(flight.waiting.accepted_at))
     }
 }
 

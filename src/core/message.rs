@@ -40,7 +40,9 @@ pub struct Recipient(Arc<str>);
 impl Recipient {
     /// `+49 151-23`, `49151 23` and `(49)15123` are one person; group ids and business-scoped user ids stay as they are.
     pub fn parse(text: &str) -> Self {
-        let spelled_phone = text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c));
+        let spelled_phone = text
+            .chars()
+            .all(|c| c.is_ascii_digit() || "+-(). ".contains(c));
         if spelled_phone {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             Self(digits.into())

@@ -26,7 +26,10 @@ struct LaneClock(Arc<AtomicU64>);
 
 impl LaneClock {
     fn set(&self, mono: Duration) {
-        self.0.store(u64::try_from(mono.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.0.store(
+            u64::try_from(mono.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -60,10 +63,16 @@ impl PaceConfig {
         let cells_per_second = self.rate_mps() * f64::from(CELLS.get());
         let period = Duration::from_secs_f64(1.0 / cells_per_second).max(Duration::from_nanos(1));
         let extra = (self.burst.as_secs_f64() * cells_per_second).floor();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a non-negative product of bounded config values")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a non-negative product of bounded config values"
+        )]
         let burst = CELLS.saturating_add(extra as u32);
         // A zero period is impossible after `max`; the fallback only satisfies the type.
-        Quota::with_period(period).unwrap_or(Quota::per_second(CELLS)).allow_burst(burst)
+        Quota::with_period(period)
+            .unwrap_or(Quota::per_second(CELLS))
+            .allow_burst(burst)
     }
 }
 
@@ -82,7 +91,12 @@ impl Pace {
         let clock = LaneClock::default();
         clock.set(now.mono);
         let limiter = RateLimiter::direct_with_clock(config.quota(), clock.clone());
-        let mut pace = Self { config, clock, limiter, not_before: now.mono };
+        let mut pace = Self {
+            config,
+            clock,
+            limiter,
+            not_before: now.mono,
+        };
         pace.empty(now);
         pace
     }
@@ -142,7 +156,8 @@ pub struct PairDebt(Duration);
 impl PairDebt {
     /// The earliest moment for the next message.
     pub fn not_before(self, limit: &PairLimit) -> Duration {
-        self.0.saturating_sub(limit.interval * limit.burst.saturating_sub(1))
+        self.0
+            .saturating_sub(limit.interval * limit.burst.saturating_sub(1))
     }
 
     pub fn charge(&mut self, limit: &PairLimit, now: Now) {
@@ -151,7 +166,9 @@ impl PairDebt {
 
     /// The API said no until then, whatever we had counted.
     pub fn forbid_until(&mut self, limit: &PairLimit, until: Duration) {
-        self.0 = self.0.max(until + limit.interval * limit.burst.saturating_sub(1));
+        self.0 = self
+            .0
+            .max(until + limit.interval * limit.burst.saturating_sub(1));
     }
 
     /// Nothing is owed any more: as good as a person never written to.
@@ -173,7 +190,11 @@ mod tests {
     fn run(config: PaceConfig, seconds: u64, late_us: &[u64]) -> Vec<Duration> {
         let mut now = at(Duration::from_secs(5));
         let mut pace = Pace::new(config, now);
-        let (end, mut sent, mut late) = (now.mono + Duration::from_secs(seconds), vec![], late_us.iter().cycle());
+        let (end, mut sent, mut late) = (
+            now.mono + Duration::from_secs(seconds),
+            vec![],
+            late_us.iter().cycle(),
+        );
         while now.mono < end {
             match pace.permit(now) {
                 Ok(()) => sent.push(now.mono),
@@ -218,7 +239,11 @@ mod tests {
     #[test]
     fn default_pace_fits_a_strict_second_with_arrivals_moved_by_12_ms() {
         for limit_mps in [20, 80, 1000] {
-            let config = PaceConfig { limit_mps, utilization: 0.97, burst: Duration::from_millis(2) };
+            let config = PaceConfig {
+                limit_mps,
+                utilization: 0.97,
+                burst: Duration::from_millis(2),
+            };
             let sent = run(config, 40, &[100, 1_900, 700]);
             assert!(most_in(Duration::from_millis(1_024), &sent) <= limit_mps as usize);
             assert!(sent.len() as f64 >= 0.97 * 40.0 * f64::from(limit_mps) - 5.0);
@@ -228,7 +253,11 @@ mod tests {
     #[test]
     fn a_new_bucket_and_a_changed_rate_start_empty() {
         let start = at(Duration::from_secs(1));
-        let config = PaceConfig { limit_mps: 10, utilization: 1.0, burst: Duration::from_secs(1) };
+        let config = PaceConfig {
+            limit_mps: 10,
+            utilization: 1.0,
+            burst: Duration::from_secs(1),
+        };
         let mut pace = Pace::new(config, start);
         assert_eq!(pace.permit(start), Err(Duration::from_millis(1_100)));
         let later = at(Duration::from_secs(10));
@@ -238,7 +267,10 @@ mod tests {
 
     #[test]
     fn pair_has_its_burst_then_one_per_interval() {
-        let limit = PairLimit { interval: Duration::from_secs(6), burst: 45 };
+        let limit = PairLimit {
+            interval: Duration::from_secs(6),
+            burst: 45,
+        };
         let mut debt = PairDebt::default();
         let mut now = at(Duration::from_secs(100));
         for _ in 0..45 {

@@ -19,7 +19,11 @@ mod tests {
     use super::priority;
 
     fn owner(lane: &str, workers: &[&str]) -> String {
-        workers.iter().max_by_key(|w| priority(w, lane)).unwrap().to_string()
+        workers
+            .iter()
+            .max_by_key(|w| priority(w, lane))
+            .unwrap()
+            .to_string()
     }
 
     #[test]
@@ -32,12 +36,21 @@ mod tests {
             let (before, after) = (owner(lane, &three), owner(lane, &four));
             share += usize::from(before == "a");
             if before != after {
-                assert_eq!(after, "d", "a lane moved between two workers that both stayed");
+                assert_eq!(
+                    after, "d",
+                    "a lane moved between two workers that both stayed"
+                );
                 moved += 1;
             }
         }
-        assert!((280..390).contains(&share), "one of three workers got {share} of 1000 lanes");
-        assert!((200..300).contains(&moved), "{moved} of 1000 lanes moved for the fourth worker");
+        assert!(
+            (280..390).contains(&share),
+            "one of three workers got {share} of 1000 lanes"
+        );
+        assert!(
+            (200..300).contains(&moved),
+            "{moved} of 1000 lanes moved for the fourth worker"
+        );
     }
 
     #[test]

@@ -30,7 +30,11 @@ fn key(message: &Message) -> (MessageId, u32) {
 
 impl Recent {
     pub fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), known: HashMap::new(), order: VecDeque::new() }
+        Self {
+            capacity: capacity.max(1),
+            known: HashMap::new(),
+            order: VecDeque::new(),
+        }
     }
 
     pub fn remember(&mut self, message: &Message, known: Known) {

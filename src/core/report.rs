@@ -1,10 +1,10 @@
 //! The result of a request: the JSON body on `wa.results`. Exactly one of these ends every request.
 
+use super::Now;
 use super::answer::Accepted;
 use super::intake::Fault;
 use super::message::{LaneId, Message};
 use super::outcome::ErrorReport;
-use super::Now;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,13 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Self; 5] = [Self::Accepted, Self::Rejected, Self::Expired, Self::Failed, Self::Unknown];
+    pub const ALL: [Self; 5] = [
+        Self::Accepted,
+        Self::Rejected,
+        Self::Expired,
+        Self::Failed,
+        Self::Unknown,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,7 +63,10 @@ pub struct ReportedError {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fbtrace_id: Option<String>,
     /// Milliseconds since the epoch, written as RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rfc3339_opt")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rfc3339_opt"
+    )]
     pub retry_not_before: Option<u64>,
     /// JSON pointer of the first fault that intake found.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,16 +92,33 @@ impl ReportedError {
     }
 
     pub fn own(class: &'static str, title: &str) -> Self {
-        Self { code: None, subcode: None, title: Some(title.to_owned()), details: None, class, fbtrace_id: None, retry_not_before: None, at: None, faults: vec![] }
+        Self {
+            code: None,
+            subcode: None,
+            title: Some(title.to_owned()),
+            details: None,
+            class,
+            fbtrace_id: None,
+            retry_not_before: None,
+            at: None,
+            faults: vec![],
+        }
     }
 
     pub fn from_faults(faults: Vec<Fault>) -> Self {
-        let details = faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ");
+        let details = faults
+            .iter()
+            .map(Fault::to_string)
+            .collect::<Vec<_>>()
+            .join("; ");
         Self {
             details: Some(details),
             at: faults.first().map(|f| f.at.clone()),
             faults,
-            ..Self::own(super::outcome::Class::Invalid.as_str(), "refused by the dispatcher before sending")
+            ..Self::own(
+                super::outcome::Class::Invalid.as_str(),
+                "refused by the dispatcher before sending",
+            )
         }
     }
 }
@@ -100,7 +126,10 @@ impl ReportedError {
 /// The API's texts may echo what was sent: codes and class only.
 impl fmt::Debug for ReportedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReportedError").field("code", &self.code).field("class", &self.class).finish_non_exhaustive()
+        f.debug_struct("ReportedError")
+            .field("code", &self.code)
+            .field("class", &self.class)
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,9 +153,15 @@ pub struct Report {
     pub possible_duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub biz_opaque_callback_data: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rfc3339_opt")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rfc3339_opt"
+    )]
     pub enqueued_at: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rfc3339_opt")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rfc3339_opt"
+    )]
     pub sent_at: Option<u64>,
     #[serde(serialize_with = "rfc3339")]
     pub completed_at: u64,
@@ -146,7 +181,13 @@ impl fmt::Debug for Report {
 
 impl Report {
     /// A result without an answer of the API's.
-    pub fn new(message: &Message, lane: &LaneId, status: Status, error: Option<ReportedError>, now: Now) -> Self {
+    pub fn new(
+        message: &Message,
+        lane: &LaneId,
+        status: Status,
+        error: Option<ReportedError>,
+        now: Now,
+    ) -> Self {
         Self {
             id: Some(message.id.0.clone()),
             phone_number_id: lane.0.clone(),
@@ -165,7 +206,13 @@ impl Report {
         }
     }
 
-    pub fn accepted(message: &Message, lane: &LaneId, accepted: Accepted, sent_at: u64, now: Now) -> Self {
+    pub fn accepted(
+        message: &Message,
+        lane: &LaneId,
+        accepted: Accepted,
+        sent_at: u64,
+        now: Now,
+    ) -> Self {
         Self {
             wamid: accepted.wamid,
             wa_id: accepted.wa_id,
@@ -198,14 +245,19 @@ impl Report {
 }
 
 fn rfc3339<S: Serializer>(ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    let timestamp = i64::try_from(*ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let timestamp = i64::try_from(*ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     match timestamp {
         Some(timestamp) => serializer.collect_str(&timestamp),
         None => serializer.serialize_none(),
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde's serialize_with takes a reference to the field")]
+#[expect(
+    clippy::ref_option,
+    reason = "serde's serialize_with takes a reference to the field"
+)]
 fn rfc3339_opt<S: Serializer>(ms: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
     match ms {
         Some(ms) => rfc3339(ms, serializer),

@@ -1,8 +1,8 @@
 //! When a request that failed is tried again. The wait itself happens in RabbitMQ (see [`super::ladder`]).
 
+use super::Now;
 use super::ladder::MAX_DELAY_S;
 use super::message::History;
-use super::Now;
 
 /// The bounds of trying again; both are hard.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,9 @@ pub struct RetryPolicy {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    After { delay_s: u32 },
+    After {
+        delay_s: u32,
+    },
     /// Out of attempts or too old.
     Exhausted,
 }
@@ -27,14 +29,30 @@ pub enum Again {
 impl RetryPolicy {
     /// What follows a failed attempt that `history` already counts. `jitter` in [0, 1] spreads the delay over its whole range
     /// (full jitter). A `floor_s` that the API asked for is honoured even above `max_delay_s`: coming early would only be refused.
-    pub fn again(&self, history: &History, max_retries: Option<u32>, floor_s: u32, now: Now, jitter: f64) -> Again {
-        let attempts_allowed = max_retries.map_or(self.max_attempts, |n| self.max_attempts.min(n.saturating_add(1)));
+    pub fn again(
+        &self,
+        history: &History,
+        max_retries: Option<u32>,
+        floor_s: u32,
+        now: Now,
+        jitter: f64,
+    ) -> Again {
+        let attempts_allowed = max_retries.map_or(self.max_attempts, |n| {
+            self.max_attempts.min(n.saturating_add(1))
+        });
         if history.attempts >= attempts_allowed {
             return Again::Exhausted;
         }
         let doublings = history.attempts.saturating_sub(1).min(31);
-        let edge_s = u64::from(self.base_s).saturating_mul(1 << doublings).min(u64::from(self.max_delay_s));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "edge_s is at most max_delay_s, a u32")]
+        let edge_s = u64::from(self.base_s)
+            .saturating_mul(1 << doublings)
+            .min(u64::from(self.max_delay_s));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "edge_s is at most max_delay_s, a u32"
+        )]
         let jittered_s = (edge_s as f64 * jitter.clamp(0.0, 1.0)).ceil() as u32;
         let delay_s = jittered_s.max(floor_s).clamp(1, MAX_DELAY_S);
         if self.too_old(history, u64::from(delay_s), now) {
@@ -62,39 +80,74 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const POLICY: RetryPolicy = RetryPolicy { max_attempts: 5, max_age_s: 86_400, base_s: 2, max_delay_s: 600 };
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_attempts: 5,
+        max_age_s: 86_400,
+        base_s: 2,
+        max_delay_s: 600,
+    };
 
     fn now(wall_s: u64) -> Now {
-        Now { mono: Duration::ZERO, wall_ms: wall_s * 1000 }
+        Now {
+            mono: Duration::ZERO,
+            wall_ms: wall_s * 1000,
+        }
     }
     fn history(attempts: u32, first_seen_s: u64) -> History {
-        History { attempts, first_seen_ms: first_seen_s * 1000, ..History::default() }
+        History {
+            attempts,
+            first_seen_ms: first_seen_s * 1000,
+            ..History::default()
+        }
     }
 
     #[test]
     fn delays_double_to_the_cap_and_attempts_end() {
-        let edges: Vec<Again> = (1..=5).map(|n| POLICY.again(&history(n, 1), None, 0, now(1), 1.0)).collect();
+        let edges: Vec<Again> = (1..=5)
+            .map(|n| POLICY.again(&history(n, 1), None, 0, now(1), 1.0))
+            .collect();
         let after = |delay_s| Again::After { delay_s };
-        assert_eq!(edges, [after(2), after(4), after(8), after(16), Again::Exhausted]);
-        let patient = RetryPolicy { max_attempts: 50, ..POLICY };
-        assert_eq!(patient.again(&history(40, 1), None, 0, now(1), 1.0), after(600));
+        assert_eq!(
+            edges,
+            [after(2), after(4), after(8), after(16), Again::Exhausted]
+        );
+        let patient = RetryPolicy {
+            max_attempts: 50,
+            ..POLICY
+        };
+        assert_eq!(
+            patient.again(&history(40, 1), None, 0, now(1), 1.0),
+            after(600)
+        );
     }
 
     #[test]
     fn a_codes_own_bound_and_the_servers_hint_hold() {
-        assert_eq!(POLICY.again(&history(3, 1), Some(2), 0, now(1), 1.0), Again::Exhausted);
-        assert_eq!(POLICY.again(&history(1, 1), Some(2), 900, now(1), 0.0), Again::After { delay_s: 900 });
+        assert_eq!(
+            POLICY.again(&history(3, 1), Some(2), 0, now(1), 1.0),
+            Again::Exhausted
+        );
+        assert_eq!(
+            POLICY.again(&history(1, 1), Some(2), 900, now(1), 0.0),
+            Again::After { delay_s: 900 }
+        );
     }
 
     #[test]
     fn age_ends_it_as_attempts_do() {
-        assert_eq!(POLICY.again(&history(1, 1), None, 0, now(86_400), 1.0), Again::Exhausted);
+        assert_eq!(
+            POLICY.again(&history(1, 1), None, 0, now(86_400), 1.0),
+            Again::Exhausted
+        );
         assert!(!POLICY.too_old(&history(1, 0), 0, now(999_999)));
     }
 
     #[test]
     fn pair_pauses_are_powers_of_four() {
-        assert_eq!([0, 1, 2, 3, 4, 9].map(pair_pause_s), [1, 4, 16, 64, 256, 256]);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 9].map(pair_pause_s),
+            [1, 4, 16, 64, 256, 256]
+        );
     }
 
     proptest! {

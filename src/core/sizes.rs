@@ -22,14 +22,25 @@ struct Size {
 }
 
 const fn chars(at: &'static str, max: usize) -> Size {
-    Size { at, max: Max::Chars(max), when: None }
+    Size {
+        at,
+        max: Max::Chars(max),
+        when: None,
+    }
 }
 const fn items(at: &'static str, max: usize) -> Size {
-    Size { at, max: Max::Items(max), when: None }
+    Size {
+        at,
+        max: Max::Items(max),
+        when: None,
+    }
 }
 impl Size {
     const fn when(self, at: &'static str, values: &'static [&'static str]) -> Self {
-        Self { when: Some((at, values)), ..self }
+        Self {
+            when: Some((at, values)),
+            ..self
+        }
     }
 }
 
@@ -47,7 +58,16 @@ static SIZES: &[Size] = &[
     chars("/interactive/header/text", 60),
     chars("/interactive/footer/text", 60),
     chars("/interactive/body/text", 4096).when(KIND, &["list"]),
-    chars("/interactive/body/text", 1024).when(KIND, &["button", "cta_url", "location_request_message", "catalog_message", "carousel"]),
+    chars("/interactive/body/text", 1024).when(
+        KIND,
+        &[
+            "button",
+            "cta_url",
+            "location_request_message",
+            "catalog_message",
+            "carousel",
+        ],
+    ),
     items("/interactive/action/buttons", 3).when(KIND, &["button"]),
     chars("/interactive/action/buttons/*/reply/id", 256).when(KIND, &["button"]),
     chars("/interactive/action/buttons/*/reply/title", 20).when(KIND, &["button"]),
@@ -67,7 +87,11 @@ static SIZES: &[Size] = &[
 /// One fault for every part of `body` that is longer than documented.
 pub(super) fn check(body: &Value, faults: &mut Vec<Fault>) {
     for size in SIZES {
-        let applies = size.when.is_none_or(|(at, values)| body.pointer(at).and_then(Value::as_str).is_some_and(|v| values.contains(&v)));
+        let applies = size.when.is_none_or(|(at, values)| {
+            body.pointer(at)
+                .and_then(Value::as_str)
+                .is_some_and(|v| values.contains(&v))
+        });
         if applies {
             let segments: Vec<&str> = size.at.split('/').skip(1).collect();
             walk(body, &segments, &mut String::new(), size.max, faults);
@@ -98,8 +122,16 @@ fn walk(value: &Value, segments: &[&str], path: &mut String, max: Max, faults: &
 
 fn measure(value: &Value, path: &str, max: Max) -> Option<Fault> {
     let (length, limit, problem) = match max {
-        Max::Chars(limit) => (value.as_str()?.chars().count(), limit, "is longer than the API takes, in characters"),
-        Max::Items(limit) => (value.as_array()?.len(), limit, "has more elements than the API takes"),
+        Max::Chars(limit) => (
+            value.as_str()?.chars().count(),
+            limit,
+            "is longer than the API takes, in characters",
+        ),
+        Max::Items(limit) => (
+            value.as_array()?.len(),
+            limit,
+            "has more elements than the API takes",
+        ),
     };
     (length > limit).then(|| Fault::too_long(path, problem, limit, length))
 }
