@@ -121,6 +121,7 @@ fn describe(lane: &LaneHandle) -> Value {
         "in_flight": view.in_flight,
         "in_flight_max": view.in_flight_max,
         "pair_parked": view.pair_parked,
+        "pairs": view.pairs,
     });
     match view.state {
         State::Away { cause, .. } | State::Probing { cause } => {
@@ -132,7 +133,7 @@ fn describe(lane: &LaneHandle) -> Value {
             });
         }
         State::Paused { since_ms } => described["since"] = json!(rfc3339(since_ms)),
-        State::Flowing | State::Cooling { .. } | State::Draining => {}
+        State::Flowing | State::Cooling { .. } | State::Rejoining { .. } | State::Draining => {}
     }
     described
 }

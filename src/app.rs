@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::core::lane::Lane;
 use crate::core::outcome::Rules;
 use crate::credentials::{RELOAD_PERIOD, TokenSlot};
-use crate::dispatch::{Command, LaneHandle, LaneTask, Shared};
+use crate::dispatch::{Command, Concluder, LaneHandle, LaneTask, Shared};
 use crate::graph::Graph;
 use crate::metrics::Metrics;
 use crate::unrouted;
@@ -30,11 +30,13 @@ pub enum Ended {
     Failed(String),
 }
 
-/// A lane with what it authenticates with.
-struct Served {
-    handle: LaneHandle,
+/// The lanes of one account, with what they authenticate with.
+struct Account {
+    waba_id: String,
     tokens: Arc<TokenSlot>,
-    reads_limit: bool,
+    lanes: Vec<LaneHandle>,
+    /// Those whose limit the config leaves to the API.
+    read_limit_of: Vec<LaneHandle>,
 }
 
 /// Runs until SIGTERM or SIGINT and the drain that follows; a second signal ends at once.
@@ -47,9 +49,11 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         graph: Graph::new(&config.graph)?,
         rules: Rules::new(config.outcomes.clone()),
         intake: config.intake,
-        publisher: Publisher::new(sessions.clone(), metrics.clone()),
-        metrics: metrics.clone(),
-        clock: Clock::start(),
+        concluder: Concluder {
+            publisher: Publisher::new(sessions.clone(), metrics.clone()),
+            metrics: metrics.clone(),
+            clock: Clock::start(),
+        },
         worker_id: config.worker_id.clone(),
         sessions: sessions.clone(),
         drain: draining.clone(),
@@ -59,9 +63,11 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let listener = tokio::net::TcpListener::bind(config.admin_listen)
         .await
         .with_context(|| format!("admin.listen: {}", config.admin_listen))?;
-    let mut lanes = JoinSet::new();
-    let served = start_lanes(&config, &shared, &mut lanes)?;
-    let handles: Arc<[LaneHandle]> = served.iter().map(|served| served.handle.clone()).collect();
+    let mut tasks = JoinSet::new();
+    let accounts = start_lanes(&config, &shared, &mut tasks)?;
+    tasks.spawn(unrouted::run(shared.clone()));
+    let handles = accounts.iter().flat_map(|account| &account.lanes);
+    let handles: Arc<[LaneHandle]> = handles.cloned().collect();
     let router = admin::router(Admin {
         metrics: metrics.clone(),
         lanes: handles.clone(),
@@ -85,17 +91,18 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         metrics,
         broker_stops,
     ));
-    let unrouted = tokio::spawn(unrouted::run(shared.clone()));
-    let served: Arc<[Served]> = served.into();
-    edges.spawn(watch_tokens(shared.clone(), served.clone()));
-    edges.spawn(read_limits(shared.clone(), served, config.graph.refresh));
+    for account in accounts.into_iter().map(Arc::new) {
+        edges.spawn(watch_token(shared.clone(), account.clone()));
+        if !account.read_limit_of.is_empty() {
+            edges.spawn(read_limits(shared.clone(), account, config.graph.refresh));
+        }
+    }
     tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin_listen, "running");
 
-    let died = wait_for_end(&mut lanes, &mut edges).await?;
+    let died = wait_for_end(&mut tasks, &mut edges).await?;
     tracing::info!("draining: no new sends");
     drain.send_replace(true);
-    let ended = drain_lanes(&mut lanes, &handles, config.drain_timeout).await;
-    drop(unrouted.await);
+    let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
     stop_broker.send_replace(true);
     drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
     Ok(died.map_or(ended, Ended::Failed))
@@ -104,40 +111,40 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
 fn start_lanes(
     config: &Config,
     shared: &Arc<Shared>,
-    lanes: &mut JoinSet<()>,
-) -> anyhow::Result<Vec<Served>> {
-    let mut served = vec![];
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Vec<Account>> {
+    let mut accounts = vec![];
     for account in &config.accounts {
-        let tokens = TokenSlot::load(account, config.app_secret(&account.app));
-        let tokens = Arc::new(tokens.with_context(|| {
-            format!(
-                "accounts: the token or app secret of WABA {}",
-                account.waba_id
-            )
-        })?);
+        let waba_id = account.waba_id.clone();
+        let tokens = TokenSlot::load(account, config.app_secret(&account.app))
+            .with_context(|| format!("accounts: the token or app secret of WABA {waba_id}"))?;
+        let tokens = Arc::new(tokens);
+        let (mut lanes, mut read_limit_of) = (vec![], vec![]);
         for number in &account.numbers {
-            let limit_mps = number.mps.unwrap_or(UNKNOWN_LIMIT_MPS);
-            let lane = Lane::new(
-                number.phone_number_id.clone(),
-                config.lane(limit_mps),
-                shared.clock.now(),
-            );
-            let (task, handle) =
-                LaneTask::new(shared.clone(), lane, &account.waba_id, tokens.clone())?;
-            lanes.spawn(task.run());
-            served.push(Served {
-                handle,
-                tokens: tokens.clone(),
-                reads_limit: number.mps.is_none(),
-            });
+            let lane_config = config.lane(number.mps.unwrap_or(UNKNOWN_LIMIT_MPS));
+            let lane = Lane::new(number.phone_number_id.clone(), lane_config, shared.now());
+            let (shared, tokens, reads_limit) =
+                (shared.clone(), tokens.clone(), number.mps.is_none());
+            let (task, handle) = LaneTask::new(shared, lane, &waba_id, tokens, reads_limit)?;
+            tasks.spawn(task.run());
+            if reads_limit {
+                read_limit_of.push(handle.clone());
+            }
+            lanes.push(handle);
         }
+        accounts.push(Account {
+            waba_id,
+            tokens,
+            lanes,
+            read_limit_of,
+        });
     }
-    Ok(served)
+    Ok(accounts)
 }
 
 /// Returns at a signal, or with the name of a part that should never have ended.
 async fn wait_for_end(
-    lanes: &mut JoinSet<()>,
+    tasks: &mut JoinSet<()>,
     edges: &mut JoinSet<String>,
 ) -> anyhow::Result<Option<String>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -146,7 +153,7 @@ async fn wait_for_end(
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         // A lane that panicked: its channel is closed, so its messages are with RabbitMQ; start afresh rather than go on without it.
-        Some(ended) = lanes.join_next() => Some(ended.map_or_else(|error| format!("a lane died: {error}"), |()| "a lane ended by itself".to_owned())),
+        Some(ended) = tasks.join_next() => Some(ended.map_or_else(|error| format!("a lane died: {error}"), |()| "a lane ended by itself".to_owned())),
         Some(ended) = edges.join_next() => Some(ended.unwrap_or_else(|error| error.to_string())),
     };
     tokio::spawn(async move {
@@ -160,8 +167,8 @@ async fn wait_for_end(
     Ok(died)
 }
 
-async fn drain_lanes(lanes: &mut JoinSet<()>, handles: &[LaneHandle], timeout: Duration) -> Ended {
-    let all = async { while lanes.join_next().await.is_some() {} };
+async fn drain_tasks(tasks: &mut JoinSet<()>, handles: &[LaneHandle], timeout: Duration) -> Ended {
+    let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(timeout, all).await.is_ok() {
         return Ended::Drained;
     }
@@ -177,81 +184,57 @@ async fn drain_lanes(lanes: &mut JoinSet<()>, handles: &[LaneHandle], timeout: D
     ))
 }
 
-/// Looks at the token files; a new token wakes the lanes that the old one had blocked.
-async fn watch_tokens(shared: Arc<Shared>, served: Arc<[Served]>) -> String {
-    let mut seen_broken = false;
+/// Looks at the account's token file; a new token wakes the lanes that the old one had blocked.
+async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
+    let reloads = |result| {
+        let metrics = &shared.concluder.metrics;
+        metrics.token_reloads.with_label_values(&[result]).inc();
+    };
+    let waba_id = &account.waba_id;
+    let mut is_broken = false;
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
-        let mut looked_at: Vec<(*const TokenSlot, bool)> = vec![];
-        for lane in served.iter() {
-            let slot = Arc::as_ptr(&lane.tokens);
-            let changed = match looked_at.iter().find(|(seen, _)| *seen == slot) {
-                Some((_, changed)) => *changed,
-                None => {
-                    let changed = reload(&shared, lane, &mut seen_broken);
-                    looked_at.push((slot, changed));
-                    changed
+        match account.tokens.reload() {
+            Ok(false) => {}
+            Ok(true) => {
+                is_broken = false;
+                reloads("ok");
+                tracing::info!(waba_id, "new token loaded");
+                for lane in &account.lanes {
+                    if lane.commands.try_send(Command::TokenChanged).is_err() {
+                        let phone_number_id = &lane.id;
+                        tracing::debug!(%phone_number_id, "busy; its next send takes the new token");
+                    }
                 }
-            };
-            if changed {
-                // A full queue means the lane has commands to look at anyway; it will see the new token with its next send.
-                drop(lane.handle.commands.try_send(Command::TokenChanged));
             }
+            Err(error) if !is_broken => {
+                is_broken = true;
+                reloads("error");
+                tracing::warn!(waba_id, %error, "the token file cannot be used: going on with the old token");
+            }
+            Err(_) => {}
         }
     }
 }
 
-fn reload(shared: &Shared, lane: &Served, seen_broken: &mut bool) -> bool {
-    match lane.tokens.reload() {
-        Ok(false) => false,
-        Ok(true) => {
-            *seen_broken = false;
-            shared
-                .metrics
-                .token_reloads
-                .with_label_values(&["ok"])
-                .inc();
-            tracing::info!(waba_id = lane.handle.waba_id, "new token loaded");
-            true
-        }
-        Err(error) => {
-            if !*seen_broken {
-                shared
-                    .metrics
-                    .token_reloads
-                    .with_label_values(&["error"])
-                    .inc();
-                tracing::warn!(waba_id = lane.handle.waba_id, %error, "the token file cannot be used: going on with the old token");
-            }
-            *seen_broken = true;
-            false
-        }
-    }
-}
-
-/// Reads the limits that the config leaves to the API, at start and every `graph.refresh_s`.
-async fn read_limits(shared: Arc<Shared>, served: Arc<[Served]>, period: Duration) -> String {
+/// Reads the limits that the config leaves to the API, at start and every `graph.refresh_s`. One at a time, as these reads
+/// have a budget per account (Graph API, "Rate limiting": 5,000 per hour and active account).
+async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, period: Duration) -> String {
     loop {
-        for lane in served.iter().filter(|lane| lane.reads_limit) {
-            let id = &lane.handle.id;
-            match shared
+        for lane in &account.read_limit_of {
+            let phone_number_id = &lane.id;
+            let fields = shared
                 .graph
-                .number(id, &lane.tokens.token())
-                .await
-                .map(|fields| fields.limit_mps())
-            {
-                Ok(Some(limit_mps)) => drop(
-                    lane.handle
-                        .commands
-                        .send(Command::SetLimit(limit_mps))
-                        .await,
+                .number(phone_number_id, &account.tokens.token())
+                .await;
+            match fields.map(|fields| fields.limit_mps()) {
+                Ok(Some(limit_mps)) => drop(lane.commands.send(Command::SetLimit(limit_mps)).await),
+                Ok(None) => tracing::warn!(
+                    %phone_number_id, "the API names no throughput level that is known: keeping the limit"
                 ),
-                Ok(None) => {
-                    tracing::warn!(phone_number_id = %id, "the API names no throughput level that is known: keeping the limit")
-                }
-                Err(error) => {
-                    tracing::warn!(phone_number_id = %id, %error, "cannot read the number's throughput level: keeping the limit")
-                }
+                Err(error) => tracing::warn!(
+                    %phone_number_id, %error, "cannot read the number's throughput level: keeping the limit"
+                ),
             }
         }
         tokio::time::sleep(period).await;

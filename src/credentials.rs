@@ -4,7 +4,6 @@ use crate::config::{AccountConfig, Secret};
 use reqwest::header::HeaderValue;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
-use std::fmt::Write as _;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -42,8 +41,7 @@ fn proof(app_secret: &str, token: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes());
     let mut hex = String::with_capacity(64);
     for byte in hmac::sign(&key, token.as_bytes()).as_ref() {
-        // Writing to a String cannot fail.
-        drop(write!(hex, "{byte:02x}"));
+        hex.push_str(&format!("{byte:02x}"));
     }
     hex
 }

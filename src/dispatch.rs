@@ -1,24 +1,27 @@
 //! One task per lane: take everything that is ready, feed the core, perform its steps. The only file that knows the order
 //! intake → validate → pace → send → classify → decide → publish → settle.
 
-use crate::broker::consume::{Ended, Subscription};
-use crate::broker::delivery::{Delivery, Settled};
-use crate::broker::publish::{Confirmed, Publisher};
-use crate::broker::session::Session;
+mod conclude;
+mod consumer;
+
+pub use conclude::Concluder;
+
+use crate::broker::consume::Ended;
+use crate::broker::delivery::Delivery;
 use crate::broker::{Sessions, delays};
-use crate::clock::Clock;
+use crate::core::Now;
 use crate::core::answer::{AnswerBody, Reply};
-use crate::core::intake::{IntakeConfig, Refusal, intake};
-use crate::core::lane::{Attempt, Decision, Lane, Luck, Resolved, State, Step, Ticket, View};
-use crate::core::message::{LaneId, Message, Priority};
+use crate::core::intake::{IntakeConfig, intake};
+use crate::core::lane::{Attempt, Joined, Lane, Luck, Resolved, State, Step, Ticket, View};
+use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
-use crate::core::placement;
-use crate::core::report::{Report, ReportedError};
 use crate::credentials::TokenSlot;
 use crate::graph::Graph;
-use crate::metrics::{LaneMetrics, Metrics};
+use crate::metrics::LaneMetrics;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
+use conclude::seconds_between;
+use consumer::{Consumer, Event};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -30,19 +33,26 @@ use tokio::sync::{mpsc, watch};
 /// How often a lane that must not send looks again.
 const FENCED_PAUSE: Duration = Duration::from_millis(200);
 
+/// Longest that a lane waits for its limit to be read from the API before it starts at the lowest.
+const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What all lanes share.
 pub struct Shared {
     pub graph: Graph,
     pub rules: Rules,
     pub intake: IntakeConfig,
-    pub publisher: Publisher,
-    pub metrics: Arc<Metrics>,
-    pub clock: Clock,
+    pub concluder: Concluder,
     pub worker_id: String,
     pub sessions: Sessions,
     pub drain: watch::Receiver<bool>,
     /// First and longest pause before trying again in place: `retry.quick_base_ms`, `retry.quick_max_ms`.
     pub quick: (Duration, Duration),
+}
+
+impl Shared {
+    pub fn now(&self) -> Now {
+        self.concluder.clock.now()
+    }
 }
 
 /// What an operator, a token file or the API's number fields ask of a lane.
@@ -77,13 +87,10 @@ enum Done {
         reply: Reply,
         took: Duration,
     },
-    /// A decision was published and settled (with the message if it is on the ladder now), or given up with its session.
-    Settled {
-        settled: Settled,
-        delayed: Option<Message>,
-    },
+    /// A decision was published and settled, or given up with its session.
+    Settled { ticket: Ticket, confirmed: bool },
     /// A refusal at intake was answered.
-    Refused(Settled),
+    Refused,
 }
 
 pub struct LaneTask {
@@ -94,25 +101,29 @@ pub struct LaneTask {
     metrics: Arc<LaneMetrics>,
     commands: mpsc::Receiver<Command>,
     view: Arc<Mutex<View>>,
-    sessions: Sessions,
-    session: Option<Arc<Session>>,
-    subscription: Option<Subscription>,
+    consumer: Consumer,
     deliveries: HashMap<Ticket, Delivery>,
     next_ticket: Ticket,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// Not before this after a lost consumer.
-    subscribe_at: Duration,
-    resubscribe: ExponentialBackoff,
     quick: ExponentialBackoff,
+    /// Since the last attempt that reached the API, others did not.
+    unreachable: bool,
+    /// The word of the state that the log knows of.
+    noticed: &'static str,
 }
 
 impl LaneTask {
+    /// `reads_limit`: the lane's limit comes from the API, by a command; its configured one is only the lowest there is.
     pub fn new(
         shared: Arc<Shared>,
-        lane: Lane,
+        mut lane: Lane,
         waba_id: &str,
         tokens: Arc<TokenSlot>,
+        reads_limit: bool,
     ) -> anyhow::Result<(Self, LaneHandle)> {
+        if reads_limit {
+            lane.await_limit(shared.now().mono + LIMIT_PATIENCE);
+        }
         let (sender, commands) = mpsc::channel(16);
         let view = Arc::new(Mutex::new(lane.view()));
         let handle = LaneHandle {
@@ -124,18 +135,20 @@ impl LaneTask {
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
             tokens,
-            metrics: Arc::new(shared.metrics.lane(lane.id().as_str())),
+            metrics: Arc::new(shared.concluder.metrics.lane(lane.id().as_str())),
             commands,
             view,
-            sessions: shared.sessions.clone(),
-            session: None,
-            subscription: None,
+            consumer: Consumer::new(
+                lane.id().clone(),
+                &shared.worker_id,
+                shared.sessions.clone(),
+            ),
             deliveries: HashMap::new(),
             next_ticket: 0,
             work: FuturesUnordered::new(),
-            subscribe_at: Duration::ZERO,
-            resubscribe: delays(Duration::from_millis(200), Duration::from_secs(15)),
             quick: delays(shared.quick.0, shared.quick.1),
+            unreachable: false,
+            noticed: lane.state().as_str(),
             lane,
             shared,
         };
@@ -147,67 +160,65 @@ impl LaneTask {
         let mut drain = self.shared.drain.clone();
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
-        self.sessions.mark_changed();
         loop {
             let wake = self.turn().await;
             if self.is_drained() {
                 break;
             }
             if let Some(at) = wake {
-                let at = self.shared.clock.instant(at);
+                let at = self.shared.concluder.clock.instant(at);
                 if timer.deadline() != at {
                     timer.as_mut().reset(at);
                 }
             }
+            let clock = self.shared.concluder.clock;
             tokio::select! {
                 biased;
                 _ = drain.wait_for(|drain| *drain), if self.lane.state() != State::Draining => self.lane.drain(),
-                _ = self.sessions.changed() => self.session_changed(),
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.finish_all_ready(done),
-                delivery = next_delivery(&mut self.subscription) => self.take_all_ready(delivery),
+                event = self.consumer.next(|| clock.now().mono) => self.heed(event),
                 () = &mut timer, if wake.is_some() => {}
             }
         }
         self.leave().await;
     }
 
-    /// Subscribes if it is time, performs what the core wants now, and returns when to look again.
+    /// Performs what the core wants now, sees to the consumer, and returns when to look again.
     async fn turn(&mut self) -> Option<Duration> {
-        let before = self.lane.state();
-        let rejoin_at = self.subscribe_if_due().await;
         let wake = match self.perform() {
             Performed::Until(wake) => wake,
             Performed::GiveBack => {
-                if self.work.is_empty() && self.lane.state() != State::Draining {
+                let is_open = self.consumer.is_open() && self.lane.state() != State::Draining;
+                if is_open && self.work.is_empty() {
                     self.leave().await;
                 }
                 None
             }
         };
-        self.notice(before);
+        let (prefetch, now) = (self.lane.config().prefetch(), self.shared.now().mono);
+        let wanted_at = self.lane.rejoin_at();
+        let open_at = self.consumer.open_if_due(wanted_at, prefetch, now);
+        self.notice();
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = self.lane.view();
-        match (rejoin_at, wake) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [wake, open_at].into_iter().flatten().min()
     }
 
     fn is_drained(&self) -> bool {
-        self.lane.state() == State::Draining
-            && self.work.is_empty()
-            && self.lane.view().in_flight == 0
+        let is_idle = self.work.is_empty() && self.lane.view().in_flight == 0;
+        self.lane.state() == State::Draining && is_idle
     }
 
     /// Sends and decides until the core says wait.
     fn perform(&mut self) -> Performed {
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         let sends = matches!(
             self.lane.state(),
             State::Flowing | State::Cooling { .. } | State::Probing { .. }
         );
-        if sends && !self.may_send() {
-            return Performed::Until(self.session.as_ref().map(|_| now.mono + FENCED_PAUSE));
+        if sends && !self.consumer.may_send() {
+            let again = self.consumer.has_session().then(|| now.mono + FENCED_PAUSE);
+            return Performed::Until(again);
         }
         loop {
             match self.lane.next(now) {
@@ -220,29 +231,16 @@ impl LaneTask {
         }
     }
 
-    /// A delivery of a channel that is gone belongs to the next worker already.
-    fn may_send(&self) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| session.may_send())
-            && self
-                .subscription
-                .as_ref()
-                .is_some_and(Subscription::is_open)
-    }
-
     fn send(&mut self, attempt: Attempt) {
         let Attempt {
             ticket,
             body,
             priority,
+            waited,
         } = attempt;
-        let now = self.shared.clock.now();
-        if let Some(waited) = self.lane.waited(ticket, now) {
-            self.metrics
-                .pacing_wait(priority)
-                .observe(waited.as_secs_f64());
-        }
+        self.metrics
+            .pacing_wait(priority)
+            .observe(waited.as_secs_f64());
         let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.tokens.token());
         let sending = async move {
             let started = Instant::now();
@@ -270,39 +268,24 @@ impl LaneTask {
                 reply,
                 took,
             } => self.answered(ticket, reply, took),
-            Done::Settled { settled, delayed } => {
-                self.lane.settled();
-                if let Some(copy) = delayed {
-                    self.metrics.delayed.inc();
-                    self.lane.delayed(copy);
-                }
-                self.count_void(settled);
-            }
-            Done::Refused(settled) => self.count_void(settled),
-        }
-    }
-
-    fn count_void(&self, settled: Settled) {
-        if settled == Settled::Void {
-            self.shared.metrics.settled_void.inc();
+            Done::Settled { ticket, confirmed } => self.lane.settled(ticket, confirmed),
+            Done::Refused => {}
         }
     }
 
     fn answered(&mut self, ticket: Ticket, reply: Reply, took: Duration) {
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         self.count_code(&reply);
         let outcome = self.shared.rules.classify(reply);
         self.metrics.attempted(word(&outcome));
-        tracing::debug!(phone_number_id = %self.lane.id(), outcome = word(&outcome), latency_ms = took.as_secs_f64() * 1000.0, "attempt");
+        let (phone_number_id, latency_ms) = (self.lane.id(), took.as_secs_f64() * 1000.0);
+        tracing::debug!(%phone_number_id, outcome = word(&outcome), latency_ms, "attempt");
+        let quick_pause = self.quick_pause(&outcome, took);
         let luck = Luck {
             jitter: fastrand::f64(),
-            quick_pause: self.quick_pause(&outcome, took),
+            quick_pause,
         };
         if let Some(resolved) = self.lane.resolve(ticket, outcome, now, luck) {
-            if resolved.ticket != ticket {
-                // Delivered again meanwhile: the first delivery is void.
-                self.give_back(ticket);
-            }
             self.carry_out(resolved);
         }
     }
@@ -311,26 +294,32 @@ impl LaneTask {
         if let Reply::Answered(answer) = reply
             && let AnswerBody::Error(error) = &answer.body
         {
-            let known = self.shared.rules.row(error.code, error.subcode).is_some();
-            let code = if known {
+            let is_known = self.shared.rules.row(error.code, error.subcode).is_some();
+            let code = if is_known {
                 error.code.to_string()
             } else {
                 "other".to_owned()
             };
-            self.shared
-                .metrics
-                .error_codes
-                .with_label_values(&[&code])
-                .inc();
+            let codes = &self.shared.concluder.metrics.error_codes;
+            codes.with_label_values(&[&code]).inc();
         }
     }
 
     /// One step of the backoff per pause of the lane, however many sends failed together.
     fn quick_pause(&mut self, outcome: &Outcome, took: Duration) -> Duration {
-        if !matches!(outcome, Outcome::NotSent { .. }) {
+        let phone_number_id = self.lane.id();
+        let Outcome::NotSent { error } = outcome else {
+            if std::mem::take(&mut self.unreachable) {
+                tracing::info!(%phone_number_id, "the API is reached again");
+            }
             self.quick.reset();
-            self.shared.metrics.api_latency.observe(took.as_secs_f64());
+            let metrics = &self.shared.concluder.metrics;
+            metrics.api_latency.observe(took.as_secs_f64());
             return Duration::ZERO;
+        };
+        if !std::mem::replace(&mut self.unreachable, true) {
+            let why = error.title.as_deref();
+            tracing::warn!(%phone_number_id, why, "nothing reaches the API: holding the lane's messages");
         }
         if matches!(self.lane.state(), State::Cooling { .. }) {
             return Duration::ZERO;
@@ -338,8 +327,6 @@ impl LaneTask {
         self.quick.next_backoff().unwrap_or(self.shared.quick.1)
     }
 
-    /// Publishes a decision, then settles its delivery: in that order, so that a crash between the two repeats a result and never
-    /// loses one.
     fn carry_out(&mut self, resolved: Resolved) {
         let Resolved {
             ticket,
@@ -348,229 +335,156 @@ impl LaneTask {
         } = resolved;
         let Some(delivery) = self.deliveries.remove(&ticket) else {
             tracing::error!(phone_number_id = %self.lane.id(), "a decision without its delivery");
-            self.lane.settled();
+            self.lane.settled(ticket, false);
             return;
         };
         let (shared, metrics) = (self.shared.clone(), self.metrics.clone());
-        let publishing = async move {
-            let publisher = &shared.publisher;
-            let (confirmed, delayed) = match decision {
-                Decision::Finish(report) => (
-                    publish_result(&shared, &metrics, &delivery, &report, priority).await,
-                    None,
-                ),
-                Decision::Bury(report) => {
-                    let code = report.error.as_ref().and_then(|error| error.code);
-                    drop(publisher.dead(&delivery, "exhausted", code).await);
-                    shared.metrics.dead_letters.inc();
-                    (
-                        publish_result(&shared, &metrics, &delivery, &report, priority).await,
-                        None,
-                    )
-                }
-                Decision::Delay { delay_s, message } => {
-                    match publisher.delayed(&delivery, &message, delay_s).await {
-                        Some(confirmed) => (confirmed, Some(message)),
-                        None => {
-                            delivery.give_back();
-                            return Done::Settled {
-                                settled: Settled::Void,
-                                delayed: None,
-                            };
-                        }
-                    }
-                }
-                Decision::Forget => (Confirmed::earlier(), None),
-                Decision::Abandon => {
-                    delivery.give_back();
-                    return Done::Settled {
-                        settled: Settled::Void,
-                        delayed: None,
-                    };
-                }
-            };
-            Done::Settled {
-                settled: delivery.settle(confirmed).await,
-                delayed,
-            }
+        let concluding = async move {
+            let concluder = &shared.concluder;
+            let confirmed = concluder
+                .decision(&metrics, delivery, decision, priority)
+                .await;
+            Done::Settled { ticket, confirmed }
         };
-        self.work.push(publishing.boxed());
+        self.work.push(concluding.boxed());
     }
 
-    fn take_all_ready(&mut self, first: Result<Delivery, Ended>) {
-        let mut next = Some(first);
-        while let Some(delivery) = next {
-            match delivery {
-                Ok(delivery) => self.take(delivery),
-                Err(ended) => return self.consumer_ended(&ended),
+    fn heed(&mut self, event: Event) {
+        let phone_number_id = self.lane.id();
+        match event {
+            Event::Delivered(delivery) => self.take_all_ready(delivery),
+            Event::Opened => {
+                self.metrics.subscribed.set(1);
+                self.lane.rejoined(self.shared.now());
             }
-            next = self
-                .subscription
-                .as_mut()
-                .and_then(|subscription| subscription.next().now_or_never());
+            Event::NotOpened(error) => {
+                tracing::warn!(%phone_number_id, %error, "cannot subscribe to the lane: trying again");
+            }
+            Event::Lost(reason) => self.consumer_lost(&reason),
+            Event::SessionChanged => self.channel_lost(),
+        }
+    }
+
+    fn take_all_ready(&mut self, first: Delivery) {
+        self.take(first);
+        let clock = self.shared.concluder.clock;
+        while let Some(next) = self.consumer.next_now(|| clock.now().mono) {
+            match next {
+                Event::Delivered(delivery) => self.take(delivery),
+                other @ (Event::Opened
+                | Event::NotOpened(_)
+                | Event::Lost(_)
+                | Event::SessionChanged) => {
+                    return self.heed(other);
+                }
+            }
         }
     }
 
     fn take(&mut self, delivery: Delivery) {
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         if delivery.redelivered {
-            self.shared.metrics.redelivered.inc();
+            self.shared.concluder.metrics.redelivered.inc();
         }
-        match intake(
-            delivery.body.clone(),
-            delivery.inbound(),
-            &self.shared.intake,
-            now,
-        ) {
-            Ok(message) => {
-                if let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0) {
-                    self.metrics
-                        .queue_wait(message.priority)
-                        .observe(seconds_since(at, now.wall_ms));
-                }
-                let ticket = self.next_ticket;
-                self.next_ticket += 1;
-                self.deliveries.insert(ticket, delivery);
-                if let Some(resolved) = self.lane.accept(message, ticket, now) {
-                    self.carry_out(resolved);
-                }
-            }
+        let inbound = delivery.inbound();
+        let message = match intake(delivery.body.clone(), inbound, &self.shared.intake, now) {
+            Ok(message) => message,
             Err(refusal) => {
-                let (shared, metrics, lane) = (
-                    self.shared.clone(),
-                    self.metrics.clone(),
-                    self.lane.id().clone(),
-                );
-                self.work.push(
-                    async move {
-                        Done::Refused(
-                            answer_refusal(&shared, &metrics, &lane, delivery, refusal).await,
-                        )
-                    }
-                    .boxed(),
-                );
+                let (shared, metrics) = (self.shared.clone(), self.metrics.clone());
+                let lane = self.lane.id().clone();
+                let answering = async move {
+                    shared
+                        .concluder
+                        .refusal(&metrics, &lane, delivery, refusal)
+                        .await;
+                    Done::Refused
+                };
+                return self.work.push(answering.boxed());
+            }
+        };
+        if let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0) {
+            let waited = seconds_between(at, now.wall_ms);
+            self.metrics.queue_wait(message.priority).observe(waited);
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        match self.lane.accept(message, ticket, now) {
+            Joined::Waits => drop(self.deliveries.insert(ticket, delivery)),
+            Joined::Decided(resolved) => {
+                self.deliveries.insert(ticket, delivery);
+                self.carry_out(resolved);
+            }
+            // The delivery it was sent under is void: this one will be settled in its place.
+            Joined::InFlight(original) => {
+                if let Some(void) = self.deliveries.insert(original, delivery) {
+                    void.give_back();
+                }
             }
         }
     }
 
     fn obey(&mut self, command: Command) {
-        let before = self.lane.state();
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
+        let is_blocked = matches!(
+            self.lane.state(),
+            State::Away { .. } | State::Probing { .. }
+        );
         match command {
             Command::Pause => self.lane.pause(now),
             Command::Resume => self.lane.resume(),
-            Command::TokenChanged
-                if matches!(before, State::Away { .. } | State::Probing { .. }) =>
-            {
-                self.lane.resume()
-            }
+            Command::TokenChanged if is_blocked => self.lane.resume(),
             Command::TokenChanged => {}
             Command::SetLimit(limit_mps) => self.lane.set_limit(limit_mps, now),
         }
-        self.notice(before);
     }
 
-    fn session_changed(&mut self) {
-        let session = self.sessions.borrow_and_update().clone();
-        if self.session.as_ref().map(|s| s.epoch) == session.as_ref().map(|s| s.epoch) {
-            return;
-        }
-        self.session = session;
-        self.subscribe_at = Duration::ZERO;
-        self.lose_channel();
-    }
-
-    fn consumer_ended(&mut self, ended: &Ended) {
-        let delay = self
-            .resubscribe
-            .next_backoff()
-            .unwrap_or(Duration::from_secs(1));
-        self.subscribe_at = self.shared.clock.now().mono + delay;
+    fn consumer_lost(&mut self, reason: &Ended) {
         self.metrics.resubscriptions.inc();
-        tracing::warn!(phone_number_id = %self.lane.id(), reason = %ended, "the lane lost its consumer: subscribing again");
-        self.lose_channel();
+        let phone_number_id = self.lane.id();
+        tracing::warn!(%phone_number_id, %reason, "the lane lost its consumer: subscribing again");
+        self.channel_lost();
     }
 
-    /// Drops the subscription; what waited is RabbitMQ's again, what is in flight is awaited.
-    fn lose_channel(&mut self) {
-        self.subscription = None;
+    /// What waited is RabbitMQ's again; what is in flight is awaited.
+    fn channel_lost(&mut self) {
         self.metrics.subscribed.set(0);
-        self.lane.channel_lost(self.shared.clock.now());
+        self.lane.channel_lost(self.shared.now());
         let lane = &self.lane;
-        for (_, delivery) in self
-            .deliveries
-            .extract_if(|ticket, _| !lane.is_in_flight(*ticket))
-        {
-            delivery.give_back();
-        }
-    }
-
-    fn give_back(&mut self, ticket: Ticket) {
-        if let Some(delivery) = self.deliveries.remove(&ticket) {
+        let waited = |ticket: &Ticket, _: &mut Delivery| !lane.is_in_flight(*ticket);
+        for (_, delivery) in self.deliveries.extract_if(waited) {
             delivery.give_back();
         }
     }
 
     /// Closes the lane's channel: nothing is in flight, and RabbitMQ gets back what waits.
     async fn leave(&mut self) {
-        if let Some(subscription) = self.subscription.take() {
-            subscription.close().await;
-        }
-        self.lose_channel();
-    }
-
-    /// The moment of the next subscription, if that is what the lane waits for.
-    async fn subscribe_if_due(&mut self) -> Option<Duration> {
-        let session = self
-            .session
-            .clone()
-            .filter(|session| self.subscription.is_none() && !session.has_ended())?;
-        let at = self.lane.rejoin_at()?.max(self.subscribe_at);
-        let now = self.shared.clock.now();
-        if at > now.mono {
-            return Some(at);
-        }
-        let (lane, prefetch) = (self.lane.id().clone(), self.lane.config().prefetch());
-        let priority = placement::priority(&self.shared.worker_id, lane.as_str());
-        match Subscription::lane(&session, lane.as_str(), prefetch, priority).await {
-            Ok(subscription) => {
-                self.subscription = Some(subscription);
-                self.resubscribe.reset();
-                self.metrics.subscribed.set(1);
-                self.lane.rejoined(self.shared.clock.now());
-                None
-            }
-            Err(error) => {
-                let delay = self
-                    .resubscribe
-                    .next_backoff()
-                    .unwrap_or(Duration::from_secs(1));
-                tracing::warn!(phone_number_id = %lane, %error, "cannot subscribe to the lane: trying again");
-                self.subscribe_at = now.mono + delay;
-                Some(self.subscribe_at)
-            }
-        }
+        self.consumer.close().await;
+        self.channel_lost();
     }
 
     /// One line per change of state, where an operator looks for it.
-    fn notice(&self, before: State) {
-        let after = self.lane.state();
-        if before.as_str() == after.as_str() {
+    fn notice(&mut self) {
+        let (from, state) = (self.noticed, self.lane.state());
+        self.noticed = state.as_str();
+        if from == self.noticed {
             return;
         }
-        let (phone_number_id, from, to) = (self.lane.id(), before.as_str(), after.as_str());
-        match after {
+        let (phone_number_id, to) = (self.lane.id(), self.noticed);
+        match state {
             State::Away { cause, .. } => tracing::warn!(
                 %phone_number_id, from, to, scope = cause.scope.as_str(), code = cause.code, remedy = cause.remedy,
                 "the lane stops sending and gives its messages back"
             ),
-            State::Flowing
-            | State::Cooling { .. }
-            | State::Probing { .. }
-            | State::Paused { .. }
-            | State::Draining => {
-                tracing::info!(%phone_number_id, from, to, "lane state");
+            // Once a second at a throttled number: nobody wants to read that.
+            State::Cooling { .. } => tracing::debug!(%phone_number_id, from, to, "lane state"),
+            State::Flowing if from == "cooling" => {
+                tracing::debug!(%phone_number_id, from, to, "lane state")
             }
+            State::Flowing
+            | State::Probing { .. }
+            | State::Rejoining { .. }
+            | State::Paused { .. }
+            | State::Draining => tracing::info!(%phone_number_id, from, to, "lane state"),
         }
     }
 }
@@ -579,55 +493,6 @@ enum Performed {
     /// Look again then, or when something happens.
     Until(Option<Duration>),
     GiveBack,
-}
-
-async fn next_delivery(subscription: &mut Option<Subscription>) -> Result<Delivery, Ended> {
-    match subscription {
-        Some(subscription) => subscription.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn publish_result(
-    shared: &Shared,
-    metrics: &LaneMetrics,
-    delivery: &Delivery,
-    report: &Report,
-    priority: Priority,
-) -> Confirmed {
-    let confirmed = shared.publisher.result(delivery, report).await;
-    metrics.ended(report.status, priority);
-    if report.possible_duplicate {
-        shared.metrics.possible_duplicates.inc();
-    }
-    if let Some(at) = report.enqueued_at {
-        metrics
-            .end_to_end(priority)
-            .observe(seconds_since(at, shared.clock.now().wall_ms));
-    }
-    confirmed
-}
-
-/// What cannot be sent is answered at once; what cannot even be identified is kept whole in `wa.dead` first.
-async fn answer_refusal(
-    shared: &Shared,
-    metrics: &LaneMetrics,
-    lane: &LaneId,
-    delivery: Delivery,
-    refusal: Refusal,
-) -> Settled {
-    if refusal.keep_in_dead {
-        drop(shared.publisher.dead(&delivery, "malformed", None).await);
-        shared.metrics.dead_letters.inc();
-    }
-    let error = ReportedError::from_faults(refusal.faults);
-    let report = Report::refused(refusal.id.as_deref(), lane, error, shared.clock.now());
-    let confirmed = publish_result(shared, metrics, &delivery, &report, Priority::Bulk).await;
-    delivery.settle(confirmed).await
-}
-
-fn seconds_since(then_ms: u64, now_ms: u64) -> f64 {
-    Duration::from_millis(now_ms.saturating_sub(then_ms)).as_secs_f64()
 }
 
 /// The outcome's word in metrics and logs.

@@ -60,6 +60,7 @@ pub struct Metrics {
     lane_in_flight_max: IntGaugeVec,
     lane_waiting: IntGaugeVec,
     lane_pair_parked: IntGaugeVec,
+    lane_pairs: IntGaugeVec,
     /// Gathering sets the lanes' gauges first: two scrapes at once must not mix.
     gathering: Mutex<()>,
 }
@@ -104,6 +105,7 @@ fn opts(name: &str, help: &str) -> Opts {
 }
 
 impl Metrics {
+    #[expect(clippy::too_many_lines, reason = "a table: one entry per metric")]
     pub fn new(worker_id: &str) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let make = Maker(registry.clone());
@@ -239,6 +241,11 @@ impl Metrics {
                 "Recipients held by their pair limit.",
                 lane,
             )?,
+            lane_pairs: make.gauges(
+                "lane_pairs",
+                "Recipients whose pair limit is remembered.",
+                lane,
+            )?,
             gathering: Mutex::new(()),
             registry,
         };
@@ -305,6 +312,7 @@ impl Metrics {
             count(&self.lane_in_flight_max, view.in_flight_max);
             count(&self.lane_waiting, view.waiting);
             count(&self.lane_pair_parked, view.pair_parked);
+            count(&self.lane_pairs, view.pairs);
         }
         let mut text = vec![];
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

@@ -3,8 +3,7 @@
 use crate::broker::consume::Subscription;
 use crate::broker::delivery::Delivery;
 use crate::broker::topology::UNROUTED;
-use crate::core::message::LaneId;
-use crate::core::report::{Report, ReportedError, UNKNOWN_NUMBER};
+use crate::core::report::{ReportedError, UNKNOWN_NUMBER};
 use crate::dispatch::Shared;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -17,46 +16,54 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Until the drain.
 pub async fn run(shared: Arc<Shared>) {
-    let mut drain = shared.drain.clone();
     let mut sessions = shared.sessions.clone();
+    let mut drain = shared.drain.clone();
     loop {
-        let serving = async {
-            let Ok(Some(session)) = sessions
-                .wait_for(Option::is_some)
-                .await
-                .map(|session| session.clone())
-            else {
-                return;
-            };
-            match Subscription::shared(&session, UNROUTED, PREFETCH).await {
-                Ok(subscription) => serve(&shared, subscription).await,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot subscribe to the queue of unroutable requests: trying again")
+        let subscribing = async {
+            let session = sessions.wait_for(Option::is_some).await.ok()?.clone()?;
+            Some(Subscription::shared(&session, UNROUTED, PREFETCH).await)
+        };
+        let subscribed = tokio::select! {
+            _ = drain.wait_for(|drain| *drain) => return,
+            subscribed = subscribing => subscribed,
+        };
+        match subscribed {
+            Some(Ok(subscription)) => {
+                if serve(&shared, subscription).await {
+                    return;
                 }
             }
-            tokio::time::sleep(PAUSE).await;
-        };
-        tokio::select! {
-            _ = drain.wait_for(|drain| *drain) => return,
-            () = serving => {}
+            Some(Err(error)) => {
+                tracing::warn!(%error, "cannot subscribe to the queue of unroutable requests: trying again");
+            }
+            None => return,
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn serve(shared: &Arc<Shared>, mut subscription: Subscription) {
+/// Answers what comes until the consumer is lost, or (true) until the drain.
+async fn serve(shared: &Arc<Shared>, mut subscription: Subscription) -> bool {
+    let mut drain = shared.drain.clone();
     let mut answering = FuturesUnordered::new();
-    loop {
+    let drained = loop {
         tokio::select! {
+            _ = drain.wait_for(|drain| *drain) => break true,
             delivery = subscription.next() => match delivery {
                 Ok(delivery) => answering.push(answer(shared.clone(), delivery)),
-                Err(ended) => {
-                    tracing::warn!(reason = %ended, "lost the queue of unroutable requests");
-                    return;
+                Err(reason) => {
+                    tracing::warn!(%reason, "lost the queue of unroutable requests");
+                    break false;
                 }
             },
             Some(()) = answering.next(), if !answering.is_empty() => {}
         }
+    };
+    while let Some(()) = answering.next().await {}
+    if drained {
+        subscription.close().await;
     }
+    drained
 }
 
 async fn answer(shared: Arc<Shared>, delivery: Delivery) {
@@ -64,12 +71,5 @@ async fn answer(shared: Arc<Shared>, delivery: Delivery) {
     error.details = Some(
         "the routing key must be a phone_number_id of the workers' [[accounts.numbers]]".to_owned(),
     );
-    let lane = LaneId::new(delivery.lane());
-    let id = delivery.inbound().message_id.map(str::to_owned);
-    let report = Report::refused(id.as_deref(), &lane, error, shared.clock.now());
-    let confirmed = shared.publisher.result(&delivery, &report).await;
-    shared.metrics.unrouted.inc();
-    if delivery.settle(confirmed).await == crate::broker::delivery::Settled::Void {
-        shared.metrics.settled_void.inc();
-    }
+    shared.concluder.unrouted(delivery, error).await;
 }

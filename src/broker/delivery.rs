@@ -15,6 +15,7 @@ pub(super) const THROTTLES: &str = "wa-throttles";
 pub(super) const HOPS: &str = "wa-hops";
 pub(super) const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
 pub(super) const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
+pub(super) const PAIR_RESERVED: &str = "wa-pair-reserved";
 pub(super) const LAST_ERROR: &str = "wa-last-error";
 
 /// How settling went.
@@ -75,11 +76,19 @@ impl Delivery {
         self.properties.headers().as_ref()?.inner().get(name)
     }
 
-    fn count(&self, name: &str) -> u32 {
-        match self.header(name).and_then(int) {
-            Some(value) => u32::try_from(value).unwrap_or(0),
-            None => 0,
-        }
+    fn number<T: TryFrom<i64>>(&self, name: &str) -> Option<T> {
+        self.header(name).and_then(int)?.try_into().ok()
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        matches!(self.header(name), Some(AMQPValue::Boolean(true)))
+    }
+
+    /// RabbitMQ 4.3 counts every acquisition in a header of its own; before it, every return raised the delivery count.
+    fn delivery_count(&self) -> u64 {
+        self.number("x-acquired-count")
+            .or_else(|| self.number("x-delivery-count"))
+            .unwrap_or(0)
     }
 
     /// What intake needs to know, without AMQP's types.
@@ -91,22 +100,21 @@ impl Delivery {
             timestamp_s: *properties.timestamp(),
             operation: properties.kind().as_ref().map(|kind| kind.as_str()),
             redelivered: self.redelivered,
+            delivery_count: self.delivery_count(),
             expires_at: self.header("expires-at").map(header),
             not_before: self.header("not-before").map(header),
             on_unknown: self.header("on-unknown").map(header),
             history: History {
-                attempts: self.count(ATTEMPTS),
-                throttles: self.count(THROTTLES),
-                hops: self.count(HOPS),
+                attempts: self.number(ATTEMPTS).unwrap_or(0),
+                throttles: self.number(THROTTLES).unwrap_or(0),
+                hops: self.number(HOPS).unwrap_or(0),
                 first_seen_ms: self
                     .header(FIRST_SEEN_MS)
                     .and_then(int)
                     .and_then(|ms| u64::try_from(ms).ok())
                     .unwrap_or(0),
-                possible_duplicate: matches!(
-                    self.header(POSSIBLE_DUPLICATE),
-                    Some(AMQPValue::Boolean(true))
-                ),
+                possible_duplicate: self.flag(POSSIBLE_DUPLICATE),
+                pair_reserved: self.flag(PAIR_RESERVED),
                 last_error: self.header(LAST_ERROR).and_then(int),
             },
         }
@@ -123,25 +131,9 @@ impl Drop for Delivery {
 }
 
 fn int(value: &AMQPValue) -> Option<i64> {
-    match value {
-        AMQPValue::ShortShortInt(n) => Some((*n).into()),
-        AMQPValue::ShortShortUInt(n) => Some((*n).into()),
-        AMQPValue::ShortInt(n) => Some((*n).into()),
-        AMQPValue::ShortUInt(n) => Some((*n).into()),
-        AMQPValue::LongInt(n) => Some((*n).into()),
-        AMQPValue::LongUInt(n) => Some((*n).into()),
-        AMQPValue::LongLongInt(n) => Some(*n),
-        AMQPValue::Boolean(_)
-        | AMQPValue::Float(_)
-        | AMQPValue::Double(_)
-        | AMQPValue::DecimalValue(_)
-        | AMQPValue::ShortString(_)
-        | AMQPValue::LongString(_)
-        | AMQPValue::FieldArray(_)
-        | AMQPValue::Timestamp(_)
-        | AMQPValue::FieldTable(_)
-        | AMQPValue::ByteArray(_)
-        | AMQPValue::Void => None,
+    match header(value) {
+        Header::Int(value) => Some(value),
+        Header::Text(_) | Header::Bool(_) | Header::TimestampS(_) | Header::Other => None,
     }
 }
 
@@ -152,7 +144,19 @@ fn header(value: &AMQPValue) -> Header<'_> {
         AMQPValue::ByteArray(bytes) => Header::Text(bytes.as_slice()),
         AMQPValue::Boolean(value) => Header::Bool(*value),
         AMQPValue::Timestamp(seconds) => Header::TimestampS(*seconds),
-        other => int(other).map_or(Header::Other, Header::Int),
+        AMQPValue::ShortShortInt(value) => Header::Int((*value).into()),
+        AMQPValue::ShortShortUInt(value) => Header::Int((*value).into()),
+        AMQPValue::ShortInt(value) => Header::Int((*value).into()),
+        AMQPValue::ShortUInt(value) => Header::Int((*value).into()),
+        AMQPValue::LongInt(value) => Header::Int((*value).into()),
+        AMQPValue::LongUInt(value) => Header::Int((*value).into()),
+        AMQPValue::LongLongInt(value) => Header::Int(*value),
+        AMQPValue::Float(_)
+        | AMQPValue::Double(_)
+        | AMQPValue::DecimalValue(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::Void => Header::Other,
     }
 }
 

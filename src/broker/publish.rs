@@ -118,11 +118,8 @@ impl Publisher {
         message: &Message,
         delay_s: u32,
     ) -> Option<Confirmed> {
-        let Some(rung) = ladder::entry(delay_s) else {
-            return None;
-        };
         let (exchange, routing_key) = (
-            topology::rung(rung),
+            topology::rung(ladder::entry(delay_s)),
             ladder::routing_key(delay_s, delivery.lane()),
         );
         let mut headers = delivery::carried(&delivery.properties);
@@ -146,6 +143,10 @@ impl Publisher {
         headers.insert(
             delivery::POSSIBLE_DUPLICATE.into(),
             AMQPValue::Boolean(history.possible_duplicate),
+        );
+        headers.insert(
+            delivery::PAIR_RESERVED.into(),
+            AMQPValue::Boolean(history.pair_reserved),
         );
         if let Some(code) = history.last_error {
             headers.insert(delivery::LAST_ERROR.into(), AMQPValue::LongLongInt(code));

@@ -66,11 +66,8 @@ impl Session {
             if config.declare {
                 topology.declare(&publishing).await?;
             }
-            Ok::<_, SessionError>(
-                PublishChannel::open(&publishing, config)
-                    .await
-                    .map_err(SessionError::Channel)?,
-            )
+            let publisher = PublishChannel::open(&publishing, config).await;
+            publisher.map_err(SessionError::Channel)
         };
         let publisher = tokio::time::timeout(timeout.max(Duration::from_secs(60)), prepare)
             .await
@@ -171,7 +168,8 @@ impl Session {
                             tracing::info!(role, "the broker takes messages again")
                         }
                         Event::Error(error) => session.end(&format!("{role} connection: {error}")),
-                        _ => {}
+                        // lapin may grow more; what ends a connection comes as an error.
+                        Event::Connected | Event::SendFlow(_) | _ => {}
                     }
                 }
             });

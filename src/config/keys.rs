@@ -237,13 +237,11 @@ pub const KEYS: &[Key] = &[
     key("retry.max_age_s", "86400", seconds(1, 2_592_000), "Age at which a message is given up, from a worker's first sight of it"),
     key("retry.base_s", "2", seconds(1, 3_600), "Upper edge of the first delay; doubles per attempt"),
     key("retry.max_delay_s", "3600", seconds(1, 2_592_000), "Upper edge of any delay, unless the API asks for longer"),
-    key("retry.quick_retries", "3", count(0, 20), "Retries on the spot when nothing had been sent"),
-    key("retry.quick_base_ms", "50", ms(1, 10_000), "First delay of those; doubles"),
-    key("retry.quick_max_ms", "1000", ms(1, 60_000), "Longest delay of those"),
+    key("retry.quick_base_ms", "50", ms(1, 10_000), "First pause of a lane that nothing was sent for (connection refused); doubles"),
+    key("retry.quick_max_ms", "1000", ms(1, 60_000), "Longest of those pauses; after 30 s of them the lane gives its messages back"),
 
     key("redelivery.policy", "resend", Kind::OneOf(&["resend", "report"]),
         "A redelivered request of which nothing shows whether it was sent: send and flag it, or end it as unknown"),
-    key("redelivery.memory", "100000", count(1, 10_000_000), "Finished requests that the worker remembers"),
 
     key("drain.timeout_s", "70", seconds(1, 3_600), "Longest orderly shutdown"),
 

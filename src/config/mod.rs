@@ -48,7 +48,8 @@ pub struct Config {
     pub pacing: PacingConfig,
     pub lanes: LanesConfig,
     pub retry: RetryConfig,
-    pub redelivery: RedeliveryConfig,
+    /// `redelivery.policy`
+    pub redelivery: Redelivery,
     /// `drain.timeout_s`
     pub drain_timeout: Duration,
     /// `[[outcomes]]`, in the order of the file.
@@ -149,16 +150,8 @@ pub struct LanesConfig {
 #[derive(Clone, Debug)]
 pub struct RetryConfig {
     pub policy: RetryPolicy,
-    pub quick_retries: u32,
     pub quick_base: Duration,
     pub quick_max: Duration,
-}
-
-/// `[redelivery]`
-#[derive(Clone, Debug)]
-pub struct RedeliveryConfig {
-    pub policy: Redelivery,
-    pub memory: usize,
 }
 
 /// `[[accounts]]`
@@ -284,8 +277,7 @@ impl Config {
             buffer: self.lanes.buffer,
             bulk_every: self.pacing.bulk_every,
             retry: self.retry.policy,
-            quick_retries: self.retry.quick_retries,
-            redelivery: self.redelivery.policy,
+            redelivery: self.redelivery,
             halt_probe: self.lanes.halt_probe,
             halt_probe_max: self.lanes.halt_probe_max,
         }

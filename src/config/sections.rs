@@ -3,7 +3,7 @@
 use super::read::{Problems, Section};
 use super::{
     AccountConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig, LanesConfig,
-    LogConfig, LogFormat, NumberConfig, PacingConfig, RedeliveryConfig, RetryConfig, Secret, rules,
+    LogConfig, LogFormat, NumberConfig, PacingConfig, RetryConfig, Secret, rules,
 };
 use crate::core::intake::IntakeConfig;
 use crate::core::lane::Redelivery;
@@ -149,21 +149,16 @@ fn retry(s: &mut Section<'_>) -> RetryConfig {
             base_s: s.whole("base_s"),
             max_delay_s: s.whole("max_delay_s"),
         },
-        quick_retries: s.whole("quick_retries"),
         quick_base: s.duration("quick_base_ms"),
         quick_max: s.duration("quick_max_ms"),
     }
 }
 
-fn redelivery(s: &mut Section<'_>) -> RedeliveryConfig {
-    let report = s.text("policy") == "report";
-    RedeliveryConfig {
-        policy: if report {
-            Redelivery::Report
-        } else {
-            Redelivery::Resend
-        },
-        memory: s.whole("memory"),
+fn redelivery(s: &mut Section<'_>) -> Redelivery {
+    if s.text("policy") == "report" {
+        Redelivery::Report
+    } else {
+        Redelivery::Resend
     }
 }
 

@@ -23,7 +23,6 @@ pub(super) struct Waiting {
     pub(super) message: Message,
     pub(super) ticket: Ticket,
     pub(super) accepted_at: Duration,
-    pub(super) quick_tries: u32,
 }
 
 /// The requests of one priority in a line.
@@ -38,7 +37,8 @@ struct Line {
     high: Rank,
     bulk: Rank,
     in_flight: bool,
-    parked: bool,
+    /// Where it stands in [`Backlog::parked`].
+    parked: Option<(Duration, u64)>,
     debt: PairDebt,
 }
 
@@ -56,7 +56,7 @@ impl Line {
         }
     }
     fn is_held(&self) -> bool {
-        self.in_flight || self.parked
+        self.in_flight || self.parked.is_some()
     }
     fn is_forgettable(&self, now: Now) -> bool {
         !self.is_held()
@@ -122,27 +122,32 @@ impl Backlog {
             message,
             ticket,
             accepted_at: now.mono,
-            quick_tries: 0,
         };
-        self.lines
-            .entry(key.clone())
-            .or_default()
-            .rank_mut(priority)
-            .queue
-            .push_back(waiting);
+        let is_reserved = waiting.message.history.pair_reserved;
+        let queue = &mut self.line(&key).rank_mut(priority).queue;
+        // Off the ladder, its slot has come: before those whose slots are still ahead, behind those that came before it.
+        let place = if is_reserved {
+            let reserved = |waiting: &Waiting| waiting.message.history.pair_reserved;
+            queue.iter().take_while(|waiting| reserved(waiting)).count()
+        } else {
+            queue.len()
+        };
+        queue.insert(place, waiting);
         self.waiting += 1;
+        if is_reserved {
+            self.unpark_line(&key);
+        }
         self.make_ready(&key, priority, false);
+    }
+
+    fn line(&mut self, key: &Key) -> &mut Line {
+        self.lines.entry(key.clone()).or_default()
     }
 
     /// Back to the head of its line: it keeps its place.
     pub(super) fn put_back(&mut self, key: &Key, waiting: Waiting) {
         let priority = waiting.message.priority;
-        self.lines
-            .entry(key.clone())
-            .or_default()
-            .rank_mut(priority)
-            .queue
-            .push_front(waiting);
+        self.line(key).rank_mut(priority).queue.push_front(waiting);
         self.waiting += 1;
     }
 
@@ -190,7 +195,8 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// Out of the line to be sent: the line is held until [`Backlog::answered`], and the person's allowance is charged.
+    /// Out of the line to be sent: the line is held until [`Backlog::answered`], and the person's allowance is charged,
+    /// unless it was when the message left for the ladder.
     pub(super) fn take_to_send(
         &mut self,
         key: &Key,
@@ -202,15 +208,21 @@ impl Backlog {
             Priority::High => self.high_in_a_row.saturating_add(1),
             Priority::Bulk => 0,
         };
-        let line = self.lines.get_mut(key)?;
-        line.in_flight = true;
-        if let Key::Person(_) = key {
+        self.lines.get_mut(key)?.in_flight = true;
+        if !waiting.message.history.pair_reserved {
+            self.charge_pair(key, now);
+        }
+        Some(waiting)
+    }
+
+    /// Takes the person's next slot.
+    pub(super) fn charge_pair(&mut self, key: &Key, now: Now) {
+        if let (Key::Person(_), Some(line)) = (key, self.lines.get_mut(key)) {
             if line.debt.is_clear(now) {
                 self.sweep.push_back(key.clone());
             }
             line.debt.charge(&self.pair, now);
         }
-        Some(waiting)
     }
 
     /// The request in flight was answered (and put back, if it stays): the next may go.
@@ -233,8 +245,8 @@ impl Backlog {
 
     pub(super) fn park(&mut self, key: &Key, until: Duration) {
         if let Some(line) = self.lines.get_mut(key) {
-            line.parked = true;
             self.parkings += 1;
+            line.parked = Some((until, self.parkings));
             self.parked.insert((until, self.parkings), key.clone());
         }
     }
@@ -250,12 +262,17 @@ impl Backlog {
             .filter(|entry| entry.key().0 <= now.mono)
         {
             let key = entry.remove();
-            if let Some(line) = self.lines.get_mut(&key) {
-                line.parked = false;
-            }
-            self.make_ready(&key, Priority::High, false);
-            self.make_ready(&key, Priority::Bulk, false);
+            self.unpark_line(&key);
         }
+    }
+
+    fn unpark_line(&mut self, key: &Key) {
+        let Some(place) = self.lines.get_mut(key).and_then(|line| line.parked.take()) else {
+            return;
+        };
+        self.parked.remove(&place);
+        self.make_ready(key, Priority::High, false);
+        self.make_ready(key, Priority::Bulk, false);
     }
 
     /// Looks at two people and forgets those that owe nothing. A send adds one at most, so what is remembered stays at the people
@@ -275,17 +292,21 @@ impl Backlog {
     }
 
     /// Everything that waited is RabbitMQ's again. Debts stay: they are owed by the number, not by its deliveries.
-    pub(super) fn clear(&mut self, now: Now) {
+    pub(super) fn clear(&mut self, now: Now) -> Vec<Message> {
         self.ready_high.clear();
         self.ready_bulk.clear();
         self.parked.clear();
         self.waiting = 0;
+        let mut cleared = vec![];
         for line in self.lines.values_mut() {
-            line.high = Rank::default();
-            line.bulk = Rank::default();
-            line.parked = false;
+            for rank in [&mut line.high, &mut line.bulk] {
+                let waiting = std::mem::take(rank).queue;
+                cleared.extend(waiting.into_iter().map(|waiting| waiting.message));
+            }
+            line.parked = None;
         }
         self.lines.retain(|_, line| !line.is_forgettable(now));
+        cleared
     }
 
     fn ready(&mut self, priority: Priority) -> &mut VecDeque<Key> {

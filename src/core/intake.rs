@@ -101,6 +101,7 @@ pub struct Inbound<'a> {
     pub timestamp_s: Option<u64>,
     pub operation: Option<&'a str>,
     pub redelivered: bool,
+    pub delivery_count: u64,
     pub expires_at: Option<Header<'a>>,
     pub not_before: Option<Header<'a>>,
     pub on_unknown: Option<Header<'a>>,
@@ -140,6 +141,7 @@ pub fn intake(
             not_before_ms,
             own_opaque: checked.own_opaque,
             redelivered: inbound.redelivered,
+            delivery_count: inbound.delivery_count,
             history: History {
                 first_seen_ms: if inbound.history.first_seen_ms == 0 {
                     now.wall_ms

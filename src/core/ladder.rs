@@ -10,14 +10,19 @@ pub const RUNGS: u32 = 22;
 /// The longest delay that is asked for, in seconds: 30 days.
 pub const MAX_DELAY_S: u32 = 30 * 24 * 3600;
 
-/// The rung to enter at, or `None` for no delay at all.
-pub fn entry(delay_s: u32) -> Option<u32> {
-    delay_s.min(MAX_DELAY_S).checked_ilog2()
+/// What the ladder can do: a second at least, 30 days at most.
+fn bounded(delay_s: u32) -> u32 {
+    delay_s.clamp(1, MAX_DELAY_S)
+}
+
+/// The rung to enter at.
+pub fn entry(delay_s: u32) -> u32 {
+    bounded(delay_s).ilog2()
 }
 
 /// `b21.b20. … .b0.<lane>`: one word per rung, highest first, then the lane.
 pub fn routing_key(delay_s: u32, lane: &str) -> String {
-    let delay_s = delay_s.min(MAX_DELAY_S);
+    let delay_s = bounded(delay_s);
     let mut key = String::with_capacity(2 * RUNGS as usize + lane.len());
     for rung in (0..RUNGS).rev() {
         key.push_str(if delay_s & (1 << rung) != 0 {
@@ -51,9 +56,7 @@ mod tests {
     fn walk(delay_s: u32) -> u32 {
         let key = routing_key(delay_s, "10001");
         let words: Vec<&str> = key.split('.').collect();
-        let Some(mut rung) = entry(delay_s) else {
-            return 0;
-        };
+        let mut rung = entry(delay_s);
         let mut waited = 0;
         loop {
             let matches = |bit| {
@@ -76,14 +79,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_delay_is_waited_exactly(delay_s in 0..=MAX_DELAY_S) {
+        fn every_delay_is_waited_exactly(delay_s in 1..=MAX_DELAY_S) {
             prop_assert_eq!(walk(delay_s), delay_s);
         }
     }
 
     #[test]
-    fn longer_than_the_longest_is_the_longest() {
+    fn delays_out_of_bounds_are_the_nearest_within() {
         assert_eq!(walk(u32::MAX), MAX_DELAY_S);
-        assert_eq!(entry(0), None);
+        assert_eq!(walk(0), 1);
     }
 }

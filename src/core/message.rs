@@ -87,7 +87,7 @@ pub enum OnUnknown {
 pub struct History {
     /// Requests to the API that counted against `retry.max_attempts`.
     pub attempts: u32,
-    /// Times this request was turned away by a pair limit; the exponent X of the 4^X s wait.
+    /// Times the API turned this request away by a pair limit; the exponent X of the 4^X s wait.
     pub throttles: u32,
     /// Passes through the delay ladder. With the id it tells a delayed copy from its original.
     pub hops: u32,
@@ -95,6 +95,8 @@ pub struct History {
     pub first_seen_ms: u64,
     /// An earlier send may have reached the person.
     pub possible_duplicate: bool,
+    /// The wait for this person's pair limit is over when it comes off the ladder: its slot is charged already.
+    pub pair_reserved: bool,
     /// The API code that sent it round last, for whoever reads `wa.dead`.
     pub last_error: Option<i64>,
 }
@@ -118,6 +120,8 @@ pub struct Message {
     pub own_opaque: Option<Arc<str>>,
     /// RabbitMQ delivered it before, so an earlier holder may have sent it.
     pub redelivered: bool,
+    /// How often RabbitMQ had handed it out before (`x-acquired-count`, before 4.3 `x-delivery-count`).
+    pub delivery_count: u64,
     pub history: History,
 }
 

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod backlog;
+pub mod decide;
 pub mod intake;
 pub mod ladder;
 pub mod lane;

@@ -1,31 +1,44 @@
-//! What this worker already decided, so that a redelivered request is answered again instead of sent again.
+//! What this worker knows of requests that RabbitMQ may deliver again, so that none is sent again without cause.
 //!
-//! RabbitMQ only redelivers what it believes unacknowledged, and that is never more than the prefetch of the lane's channel. So
-//! remembering as many finished requests as the prefetch is enough for everything this process can be asked again.
+//! RabbitMQ only redelivers what it believes unacknowledged, and that is never more than the prefetch of the lane's channel.
+//! So remembering a few times the prefetch is enough for everything this process can be asked again.
 
 use super::message::{Message, MessageId};
-use super::report::Report;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+
+/// A copy that comes back from the ladder has the original's id but more hops: it is not the original redelivered.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Identity {
+    id: MessageId,
+    hops: u32,
+}
+
+impl Identity {
+    pub fn of(message: &Message) -> Self {
+        Self {
+            id: message.id.clone(),
+            hops: message.history.hops,
+        }
+    }
+}
 
 /// How a request left this worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Known {
-    Answered(Arc<Report>),
-    /// A copy is confirmed on the delay ladder: the original only needs to be acknowledged.
-    Delayed,
+    /// Its result, or its copy on the ladder, is confirmed.
+    Ended,
+    /// It went back to RabbitMQ without having been sent by us: with this delivery count, and that doubt from before.
+    Unsent {
+        delivery_count: u64,
+        possible_duplicate: bool,
+    },
 }
 
 /// Bounded, oldest forgotten first.
 pub struct Recent {
     capacity: usize,
-    known: HashMap<(MessageId, u32), Known>,
-    order: VecDeque<(MessageId, u32)>,
-}
-
-/// A copy that comes back from the ladder has the original's id but more hops: it is not the original redelivered.
-fn key(message: &Message) -> (MessageId, u32) {
-    (message.id.clone(), message.history.hops)
+    known: HashMap<Identity, Known>,
+    order: VecDeque<Identity>,
 }
 
 impl Recent {
@@ -37,19 +50,48 @@ impl Recent {
         }
     }
 
-    pub fn remember(&mut self, message: &Message, known: Known) {
-        let key = key(message);
-        if self.known.insert(key.clone(), known).is_none() {
-            self.order.push_back(key);
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity.max(1);
+        self.trim();
+    }
+
+    pub fn remember(&mut self, identity: Identity, known: Known) {
+        if self.known.insert(identity.clone(), known).is_none() {
+            self.order.push_back(identity);
         }
+        self.trim();
+    }
+
+    pub fn find(&self, identity: &Identity) -> Option<Known> {
+        self.known.get(identity).copied()
+    }
+
+    fn trim(&mut self) {
         while self.order.len() > self.capacity {
             if let Some(oldest) = self.order.pop_front() {
                 self.known.remove(&oldest);
             }
         }
     }
+}
 
-    pub fn find(&self, message: &Message) -> Option<Known> {
-        self.known.get(&key(message)).cloned()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_forgotten_first() {
+        let identity = |hops| Identity {
+            id: MessageId("a".into()),
+            hops,
+        };
+        let mut recent = Recent::new(2);
+        for hops in [1, 2, 2, 3] {
+            recent.remember(identity(hops), Known::Ended);
+        }
+        let found = [1, 2, 3].map(|hops| recent.find(&identity(hops)).is_some());
+        assert_eq!(found, [false, true, true]);
+        recent.set_capacity(1);
+        assert_eq!(recent.find(&identity(2)), None);
     }
 }

@@ -138,7 +138,7 @@ fn the_environment_wins_in_every_section() {
         (0.5, 7)
     );
     assert_eq!(
-        (config.retry.policy.max_attempts, config.redelivery.policy),
+        (config.retry.policy.max_attempts, config.redelivery),
         (7, Redelivery::Report)
     );
     assert_eq!(config.drain_timeout.as_secs(), 99);

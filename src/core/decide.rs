@@ -1,0 +1,174 @@
+//! What becomes of one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
+
+use super::Now;
+use super::message::{LaneId, Message, OnUnknown};
+use super::outcome::{ErrorReport, Outcome};
+use super::report::{Report, ReportedError, Status};
+use super::retry::{Again, RetryPolicy};
+use std::sync::Arc;
+
+/// What becomes of one request.
+#[derive(Debug)]
+pub enum Decision {
+    /// Publish this result, then acknowledge.
+    Finish(Arc<Report>),
+    /// Publish the request to the delay ladder with this history, then acknowledge.
+    Delay { delay_s: u32, message: Message },
+    /// Publish the whole request to `wa.dead`, then the result, then acknowledge.
+    Bury(Arc<Report>),
+    /// Its result (or its copy on the ladder) is confirmed already: acknowledge.
+    Forget,
+    /// The delivery is void and RabbitMQ still has the message: let go of it.
+    Abandon,
+}
+
+/// What every decision of a lane is made with.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    pub lane: &'a LaneId,
+    pub retry: &'a RetryPolicy,
+    pub now: Now,
+    /// In [0, 1]: where in its range a retry's delay falls.
+    pub jitter: f64,
+}
+
+impl Terms<'_> {
+    fn report(
+        &self,
+        message: &Message,
+        status: Status,
+        error: Option<ReportedError>,
+    ) -> Arc<Report> {
+        Arc::new(Report::new(message, self.lane, status, error, self.now))
+    }
+
+    /// What can be decided about a request without sending it.
+    pub fn unsent(&self, message: &Message) -> Option<Decision> {
+        let now_ms = self.now.wall_ms;
+        let due_ms = message.not_before_ms.unwrap_or(0).max(now_ms);
+        if message.expires_at_ms.is_some_and(|at| at <= due_ms) {
+            return Some(Decision::Finish(self.report(
+                message,
+                Status::Expired,
+                None,
+            )));
+        }
+        if due_ms > now_ms {
+            let delay_s = u32::try_from((due_ms - now_ms).div_ceil(1000)).unwrap_or(u32::MAX);
+            // A scheduled request is not old when its time comes: its age counts from there.
+            let mut message = message.clone();
+            message.history.first_seen_ms = due_ms;
+            return Some(Decision::Delay { delay_s, message });
+        }
+        self.retry
+            .too_old(&message.history, 0, self.now)
+            .then(|| self.too_old(message, None))
+    }
+
+    /// An answer about a request that nobody can say was not sent already.
+    pub fn doubtful(&self, message: &Message) -> Decision {
+        Decision::Finish(self.report(message, Status::Unknown, None))
+    }
+
+    /// The request waits in RabbitMQ, unless its deadline or its age would be over by then.
+    pub fn later(&self, message: &Message, delay_s: u32, error: Option<ReportedError>) -> Decision {
+        let ends_before = |at: u64| self.now.wall_ms + u64::from(delay_s) * 1000 >= at;
+        if message.expires_at_ms.is_some_and(ends_before) {
+            return Decision::Finish(self.report(message, Status::Expired, error));
+        }
+        if self
+            .retry
+            .too_old(&message.history, u64::from(delay_s), self.now)
+        {
+            return self.too_old(message, error);
+        }
+        Decision::Delay {
+            delay_s,
+            message: message.clone(),
+        }
+    }
+
+    fn too_old(&self, message: &Message, error: Option<ReportedError>) -> Decision {
+        let own = || ReportedError::own("transient", "older than retry.max_age_s");
+        let error = error.unwrap_or_else(own);
+        Decision::Bury(self.report(message, Status::Failed, Some(error)))
+    }
+
+    /// After an attempt that concerns this message alone: one more is counted.
+    pub fn answered(&self, message: &mut Message, sent_at_ms: u64, outcome: Outcome) -> Decision {
+        message.history.attempts += 1;
+        let harmless = message.harmless_to_repeat;
+        match outcome {
+            Outcome::Accepted(accepted) => {
+                let report = Report::accepted(message, self.lane, accepted, sent_at_ms, self.now);
+                Decision::Finish(Arc::new(report))
+            }
+            Outcome::Refused {
+                error,
+                retry_not_before_s,
+                ..
+            } => {
+                let not_before = retry_not_before_s.map(|s| self.now.wall_ms + s * 1000);
+                let error = ReportedError::from_api(error, not_before);
+                self.finish(message, Status::Rejected, error, sent_at_ms)
+            }
+            Outcome::Transient {
+                error,
+                max_retries,
+                min_delay_s,
+                proves_unsent,
+            } => {
+                message.history.possible_duplicate |= !proves_unsent && !harmless;
+                self.again(message, error, max_retries, min_delay_s.unwrap_or(0))
+            }
+            Outcome::Unknown { error } if !harmless && message.on_unknown == OnUnknown::Report => {
+                message.history.possible_duplicate = true;
+                let error = ReportedError::from_api(error, None);
+                self.finish(message, Status::Unknown, error, sent_at_ms)
+            }
+            Outcome::Unknown { error } => {
+                message.history.possible_duplicate |= !harmless;
+                self.again(message, error, None, 0)
+            }
+            // These hold the lane, not the message; one that must not wait in the lane waits in RabbitMQ.
+            Outcome::NotSent { error }
+            | Outcome::Throttled { error, .. }
+            | Outcome::Blocked { error, .. } => self.again(message, error, None, 0),
+        }
+    }
+
+    fn finish(
+        &self,
+        message: &Message,
+        status: Status,
+        error: ReportedError,
+        sent_at_ms: u64,
+    ) -> Decision {
+        let mut report = Report::new(message, self.lane, status, Some(error), self.now);
+        report.sent_at = Some(sent_at_ms);
+        Decision::Finish(Arc::new(report))
+    }
+
+    /// Later, through the ladder; or never, if its attempts, its age or its deadline are used up.
+    fn again(
+        &self,
+        message: &mut Message,
+        error: ErrorReport,
+        max_retries: Option<u32>,
+        floor_s: u32,
+    ) -> Decision {
+        message.history.last_error = error.code;
+        let again = self.retry.again(
+            &message.history,
+            max_retries,
+            floor_s,
+            self.now,
+            self.jitter,
+        );
+        let error = ReportedError::from_api(error, None);
+        match again {
+            Again::After { delay_s } => self.later(message, delay_s, Some(error)),
+            Again::Exhausted => Decision::Bury(self.report(message, Status::Failed, Some(error))),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A lane's bounds.
+
+use crate::core::pacing::{PaceConfig, PairLimit};
+use crate::core::retry::RetryPolicy;
+use std::time::Duration;
+
+/// What to do with a redelivered request of which nobody knows whether it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Redelivery {
+    /// Send it and flag the result.
+    Resend,
+    /// End it as `unknown`.
+    Report,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LaneConfig {
+    pub pace: PaceConfig,
+    pub pair: PairLimit,
+    /// A recipient that must wait longer than this leaves through the delay ladder.
+    pub pair_wait_max: Duration,
+    /// The API latency that in flight is sized for: rate × latency.
+    pub latency: Duration,
+    pub max_in_flight: usize,
+    /// Deliveries held ready beyond those in flight: rate × buffer.
+    pub buffer: Duration,
+    /// One send in this many is bulk while high requests wait.
+    pub bulk_every: u32,
+    pub retry: RetryPolicy,
+    pub redelivery: Redelivery,
+    /// First wait of a blocked lane before it tries again, doubling up to `halt_probe_max`.
+    pub halt_probe: Duration,
+    pub halt_probe_max: Duration,
+}
+
+impl LaneConfig {
+    /// Requests in flight at most: Little's law at the lane's rate.
+    pub fn in_flight_max(&self) -> usize {
+        per(self.pace.rate_mps(), self.latency).clamp(1, self.max_in_flight)
+    }
+
+    /// Unacknowledged deliveries at most; also what can be in doubt after a crash.
+    pub fn prefetch(&self) -> u16 {
+        let ahead = per(self.pace.rate_mps(), self.buffer).clamp(8, self.max_in_flight);
+        u16::try_from(self.in_flight_max() + ahead).unwrap_or(u16::MAX)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates; both factors are non-negative"
+)]
+fn per(rate_mps: f64, time: Duration) -> usize {
+    (rate_mps * time.as_secs_f64()).ceil() as usize
+}

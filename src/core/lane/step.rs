@@ -1,0 +1,68 @@
+//! What a lane tells the shell, and what it is told.
+
+use super::{Decision, State, Ticket};
+use crate::core::message::Priority;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// What the shell does next.
+#[derive(Debug)]
+pub enum Step {
+    Send(Attempt),
+    /// Decided without asking the API: publish and settle.
+    Decide(Resolved),
+    /// Nothing to do before this moment (or before something happens).
+    Wait(Duration),
+    /// Nothing to do before something happens.
+    Idle,
+    /// Nothing is in flight and the lane must not hold its messages: close its channel.
+    GiveBack,
+}
+
+#[derive(Debug)]
+pub struct Attempt {
+    pub ticket: Ticket,
+    pub body: Bytes,
+    pub priority: Priority,
+    /// From its delivery to now.
+    pub waited: Duration,
+}
+
+#[derive(Debug)]
+pub struct Resolved {
+    pub ticket: Ticket,
+    pub priority: Priority,
+    pub decision: Decision,
+}
+
+/// What became of a delivery that was accepted.
+#[derive(Debug)]
+pub enum Joined {
+    Waits,
+    Decided(Resolved),
+    /// It is the redelivered original of a request still in flight under that ticket, whose outcome settles this delivery.
+    InFlight(Ticket),
+}
+
+/// The chance that a decision needs, drawn by the shell.
+#[derive(Clone, Copy, Debug)]
+pub struct Luck {
+    /// In [0, 1]: where in its range a retry's delay falls.
+    pub jitter: f64,
+    /// How long to hold the lane if nothing could be sent.
+    pub quick_pause: Duration,
+}
+
+/// A snapshot for `/lanes` and the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    pub state: State,
+    pub limit_mps: u32,
+    pub rate_mps: f64,
+    pub waiting: usize,
+    pub in_flight: usize,
+    pub in_flight_max: usize,
+    pub pair_parked: usize,
+    /// Recipients whose pair limit is remembered.
+    pub pairs: usize,
+}

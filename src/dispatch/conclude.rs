@@ -1,0 +1,119 @@
+//! The last two steps, for every way a request can end: publish what was decided, wait for the confirm, then settle.
+//! In that order, so that a crash between the two repeats a result and never loses one.
+
+use crate::broker::delivery::{Delivery, Settled};
+use crate::broker::publish::{Confirmed, Publisher};
+use crate::clock::Clock;
+use crate::core::intake::Refusal;
+use crate::core::lane::Decision;
+use crate::core::message::{LaneId, Priority};
+use crate::core::report::{Report, ReportedError};
+use crate::metrics::{LaneMetrics, Metrics};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What concluding needs.
+pub struct Concluder {
+    pub publisher: Publisher,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+}
+
+impl Concluder {
+    /// Carries out a decision. True if what it published is confirmed, whether or not the delivery could still be settled.
+    pub(super) async fn decision(
+        &self,
+        lane: &LaneMetrics,
+        delivery: Delivery,
+        decision: Decision,
+        priority: Priority,
+    ) -> bool {
+        let confirmed = match decision {
+            Decision::Finish(report) => self.result(lane, &delivery, &report, priority).await,
+            Decision::Bury(report) => {
+                let code = report.error.as_ref().and_then(|error| error.code);
+                self.bury(&delivery, "exhausted", code).await;
+                self.result(lane, &delivery, &report, priority).await
+            }
+            Decision::Delay { delay_s, message } => {
+                let Some(confirmed) = self.publisher.delayed(&delivery, &message, delay_s).await
+                else {
+                    delivery.give_back();
+                    return false;
+                };
+                lane.delayed.inc();
+                confirmed
+            }
+            Decision::Forget => Confirmed::earlier(),
+            Decision::Abandon => {
+                delivery.give_back();
+                return false;
+            }
+        };
+        self.settle(delivery, confirmed).await;
+        true
+    }
+
+    /// What cannot be sent is answered at once; what cannot even be identified is kept whole in `wa.dead` first.
+    pub(super) async fn refusal(
+        &self,
+        metrics: &LaneMetrics,
+        lane: &LaneId,
+        delivery: Delivery,
+        refusal: Refusal,
+    ) {
+        if refusal.keep_in_dead {
+            self.bury(&delivery, "malformed", None).await;
+        }
+        let error = ReportedError::from_faults(refusal.faults);
+        let report = Report::refused(refusal.id.as_deref(), lane, error, self.clock.now());
+        let confirmed = self
+            .result(metrics, &delivery, &report, Priority::Bulk)
+            .await;
+        self.settle(delivery, confirmed).await;
+    }
+
+    /// A request for a number that nobody serves.
+    pub async fn unrouted(&self, delivery: Delivery, error: ReportedError) {
+        let lane = LaneId::new(delivery.lane());
+        let id = delivery.inbound().message_id.map(str::to_owned);
+        let report = Report::refused(id.as_deref(), &lane, error, self.clock.now());
+        let confirmed = self.publisher.result(&delivery, &report).await;
+        self.metrics.unrouted.inc();
+        self.settle(delivery, confirmed).await;
+    }
+
+    async fn bury(&self, delivery: &Delivery, reason: &str, code: Option<i64>) {
+        let _confirmed = self.publisher.dead(delivery, reason, code).await;
+        self.metrics.dead_letters.inc();
+    }
+
+    async fn result(
+        &self,
+        lane: &LaneMetrics,
+        delivery: &Delivery,
+        report: &Report,
+        priority: Priority,
+    ) -> Confirmed {
+        let confirmed = self.publisher.result(delivery, report).await;
+        lane.ended(report.status, priority);
+        if report.possible_duplicate {
+            self.metrics.possible_duplicates.inc();
+        }
+        if let Some(at) = report.enqueued_at {
+            let took = seconds_between(at, self.clock.now().wall_ms);
+            lane.end_to_end(priority).observe(took);
+        }
+        confirmed
+    }
+
+    async fn settle(&self, delivery: Delivery, confirmed: Confirmed) {
+        if delivery.settle(confirmed).await == Settled::Void {
+            self.metrics.settled_void.inc();
+        }
+    }
+}
+
+pub(super) fn seconds_between(then_ms: u64, now_ms: u64) -> f64 {
+    Duration::from_millis(now_ms.saturating_sub(then_ms)).as_secs_f64()
+}

@@ -1,0 +1,180 @@
+//! A lane's consumer over all sessions: opened when the lane wants messages, found gone, opened again.
+
+use crate::broker::consume::{Ended, Subscription};
+use crate::broker::delivery::Delivery;
+use crate::broker::session::Session;
+use crate::broker::topology::TopologyError;
+use crate::broker::{Sessions, delays};
+use crate::core::message::LaneId;
+use crate::core::placement;
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// First and longest pause before a lost consumer is opened again.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all events are deliveries; a box would cost each an allocation"
+)]
+pub(super) enum Event {
+    /// The session ended, or there is a new one: deliveries held are void.
+    SessionChanged,
+    /// The lane's messages come from now on.
+    Opened,
+    /// Why it could not be opened; it is tried again.
+    NotOpened(TopologyError),
+    Delivered(Delivery),
+    Lost(Ended),
+}
+
+type Opening = BoxFuture<'static, Result<Subscription, TopologyError>>;
+
+pub(super) struct Consumer {
+    lane: LaneId,
+    priority: i32,
+    sessions: Sessions,
+    session: Option<Arc<Session>>,
+    opening: Option<Opening>,
+    subscription: Option<Subscription>,
+    /// Not opened again before this.
+    not_before: Duration,
+    pauses: ExponentialBackoff,
+}
+
+impl Consumer {
+    pub(super) fn new(lane: LaneId, worker_id: &str, mut sessions: Sessions) -> Self {
+        // A session that is there already is news to us.
+        sessions.mark_changed();
+        Self {
+            priority: placement::priority(worker_id, lane.as_str()),
+            lane,
+            sessions,
+            session: None,
+            opening: None,
+            subscription: None,
+            not_before: Duration::ZERO,
+            pauses: delays(REOPEN.0, REOPEN.1),
+        }
+    }
+
+    /// False while a send would be unsafe. A delivery of a channel that is gone belongs to the next worker already.
+    pub(super) fn may_send(&self) -> bool {
+        let session = self.session.as_ref();
+        let subscription = self.subscription.as_ref();
+        session.is_some_and(|session| session.may_send())
+            && subscription.is_some_and(Subscription::is_open)
+    }
+
+    pub(super) fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.subscription.is_some()
+    }
+
+    /// Starts to open the consumer if it is missing and `wanted_at` has come. Returns when to call again.
+    pub(super) fn open_if_due(
+        &mut self,
+        wanted_at: Option<Duration>,
+        prefetch: u16,
+        now: Duration,
+    ) -> Option<Duration> {
+        if self.subscription.is_some() || self.opening.is_some() {
+            return None;
+        }
+        let session = self
+            .session
+            .clone()
+            .filter(|session| !session.has_ended())?;
+        let at = wanted_at?.max(self.not_before);
+        if at > now {
+            return Some(at);
+        }
+        let (lane, priority) = (self.lane.clone(), self.priority);
+        let opening =
+            async move { Subscription::lane(&session, lane.as_str(), prefetch, priority).await };
+        self.opening = Some(opening.boxed());
+        None
+    }
+
+    /// The next thing that happens to the consumer. Nothing is lost if the wait is given up.
+    pub(super) async fn next(&mut self, now: impl Fn() -> Duration) -> Event {
+        let opening = async {
+            match &mut self.opening {
+                Some(opening) => opening.await,
+                None => std::future::pending().await,
+            }
+        };
+        let delivery = async {
+            match &mut self.subscription {
+                Some(subscription) => subscription.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.sessions.changed() => {
+                self.session = self.sessions.borrow_and_update().clone();
+                self.not_before = Duration::ZERO;
+                self.drop_channel();
+                Event::SessionChanged
+            }
+            opened = opening => {
+                self.opening = None;
+                match opened {
+                    Ok(subscription) => {
+                        self.subscription = Some(subscription);
+                        self.pauses.reset();
+                        Event::Opened
+                    }
+                    Err(error) => {
+                        self.not_before = now() + self.pause();
+                        Event::NotOpened(error)
+                    }
+                }
+            }
+            delivery = delivery => match delivery {
+                Ok(delivery) => Event::Delivered(delivery),
+                Err(ended) => {
+                    self.not_before = now() + self.pause();
+                    self.drop_channel();
+                    Event::Lost(ended)
+                }
+            }
+        }
+    }
+
+    /// What is there already, without waiting.
+    pub(super) fn next_now(&mut self, now: impl Fn() -> Duration) -> Option<Event> {
+        self.next(now).now_or_never()
+    }
+
+    fn pause(&mut self) -> Duration {
+        self.pauses.next_backoff().unwrap_or(REOPEN.1)
+    }
+
+    /// The session's end closes its channels.
+    fn drop_channel(&mut self) {
+        self.opening = None;
+        self.subscription = None;
+    }
+
+    /// Closes the channel, so that RabbitMQ gets back what waits, in order.
+    pub(super) async fn close(&mut self) {
+        // Half open it cannot be closed: its consumer would stay, with nobody to read it.
+        if let Some(opening) = self.opening.take()
+            && let Ok(subscription) = opening.await
+        {
+            self.subscription = Some(subscription);
+        }
+        if let Some(subscription) = self.subscription.take() {
+            subscription.close().await;
+        }
+    }
+}
