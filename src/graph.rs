@@ -57,6 +57,7 @@ impl Graph {
             .timeout(config.request_timeout)
             .pool_idle_timeout(config.pool_idle_timeout)
             .pool_max_idle_per_host(usize::MAX) // in flight per lane is the bound
+            .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("whatsapp-dispatcher/", env!("CARGO_PKG_VERSION")));

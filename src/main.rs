@@ -95,7 +95,7 @@ fn run(config: Config) -> anyhow::Result<Ended> {
     {
         anyhow::bail!("a TLS provider was installed before main");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(app::run(config))

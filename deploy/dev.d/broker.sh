@@ -2,7 +2,8 @@
 # The private broker, whichever way it runs: ports, configuration, up and down.
 # Its data lives for one `up` only: a start never meets the rests of an earlier one.
 
-AMQP_PORT=${DEV_AMQP_PORT:-45672}
+# Below the range that Linux picks ports of outgoing connections from: those would be taken at random.
+AMQP_PORT=${DEV_AMQP_PORT:-21672}
 MANAGEMENT_PORT=$((AMQP_PORT + 10000))
 METRICS_PORT=$((AMQP_PORT + 1000))
 DIST_PORT=$((AMQP_PORT + 2000))

@@ -25,7 +25,9 @@ port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # A recorded pid may have been given to another process since, and a zombie
 # still answers `kill -0`: only a command line that carries our mark counts.
 runs_as() { # PID MARK
-    [ -n "$1" ] && [ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -- "$2"
+    [ -n "$1" ] || return 1
+    # It may end while it is looked at.
+    { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null | grep -qF -- "$2"
 }
 
 pid_in() { head -n 1 "$1" 2>/dev/null || true; }

@@ -93,7 +93,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), TopologyError> {
+    pub async fn declare(&self, connection: &Connection) -> Result<(), TopologyError> {
         let channel = connection
             .create_channel()
             .await

@@ -195,8 +195,7 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// Out of the line to be sent: the line is held until [`Backlog::answered`], and the person's allowance is charged,
-    /// unless it was when the message left for the ladder.
+    /// Out of the line to be sent: the line is held until [`Backlog::answered`].
     pub(super) fn take_to_send(
         &mut self,
         key: &Key,
@@ -209,9 +208,6 @@ impl Backlog {
             Priority::Bulk => 0,
         };
         self.lines.get_mut(key)?.in_flight = true;
-        if !waiting.message.history.pair_reserved {
-            self.charge_pair(key, now);
-        }
         Some(waiting)
     }
 

@@ -70,6 +70,18 @@ fn unsent(message: &Message) -> Known {
     }
 }
 
+/// Whether the API may have counted the message against its pair. It does so somewhere between the send and the answer, so a
+/// slot is charged with the answer: counted from the send, the next one could come too early.
+fn may_count(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted(_)
+        | Outcome::Refused { .. }
+        | Outcome::Transient { .. }
+        | Outcome::Unknown { .. } => true,
+        Outcome::NotSent { .. } | Outcome::Throttled { .. } | Outcome::Blocked { .. } => false,
+    }
+}
+
 impl Lane {
     pub fn new(id: LaneId, config: LaneConfig, now: Now) -> Self {
         Self {
@@ -345,6 +357,7 @@ impl Lane {
             self.orphans.remove(&Identity::of(&waiting.message));
         }
         let ticket = waiting.ticket;
+        let counts = may_count(&outcome) && !waiting.message.history.pair_reserved;
         self.notice(&outcome);
         let decided = match self.stays(&mut waiting.message, &key, &outcome, now, luck) {
             // RabbitMQ delivers it again: here it would wait under a ticket that is void.
@@ -364,11 +377,18 @@ impl Lane {
                 Some((waiting.message, decision))
             }
         };
+        if counts {
+            self.backlog.charge_pair(&key, now);
+        }
         self.backlog.answered(&key, now);
         let (message, decision) = decided?;
         // What RabbitMQ delivers again must not be on the ladder as well.
         let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
-        let decision = if is_twice { Decision::Abandon } else { decision };
+        let decision = if is_twice {
+            Decision::Abandon
+        } else {
+            decision
+        };
         Some(self.settle(ticket, message, decision))
     }
 

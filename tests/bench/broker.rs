@@ -1,0 +1,254 @@
+//! The bench's side of RabbitMQ: a virtual host per run, a backlog, and a count of results.
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use whatsapp_dispatcher::broker::topology::Topology;
+
+const VHOST: &str = "bench";
+const WINDOW: usize = 500;
+
+pub(crate) struct Broker {
+    amqp: String,
+    management: String,
+    client: reqwest::Client,
+    connection: Connection,
+}
+
+impl Broker {
+    /// A virtual host with nothing but the topology of `lanes`.
+    pub(crate) async fn fresh(lanes: &[String]) -> Result<Self> {
+        let from_env = |name| {
+            std::env::var(name)
+                .with_context(|| format!("{name} is not set: run `deploy/dev bench`"))
+        };
+        let (base, management) = (
+            from_env("DISPATCHER_TEST_AMQP")?,
+            from_env("DISPATCHER_TEST_MANAGEMENT")?,
+        );
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let vhost = format!("{management}/api/vhosts/{VHOST}");
+        client.delete(&vhost).send().await?;
+        client.put(&vhost).send().await?.error_for_status()?;
+        let rights = format!("{management}/api/permissions/{VHOST}/guest");
+        let all = r#"{"configure":".*","write":".*","read":".*"}"#;
+        client
+            .put(&rights)
+            .body(all)
+            .send()
+            .await?
+            .error_for_status()?;
+        let amqp = format!("{base}/{VHOST}");
+        let connection = Connection::connect(&amqp, ConnectionProperties::default()).await?;
+        Topology {
+            phone_number_ids: lanes.to_vec(),
+        }
+        .declare(&connection)
+        .await?;
+        Ok(Self {
+            amqp,
+            management,
+            client,
+            connection,
+        })
+    }
+
+    pub(crate) fn amqp(&self) -> &str {
+        &self.amqp
+    }
+
+    pub(crate) async fn publisher(&self) -> Result<Publisher> {
+        let channel = self.connection.create_channel().await?;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
+        Ok(Publisher {
+            channel,
+            unconfirmed: VecDeque::new(),
+            published: 0,
+        })
+    }
+
+    /// Counts results from now on.
+    pub(crate) async fn results(&self) -> Result<Results> {
+        let channel = self.connection.create_channel().await?;
+        let own = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel
+            .queue_declare("".into(), own, FieldTable::default())
+            .await?
+            .name()
+            .clone();
+        channel
+            .queue_bind(
+                queue.clone(),
+                "wa.results".into(),
+                "#".into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+        let no_ack = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        let mut consumer = channel
+            .basic_consume(queue, "".into(), no_ack, FieldTable::default())
+            .await?;
+        let results = Results::default();
+        let shared = results.0.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(delivery)) = consumer.next().await {
+                let status = delivery
+                    .routing_key
+                    .as_str()
+                    .split('.')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                let mut counted = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                counted.first.get_or_insert_with(Instant::now);
+                counted.last = Some(Instant::now());
+                *counted.by_status.entry(status).or_default() += 1;
+            }
+        });
+        Ok(results)
+    }
+
+    pub(crate) async fn drop_all(self) -> Result<()> {
+        let vhost = format!("{}/api/vhosts/{VHOST}", self.management);
+        self.client.delete(vhost).send().await?.error_for_status()?;
+        Ok(())
+    }
+}
+
+pub(crate) struct Publisher {
+    channel: Channel,
+    unconfirmed: VecDeque<lapin::PublisherConfirm>,
+    published: usize,
+}
+
+impl Publisher {
+    /// Publishes to one lane; the n-th has the id `n`, and a recipient of its own.
+    pub(crate) async fn publish(&mut self, lane: &str, priority: u8) -> Result<()> {
+        let n = self.published;
+        self.published += 1;
+        let body = format!(
+            r#"{{"messaging_product":"whatsapp","biz_opaque_callback_data":"{n}","to":"+1555{n:07}","type":"text","text":{{"body":"Your parcel {n} is on its way."}}}}"#
+        );
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let properties = BasicProperties::default()
+            .with_message_id(n.to_string().into())
+            .with_delivery_mode(2)
+            .with_priority(priority)
+            .with_timestamp(seconds);
+        let mandatory = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let publish = self.channel.basic_publish(
+            "wa.send".into(),
+            lane.into(),
+            mandatory,
+            body.as_bytes(),
+            properties,
+        );
+        self.unconfirmed.push_back(publish.await?);
+        if self.unconfirmed.len() >= WINDOW {
+            self.confirm_one().await
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn skip_to(&mut self, n: usize) {
+        self.published = n;
+    }
+
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        while !self.unconfirmed.is_empty() {
+            self.confirm_one().await?;
+        }
+        Ok(())
+    }
+
+    async fn confirm_one(&mut self) -> Result<()> {
+        let Some(confirm) = self.unconfirmed.pop_front() else {
+            return Ok(());
+        };
+        match confirm.await? {
+            Confirmation::Ack(None) => Ok(()),
+            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
+                bail!("a request was not taken")
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Counted {
+    first: Option<Instant>,
+    last: Option<Instant>,
+    by_status: HashMap<String, usize>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Results(Arc<Mutex<Counted>>);
+
+impl Results {
+    pub(crate) fn total(&self) -> usize {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_status
+            .values()
+            .sum()
+    }
+
+    pub(crate) fn of(&self, status: &str) -> usize {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.by_status.get(status).copied().unwrap_or(0)
+    }
+
+    /// Results per second between the first and the last.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of a bench are far below 2^52"
+    )]
+    pub(crate) fn rate(&self) -> f64 {
+        let (first, last) = {
+            let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (counted.first, counted.last)
+        };
+        let took = first
+            .zip(last)
+            .map_or(Duration::ZERO, |(first, last)| last - first);
+        self.total().saturating_sub(1) as f64 / took.as_secs_f64()
+    }
+
+    pub(crate) async fn wait_for(&self, count: usize, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while self.total() < count {
+            if Instant::now() > deadline {
+                bail!(
+                    "{} of {count} results within {} s",
+                    self.total(),
+                    patience.as_secs()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! A dispatcher under measurement: its own process, so that its CPU time and memory are its own.
+
+use crate::http::Client;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Ours,
+    Bare,
+}
+
+impl Kind {
+    pub(crate) const BOTH: [Self; 2] = [Self::Bare, Self::Ours];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "whatsapp-dispatcher",
+            Self::Bare => "bare loop",
+        }
+    }
+}
+
+/// What both are told, so that they may do the same.
+pub(crate) struct Settings<'a> {
+    pub(crate) amqp: &'a str,
+    pub(crate) api: &'a str,
+    pub(crate) lanes: &'a [String],
+    pub(crate) mps: u32,
+    pub(crate) in_flight: usize,
+    pub(crate) prefetch: u16,
+}
+
+pub(crate) struct Candidate {
+    child: Child,
+    config: PathBuf,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Used {
+    pub(crate) cpu: Duration,
+    pub(crate) peak_rss_mb: f64,
+}
+
+impl Candidate {
+    pub(crate) fn start(kind: Kind, settings: &Settings<'_>) -> Result<Self> {
+        let config = std::env::temp_dir().join(format!("sidebyside-{}.toml", std::process::id()));
+        let mut command = match kind {
+            Kind::Ours => {
+                std::fs::write(&config, toml(settings))?;
+                let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher"));
+                command.arg("run").arg("--config").arg(&config);
+                command
+            }
+            Kind::Bare => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args([
+                    "bare",
+                    settings.amqp,
+                    settings.api,
+                    &settings.lanes.join(","),
+                ]);
+                command.args([
+                    settings.mps.to_string(),
+                    settings.in_flight.to_string(),
+                    settings.prefetch.to_string(),
+                ]);
+                command
+            }
+        };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        Ok(Self { child, config })
+    }
+
+    /// The client of [`super::http`].
+    pub(crate) fn http(api: &str, client: Client, mps: u32, seconds: u32) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["http", api, &client.connections().to_string()]);
+        command.args([mps.to_string(), seconds.to_string()]);
+        Ok(Self {
+            child: command.stdin(Stdio::null()).spawn()?,
+            config: PathBuf::new(),
+        })
+    }
+
+    pub(crate) fn used(&mut self) -> Result<Used> {
+        if let Some(status) = self.child.try_wait()? {
+            anyhow::bail!("the process ended by itself: {status}");
+        }
+        let proc = Path::new("/proc").join(self.child.id().to_string());
+        let stat = std::fs::read_to_string(proc.join("stat"))?;
+        // Fields 14 and 15, counted behind the name in brackets; in ticks of 1/100 s on every Linux we run on.
+        let behind_name = stat.rsplit_once(')').context("stat")?.1;
+        let ticks: u64 = behind_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        let status = std::fs::read_to_string(proc.join("status"))?;
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("VmHWM")?;
+        let peak_kb: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(Used {
+            cpu: Duration::from_millis(ticks * 10),
+            peak_rss_mb: peak_kb / 1024.0,
+        })
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        // Nothing it holds is needed any more.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(std::fs::remove_file(&self.config));
+    }
+}
+
+fn toml(settings: &Settings<'_>) -> String {
+    let Settings {
+        amqp,
+        api,
+        lanes,
+        mps,
+        in_flight,
+        prefetch,
+    } = settings;
+    // The prefetch is in flight plus rate × buffer: this gives the same as the bare loop's.
+    let buffer_ms =
+        (usize::from(*prefetch) - in_flight) * 1000 / usize::try_from(*mps).unwrap_or(1);
+    let mut text = format!(
+        "[broker]\nurl = \"{amqp}\"\n[graph]\nbase_url = \"{api}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n\
+         [lanes]\nmax_in_flight = {in_flight}\nbuffer_ms = {}\n[[accounts]]\nwaba_id = \"1\"\ntoken = \"token\"\n",
+        buffer_ms.clamp(0, 10_000)
+    );
+    for lane in *lanes {
+        text.push_str(&format!(
+            "[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = {mps}\n"
+        ));
+    }
+    text
+}
