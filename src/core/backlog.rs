@@ -196,12 +196,7 @@ impl Backlog {
     }
 
     /// Out of the line to be sent: the line is held until [`Backlog::answered`].
-    pub(super) fn take_to_send(
-        &mut self,
-        key: &Key,
-        priority: Priority,
-        now: Now,
-    ) -> Option<Waiting> {
+    pub(super) fn take_to_send(&mut self, key: &Key, priority: Priority) -> Option<Waiting> {
         let waiting = self.pop(key, priority)?;
         self.high_in_a_row = match priority {
             Priority::High => self.high_in_a_row.saturating_add(1),

@@ -293,7 +293,7 @@ impl Lane {
             self.backlog.unpick(key, priority);
             return Some(Step::Wait(until));
         }
-        let waiting = self.backlog.take_to_send(key, priority, now)?;
+        let waiting = self.backlog.take_to_send(key, priority)?;
         let attempt = Attempt {
             ticket: waiting.ticket,
             body: waiting.message.body.clone(),
