@@ -4,10 +4,13 @@
 
 DEMO=$STATE/demo
 SIM_PORT=$((AMQP_PORT + 8))
-ADMIN_A_PORT=$((AMQP_PORT + 9))
-ADMIN_B_PORT=$((AMQP_PORT + 10))
 SIM_URL=http://127.0.0.1:$SIM_PORT
 DEMO_VHOST=$MANAGEMENT_URL/api/vhosts/demo
+# Phone number ids and Meta's limit for each, in messages per second.
+DEMO_NUMBERS=(10001=80 10002=80 10003=1000 10004=20)
+# Workers and their admin ports. Who gets which number is a hash of both names:
+# these two share the four evenly.
+DEMO_WORKERS=("east=$((AMQP_PORT + 9))" "west=$((AMQP_PORT + 10))")
 
 demo() {
     local keep=no
@@ -24,12 +27,13 @@ demo() {
     broker_running || "$(choose_backend)_prepare"
     demo_down
     mkdir -p "$DEMO"
+    DEMO_STARTED_BROKER=yes
+    ! broker_running || DEMO_STARTED_BROKER=no
+    trap demo_end EXIT
     demo_build_beside_broker
-    trap 'demo_end "$DEMO_STARTED_BROKER"' EXIT
     demo_start
     step "publishing"
-    target/debug/load demo --amqp "$AMQP_URL/demo" --sim "$SIM_URL" \
-        --admin "http://127.0.0.1:$ADMIN_A_PORT" --admin "http://127.0.0.1:$ADMIN_B_PORT"
+    demo_load
     if [ $keep = yes ]; then
         trap - EXIT
         demo_where
@@ -37,16 +41,18 @@ demo() {
 }
 
 # The broker needs ten seconds at worst and little CPU: it starts while cargo builds.
+# Both in the background, where Ctrl-C does not reach them: demo_end sees to them.
 demo_build_beside_broker() {
-    local began=$SECONDS broker
-    DEMO_STARTED_BROKER=yes
-    ! broker_running || DEMO_STARTED_BROKER=no
+    local began=$SECONDS
     step "building, and starting RabbitMQ beside it"
     (broker_up) >"$DEMO/broker.log" 2>&1 &
-    broker=$!
+    DEMO_BROKER=$!
     cargo build --locked -p whatsapp-dispatcher -p graph-sim -p load >"$DEMO/build.log" 2>&1 &
-    build_progress $! || { tail -n 40 "$DEMO/build.log" >&2; wait "$broker" || true; die "the build failed"; }
-    wait "$broker" || { cat "$DEMO/broker.log" >&2; exit 1; }
+    DEMO_BUILD=$!
+    build_progress "$DEMO_BUILD" || { tail -n 40 "$DEMO/build.log" >&2; die "the build failed"; }
+    DEMO_BUILD=
+    wait "$DEMO_BROKER" || { cat "$DEMO/broker.log" >&2; exit 1; }
+    DEMO_BROKER=
     say "    done after $(elapsed_since "$began")"
 }
 
@@ -63,8 +69,8 @@ build_progress() { # PID
 }
 
 demo_start() {
-    local port
-    for port in $SIM_PORT $ADMIN_A_PORT $ADMIN_B_PORT; do
+    local port worker
+    for port in $SIM_PORT "${DEMO_WORKERS[@]#*=}"; do
         ! port_open "$port" || die "port $port is taken by something else; choose others with DEV_AMQP_PORT"
     done
     # A virtual host of its own, empty at each run.
@@ -73,14 +79,26 @@ demo_start() {
     curl -fsS -X PUT -H 'content-type: application/json' -d '{"configure":".*","write":".*","read":".*"}' \
         "$MANAGEMENT_URL/api/permissions/demo/guest"
     step "starting the Graph API double and two workers"
-    demo_process sim target/debug/graph-sim --listen "127.0.0.1:$SIM_PORT"
+    # Answers after 80 to 120 ms, and arrivals scattered as on a real way to Meta: what a limiter must live with.
+    demo_process sim target/debug/graph-sim --listen "127.0.0.1:$SIM_PORT" "${DEMO_NUMBERS[@]/#/--number=}" \
+        --latency-ms 80 --latency-jitter-ms 40 --arrival-jitter-ms 12
     demo_wait sim "$SIM_URL/_sim/stats"
-    worker_config worker-a "$ADMIN_A_PORT" >"$DEMO/worker-a.toml"
-    worker_config worker-b "$ADMIN_B_PORT" >"$DEMO/worker-b.toml"
-    demo_process worker-a target/debug/whatsapp-dispatcher run --config "$DEMO/worker-a.toml"
-    demo_process worker-b target/debug/whatsapp-dispatcher run --config "$DEMO/worker-b.toml"
-    demo_wait worker-a "http://127.0.0.1:$ADMIN_A_PORT/readyz"
-    demo_wait worker-b "http://127.0.0.1:$ADMIN_B_PORT/readyz"
+    for worker in "${DEMO_WORKERS[@]}"; do
+        worker_config "${worker%=*}" "${worker#*=}" >"$DEMO/worker-${worker%=*}.toml"
+        demo_process "worker-${worker%=*}" target/debug/whatsapp-dispatcher run --config "$DEMO/worker-${worker%=*}.toml"
+    done
+    for worker in "${DEMO_WORKERS[@]}"; do
+        demo_wait "worker-${worker%=*}" "http://127.0.0.1:${worker#*=}/readyz"
+    done
+}
+
+demo_load() {
+    local arguments=() worker
+    for worker in "${DEMO_WORKERS[@]}"; do
+        arguments+=(--worker "${worker%=*}=http://127.0.0.1:${worker#*=}")
+    done
+    target/debug/load demo --amqp "$AMQP_URL/demo" --sim "$SIM_URL" "${arguments[@]}" \
+        "${DEMO_NUMBERS[@]/#/--number=}" || die "the demo failed; logs are in ${DEMO#"$ROOT"/}"
 }
 
 worker_config() { # ID ADMIN_PORT
@@ -100,8 +118,8 @@ token = "demo-token"
 app = "demo"
 EOF
     local number
-    for number in 10001:80 10002:80 10003:1000 10004:20; do
-        printf '[[accounts.numbers]]\nphone_number_id = "%s"\nmps = %s\n' "${number%:*}" "${number#*:}"
+    for number in "${DEMO_NUMBERS[@]}"; do
+        printf '[[accounts.numbers]]\nphone_number_id = "%s"\nmps = %s\n' "${number%=*}" "${number#*=}"
     done
 }
 
@@ -124,9 +142,13 @@ demo_wait() { # NAME URL
     done
 }
 
-demo_end() { # STARTED_BROKER
+# Also after Ctrl-C, at any moment.
+demo_end() {
+    [ -z "${DEMO_BUILD:-}" ] || kill -TERM "$DEMO_BUILD" 2>/dev/null || true
+    # A broker that is halfway up cannot be stopped yet.
+    [ -z "${DEMO_BROKER:-}" ] || wait "$DEMO_BROKER" || true
     demo_down
-    if [ "$1" = yes ]; then
+    if [ "$DEMO_STARTED_BROKER" = yes ]; then
         broker_down
     else
         curl -fsS -X DELETE "$DEMO_VHOST" >/dev/null 2>&1 || true
@@ -136,7 +158,8 @@ demo_end() { # STARTED_BROKER
 # Workers first, so that they can still hand back what they hold.
 demo_down() {
     local name
-    for name in worker-a worker-b sim; do
+    for name in "${DEMO_WORKERS[@]%=*}" sim; do
+        [ "$name" = sim ] || name=worker-$name
         [ -s "$DEMO/$name.pid" ] || continue
         stop_recorded "$DEMO/$name.pid" "$(sed -n 2p "$DEMO/$name.pid")" 40
         rm -f "$DEMO/$name.pid"
@@ -144,11 +167,13 @@ demo_down() {
 }
 
 demo_where() {
+    local worker
     say ""
     say "Still running:"
     say "  management UI  http://127.0.0.1:$MANAGEMENT_PORT (guest / guest), virtual host demo"
-    say "  worker-a       http://127.0.0.1:$ADMIN_A_PORT/metrics  http://127.0.0.1:$ADMIN_A_PORT/lanes"
-    say "  worker-b       http://127.0.0.1:$ADMIN_B_PORT/metrics  http://127.0.0.1:$ADMIN_B_PORT/lanes"
+    for worker in "${DEMO_WORKERS[@]}"; do
+        say "  worker ${worker%=*}    http://127.0.0.1:${worker#*=}/lanes  http://127.0.0.1:${worker#*=}/metrics"
+    done
     say "  Graph double   $SIM_URL/_sim/stats"
     say "  logs           ${DEMO#"$ROOT"/}/*.log"
     say "Stop it all with: deploy/dev down"

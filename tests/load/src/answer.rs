@@ -14,7 +14,13 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    pub(crate) const ALL: [Self; 5] = [Self::Accepted, Self::Rejected, Self::Expired, Self::Failed, Self::Unknown];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Accepted,
+        Self::Rejected,
+        Self::Expired,
+        Self::Failed,
+        Self::Unknown,
+    ];
 }
 
 impl fmt::Display for Status {
@@ -60,9 +66,19 @@ mod tests {
             r#"{"id":"a","phone_number_id":"1","status":"accepted","wamid":"wamid.X","attempts":2,"possible_duplicate":true,"completed_at":"2026-01-01T00:00:00Z"}"#,
         )
         .unwrap();
-        assert_eq!((accepted.status, accepted.attempts, accepted.possible_duplicate), (Status::Accepted, 2, true));
+        assert_eq!(
+            (
+                accepted.status,
+                accepted.attempts,
+                accepted.possible_duplicate
+            ),
+            (Status::Accepted, 2, true)
+        );
         let rejected: Answer =
             serde_json::from_str(r#"{"id":"a","phone_number_id":"1","status":"rejected","error":{"class":"invalid","at":"/text/body","more":1}}"#).unwrap();
-        assert_eq!(rejected.error.and_then(|error| error.at).as_deref(), Some("/text/body"));
+        assert_eq!(
+            rejected.error.and_then(|error| error.at).as_deref(),
+            Some("/text/body")
+        );
     }
 }

@@ -17,7 +17,9 @@ pub(crate) struct Entry {
 impl Entry {
     /// From publish to result.
     pub(crate) fn took(&self) -> Option<Duration> {
-        self.answered.as_ref().map(|(at, _)| at.saturating_duration_since(self.published))
+        self.answered
+            .as_ref()
+            .map(|(at, _)| at.saturating_duration_since(self.published))
     }
 
     pub(crate) fn answer(&self) -> Option<&Answer> {
@@ -36,12 +38,23 @@ pub(crate) struct Book {
 
 impl Book {
     pub(crate) fn new(prefix: String) -> Self {
-        Self { prefix, entries: vec![], open: 0, strangers: 0 }
+        Self {
+            prefix,
+            entries: vec![],
+            open: 0,
+            strangers: 0,
+        }
     }
 
     /// Notes a request that is about to be published, and names it.
     pub(crate) fn publish(&mut self, number: usize, high: bool, now: Instant) -> String {
-        self.entries.push(Entry { number, high, published: now, answered: None, repeats: 0 });
+        self.entries.push(Entry {
+            number,
+            high,
+            published: now,
+            answered: None,
+            repeats: 0,
+        });
         self.open += 1;
         self.id(self.entries.len() - 1)
     }
@@ -50,8 +63,15 @@ impl Book {
         format!("{}-{index}", self.prefix)
     }
 
-    pub(crate) fn index(&self, id: &str) -> Option<usize> {
-        id.strip_prefix(&self.prefix)?.strip_prefix('-')?.parse().ok()
+    fn index(&self, id: &str) -> Option<usize> {
+        id.strip_prefix(&self.prefix)?
+            .strip_prefix('-')?
+            .parse()
+            .ok()
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(self.index(id)?)
     }
 
     /// Notes a result; those of other loads are none of our business.
@@ -74,7 +94,9 @@ impl Book {
     }
 
     pub(crate) fn of(&self, number: usize) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.number == number)
+        self.entries
+            .iter()
+            .filter(move |entry| entry.number == number)
     }
 
     /// Published and not answered.
@@ -108,16 +130,27 @@ impl Tally {
     fn add(&mut self, entry: &Entry) {
         self.published += 1;
         self.repeats += entry.repeats;
-        let (Some(answer), Some(took)) = (entry.answer(), entry.took()) else { return };
+        let (Some(answer), Some(took)) = (entry.answer(), entry.took()) else {
+            return;
+        };
         for (status, count) in Status::ALL.iter().zip(&mut self.by_status) {
             *count += usize::from(*status == answer.status);
         }
         self.possible_duplicates += usize::from(answer.possible_duplicate);
-        if entry.high { self.high.push(took) } else { self.bulk.push(took) }
+        if entry.high {
+            self.high.push(took)
+        } else {
+            self.bulk.push(took)
+        }
     }
 
     pub(crate) fn count(&self, status: Status) -> usize {
-        Status::ALL.iter().zip(self.by_status).filter(|(this, _)| **this == status).map(|(_, count)| count).sum()
+        Status::ALL
+            .iter()
+            .zip(self.by_status)
+            .filter(|(this, _)| **this == status)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     pub(crate) fn answered(&self) -> usize {
@@ -133,7 +166,10 @@ impl Tally {
         let mut sum = Self::default();
         for tally in tallies {
             sum.published += tally.published;
-            sum.by_status.iter_mut().zip(tally.by_status).for_each(|(sum, count)| *sum += count);
+            sum.by_status
+                .iter_mut()
+                .zip(tally.by_status)
+                .for_each(|(sum, count)| *sum += count);
             sum.repeats += tally.repeats;
             sum.possible_duplicates += tally.possible_duplicates;
             sum.high.extend(&tally.high);
@@ -156,7 +192,13 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn answer(status: Status) -> Answer {
-        Answer { status, wamid: None, attempts: 1, possible_duplicate: false, error: None }
+        Answer {
+            status,
+            wamid: None,
+            attempts: 1,
+            possible_duplicate: false,
+            error: None,
+        }
     }
 
     #[test]
@@ -172,10 +214,24 @@ pub(crate) mod tests {
         book.answer("load-1-9", answer(Status::Accepted), at(50));
 
         let tally = book.tally(0);
-        assert_eq!((tally.published, tally.answered(), tally.missing(), tally.repeats), (2, 2, 0, 1));
-        assert_eq!((tally.count(Status::Accepted), tally.count(Status::Rejected)), (1, 1));
+        assert_eq!(
+            (
+                tally.published,
+                tally.answered(),
+                tally.missing(),
+                tally.repeats
+            ),
+            (2, 2, 0, 1)
+        );
+        assert_eq!(
+            (tally.count(Status::Accepted), tally.count(Status::Rejected)),
+            (1, 1)
+        );
         assert_eq!((tally.high.len(), tally.bulk.len()), (1, 1));
-        assert_eq!((book.tally(1).missing(), book.open(), book.strangers), (2, 2, 1));
+        assert_eq!(
+            (book.tally(1).missing(), book.open(), book.strangers),
+            (2, 2, 1)
+        );
     }
 
     #[test]

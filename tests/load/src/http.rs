@@ -20,12 +20,19 @@ pub(crate) async fn post(base: &str, path: &str, json: &str) -> Result<()> {
 
 async fn exchange(base: &str, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
     let answer = tokio::time::timeout(PATIENCE, talk(base, method, path, body));
-    answer.await.context("no answer in time").flatten().with_context(|| format!("{method} {base}{path}"))
+    answer
+        .await
+        .context("no answer in time")
+        .flatten()
+        .with_context(|| format!("{method} {base}{path}"))
 }
 
 /// HTTP/1.0: the answer ends with the connection and is never chunked.
 async fn talk(base: &str, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
-    let authority = base.strip_prefix("http://").context("only http:// here")?.trim_end_matches('/');
+    let authority = base
+        .strip_prefix("http://")
+        .context("only http:// here")?
+        .trim_end_matches('/');
     let mut stream = TcpStream::connect(authority).await?;
     let head = format!(
         "{method} {path} HTTP/1.0\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -39,8 +46,14 @@ async fn talk(base: &str, method: &str, path: &str, body: &str) -> Result<Vec<u8
 }
 
 fn parse(answer: &[u8]) -> Result<Vec<u8>> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("no HTTP answer")?;
-    let (head, body) = (answer.get(..end).unwrap_or_default(), answer.get(end + 4..).unwrap_or_default());
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .context("no HTTP answer")?;
+    let (head, body) = (
+        answer.get(..end).unwrap_or_default(),
+        answer.get(end + 4..).unwrap_or_default(),
+    );
     let head = String::from_utf8_lossy(head);
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     if !status.starts_with('2') {

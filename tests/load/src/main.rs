@@ -2,12 +2,18 @@
 //!
 //! `run` is the measuring tool; `demo` shows the product with a live table. Both end with 1 when anything is missing or doubled.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool: the terminal is its output")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool: the terminal is its output"
+)]
 
 mod answer;
+mod balance;
 mod book;
 mod broker;
 mod demo;
+mod figures;
 mod http;
 mod loopback;
 mod plan;
@@ -17,6 +23,7 @@ mod sim;
 mod stories;
 mod summary;
 mod table;
+mod workers;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -33,7 +40,7 @@ struct Cli {
 enum Command {
     /// Publish requests, await every result, report latency, loss and duplicates
     Run(run::Options),
-    /// The demo: four numbers, two workers, every kind of outcome, and a balance
+    /// The demo: a mixed load over four numbers, live, and whether it adds up
     Demo(demo::Options),
 }
 

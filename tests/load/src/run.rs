@@ -43,7 +43,10 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<bool> {
     loopback::check(&options.amqp, options.anywhere)?;
     ensure!(options.recipients > 0, "--recipients must be at least 1");
-    ensure!(options.rate.is_none_or(|rate| rate > 0.0), "--rate must be above 0");
+    ensure!(
+        options.rate.is_none_or(|rate| rate > 0.0),
+        "--rate must be above 0"
+    );
     let connection = broker::connect(&options.amqp).await?;
     let book = Shared::new(Book::new(fresh_prefix()));
     let consumer = broker::results(&connection).await?;
@@ -59,37 +62,64 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
 
 /// Differs from run to run, so that late results of another one do not count here.
 pub(crate) fn fresh_prefix() -> String {
-    format!("load-{:x}", SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros())
+    format!(
+        "load-{:x}",
+        SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_micros()
+    )
 }
 
-async fn publish_and_wait(options: &Options, mut publisher: Publisher, book: &Shared) -> Result<()> {
+async fn publish_and_wait(
+    options: &Options,
+    mut publisher: Publisher,
+    book: &Shared,
+) -> Result<()> {
     let began = TokioInstant::now();
     for index in 0..options.count {
         if let Some(rate) = options.rate {
             // Counted from the start, so that a late one does not delay those behind it.
-            #[expect(clippy::cast_precision_loss, reason = "counts of a load are far below 2^52")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "counts of a load are far below 2^52"
+            )]
             sleep_until(began + Duration::from_secs_f64(index as f64 / rate)).await;
         }
         publisher.publish(&request(options, index)).await?;
     }
     publisher.flush().await?;
-    let deadline = Instant::now() + Duration::from_secs(options.timeout_s);
+    all_answered(book, Duration::from_secs(options.timeout_s)).await;
+    sleep(Duration::from_millis(options.settle_ms)).await;
+    Ok(())
+}
+
+/// Or until the patience is over.
+pub(crate) async fn all_answered(book: &Shared, patience: Duration) {
+    let deadline = Instant::now() + patience;
     while book.lock().open() > 0 && Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
     }
-    sleep(Duration::from_millis(options.settle_ms)).await;
-    Ok(())
 }
 
 fn request(options: &Options, index: usize) -> Request {
     let high = is_high(index, options.high_ratio);
     let to = 10_000_000 + index % options.recipients;
-    let body = format!(r#"{{"messaging_product":"whatsapp","to":"155{to}","type":"text","text":{{"body":"load {index}"}}}}"#);
-    Request { number: index % options.number.len(), priority: if high { 9 } else { 0 }, body: body.into_bytes() }
+    let body = format!(
+        r#"{{"messaging_product":"whatsapp","to":"155{to}","type":"text","text":{{"body":"load {index}"}}}}"#
+    );
+    Request {
+        number: index % options.number.len(),
+        priority: if high { 9 } else { 0 },
+        body: body.into_bytes(),
+    }
 }
 
 /// Spreads the high ones evenly: each time the running share passes a whole number.
-#[expect(clippy::cast_precision_loss, reason = "counts of a load are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a load are far below 2^52"
+)]
 fn is_high(index: usize, ratio: f64) -> bool {
     ((index + 1) as f64 * ratio).floor() > (index as f64 * ratio).floor()
 }
@@ -101,12 +131,17 @@ async fn progress(book: &Shared, count: usize) {
             let book = book.lock();
             (book.entries().len(), book.open())
         };
-        eprintln!("published {published} of {count}, answered {}", published - open);
+        eprintln!(
+            "published {published} of {count}, answered {}",
+            published - open
+        );
     }
 }
 
 fn report(options: &Options, book: &Book, began: Instant) -> bool {
-    let tallies: Vec<Tally> = (0..options.number.len()).map(|number| book.tally(number)).collect();
+    let tallies: Vec<Tally> = (0..options.number.len())
+        .map(|number| book.tally(number))
+        .collect();
     for (number, tally) in options.number.iter().zip(&tallies) {
         print_tally(number, tally);
     }
@@ -114,12 +149,22 @@ fn report(options: &Options, book: &Book, began: Instant) -> bool {
     if tallies.len() > 1 {
         print_tally("total", &total);
     }
-    let last = book.entries().iter().filter_map(|entry| entry.answered.as_ref().map(|(at, _)| *at)).max();
+    let last = book
+        .entries()
+        .iter()
+        .filter_map(|entry| entry.answered.as_ref().map(|(at, _)| *at))
+        .max();
     if let Some(last) = last {
         let took = last.saturating_duration_since(began).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "counts of a load are far below 2^52")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of a load are far below 2^52"
+        )]
         let rate = total.answered() as f64 / took;
-        println!("{} results in {took:.2} s: {rate:.1} per second", total.answered());
+        println!(
+            "{} results in {took:.2} s: {rate:.1} per second",
+            total.answered()
+        );
     }
     total.missing() == 0 && total.repeats == 0 && book.strangers == 0
 }
@@ -129,10 +174,25 @@ fn print_tally(name: &str, tally: &Tally) {
     for status in Status::ALL {
         print!(", {status} {}", tally.count(status));
     }
-    println!(", missing {}, duplicate results {}, possible_duplicate {}", tally.missing(), tally.repeats, tally.possible_duplicates);
+    println!(
+        ", missing {}, duplicate results {}, possible_duplicate {}",
+        tally.missing(),
+        tally.repeats,
+        tally.possible_duplicates
+    );
     for (class, sorted) in [("high", &tally.high), ("bulk", &tally.bulk)] {
-        if let (Some(p50), Some(p99), Some(max)) = (percentile(sorted, 50), percentile(sorted, 99), sorted.last()) {
-            println!("  {class}: {} answered, publish to result p50 {}, p99 {}, max {}", sorted.len(), ms(p50), ms(p99), ms(*max));
+        if let (Some(p50), Some(p99), Some(max)) = (
+            percentile(sorted, 50),
+            percentile(sorted, 99),
+            sorted.last(),
+        ) {
+            println!(
+                "  {class}: {} answered, publish to result p50 {}, p99 {}, max {}",
+                sorted.len(),
+                ms(p50),
+                ms(p99),
+                ms(*max)
+            );
         }
     }
 }

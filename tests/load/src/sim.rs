@@ -1,0 +1,170 @@
+//! The simulated API's side: its fault script before, its ledger and counts after.
+
+use crate::http;
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A message that the API took.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Taken {
+    pub(crate) at_ms: f64,
+    pub(crate) phone_number_id: String,
+    pub(crate) recipient: String,
+    /// The request's id, as the dispatcher passed it on.
+    pub(crate) opaque: Option<String>,
+    pub(crate) wamid: String,
+}
+
+impl Taken {
+    /// Since the simulator started, to the microsecond it counts in.
+    pub(crate) fn at(&self) -> Duration {
+        Duration::from_secs_f64(self.at_ms / 1_000.0 + 5e-7)
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    entries: Vec<Taken>,
+    next: u64,
+    more: bool,
+    dropped: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Stats {
+    /// How often each fault of the script struck.
+    pub(crate) struck: Vec<u64>,
+    numbers: HashMap<String, NumberStats>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct NumberStats {
+    rejected: HashMap<i64, usize>,
+}
+
+/// What the API says happened.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    pub(crate) ledger: Vec<Taken>,
+    pub(crate) stats: Stats,
+}
+
+/// Empties ledger and counts, and sets the faults to come.
+pub(crate) async fn prepare(base: &str, script: &Value) -> Result<()> {
+    http::post(base, "/_sim/reset", "").await?;
+    http::post(base, "/_sim/script", &script.to_string()).await
+}
+
+pub(crate) async fn truth(base: &str) -> Result<Truth> {
+    let mut ledger = vec![];
+    let mut after = 0;
+    loop {
+        let page: Page = http::get(base, &format!("/_sim/ledger?after={after}")).await?;
+        ensure!(page.dropped == 0, "the ledger has dropped entries");
+        ledger.extend(page.entries);
+        after = page.next;
+        if !page.more {
+            break;
+        }
+    }
+    let stats = http::get(base, "/_sim/stats").await?;
+    Ok(Truth { ledger, stats })
+}
+
+/// Refusals for a number's throughput, and for too many messages to one person.
+pub(crate) const RATE: i64 = 130_429;
+pub(crate) const PAIR_RATE: i64 = 131_056;
+
+impl Truth {
+    pub(crate) fn refusals(&self, number: &str, code: i64) -> usize {
+        let stats = self.stats.numbers.get(number);
+        let count = stats.and_then(|stats| stats.rejected.get(&code));
+        count.copied().unwrap_or_default()
+    }
+
+    pub(crate) fn refusals_in_all(&self, code: i64) -> usize {
+        let numbers = self.stats.numbers.keys();
+        numbers.map(|number| self.refusals(number, code)).sum()
+    }
+
+    /// When the messages of one number, or to one person, arrived; ascending.
+    pub(crate) fn arrivals(&self, of: impl Fn(&Taken) -> bool) -> Vec<Duration> {
+        let ours = self.ledger.iter().filter(|taken| of(taken));
+        let mut arrivals: Vec<Duration> = ours.map(Taken::at).collect();
+        arrivals.sort_unstable();
+        arrivals
+    }
+
+    /// The most messages of a number that any sliding second holds.
+    pub(crate) fn peak(&self, number: &str) -> usize {
+        most_in_a_second(&self.arrivals(|taken| taken.phone_number_id == number))
+    }
+}
+
+/// The window is half open: what is exactly one second old has left it. `sorted` ascends.
+fn most_in_a_second(sorted: &[Duration]) -> usize {
+    let mut oldest = sorted.iter().peekable();
+    let (mut held, mut most) = (0, 0);
+    for newest in sorted {
+        held += 1;
+        while oldest
+            .next_if(|oldest| *newest - **oldest >= Duration::from_secs(1))
+            .is_some()
+        {
+            held -= 1;
+        }
+        most = most.max(held);
+    }
+    most
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn taken(number: &str, opaque: &str, wamid: &str, at_ms: f64) -> Taken {
+        Taken {
+            at_ms,
+            phone_number_id: number.to_owned(),
+            recipient: "15550000001".to_owned(),
+            opaque: Some(opaque.to_owned()),
+            wamid: wamid.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_second_is_half_open() {
+        let at = |ms: &[u64]| {
+            ms.iter()
+                .copied()
+                .map(Duration::from_millis)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(most_in_a_second(&at(&[])), 0);
+        assert_eq!(most_in_a_second(&at(&[0, 500, 999])), 3);
+        assert_eq!(most_in_a_second(&at(&[0, 500, 1_000, 1_400, 1_499])), 4);
+    }
+
+    #[test]
+    fn reads_what_the_simulator_writes() {
+        let page: Page = serde_json::from_str(
+            r#"{"entries":[{"seq":1,"at_ms":12.345,"phone_number_id":"1","recipient":"2","type":"text","opaque":"a","wamid":"w"}],"next":1,"more":false,"dropped":0}"#,
+        )
+        .unwrap();
+        assert_eq!(page.entries[0].at().as_micros(), 12_345);
+        let stats = serde_json::from_str(
+            r#"{"now_ms":1.0,"struck":[2],"numbers":{"1":{"received":3,"rejected":{"130429":3}}}}"#,
+        );
+        let truth = Truth {
+            ledger: vec![],
+            stats: stats.unwrap(),
+        };
+        assert_eq!(
+            (truth.refusals("1", RATE), truth.refusals("2", RATE)),
+            (3, 0)
+        );
+    }
+}
