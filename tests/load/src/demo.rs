@@ -19,7 +19,7 @@ use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Listening on for a second result to the same request.
 const SETTLE: Duration = Duration::from_millis(500);
-const REDRAW: Duration = Duration::from_millis(200);
+const REDRAW: Duration = Duration::from_millis(150);
 
 #[derive(clap::Args)]
 pub(crate) struct Options {

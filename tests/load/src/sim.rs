@@ -4,7 +4,7 @@ use crate::http;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// A message that the API took.
@@ -88,6 +88,12 @@ impl Truth {
     pub(crate) fn refusals_in_all(&self, code: i64) -> usize {
         let numbers = self.stats.numbers.keys();
         numbers.map(|number| self.refusals(number, code)).sum()
+    }
+
+    /// Messages beyond the first of the same request.
+    pub(crate) fn repeats(&self) -> usize {
+        let requests: HashSet<_> = self.ledger.iter().map(|taken| &taken.opaque).collect();
+        self.ledger.len() - requests.len()
     }
 
     /// When the messages of one number, or to one person, arrived; ascending.

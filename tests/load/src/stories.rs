@@ -18,14 +18,14 @@ pub(crate) fn stories(plan: &Plan, book: &Book, truth: &Truth) -> Vec<(&'static 
     vec![
         ("overtaking", overtaking(plan, book)),
         ("a retry", retried),
-        ("refused here", refused(Role::Invalid)),
-        ("refused there", refused(Role::BadTemplate)),
+        ("our rejection", refused(Role::Invalid)),
+        ("API rejection", refused(Role::BadTemplate)),
         ("unknown number", refused(Role::Unserved)),
         (
             "a lost answer",
-            format!("{lost}, {}", in_ledger(plan, book, truth)),
+            format!("{lost} {}", in_ledger(plan, book, truth)),
         ),
-        ("one person", pair(truth)),
+        ("one recipient", pair(truth)),
     ]
 }
 
@@ -37,7 +37,7 @@ fn overtaking(plan: &Plan, book: &Book) -> String {
     let tallies: Vec<Tally> = numbers.iter().map(|&number| book.tally(number)).collect();
     let Tally { high, bulk, .. } = Tally::total(&tallies);
     format!(
-        "{} one-time passwords behind a bulk backlog had their result after {}; the bulk after {}",
+        "{} one-time passwords, published behind a bulk backlog, had their results after {}; the bulk after {}",
         high.len(),
         spread(&high),
         spread(&bulk),
@@ -71,13 +71,20 @@ fn first(
 }
 
 fn retry(answer: &Answer, took: Duration) -> String {
-    let (status, attempts, took) = (answer.status, answer.attempts, seconds(took));
-    format!(
-        "met API error {RETRY_CODE}, waited in RabbitMQ, {status} at attempt {attempts}, {took} after publishing"
-    )
+    let mut text = format!(
+        "met API error {RETRY_CODE}, waited in RabbitMQ between its attempts, {} at attempt {}, {} after publishing",
+        answer.status,
+        answer.attempts,
+        seconds(took),
+    );
+    if answer.possible_duplicate {
+        text +=
+            "; flagged possible_duplicate, since that error does not prove that nothing was sent";
+    }
+    text
 }
 
-/// The status, where, why, and whether it was sent.
+/// The status, and what was wrong: for the dispatcher's own validation also where.
 fn rejection(answer: &Answer) -> String {
     let error = answer.error.clone().unwrap_or_default();
     let mut text = format!(
@@ -85,16 +92,17 @@ fn rejection(answer: &Answer) -> String {
         answer.status,
         error.class.as_deref().unwrap_or("none")
     );
-    if let Some(at) = error.at {
-        text += &format!(", at {at}");
-    }
     if let Some(code) = error.code {
         text += &format!(", API error {code}");
     }
-    if let Some(why) = error.details.or(error.title) {
-        text += &format!(": {why}");
-    }
-    text
+    let why = match &error.at {
+        Some(at) => {
+            text += &format!(", at {at}");
+            error.details
+        }
+        None => error.title,
+    };
+    text + &why.map_or(String::new(), |why| format!(": {why}"))
 }
 
 fn in_ledger(plan: &Plan, book: &Book, truth: &Truth) -> String {
@@ -107,7 +115,9 @@ fn in_ledger(plan: &Plan, book: &Book, truth: &Truth) -> String {
         .iter()
         .filter(|taken| taken.opaque == id)
         .count();
-    format!("the connection broke while the API answered; the API has it {taken} time(s)")
+    format!(
+        "since the connection broke before the API's answer; not repeated: its ledger has it {taken} time(s)"
+    )
 }
 
 fn pair(truth: &Truth) -> String {
@@ -119,7 +129,7 @@ fn pair(truth: &Truth) -> String {
     let (burst, spaced) = since.split_at(since.len().min(PAIR_BURST));
     let spaced: Vec<String> = spaced.iter().map(|since| seconds(*since)).collect();
     format!(
-        "{} messages to the same one: {} within {}, the others after {}; {} refused for it",
+        "{} messages to one recipient: {} within {}, then at Meta's pace for a pair, after {}; refused for it ({PAIR_RATE}): {}",
         since.len(),
         burst.len(),
         seconds(burst.last().copied().unwrap_or_default()),
@@ -172,7 +182,8 @@ mod tests {
             taken.recipient = PAIR_PERSON.to_owned();
             truth.ledger.push(taken);
         }
-        let expected = "46 messages to the same one: 45 within 4.4 s, the others after 6.0 s; 0 refused for it";
+        let expected = "46 messages to one recipient: 45 within 4.4 s, then at Meta's pace for a pair, \
+            after 6.0 s; refused for it (131056): 0";
         assert_eq!(pair(&truth), expected);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::answer::Status;
 use crate::book::{Book, Tally};
-use crate::figures::{seconds, thousands};
+use crate::figures::{seconds, thousands, wrapped};
 use crate::plan::Plan;
 use crate::sim::{RATE, Truth};
 use crate::stories::stories;
@@ -12,7 +12,7 @@ pub(crate) fn summary(plan: &Plan, book: &Book, truth: &Truth, last: &Snapshot) 
     let tallies: Vec<Tally> = (0..last.rows.len()).map(|n| book.tally(n)).collect();
     let total = Tally::total(&tallies);
     let mut text = format!(
-        "{} requests, {} results in {}: {} lost, {} answered twice.\n\n",
+        "\n{} requests, {} results in {}: {} lost, {} duplicated.\n\n",
         thousands(total.published),
         thousands(total.answered()),
         seconds(last.elapsed),
@@ -20,29 +20,34 @@ pub(crate) fn summary(plan: &Plan, book: &Book, truth: &Truth, last: &Snapshot) 
         total.repeats,
     );
     text += &numbers(&total, truth, last);
-    text += &format!("\n{}\n\n", ledger(&total, truth));
+    text += "busiest second: the most that any sliding second holds, by the API's clock;\n";
+    text += &format!("{RATE}: refused by the API for exceeding its limit.\n\n");
+    text += &format!("{}\n\n", wrapped(&ledger(&total, truth), 0));
     for (heading, story) in stories(plan, book, truth) {
-        text += &format!("{heading:<15} {story}\n");
+        text += &format!("{heading:<INDENT$}{}\n", wrapped(&story, INDENT));
     }
     text
 }
 
+/// The stories stand right of their headings.
+const INDENT: usize = 16;
+
 /// One line per number: requests = the sum of results by status, and how close to the limit it came.
 fn numbers(total: &Tally, truth: &Truth, last: &Snapshot) -> String {
     let statuses = last.statuses();
-    let heads: String = statuses
+    let heads = statuses
         .iter()
-        .map(|s| format!("   {:>8}", s.to_string()))
-        .collect();
-    let mut text = format!("number  worker  requests{heads}  busiest second  refused ({RATE})\n");
+        .map(|status| format!("   {:>8}", status.to_string()));
+    let heads: String = heads.collect();
+    let mut text = format!("number worker requests{heads} busiest second {RATE}\n");
     for row in &last.rows {
         let owner = row.owner.as_deref().unwrap_or("-");
-        text += &format!("{:<7} {owner:<6}  ", row.number);
+        text += &format!("{:<6} {owner:<6} ", row.number);
         text += &equation(&row.tally, &statuses);
         text += &against_limit(row, truth);
         text.push('\n');
     }
-    text + &format!("total           {}\n", equation(total, &statuses))
+    text + &format!("total         {}\n", equation(total, &statuses))
 }
 
 fn equation(tally: &Tally, statuses: &[Status]) -> String {
@@ -58,13 +63,14 @@ fn against_limit(row: &Row, truth: &Truth) -> String {
         return String::new();
     };
     let peak = format!("{} of {limit}", truth.peak(&row.number));
-    format!("{peak:>16}{:>18}", truth.refusals(&row.number, RATE))
+    format!("{peak:>15}{:>7}", truth.refusals(&row.number, RATE))
 }
 
 fn ledger(total: &Tally, truth: &Truth) -> String {
     format!(
-        "The API's own ledger has {} messages: {} reported as accepted, {} as unknown.",
+        "The API's own ledger has {} messages, {} of them twice: {} are reported as accepted, {} as unknown.",
         thousands(truth.ledger.len()),
+        thousands(truth.repeats()),
         thousands(total.count(Status::Accepted)),
         thousands(total.count(Status::Unknown)),
     )
@@ -93,19 +99,18 @@ mod tests {
         owners.set("10001", "east");
         let last = Snapshot::take(&plan, &book, &owners, now, now + Duration::from_secs(12));
         let text = summary(&plan, &book, &truth, &last);
-        let expected = "\
-3 requests, 2 results in 12.0 s: 1 lost, 0 answered twice.
+        let expected = "
+3 requests, 2 results in 12.0 s: 1 lost, 0 duplicated.
 
-number  worker  requests   accepted   rejected  busiest second  refused (130429)
-10001   east           3 =        1 +        1         1 of 80                 0
-10002   -              0 =        0 +        0         0 of 80                 0
-10003   -              0 =        0 +        0       0 of 1000                 0
-10004   -              0 =        0 +        0         0 of 20                 0
-10009   -              0 =        0 +        0
-total                  3 =        1 +        1
-
-The API's own ledger has 1 messages: 1 reported as accepted, 0 as unknown.
+number worker requests   accepted   rejected busiest second 130429
+10001  east          3 =        1 +        1        1 of 80      0
+10002  -             0 =        0 +        0        0 of 80      0
+10003  -             0 =        0 +        0      0 of 1000      0
+10004  -             0 =        0 +        0        0 of 20      0
+10009  -             0 =        0 +        0
+total                3 =        1 +        1
 ";
         assert!(text.starts_with(expected), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
     }
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Snapshot {
     pub(crate) elapsed: Duration,
     pub(crate) rows: Vec<Row>,
+    /// People whose messages wait for the pair limit.
+    held_people: usize,
 }
 
 /// One number.
@@ -48,6 +50,7 @@ impl Snapshot {
         Self {
             elapsed: now - began,
             rows: rows.collect(),
+            held_people: owners.held_people,
         }
     }
 
@@ -99,7 +102,28 @@ pub(crate) fn table(snapshot: &Snapshot) -> String {
             bar(row.tally.answered(), row.planned)
         );
     }
-    text
+    let (answered, planned) = (
+        snapshot.sum(|row| row.tally.answered()),
+        snapshot.sum(|row| row.planned),
+    );
+    let (answered, planned) = (thousands(answered), thousands(planned));
+    text + &format!(
+        "{}  {answered} of {planned} answered{}\n",
+        clock(snapshot),
+        held(snapshot)
+    )
+}
+
+fn clock(snapshot: &Snapshot) -> String {
+    format!("{:>5.1} s", snapshot.elapsed.as_secs_f64())
+}
+
+/// Why nothing seems to happen towards the end.
+fn held(snapshot: &Snapshot) -> String {
+    match snapshot.held_people {
+        0 => String::new(),
+        people => format!("; waiting for Meta's pair limit: {people} recipient(s)"),
+    }
 }
 
 fn heads(statuses: &[Status]) -> String {
@@ -118,11 +142,7 @@ fn bar(done: usize, all: usize) -> String {
 /// For a log: everything on one line.
 pub(crate) fn line(snapshot: &Snapshot) -> String {
     let published = thousands(snapshot.sum(|row| row.tally.published));
-    let planned = thousands(snapshot.sum(|row| row.planned));
-    let mut text = format!(
-        "{:>5.1} s  published {published} of {planned}",
-        snapshot.elapsed.as_secs_f64()
-    );
+    let mut text = format!("{}  published {published}", clock(snapshot));
     for status in snapshot.statuses() {
         let count = thousands(snapshot.sum(|row| row.tally.count(status)));
         text += &format!(", {status} {count}");
@@ -131,7 +151,7 @@ pub(crate) fn line(snapshot: &Snapshot) -> String {
     for row in snapshot.rows.iter().filter(|row| row.limit.is_some()) {
         text += &format!(" {} {}", row.number, row.rate);
     }
-    text
+    text + &held(snapshot)
 }
 
 #[cfg(test)]
@@ -153,6 +173,7 @@ mod tests {
         book.answer(&other, answer(Status::Rejected), at(1_700));
         let mut owners = Owners::default();
         owners.set("10003", "east");
+        owners.held_people = 1;
         Snapshot::take(&plan, &book, &owners, began, at(2_000))
     }
 
@@ -165,6 +186,7 @@ number   limit  worker published accepted rejected  unknown  now/s
 10003   1000/s  east         400      380        0        1      1  ████░░░░░░
 10004     20/s  -              0        0        0        0      0  ░░░░░░░░░░
 10009     none  -              1        0        1        0      1  ██████████
+  2.0 s  382 of 2,000 answered; waiting for Meta's pair limit: 1 recipient(s)
 ";
         let table = table(&snapshot());
         assert_eq!(table, expected);
@@ -173,8 +195,8 @@ number   limit  worker published accepted rejected  unknown  now/s
 
     #[test]
     fn a_log_gets_it_on_one_line() {
-        let expected = "  2.0 s  published 401 of 2,000, accepted 380, rejected 1, unknown 1; \
-            now/s: 10001 0 10002 0 10003 1 10004 0";
+        let expected = "  2.0 s  published 401, accepted 380, rejected 1, unknown 1; \
+            now/s: 10001 0 10002 0 10003 1 10004 0; waiting for Meta's pair limit: 1 recipient(s)";
         assert_eq!(line(&snapshot()), expected);
     }
 

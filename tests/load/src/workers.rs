@@ -32,20 +32,28 @@ struct Lane {
     phone_number_id: String,
     waiting: usize,
     in_flight: usize,
+    pair_parked: usize,
 }
 
-/// The last worker seen with work of a number: every worker lists every number, one has the work.
+/// Who was last seen with work of a number: every worker lists every number, one has the work.
 #[derive(Default)]
-pub(crate) struct Owners(HashMap<String, String>);
+pub(crate) struct Owners {
+    by_number: HashMap<String, String>,
+    /// People whose messages wait for the pair limit now.
+    pub(crate) held_people: usize,
+}
 
 impl Owners {
     /// A worker that does not answer changes nothing: the table goes on without it.
     pub(crate) async fn look(&mut self, workers: &[Worker]) {
+        let mut held_people = 0;
         for worker in workers {
             if let Ok(lanes) = http::get::<Vec<Lane>>(&worker.url, "/lanes").await {
                 self.note(&worker.name, &lanes);
+                held_people += lanes.iter().map(|lane| lane.pair_parked).sum::<usize>();
             }
         }
+        self.held_people = held_people;
     }
 
     fn note(&mut self, worker: &str, lanes: &[Lane]) {
@@ -58,11 +66,11 @@ impl Owners {
     }
 
     pub(crate) fn set(&mut self, number: &str, worker: &str) {
-        self.0.insert(number.to_owned(), worker.to_owned());
+        self.by_number.insert(number.to_owned(), worker.to_owned());
     }
 
     pub(crate) fn of(&self, number: &str) -> Option<&str> {
-        self.0.get(number).map(String::as_str)
+        self.by_number.get(number).map(String::as_str)
     }
 }
 
@@ -74,7 +82,7 @@ mod tests {
     fn the_owner_is_who_has_work() {
         let lanes = |waiting, in_flight| -> Vec<Lane> {
             let json = format!(
-                r#"[{{"phone_number_id":"1","state":"flowing","waiting":{waiting},"in_flight":{in_flight}}}]"#
+                r#"[{{"phone_number_id":"1","state":"flowing","waiting":{waiting},"in_flight":{in_flight},"pair_parked":0}}]"#
             );
             serde_json::from_str(&json).unwrap()
         };
