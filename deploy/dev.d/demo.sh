@@ -41,13 +41,14 @@ demo() {
 }
 
 # The broker needs ten seconds at worst and little CPU: it starts while cargo builds.
-# Both in the background, where Ctrl-C does not reach them: demo_end sees to them.
+# In the background, where Ctrl-C does not reach them: demo_end sees to both.
 demo_build_beside_broker() {
     local began=$SECONDS
     step "building, and starting RabbitMQ beside it"
     (broker_up) >"$DEMO/broker.log" 2>&1 &
     DEMO_BROKER=$!
-    cargo build --locked -p whatsapp-dispatcher -p graph-sim -p load >"$DEMO/build.log" 2>&1 &
+    # In a session of its own, so that the compilers under it can be stopped with it.
+    setsid cargo build --locked -p whatsapp-dispatcher -p graph-sim -p load >"$DEMO/build.log" 2>&1 &
     DEMO_BUILD=$!
     build_progress "$DEMO_BUILD" || { tail -n 40 "$DEMO/build.log" >&2; die "the build failed"; }
     DEMO_BUILD=
@@ -144,9 +145,12 @@ demo_wait() { # NAME URL
 
 # Also after Ctrl-C, at any moment.
 demo_end() {
-    [ -z "${DEMO_BUILD:-}" ] || kill -TERM "$DEMO_BUILD" 2>/dev/null || true
-    # A broker that is halfway up cannot be stopped yet.
-    [ -z "${DEMO_BROKER:-}" ] || wait "$DEMO_BROKER" || true
+    [ -z "${DEMO_BUILD:-}" ] || kill -TERM -- "-$DEMO_BUILD" 2>/dev/null || true
+    if [ -n "${DEMO_BROKER:-}" ]; then
+        # Halfway up it cannot be stopped.
+        step "waiting until RabbitMQ is up, to stop it in order"
+        wait "$DEMO_BROKER" || true
+    fi
     demo_down
     if [ "$DEMO_STARTED_BROKER" = yes ]; then
         broker_down
