@@ -116,7 +116,7 @@ fn in_ledger(plan: &Plan, book: &Book, truth: &Truth) -> String {
         .filter(|taken| taken.opaque == id)
         .count();
     format!(
-        "since the connection broke before the API's answer; not repeated: its ledger has it {taken} time(s)"
+        "since the connection broke before the API's answer; its ledger has the request {taken} time(s)"
     )
 }
 
