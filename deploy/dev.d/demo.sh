@@ -52,7 +52,7 @@ demo_build_beside_broker() {
     DEMO_BUILD=$!
     build_progress "$DEMO_BUILD" || { tail -n 40 "$DEMO/build.log" >&2; die "the build failed"; }
     DEMO_BUILD=
-    wait "$DEMO_BROKER" || { cat "$DEMO/broker.log" >&2; exit 1; }
+    wait "$DEMO_BROKER" || { DEMO_BROKER=; cat "$DEMO/broker.log" >&2; exit 1; }
     DEMO_BROKER=
     say "    done after $(elapsed_since "$began")"
 }
