@@ -7,7 +7,7 @@ SIM_PORT=$((AMQP_PORT + 8))
 SIM_URL=http://127.0.0.1:$SIM_PORT
 DEMO_VHOST=$MANAGEMENT_URL/api/vhosts/demo
 # Phone number ids and Meta's limit for each, in messages per second.
-DEMO_NUMBERS=(10001=80 10002=80 10003=1000 10004=20)
+DEMO_NUMBERS=("10001=80" "10002=80" "10003=1000" "10004=20")
 # Workers and their admin ports. Who gets which number is a hash of both names:
 # these two share the four evenly.
 DEMO_WORKERS=("east=$((AMQP_PORT + 9))" "west=$((AMQP_PORT + 10))")
