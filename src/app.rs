@@ -2,7 +2,8 @@
 
 use crate::admin::{self, Admin};
 use crate::broker::publish::Publisher;
-use crate::broker::{supervise, topology::Topology};
+use crate::broker::supervise;
+use crate::broker::topology::Topology;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::lane::Lane;
@@ -80,13 +81,12 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
             .await
             .map_or_else(|error| error.to_string(), |()| "admin ended".to_owned())
     });
-    let phone_number_ids = handles
-        .iter()
-        .map(|lane| lane.id.as_str().to_owned())
-        .collect();
+    let topology = Topology {
+        phone_number_ids: config.phone_number_ids(),
+    };
     let broker = tokio::spawn(supervise(
         config.broker.clone(),
-        Topology { phone_number_ids },
+        topology,
         session_sender,
         metrics,
         broker_stops,

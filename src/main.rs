@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use whatsapp_dispatcher::app::{self, Ended};
+use whatsapp_dispatcher::broker::{self, topology::Topology};
 use whatsapp_dispatcher::config::{Config, LogFormat, environment};
 
 /// Sends WhatsApp Cloud API requests from RabbitMQ and answers every one exactly once.
@@ -23,6 +24,8 @@ enum What {
     Run(Files),
     /// Read the config, say everything that is wrong with it, and end.
     Check(Files),
+    /// Print the exchanges, queues and bindings as a RabbitMQ definitions file, for broker.declare = false.
+    Definitions(Files),
 }
 
 #[derive(clap::Args)]
@@ -34,16 +37,18 @@ struct Files {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (Files { config: files }, check) = match arguments.command {
-        What::Run(files) => (files, false),
+    let (files, check) = match &arguments.command {
+        What::Run(files) | What::Definitions(files) => (files, false),
         What::Check(files) => (files, true),
     };
-    let config = match load(&files, check) {
+    let config = match load(&files.config, check) {
         Ok(config) => config,
         Err(problems) => return fail(2, &problems),
     };
-    if check {
-        return ExitCode::SUCCESS;
+    match arguments.command {
+        What::Run(_) => {}
+        What::Check(_) => return ExitCode::SUCCESS,
+        What::Definitions(_) => return print_definitions(&config),
     }
     if let Err(error) = start_log(&config) {
         return fail(2, &format!("log.level: {error:#}"));
@@ -72,6 +77,19 @@ fn load(files: &[PathBuf], check: bool) -> Result<Config, String> {
     } else {
         Err(unusable.join("\n"))
     }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the file goes where the operator sends it"
+)]
+fn print_definitions(config: &Config) -> ExitCode {
+    let topology = Topology {
+        phone_number_ids: config.phone_number_ids(),
+    };
+    let definitions = topology.definitions(&broker::vhost(&config.broker.url));
+    println!("{definitions:#}");
+    ExitCode::SUCCESS
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {

@@ -1,8 +1,9 @@
 //! A lane's subscription: a channel of its own, so that closing it gives back this lane's messages, in order, and no other's.
 
+use super::declare::{Mode, TopologyError, declare, explain};
 use super::delivery::Delivery;
 use super::session::Session;
-use super::topology::{TopologyError, declare_lane, explain, lane_queue};
+use super::topology::{self, lane_queue};
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 /// Closing takes a round trip; a broker that does not answer is left to notice by itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait for a channel, its queue and its consumer.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Subscription {
     channel: Channel,
@@ -37,14 +41,22 @@ impl Subscription {
         priority: i32,
     ) -> Result<Self, TopologyError> {
         let queue = lane_queue(phone_number_id);
-        let channel = session
-            .lane_channel()
-            .await
-            .map_err(|error| explain(&queue, error))?;
-        if session.declares() {
-            declare_lane(&channel, phone_number_id).await?;
+        let opening = async {
+            let channel = session.lane_channel().await;
+            let channel = channel.map_err(|error| explain(&queue, error))?;
+            if session.declares() {
+                declare(&channel, topology::lane(phone_number_id), Mode::Declare).await?;
+            }
+            Self::start(channel, &queue, prefetch, Some(priority)).await
+        };
+        match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                // Half open, its consumer could become the active one with nobody to read it: it must go with its connection.
+                session.end("a lane's consumer could not be opened in time");
+                Err(TopologyError::NoAnswer { object: queue })
+            }
         }
-        Self::start(channel, &queue, prefetch, Some(priority)).await
     }
 
     /// Subscribes to a queue that all workers share.

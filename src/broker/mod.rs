@@ -3,12 +3,13 @@
 //! off: it would hide a loss, and every delivery of a lost channel is void.
 
 pub mod consume;
+pub mod declare;
 pub mod delivery;
 pub mod publish;
 pub mod session;
 pub mod topology;
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, BrokerUrl};
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use session::Session;
@@ -18,6 +19,12 @@ use tokio::sync::watch;
 
 /// The current session, or `None` while there is none.
 pub type Sessions = watch::Receiver<Option<Arc<Session>>>;
+
+/// The virtual host that a URL names; "/" if it names none.
+pub fn vhost(url: &BrokerUrl) -> String {
+    let uri = url.expose().parse::<lapin::uri::AMQPUri>();
+    uri.map_or_else(|_| "/".to_owned(), |uri| uri.vhost)
+}
 
 /// Exponential delays from `first` to `longest`, randomised by half, without end.
 pub fn delays(first: Duration, longest: Duration) -> ExponentialBackoff {

@@ -1,5 +1,6 @@
 //! One session with the broker, and how its end is noticed.
 
+use super::declare::{Mode, TopologyError, declare};
 use super::publish::PublishChannel;
 use super::topology::Topology;
 use crate::config::BrokerConfig;
@@ -27,7 +28,7 @@ pub enum SessionError {
     #[error("cannot connect to the broker: {0}")]
     Connect(lapin::Error),
     #[error("{0}")]
-    Topology(#[from] super::topology::TopologyError),
+    Topology(#[from] TopologyError),
     #[error("cannot open a channel: {0}")]
     Channel(lapin::Error),
 }
@@ -63,9 +64,14 @@ impl Session {
         let lanes = connect("lanes").await?;
         let publishing = connect("publishing").await?;
         let prepare = async {
+            let channel = publishing.create_channel().await;
+            let channel = channel.map_err(SessionError::Channel)?;
             if config.declare {
-                topology.declare(&publishing).await?;
+                declare(&channel, topology.objects(), Mode::Declare).await?;
+            } else {
+                declare(&channel, topology.used(), Mode::Check).await?;
             }
+            drop(channel.close(200, "OK".into()).await);
             let publisher = PublishChannel::open(&publishing, config).await;
             publisher.map_err(SessionError::Channel)
         };

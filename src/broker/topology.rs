@@ -1,15 +1,11 @@
-//! The exchanges and queues of the contract, declared idempotently at every session's start.
+//! The exchanges and queues of the contract, as data: declared idempotently at every session's start, or printed as a
+//! definitions file for brokers where workers may not declare.
 //!
 //! A queue's arguments can never change once it exists, so only what must be an argument is one; limits that operators tune
-//! (lengths, timeouts) are policies. `deploy/rabbitmq-definitions.json` says the same for `broker.declare = false`; a test compares them.
+//! (lengths, timeouts) are policies.
 
 use crate::core::ladder;
-use lapin::options::{
-    ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-};
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use serde_json::{Map, Value, json};
 
 pub const SEND: &str = "wa.send";
 pub const RESULTS: &str = "wa.results";
@@ -35,55 +31,80 @@ pub fn rung(rung: u32) -> String {
     format!("wa.delay.{rung}")
 }
 
-/// Why the topology could not be declared; the text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum TopologyError {
-    #[error(
-        "{object} exists with other arguments than this version declares (406): delete it once empty, or use broker.declare = false with definitions of your own. RabbitMQ says: {text}"
-    )]
-    Mismatch { object: String, text: String },
-    #[error(
-        "the broker's user may not declare or bind {object} (403): grant `configure` on ^wa\\., or set broker.declare = false and import deploy/rabbitmq-definitions.json. RabbitMQ says: {text}"
-    )]
-    Forbidden { object: String, text: String },
-    #[error(
-        "{object} does not exist (404): declare it (broker.declare = true) or import deploy/rabbitmq-definitions.json. RabbitMQ says: {text}"
-    )]
-    Missing { object: String, text: String },
-    #[error("{object}: {error}")]
-    Other { object: String, error: lapin::Error },
+/// An argument of a queue or an exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Argument {
+    Text(String),
+    Int(i64),
+    Flag(bool),
 }
 
-/// Names the object and, where the broker's answer is a known one, what to do about it.
-pub fn explain(object: &str, error: lapin::Error) -> TopologyError {
-    let object = object.to_owned();
-    let ErrorKind::ProtocolError(amqp) = error.kind() else {
-        return TopologyError::Other { object, error };
-    };
-    let text = amqp.get_message().to_string();
-    match amqp.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
-            TopologyError::Mismatch { object, text }
-        }
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
-            TopologyError::Forbidden { object, text }
-        }
-        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => TopologyError::Missing { object, text },
-        AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => TopologyError::Forbidden { object, text },
-        AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => TopologyError::Other { object, error },
+pub type Arguments = Vec<(&'static str, Argument)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeKind {
+    Direct,
+    Fanout,
+    Topic,
+}
+
+/// One thing to declare. All are durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    Exchange {
+        name: String,
+        kind: ExchangeKind,
+        arguments: Arguments,
+    },
+    Queue {
+        name: String,
+        arguments: Arguments,
+    },
+    QueueBinding {
+        queue: String,
+        exchange: String,
+        key: String,
+    },
+    ExchangeBinding {
+        destination: String,
+        source: String,
+        key: String,
+    },
+}
+
+fn exchange(name: &str, kind: ExchangeKind, arguments: Arguments) -> Object {
+    Object::Exchange {
+        name: name.to_owned(),
+        kind,
+        arguments,
     }
 }
 
-fn arguments(pairs: &[(&str, AMQPValue)]) -> FieldTable {
-    let mut table = FieldTable::default();
-    for (key, value) in pairs {
-        table.insert((*key).into(), value.clone());
+fn queue(name: &str, arguments: Arguments) -> Object {
+    Object::Queue {
+        name: name.to_owned(),
+        arguments,
     }
-    table
 }
 
-fn text(value: &str) -> AMQPValue {
-    AMQPValue::LongString(value.into())
+fn bind(queue: &str, exchange: &str, key: &str) -> Object {
+    Object::QueueBinding {
+        queue: queue.to_owned(),
+        exchange: exchange.to_owned(),
+        key: key.to_owned(),
+    }
+}
+
+fn text(name: &'static str, value: &str) -> (&'static str, Argument) {
+    (name, Argument::Text(value.to_owned()))
+}
+
+fn int(name: &'static str, value: i64) -> (&'static str, Argument) {
+    (name, Argument::Int(value))
+}
+
+fn quorum() -> (&'static str, Argument) {
+    text("x-queue-type", "quorum")
 }
 
 /// The lanes of this worker; everything else is the same everywhere.
@@ -93,197 +114,211 @@ pub struct Topology {
 }
 
 impl Topology {
-    pub async fn declare(&self, connection: &Connection) -> Result<(), TopologyError> {
-        let channel = connection
-            .create_channel()
-            .await
-            .map_err(|error| explain("a channel", error))?;
-        let declare = Declare { channel: &channel };
-        declare.shared().await?;
-        declare.ladder().await?;
+    /// Everything, in an order in which it can be declared.
+    pub fn objects(&self) -> Vec<Object> {
+        let mut objects = shared();
+        objects.extend(ladder());
         for phone_number_id in &self.phone_number_ids {
-            declare.lane(phone_number_id).await?;
+            objects.extend(lane(phone_number_id));
         }
-        drop(channel.close(200, "OK".into()).await);
-        Ok(())
-    }
-}
-
-/// Declares one lane again, in case somebody deleted it.
-pub(super) async fn declare_lane(
-    channel: &Channel,
-    phone_number_id: &str,
-) -> Result<(), TopologyError> {
-    Declare { channel }.lane(phone_number_id).await
-}
-
-struct Declare<'a> {
-    channel: &'a Channel,
-}
-
-impl Declare<'_> {
-    async fn shared(&self) -> Result<(), TopologyError> {
-        self.exchange(UNROUTED, ExchangeKind::Fanout, &[]).await?;
-        self.exchange(
-            SEND,
-            ExchangeKind::Direct,
-            &[("alternate-exchange", text(UNROUTED))],
-        )
-        .await?;
-        self.exchange(
-            DELAY_OUT,
-            ExchangeKind::Topic,
-            &[("alternate-exchange", text(UNROUTED))],
-        )
-        .await?;
-        self.exchange(RESULTS, ExchangeKind::Topic, &[]).await?;
-        self.exchange(DEAD, ExchangeKind::Fanout, &[]).await?;
-        self.exchange(EVENTS, ExchangeKind::Topic, &[]).await?;
-
-        let quorum = ("x-queue-type", text("quorum"));
-        let limit = ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT));
-        self.queue(UNROUTED, &[quorum.clone(), limit]).await?;
-        self.bind(UNROUTED, UNROUTED, "").await?;
-        self.queue(
-            DEAD,
-            &[
-                quorum,
-                ("x-message-ttl", AMQPValue::LongLongInt(DAYS_30_MS)),
-            ],
-        )
-        .await?;
-        self.bind(DEAD, DEAD, "").await?;
-        self.stream(RESULTS_LOG, "7D", 4_000_000_000, 100_000_000)
-            .await?;
-        self.bind(RESULTS_LOG, RESULTS, "#").await?;
-        self.stream(LANES_LOG, "30D", 64_000_000, 4_000_000).await
+        objects
     }
 
-    /// See [`crate::core::ladder`].
-    async fn ladder(&self) -> Result<(), TopologyError> {
-        for number in 0..ladder::RUNGS {
-            let (name, below) = (
-                rung(number),
-                if number == 0 {
-                    DELAY_OUT.to_owned()
-                } else {
-                    rung(number - 1)
-                },
-            );
-            self.exchange(&name, ExchangeKind::Topic, &[]).await?;
-            self.queue(
-                &name,
-                &[
-                    ("x-queue-type", text("quorum")),
-                    ("x-message-ttl", AMQPValue::LongLongInt(1000 << number)),
-                    ("x-dead-letter-exchange", text(&below)),
-                    ("x-dead-letter-strategy", text("at-least-once")),
-                    // What at-least-once dead-lettering demands.
-                    ("x-overflow", text("reject-publish")),
-                ],
-            )
-            .await?;
-            self.bind(&name, &name, &ladder::pattern(number, true))
-                .await?;
-            let (source, destination) = (
-                ShortString::from(name.as_str()),
-                ShortString::from(below.as_str()),
-            );
-            let pass_on = ladder::pattern(number, false);
-            self.channel
-                .exchange_bind(
+    /// What a worker publishes to and consumes from: it must exist where workers may not declare.
+    pub(super) fn used(&self) -> Vec<Object> {
+        let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
+        let lanes: Vec<String> = self
+            .phone_number_ids
+            .iter()
+            .map(|id| lane_queue(id))
+            .collect();
+        let is_used = |object: &Object| match object {
+            Object::Exchange { name, .. } => {
+                [RESULTS, DEAD].contains(&name.as_str()) || rungs.contains(name)
+            }
+            Object::Queue { name, .. } => name == UNROUTED || lanes.contains(name),
+            Object::QueueBinding { .. } | Object::ExchangeBinding { .. } => false,
+        };
+        self.objects().into_iter().filter(is_used).collect()
+    }
+
+    /// A definitions file for RabbitMQ: `rabbitmqctl import_definitions`, or a POST to the management API's
+    /// `/api/definitions/<vhost>`.
+    pub fn definitions(&self, vhost: &str) -> Value {
+        let (mut exchanges, mut queues, mut bindings) = (vec![], vec![], vec![]);
+        for object in self.objects() {
+            match object {
+                Object::Exchange {
+                    name,
+                    kind,
+                    arguments,
+                } => exchanges.push(json!({
+                    "vhost": vhost, "name": name, "type": kind.as_str(), "durable": true, "auto_delete": false,
+                    "internal": false, "arguments": as_json(arguments),
+                })),
+                Object::Queue { name, arguments } => queues.push(json!({
+                    "vhost": vhost, "name": name, "durable": true, "auto_delete": false, "arguments": as_json(arguments),
+                })),
+                Object::QueueBinding {
+                    queue,
+                    exchange,
+                    key,
+                } => bindings.push(json!({
+                    "vhost": vhost, "source": exchange, "destination": queue, "destination_type": "queue",
+                    "routing_key": key, "arguments": {},
+                })),
+                Object::ExchangeBinding {
                     destination,
                     source,
-                    pass_on.into(),
-                    ExchangeBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await
-                .map_err(|error| explain(&name, error))?;
+                    key,
+                } => bindings.push(json!({
+                    "vhost": vhost, "source": source, "destination": destination, "destination_type": "exchange",
+                    "routing_key": key, "arguments": {},
+                })),
+            }
         }
-        Ok(())
+        json!({ "exchanges": exchanges, "queues": queues, "bindings": bindings })
     }
+}
 
-    async fn lane(&self, phone_number_id: &str) -> Result<(), TopologyError> {
-        let queue = lane_queue(phone_number_id);
-        self.queue(
-            &queue,
-            &[
-                ("x-queue-type", text("quorum")),
-                ("x-single-active-consumer", AMQPValue::Boolean(true)),
-                ("x-dead-letter-exchange", text(DEAD)),
-                ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)),
-            ],
-        )
-        .await?;
-        self.bind(&queue, SEND, phone_number_id).await?;
-        self.bind(&queue, DELAY_OUT, &format!("#.{phone_number_id}"))
-            .await
+impl ExchangeKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+        }
     }
+}
 
-    async fn exchange(
-        &self,
-        name: &str,
-        kind: ExchangeKind,
-        pairs: &[(&str, AMQPValue)],
-    ) -> Result<(), TopologyError> {
-        let options = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
+fn as_json(arguments: Arguments) -> Value {
+    let pairs = arguments.into_iter().map(|(name, value)| {
+        let value = match value {
+            Argument::Text(text) => Value::from(text),
+            Argument::Int(int) => Value::from(int),
+            Argument::Flag(flag) => Value::from(flag),
         };
-        self.channel
-            .exchange_declare(name.into(), kind, options, arguments(pairs))
-            .await
-            .map_err(|error| explain(name, error))
-    }
+        (name.to_owned(), value)
+    });
+    Value::Object(pairs.collect::<Map<_, _>>())
+}
 
-    async fn queue(&self, name: &str, pairs: &[(&str, AMQPValue)]) -> Result<(), TopologyError> {
-        let options = QueueDeclareOptions {
-            durable: true,
-            ..QueueDeclareOptions::default()
+fn shared() -> Vec<Object> {
+    let unrouted = || vec![text("alternate-exchange", UNROUTED)];
+    let limit = int("x-delivery-limit", DELIVERY_LIMIT);
+    vec![
+        exchange(UNROUTED, ExchangeKind::Fanout, vec![]),
+        exchange(SEND, ExchangeKind::Direct, unrouted()),
+        exchange(DELAY_OUT, ExchangeKind::Topic, unrouted()),
+        exchange(RESULTS, ExchangeKind::Topic, vec![]),
+        exchange(DEAD, ExchangeKind::Fanout, vec![]),
+        exchange(EVENTS, ExchangeKind::Topic, vec![]),
+        queue(UNROUTED, vec![quorum(), limit]),
+        bind(UNROUTED, UNROUTED, ""),
+        queue(DEAD, vec![quorum(), int("x-message-ttl", DAYS_30_MS)]),
+        bind(DEAD, DEAD, ""),
+        stream(RESULTS_LOG, "7D", 4_000_000_000, 100_000_000),
+        bind(RESULTS_LOG, RESULTS, "#"),
+        stream(LANES_LOG, "30D", 64_000_000, 4_000_000),
+    ]
+}
+
+fn stream(name: &str, max_age: &str, max_bytes: i64, segment_bytes: i64) -> Object {
+    let arguments = vec![
+        text("x-queue-type", "stream"),
+        text("x-max-age", max_age),
+        int("x-max-length-bytes", max_bytes),
+        // Retention drops whole segments only.
+        int("x-stream-max-segment-size-bytes", segment_bytes),
+    ];
+    queue(name, arguments)
+}
+
+/// See [`crate::core::ladder`].
+fn ladder() -> Vec<Object> {
+    let mut objects = vec![];
+    for number in 0..ladder::RUNGS {
+        let name = rung(number);
+        let below = number.checked_sub(1).map_or(DELAY_OUT.to_owned(), rung);
+        let arguments = vec![
+            quorum(),
+            int("x-message-ttl", 1000 << number),
+            text("x-dead-letter-exchange", &below),
+            text("x-dead-letter-strategy", "at-least-once"),
+            // What at-least-once dead-lettering demands.
+            text("x-overflow", "reject-publish"),
+        ];
+        objects.push(exchange(&name, ExchangeKind::Topic, vec![]));
+        objects.push(queue(&name, arguments));
+        objects.push(bind(&name, &name, &ladder::pattern(number, true)));
+        objects.push(Object::ExchangeBinding {
+            destination: below,
+            source: name,
+            key: ladder::pattern(number, false),
+        });
+    }
+    objects
+}
+
+/// One lane, also for declaring it again in case somebody deleted it.
+pub(super) fn lane(phone_number_id: &str) -> [Object; 3] {
+    let name = lane_queue(phone_number_id);
+    let arguments = vec![
+        quorum(),
+        ("x-single-active-consumer", Argument::Flag(true)),
+        text("x-dead-letter-exchange", DEAD),
+        int("x-delivery-limit", DELIVERY_LIMIT),
+    ];
+    [
+        queue(&name, arguments),
+        bind(&name, SEND, phone_number_id),
+        bind(&name, DELAY_OUT, &format!("#.{phone_number_id}")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_definitions_are_those_of_the_code() {
+        let topology = Topology {
+            phone_number_ids: vec!["106540352242922".to_owned()],
         };
-        let declared = self
-            .channel
-            .queue_declare(name.into(), options, arguments(pairs))
-            .await;
-        declared.map(drop).map_err(|error| explain(name, error))
+        let shipped = include_str!("../../deploy/rabbitmq-definitions.json");
+        let shipped: Value = serde_json::from_str(shipped).unwrap();
+        assert_eq!(
+            shipped,
+            topology.definitions("/"),
+            "write it anew with: whatsapp-dispatcher definitions --config deploy/config.toml"
+        );
     }
 
-    async fn stream(
-        &self,
-        name: &str,
-        max_age: &str,
-        max_bytes: i64,
-        segment_bytes: i64,
-    ) -> Result<(), TopologyError> {
-        self.queue(
-            name,
-            &[
-                ("x-queue-type", text("stream")),
-                ("x-max-age", text(max_age)),
-                ("x-max-length-bytes", AMQPValue::LongLongInt(max_bytes)),
-                // Retention drops whole segments only.
-                (
-                    "x-stream-max-segment-size-bytes",
-                    AMQPValue::LongLongInt(segment_bytes),
-                ),
-            ],
-        )
-        .await
-    }
-
-    async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), TopologyError> {
-        let options = QueueBindOptions::default();
-        let bound = self
-            .channel
-            .queue_bind(
-                queue.into(),
-                exchange.into(),
-                key.into(),
-                options,
-                FieldTable::default(),
-            )
-            .await;
-        bound.map_err(|error| explain(queue, error))
+    #[test]
+    fn nothing_is_bound_before_it_is_declared() {
+        let topology = Topology {
+            phone_number_ids: vec!["1".to_owned()],
+        };
+        let mut declared = vec![];
+        for object in topology.objects() {
+            match object {
+                Object::Exchange { name, .. } => declared.push(("exchange", name)),
+                Object::Queue { name, .. } => declared.push(("queue", name)),
+                Object::QueueBinding {
+                    queue, exchange, ..
+                } => {
+                    assert!(declared.contains(&("queue", queue)));
+                    assert!(declared.contains(&("exchange", exchange)));
+                }
+                Object::ExchangeBinding {
+                    destination,
+                    source,
+                    ..
+                } => {
+                    assert!(declared.contains(&("exchange", destination)));
+                    assert!(declared.contains(&("exchange", source)));
+                }
+            }
+        }
     }
 }

@@ -254,6 +254,11 @@ impl Config {
             .flat_map(move |account| account.numbers.iter().map(pairs(account)))
     }
 
+    pub fn phone_number_ids(&self) -> Vec<String> {
+        let ids = self.numbers().map(|(_, number)| &number.phone_number_id);
+        ids.map(|id| id.as_str().to_owned()).collect()
+    }
+
     /// The secret of a Meta app, whichever of its accounts holds it.
     pub fn app_secret(&self, app: &str) -> Option<&Secret> {
         self.accounts

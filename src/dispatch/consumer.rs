@@ -1,9 +1,9 @@
 //! A lane's consumer over all sessions: opened when the lane wants messages, found gone, opened again.
 
 use crate::broker::consume::{Ended, Subscription};
+use crate::broker::declare::TopologyError;
 use crate::broker::delivery::Delivery;
 use crate::broker::session::Session;
-use crate::broker::topology::TopologyError;
 use crate::broker::{Sessions, delays};
 use crate::core::message::LaneId;
 use crate::core::placement;

@@ -11,6 +11,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use whatsapp_dispatcher::broker::declare::{Mode, declare};
 use whatsapp_dispatcher::broker::topology::Topology;
 
 const VHOST: &str = "bench";
@@ -48,11 +49,10 @@ impl Broker {
             .error_for_status()?;
         let amqp = format!("{base}/{VHOST}");
         let connection = Connection::connect(&amqp, ConnectionProperties::default()).await?;
-        Topology {
-            phone_number_ids: lanes.to_vec(),
-        }
-        .declare(&connection)
-        .await?;
+        let phone_number_ids = lanes.to_vec();
+        let topology = Topology { phone_number_ids };
+        let channel = connection.create_channel().await?;
+        declare(&channel, topology.objects(), Mode::Declare).await?;
         Ok(Self {
             amqp,
             management,

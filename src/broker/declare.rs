@@ -1,0 +1,145 @@
+//! Declares the topology, or checks that it is there; and says what to do when RabbitMQ refuses.
+
+use super::topology::{Argument, Arguments, ExchangeKind, Object};
+use lapin::options::{
+    ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, ErrorKind};
+
+/// Why an object cannot be used; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    #[error(
+        "{object} exists with other arguments than this version declares (406): delete it once empty, or use broker.declare = false with definitions of your own. RabbitMQ says: {text}"
+    )]
+    Mismatch { object: String, text: String },
+    #[error(
+        "the broker's user may not use {object} (403): grant what README.md lists under \"RabbitMQ permissions\"; if workers may not declare, set broker.declare = false and import the output of `whatsapp-dispatcher definitions`. RabbitMQ says: {text}"
+    )]
+    Forbidden { object: String, text: String },
+    #[error(
+        "{object} does not exist (404): set broker.declare = true, or import the output of `whatsapp-dispatcher definitions`. RabbitMQ says: {text}"
+    )]
+    Missing { object: String, text: String },
+    #[error("{object}: {error}")]
+    Other { object: String, error: lapin::Error },
+    #[error("{object}: RabbitMQ does not answer")]
+    NoAnswer { object: String },
+}
+
+/// Names the object and, where the broker's answer is a known one, what to do about it.
+pub fn explain(object: &str, error: lapin::Error) -> TopologyError {
+    let object = object.to_owned();
+    let ErrorKind::ProtocolError(amqp) = error.kind() else {
+        return TopologyError::Other { object, error };
+    };
+    let text = amqp.get_message().to_string();
+    match amqp.kind() {
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
+            TopologyError::Mismatch { object, text }
+        }
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+            TopologyError::Forbidden { object, text }
+        }
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => TopologyError::Missing { object, text },
+        AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => TopologyError::Forbidden { object, text },
+        AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => TopologyError::Other { object, error },
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    Declare,
+    /// Passively: only look whether it is there.
+    Check,
+}
+
+/// Declares or checks `objects` in their order. An error ends the channel.
+pub async fn declare(
+    channel: &Channel,
+    objects: impl IntoIterator<Item = Object>,
+    mode: Mode,
+) -> Result<(), TopologyError> {
+    for object in objects {
+        let name = match &object {
+            Object::Exchange { name, .. } | Object::Queue { name, .. } => name.clone(),
+            Object::QueueBinding { queue, .. } => queue.clone(),
+            Object::ExchangeBinding { source, .. } => source.clone(),
+        };
+        let declared = one(channel, object, mode == Mode::Check).await;
+        declared.map_err(|error| explain(&name, error))?;
+    }
+    Ok(())
+}
+
+async fn one(channel: &Channel, object: Object, passive: bool) -> Result<(), lapin::Error> {
+    let none = FieldTable::default;
+    match object {
+        Object::Exchange {
+            name,
+            kind,
+            arguments,
+        } => {
+            let options = ExchangeDeclareOptions {
+                durable: true,
+                passive,
+                ..ExchangeDeclareOptions::default()
+            };
+            let kind = match kind {
+                ExchangeKind::Direct => lapin::ExchangeKind::Direct,
+                ExchangeKind::Fanout => lapin::ExchangeKind::Fanout,
+                ExchangeKind::Topic => lapin::ExchangeKind::Topic,
+            };
+            let arguments = table(arguments);
+            channel
+                .exchange_declare(name.into(), kind, options, arguments)
+                .await
+        }
+        Object::Queue { name, arguments } => {
+            let options = QueueDeclareOptions {
+                durable: true,
+                passive,
+                ..QueueDeclareOptions::default()
+            };
+            let declared = channel.queue_declare(name.into(), options, table(arguments));
+            declared.await.map(drop)
+        }
+        Object::QueueBinding {
+            queue,
+            exchange,
+            key,
+        } => {
+            let options = QueueBindOptions::default();
+            let (queue, exchange, key) = (queue.into(), exchange.into(), key.into());
+            channel
+                .queue_bind(queue, exchange, key, options, none())
+                .await
+        }
+        Object::ExchangeBinding {
+            destination,
+            source,
+            key,
+        } => {
+            let options = ExchangeBindOptions::default();
+            let (destination, source, key) = (destination.into(), source.into(), key.into());
+            channel
+                .exchange_bind(destination, source, key, options, none())
+                .await
+        }
+    }
+}
+
+fn table(arguments: Arguments) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments {
+        let value = match value {
+            Argument::Text(text) => AMQPValue::LongString(text.into()),
+            Argument::Int(int) => AMQPValue::LongLongInt(int),
+            Argument::Flag(flag) => AMQPValue::Boolean(flag),
+        };
+        table.insert(name.into(), value);
+    }
+    table
+}
