@@ -140,5 +140,5 @@ fn describe(lane: &LaneHandle) -> Value {
 
 fn rfc3339(ms: u64) -> Option<String> {
     let timestamp = jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
-    Some(timestamp.to_string())
+    Some(format!("{timestamp:.3}"))
 }

@@ -10,6 +10,7 @@ run_checks() {
         timed "format" cargo fmt --all --check
         timed "scripts" check_scripts
         timed "lints" env CLIPPY_CONF_DIR=deploy cargo clippy --workspace --all-targets --locked -- -D warnings
+        timed "dependencies" check_dependencies
         timed "tests" cargo test --workspace --locked
     fi
     step "all checks passed in $(elapsed_since 0)"
@@ -40,6 +41,15 @@ timed() { # NAME COMMAND...
         exit "$status"
     fi
     step "$name: ok, $(elapsed_since "$began")"
+}
+
+check_dependencies() {
+    if command -v cargo-deny >/dev/null; then
+        cargo deny --offline --config deploy/deny.toml check bans licenses sources
+        say "    advisories: not checked (no copy of the RustSec database here)"
+    else
+        say "    cargo-deny is not installed: bans, licences, sources and advisories not checked"
+    fi
 }
 
 check_scripts() {

@@ -249,7 +249,8 @@ fn rfc3339<S: Serializer>(ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     match timestamp {
-        Some(timestamp) => serializer.collect_str(&timestamp),
+        // Three digits always, so that the texts sort as the times do.
+        Some(timestamp) => serializer.collect_str(&format_args!("{timestamp:.3}")),
         None => serializer.serialize_none(),
     }
 }
