@@ -66,7 +66,13 @@ impl Graph {
                 .with_context(|| format!("graph.ca_file: {}", path.display()))?;
             let certificates = reqwest::Certificate::from_pem_bundle(&pem)
                 .context("graph.ca_file: not PEM certificates")?;
-            builder = builder.tls_certs_merge(certificates);
+            anyhow::ensure!(
+                !certificates.is_empty(),
+                "graph.ca_file: {}: holds no PEM certificate",
+                path.display()
+            );
+            // These alone: whoever names an authority means to trust no other.
+            builder = builder.tls_certs_only(certificates);
         }
         if is_loopback(&base) {
             builder = builder.no_proxy();

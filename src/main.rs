@@ -4,6 +4,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 use whatsapp_dispatcher::app::{self, Ended};
 use whatsapp_dispatcher::broker::{self, topology::Topology};
 use whatsapp_dispatcher::config::{Config, LogFormat, environment};
@@ -95,14 +97,22 @@ fn print_definitions(config: &Config) -> ExitCode {
 fn start_log(config: &Config) -> anyhow::Result<()> {
     let filter =
         tracing_subscriber::EnvFilter::try_new(&config.log.level).context("not a filter")?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(|metadata| !tells_contents(metadata)));
     match config.log.format {
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
-        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => subscriber.with(lines).init(),
     }
     Ok(())
+}
+
+/// lapin prints whole messages: returned ones as a warning, and every frame when it traces. No level may ask for that.
+fn tells_contents(metadata: &tracing::Metadata<'_>) -> bool {
+    let is_lapins = metadata.target().starts_with("lapin");
+    let returns = metadata.target() == "lapin::returned_messages";
+    returns || is_lapins && *metadata.level() == tracing::Level::TRACE
 }
 
 fn run(config: Config) -> anyhow::Result<Ended> {

@@ -80,6 +80,12 @@ impl Delivery {
         self.header(name).and_then(int)?.try_into().ok()
     }
 
+    /// One of our own counts. Anybody who may publish can write such a header: it must not overflow where it is counted on.
+    fn tally(&self, name: &str) -> u32 {
+        const PLAUSIBLE: u32 = 1_000_000;
+        self.number(name).unwrap_or(0).min(PLAUSIBLE)
+    }
+
     fn flag(&self, name: &str) -> bool {
         matches!(self.header(name), Some(AMQPValue::Boolean(true)))
     }
@@ -105,9 +111,9 @@ impl Delivery {
             not_before: self.header("not-before").map(header),
             on_unknown: self.header("on-unknown").map(header),
             history: History {
-                attempts: self.number(ATTEMPTS).unwrap_or(0),
-                throttles: self.number(THROTTLES).unwrap_or(0),
-                hops: self.number(HOPS).unwrap_or(0),
+                attempts: self.tally(ATTEMPTS),
+                throttles: self.tally(THROTTLES),
+                hops: self.tally(HOPS),
                 first_seen_ms: self
                     .header(FIRST_SEEN_MS)
                     .and_then(int)

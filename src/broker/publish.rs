@@ -91,7 +91,7 @@ impl Publisher {
             std::future::pending::<()>().await;
             return Confirmed(());
         };
-        let routing_key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
+        let routing_key = result_key(report);
         let properties = result_properties(delivery, report);
         loop {
             let letter = Letter {
@@ -313,6 +313,15 @@ impl Publisher {
             tracing::debug!("a reply_to queue did not take a result; it stands on wa.results");
         }
     }
+}
+
+/// A request's routing key may be as long as AMQP allows, and the status comes before it: what is too long is cut, as the body
+/// names the number too.
+fn result_key(report: &Report) -> String {
+    const MAX_BYTES: usize = 255;
+    let mut key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
+    key.truncate(key.floor_char_boundary(MAX_BYTES));
+    key
 }
 
 fn result_properties(delivery: &Delivery, report: &Report) -> BasicProperties {

@@ -2,12 +2,13 @@
 
 use super::declare::{Mode, TopologyError, declare};
 use super::publish::PublishChannel;
-use super::topology::Topology;
+use super::topology::{self, Topology};
 use crate::config::BrokerConfig;
 use futures_util::StreamExt;
 use lapin::options::BasicQosOptions;
+use lapin::protocol::AMQPErrorKind;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -67,11 +68,14 @@ impl Session {
             let channel = publishing.create_channel().await;
             let channel = channel.map_err(SessionError::Channel)?;
             if config.declare {
-                declare(&channel, topology.objects(), Mode::Declare).await?;
+                declare(&channel, topology::common(), Mode::Declare).await?;
             } else {
-                declare(&channel, topology.used(), Mode::Check).await?;
+                declare(&channel, topology::used(), Mode::Check).await?;
             }
             drop(channel.close(200, "OK".into()).await);
+            if config.declare {
+                declare_lanes(&publishing, topology).await?;
+            }
             let publisher = PublishChannel::open(&publishing, config).await;
             publisher.map_err(SessionError::Channel)
         };
@@ -173,6 +177,8 @@ impl Session {
                         Event::ConnectionUnblocked => {
                             tracing::info!(role, "the broker takes messages again")
                         }
+                        // A channel's own end comes here too; whoever uses the channel sees it, and no other lane is touched.
+                        Event::Error(error) if is_of_a_channel(&error) => {}
                         Event::Error(error) => session.end(&format!("{role} connection: {error}")),
                         // lapin may grow more; what ends a connection comes as an error.
                         Event::Connected | Event::SendFlow(_) | _ => {}
@@ -182,6 +188,37 @@ impl Session {
         }
         tokio::spawn(probe(Arc::downgrade(self)));
     }
+}
+
+/// Before anybody subscribes: a request for a lane without a queue would be answered as unroutable. A lane that cannot be
+/// declared is that lane's trouble, which its consumer tells; the others flow.
+async fn declare_lanes(connection: &Connection, topology: &Topology) -> Result<(), SessionError> {
+    let mut channel = None;
+    for phone_number_id in &topology.phone_number_ids {
+        let open = match channel.take() {
+            Some(open) => open,
+            None => connection
+                .create_channel()
+                .await
+                .map_err(SessionError::Channel)?,
+        };
+        match declare(&open, topology::lane(phone_number_id), Mode::Declare).await {
+            Ok(()) => channel = Some(open),
+            Err(error) => tracing::debug!(phone_number_id, %error, "the lane cannot be declared"),
+        }
+    }
+    if let Some(open) = channel {
+        drop(open.close(200, "OK".into()).await);
+    }
+    Ok(())
+}
+
+/// AMQP closes a channel for a soft error, such as 403, 404 or 406, and the connection for a hard one.
+fn is_of_a_channel(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else {
+        return false;
+    };
+    matches!(error.kind(), AMQPErrorKind::Soft(_))
 }
 
 /// Asks something harmless on the lanes connection every half heartbeat: the proof that the broker hears us.

@@ -116,30 +116,11 @@ pub struct Topology {
 impl Topology {
     /// Everything, in an order in which it can be declared.
     pub fn objects(&self) -> Vec<Object> {
-        let mut objects = shared();
-        objects.extend(ladder());
+        let mut objects = common();
         for phone_number_id in &self.phone_number_ids {
             objects.extend(lane(phone_number_id));
         }
         objects
-    }
-
-    /// What a worker publishes to and consumes from: it must exist where workers may not declare.
-    pub(super) fn used(&self) -> Vec<Object> {
-        let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
-        let lanes: Vec<String> = self
-            .phone_number_ids
-            .iter()
-            .map(|id| lane_queue(id))
-            .collect();
-        let is_used = |object: &Object| match object {
-            Object::Exchange { name, .. } => {
-                [RESULTS, DEAD].contains(&name.as_str()) || rungs.contains(name)
-            }
-            Object::Queue { name, .. } => name == UNROUTED || lanes.contains(name),
-            Object::QueueBinding { .. } | Object::ExchangeBinding { .. } => false,
-        };
-        self.objects().into_iter().filter(is_used).collect()
     }
 
     /// A definitions file for RabbitMQ: `rabbitmqctl import_definitions`, or a POST to the management API's
@@ -201,6 +182,26 @@ fn as_json(arguments: Arguments) -> Value {
         (name.to_owned(), value)
     });
     Value::Object(pairs.collect::<Map<_, _>>())
+}
+
+/// What all lanes need, in an order in which it can be declared.
+pub(super) fn common() -> Vec<Object> {
+    let mut objects = shared();
+    objects.extend(ladder());
+    objects
+}
+
+/// What a worker publishes to and consumes from beside its lanes: it must exist where workers may not declare.
+pub(super) fn used() -> Vec<Object> {
+    let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
+    let is_used = |object: &Object| match object {
+        Object::Exchange { name, .. } => {
+            [RESULTS, DEAD].contains(&name.as_str()) || rungs.contains(name)
+        }
+        Object::Queue { name, .. } => name == UNROUTED,
+        Object::QueueBinding { .. } | Object::ExchangeBinding { .. } => false,
+    };
+    common().into_iter().filter(is_used).collect()
 }
 
 fn shared() -> Vec<Object> {
