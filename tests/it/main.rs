@@ -1,3 +1,19 @@
 //! The edges against a real RabbitMQ and real sockets, and the core in virtual time. One binary, a module per topic.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test's helpers fail as its own lines do: by panicking, with a line that says where"
+)]
+
+mod admin;
+mod broker_loss;
+mod config;
+mod drain;
+mod flow;
+mod privacy;
+mod rights;
 mod simulation;
+mod support;
+mod tls;
+mod workers;

@@ -1,0 +1,330 @@
+//! The admin endpoints: readiness, lanes and their commands, and metrics that a dashboard can rely on.
+
+use crate::support::client::Request;
+use crate::support::metrics::Scrape;
+use crate::support::proxy::Mode;
+use crate::support::worker::{Folder, Worker};
+use crate::support::{NUMBER, Setup, World, poll, within};
+use graph_sim::{Action, Fault, Script};
+
+async fn ready(worker: &Worker) -> (u16, String) {
+    let answer = worker.get("/readyz").await.unwrap();
+    (answer.status, answer.body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readiness_follows_the_broker_and_the_drain_and_liveness_neither() {
+    let (mut world, proxy) = World::behind_proxy(Setup::default()).await;
+    assert_eq!(ready(&world.worker).await, (200, "ready\n".to_owned()));
+    proxy.set(Mode::Refuse).await;
+    proxy.reset_all();
+    within(
+        "readiness to end",
+        poll(|| async { ready(&world.worker).await.0 == 503 }),
+    )
+    .await;
+    assert_eq!(ready(&world.worker).await.1, "no broker session\n");
+    assert_eq!(world.worker.get("/livez").await.unwrap().status, 200);
+    proxy.set(Mode::Pass).await;
+    world.worker.ready().await;
+
+    world.sim.set_script(Script {
+        faults: vec![Fault::new(Action::Slow { ms: 2000 })],
+    });
+    world
+        .client
+        .publish([Request::text("slow", "34600000001")])
+        .await;
+    world.sim.until(|stats| stats.in_flight.now == 1).await;
+    world.worker.signal("TERM");
+    within(
+        "readiness to end",
+        poll(|| async { ready(&world.worker).await.0 == 503 }),
+    )
+    .await;
+    assert_eq!(ready(&world.worker).await.1, "draining\n");
+    assert_eq!(world.worker.get("/livez").await.unwrap().status, 200);
+    world.worker.lane_state(NUMBER, "draining").await;
+    assert_eq!(world.worker.end().await.code(), Some(0));
+    assert_eq!(
+        world.results.wait("slow").await.json()["status"],
+        "accepted"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_lane_gives_its_messages_back_and_resumes() {
+    let world = World::start(Setup::default().numbers(&[(NUMBER, 1000), ("222", 1000)])).await;
+    let pause = world.worker.post("/lanes/111/pause").await;
+    assert_eq!(pause.status, 202);
+    world.worker.lane_state(NUMBER, "paused").await;
+    assert!(world.worker.lane(NUMBER).await["since"].is_string());
+    let ids = world.publish_many(10).await;
+    // The lane beside it is not touched.
+    let other = Request::text("other", "34600000001").number("222");
+    assert_eq!(world.answer(other).await["status"], "accepted");
+    world
+        .worker
+        .metric("lane_subscribed", &[("phone_number_id", NUMBER)], |n| {
+            n == 0.0
+        })
+        .await;
+    assert_eq!(world.sim.ledger().len(), 1);
+    assert_eq!(
+        world.worker.post("/lanes/111/pause").await.status,
+        202,
+        "twice is once"
+    );
+    assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
+    for id in &ids {
+        let result = world.results.wait(id).await.json();
+        assert_eq!(
+            (&result["status"], &result["attempts"]),
+            (&"accepted".into(), &1.into())
+        );
+        assert_eq!(result["possible_duplicate"], false);
+    }
+    world.worker.lane_state(NUMBER, "flowing").await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_in_full_flow_loses_and_repeats_nothing() {
+    let mut setup = Setup::default().numbers(&[(NUMBER, 200)]);
+    setup.sim.defaults.latency_ms = 50;
+    let world = World::start(setup).await;
+    let ids = world.publish_many(300).await;
+    for round in 1..=3 {
+        world
+            .sim
+            .until(|stats| {
+                stats
+                    .numbers
+                    .get(NUMBER)
+                    .is_some_and(|n| n.accepted >= round * 40)
+            })
+            .await;
+        world.worker.post("/lanes/111/pause").await;
+        world.worker.lane_state(NUMBER, "paused").await;
+        world
+            .worker
+            .metric("lane_in_flight", &[], |n| n == 0.0)
+            .await;
+        world.worker.post("/lanes/111/resume").await;
+    }
+    world.check_nothing_lost(&ids).await;
+    assert_eq!(world.sim.ledger().len(), 300);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_are_listed_and_strangers_refused() {
+    let world = World::start(Setup::default().numbers(&[(NUMBER, 1000), ("222", 80)])).await;
+    let lanes = world.worker.get("/lanes").await.unwrap();
+    assert!(lanes.head.contains("content-type: application/json"));
+    let lanes = lanes.json();
+    let [first, second] = &lanes.as_array().unwrap()[..] else {
+        panic!("two lanes: {lanes}");
+    };
+    assert_eq!(first["phone_number_id"], NUMBER);
+    assert_eq!(second["phone_number_id"], "222");
+    assert_eq!(second["waba_id"], "900");
+    assert_eq!(second["state"], "flowing");
+    assert_eq!(second["limit_messages_per_second"], 80);
+    for zero in ["waiting", "in_flight", "pair_parked"] {
+        assert_eq!(second[zero], 0, "{second}");
+    }
+    assert_eq!(&world.worker.lane("222").await, second);
+    assert_eq!(world.worker.get("/lanes/333").await.unwrap().status, 404);
+    assert_eq!(world.worker.post("/lanes/333/pause").await.status, 404);
+    assert_eq!(world.worker.post("/lanes/111/explode").await.status, 404);
+    assert_eq!(
+        world.worker.get("/lanes/111/pause").await.unwrap().status,
+        405
+    );
+    assert_eq!(world.worker.get("/").await.unwrap().status, 404);
+    world.finish().await;
+}
+
+/// A number whose limit the config leaves open takes it from the API.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_is_not_configured_is_read_from_the_api() {
+    let mut setup = Setup::default().numbers(&[]);
+    setup.sim.defaults.level = graph_sim::Level::High;
+    let open = "\n[[accounts.numbers]]\nphone_number_id = \"111\"\n";
+    setup.append = open.to_owned();
+    let world = World::start(setup).await;
+    let limit = [("phone_number_id", NUMBER)];
+    world
+        .worker
+        .metric("lane_limit_messages_per_second", &limit, |n| n == 1000.0)
+        .await;
+    assert_eq!(
+        world.answer(Request::text("m", "34600000001")).await["status"],
+        "accepted"
+    );
+    world.finish().await;
+}
+
+/// Names that dashboards and alerts use. A name that goes or changes breaks them: think, then change this list.
+const FAMILIES: &str = "\
+wa_dispatcher_api_errors_total counter
+wa_dispatcher_api_latency_seconds histogram
+wa_dispatcher_attempts_total counter
+wa_dispatcher_broker_blocked gauge
+wa_dispatcher_broker_connected gauge
+wa_dispatcher_broker_sessions_total counter
+wa_dispatcher_build_info gauge
+wa_dispatcher_dead_letters_total counter
+wa_dispatcher_delayed_total counter
+wa_dispatcher_end_to_end_seconds histogram
+wa_dispatcher_lane_in_flight gauge
+wa_dispatcher_lane_in_flight_max gauge
+wa_dispatcher_lane_limit_messages_per_second gauge
+wa_dispatcher_lane_pair_parked gauge
+wa_dispatcher_lane_pairs gauge
+wa_dispatcher_lane_rate_messages_per_second gauge
+wa_dispatcher_lane_resubscriptions_total counter
+wa_dispatcher_lane_state gauge
+wa_dispatcher_lane_subscribed gauge
+wa_dispatcher_lane_waiting gauge
+wa_dispatcher_pacing_wait_seconds histogram
+wa_dispatcher_possible_duplicates_total counter
+wa_dispatcher_publish_refused_total counter
+wa_dispatcher_queue_wait_seconds histogram
+wa_dispatcher_redelivered_total counter
+wa_dispatcher_replies_undelivered_total counter
+wa_dispatcher_requests_total counter
+wa_dispatcher_settled_void_total counter
+wa_dispatcher_token_reloads_total counter
+wa_dispatcher_unrouted_total counter";
+
+fn series(scrape: &Scrape) -> Vec<String> {
+    let mut series: Vec<String> = scrape
+        .samples
+        .iter()
+        .map(|sample| format!("{} {:?}", sample.name, sample.labels))
+        .collect();
+    series.sort();
+    series
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_metric_is_there_from_the_start_at_zero() {
+    let folder = Folder::create();
+    let config = Setup::default()
+        .set("broker.reconnect_max_ms", "100")
+        .config_file(
+            "amqp://127.0.0.1:1",
+            "http://127.0.0.1:1",
+            folder.write("t", "T").to_str().unwrap(),
+        );
+    let mut worker = Worker::start(&folder, &config);
+    within(
+        "the admin port",
+        poll(|| async { worker.get("/metrics").await.is_some() }),
+    )
+    .await;
+    let answer = worker.get("/metrics").await.unwrap();
+    assert!(
+        answer
+            .head
+            .contains("content-type: text/plain; version=0.0.4")
+    );
+    let scrape = Scrape::parse(&answer.body);
+    for family in FAMILIES.lines() {
+        let (name, kind) = family.split_once(' ').unwrap();
+        assert_eq!(
+            scrape.types.get(name).map(String::as_str),
+            Some(kind),
+            "{name}"
+        );
+        assert!(
+            scrape.helped.iter().any(|helped| helped == name),
+            "{name} has no HELP"
+        );
+    }
+    for (name, kind) in &scrape.types {
+        assert!(name.starts_with("wa_dispatcher_"), "{name}");
+        assert!(
+            FAMILIES.contains(&format!("{name} {kind}")),
+            "{name} {kind} is new: add it to the list"
+        );
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+    }
+    for sample in scrape
+        .samples
+        .iter()
+        .filter(|sample| sample.name.ends_with("_total"))
+    {
+        assert_eq!(sample.value, 0.0, "{sample:?}");
+    }
+    for status in ["accepted", "rejected", "expired", "failed", "unknown"] {
+        for class in ["high", "bulk"] {
+            let labels = [
+                ("phone_number_id", NUMBER),
+                ("status", status),
+                ("class", class),
+            ];
+            assert_eq!(scrape.sum("requests_total", &labels), 0.0);
+        }
+    }
+    for state in [
+        "flowing", "cooling", "away", "probing", "paused", "draining",
+    ] {
+        scrape.sum(
+            "lane_state",
+            &[("phone_number_id", NUMBER), ("state", state)],
+        );
+    }
+    assert_eq!(
+        scrape.sum("lane_state", &[("phone_number_id", NUMBER)]),
+        1.0,
+        "in one state at a time"
+    );
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traffic_adds_no_series_but_known_error_codes() {
+    let world = World::start(Setup::default()).await;
+    let before = series(&world.worker.metrics().await);
+    let ids = world.publish_many(50).await;
+    world.check_nothing_lost(&ids).await;
+    for (id, code) in [
+        ("known", 131026),
+        ("other-1", 777_001),
+        ("other-2", 777_002),
+    ] {
+        let action = Action::Error {
+            code,
+            status: Some(400),
+            subcode: None,
+            details: None,
+        };
+        world.sim.set_script(Script {
+            faults: vec![Fault::new(action)],
+        });
+        world
+            .call(Request::text(id, "34600000001").header("x-own", id))
+            .await;
+    }
+    world.sim.set_script(Script::default());
+    world.call(Request::raw("broken", "{")).await;
+    world
+        .call(Request::text("stranger", "34600000001").number("999"))
+        .await;
+    world
+        .worker
+        .metric("unrouted_total", &[], |n| n == 1.0)
+        .await;
+    let after = world.worker.metrics().await;
+    assert_eq!(after.sum("api_errors_total", &[("code", "other")]), 2.0);
+    let mut new = series(&after);
+    new.retain(|series| !before.contains(series));
+    assert_eq!(
+        new,
+        [r#"wa_dispatcher_api_errors_total {"code": "131026"}"#]
+    );
+    world.finish().await;
+}

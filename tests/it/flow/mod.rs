@@ -1,0 +1,10 @@
+//! One request's way through the whole process: what is published, what Meta sees, what comes back.
+
+mod accepted;
+mod delayed;
+mod garbage;
+mod order;
+mod properties;
+mod refused;
+mod token;
+mod unknown;

@@ -1,0 +1,214 @@
+//! What travels beside the body: AMQP properties and headers, there and back.
+
+use crate::support::client::Request;
+use crate::support::{Setup, World, within};
+use graph_sim::{Action, Fault, Match, Script};
+use lapin::types::AMQPValue;
+
+/// The API fails once for this recipient, so that the request passes the delay ladder.
+const SHAKY: &str = "34600000099";
+
+fn shaky_once() -> Script {
+    let mut fault = Fault::new(Action::Error {
+        code: 131016,
+        status: None,
+        subcode: None,
+        details: None,
+    });
+    fault.matches = Match {
+        recipient: Some(SHAKY.to_owned()),
+        times: Some(1),
+        ..Match::default()
+    };
+    Script {
+        faults: vec![fault],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_and_trace_context_are_echoed_also_after_a_retry() {
+    let world = World::start(Setup::default()).await;
+    world.sim.set_script(shaky_once());
+    for (id, to, attempts) in [("straight", "34600000001", 1), ("retried", SHAKY, 2)] {
+        let request = Request::text(id, to)
+            .header("x-campaign", "spring")
+            .header_value("x-count", AMQPValue::LongInt(7))
+            .header(
+                "traceparent",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            )
+            .header("tracestate", "shop=1")
+            .header("internal", "not for the result")
+            .with(|p| p.with_correlation_id("order-5".into()));
+        let result = world.call(request).await;
+        assert_eq!(result.json()["attempts"], attempts);
+        let headers = result.properties.headers().clone().unwrap();
+        let names: Vec<&str> = headers.inner().keys().map(|name| name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["traceparent", "tracestate", "x-campaign", "x-count"]
+        );
+        assert_eq!(result.header("x-campaign").as_deref(), Some("spring"));
+        assert_eq!(headers.inner()["x-count"], AMQPValue::LongInt(7));
+        assert_eq!(result.header("tracestate").as_deref(), Some("shop=1"));
+        let correlation_id = result.properties.correlation_id().clone().unwrap();
+        assert_eq!(correlation_id.as_str(), "order-5");
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_queue_gets_the_result_as_well() {
+    let world = World::start(Setup::default()).await;
+    let queue = world.client.queue(None).await;
+    let replies = world.client.read(&queue).await;
+    let ask = |id: &str, reply_to: &str| {
+        let reply_to = reply_to.to_owned();
+        Request::text(id, "34600000001").with(|p| {
+            p.with_reply_to(reply_to.into())
+                .with_correlation_id("call-1".into())
+        })
+    };
+    let result = world.call(ask("asked", &queue)).await;
+    let reply = replies.wait("asked").await;
+    assert_eq!(reply.json(), result.json());
+    assert_eq!(
+        reply.properties.correlation_id().clone().unwrap().as_str(),
+        "call-1"
+    );
+
+    // A queue that is gone costs the reply and nothing else.
+    let result = world.call(ask("gone", "no-such-queue")).await;
+    assert_eq!(result.json()["status"], "accepted");
+    world
+        .worker
+        .metric("replies_undelivered_total", &[], |n| n == 1.0)
+        .await;
+
+    // RPC clients name no queue at all.
+    let direct = world
+        .client
+        .call_directly(Request::text("direct", "34600000001"))
+        .await;
+    assert_eq!(direct.id().as_deref(), Some("direct"));
+    assert_eq!(direct.json()["status"], "accepted");
+
+    // A refusal is a result like any other.
+    let refused = ask("refused", &queue);
+    world
+        .call(Request {
+            body: b"{}".to_vec(),
+            ..refused
+        })
+        .await;
+    assert_eq!(replies.wait("refused").await.json()["status"], "rejected");
+    world.finish().await;
+}
+
+/// RabbitMQ routes a copy to every key that `CC` and `BCC` name, on each publish: the caller's own, but none of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cc_header_reroutes_nothing_of_ours() {
+    let world = World::start(Setup::default()).await;
+    world.sim.set_script(shaky_once());
+    let spy = world.client.queue(Some(("wa.results", "spy.#"))).await;
+    for exchange in ["wa.delay.0", "wa.delay.out"] {
+        world.client.bind(&spy, exchange, "spy.#").await;
+    }
+    let spied = world.client.read(&spy).await;
+    let keys = || {
+        let key = AMQPValue::LongString("spy.here".into());
+        AMQPValue::FieldArray(vec![key].into())
+    };
+    let request = Request::text("cc", SHAKY)
+        .header_value("CC", keys())
+        .header_value("BCC", keys())
+        .header("x-own", "1");
+    let result = world.call(request).await;
+    assert_eq!(result.json()["attempts"], 2);
+    // A malformed one goes to wa.dead, whole but for what would route it again.
+    let broken = Request::raw("cc-broken", "{").header_value("CC", keys());
+    let dead = world.dead().await;
+    world.call(broken).await;
+    assert_eq!(dead.wait("cc-broken").await.header("CC"), None);
+    world.all_results().await;
+    assert!(spied.letters().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn priority_five_and_above_is_the_high_class() {
+    let world = World::start(Setup::default()).await;
+    for (id, priority) in [("p0", 0), ("p4", 4), ("p5", 5), ("p9", 9)] {
+        world
+            .call(Request::text(id, "34600000001").with(|p| p.with_priority(priority)))
+            .await;
+    }
+    for class in ["high", "bulk"] {
+        let labels = [("status", "accepted"), ("class", class)];
+        world
+            .worker
+            .metric("requests_total", &labels, |n| n == 2.0)
+            .await;
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_past_its_deadline_expires_unsent() {
+    let world = World::start(Setup::default()).await;
+    let now_s = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let past = [
+        ("text", AMQPValue::LongString("2020-01-01T00:00:00Z".into())),
+        (
+            "offset",
+            AMQPValue::LongString("2020-01-01T02:00:00+02:00".into()),
+        ),
+        ("timestamp", AMQPValue::Timestamp(now_s - 60)),
+    ];
+    for (id, at) in past {
+        let result = world
+            .call(Request::text(id, "34600000001").header_value("expires-at", at))
+            .await;
+        assert_eq!(result.routing_key, "expired.111");
+        assert_eq!(result.json()["attempts"], 0);
+    }
+    let ahead =
+        Request::text("in-time", "34600000001").header("expires-at", "2999-01-01T00:00:00Z");
+    assert_eq!(world.answer(ahead).await["status"], "accepted");
+    assert_eq!(world.sim.ledger().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_request_is_not_sent_before_its_time() {
+    let world = World::start(Setup::default()).await;
+    let due = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(2300);
+    let request = Request::text("scheduled", "34600000001").header("not-before", &due.to_string());
+    // One whose deadline comes first expires, at its time or before; it is never sent.
+    let deadline = (due - jiff::SignedDuration::from_secs(1)).to_string();
+    let hopeless = Request::text("hopeless", "34600000002")
+        .header("not-before", &due.to_string())
+        .header("expires-at", &deadline);
+    world.client.publish([request, hopeless]).await;
+    let result = within("the scheduled send", world.results.wait("scheduled"))
+        .await
+        .json();
+    let sent: jiff::Timestamp = result["sent_at"].as_str().unwrap().parse().unwrap();
+    let late = sent.duration_since(due);
+    assert!(
+        late >= jiff::SignedDuration::ZERO,
+        "sent {late:?} after its time"
+    );
+    assert!(
+        late <= jiff::SignedDuration::from_secs(2),
+        "sent {late:?} after its time"
+    );
+    assert_eq!(result["attempts"], 1);
+    assert_eq!(result["possible_duplicate"], false);
+    assert_eq!(
+        world.results.wait("hopeless").await.json()["status"],
+        "expired"
+    );
+    assert_eq!(world.sim.ledger().len(), 1);
+    world.finish().await;
+}

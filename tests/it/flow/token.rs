@@ -1,0 +1,107 @@
+//! What stops a whole lane: its messages wait unharmed, and flow on when the cause is gone.
+
+use crate::support::client::Request;
+use crate::support::{NUMBER, Setup, TOKEN, World};
+use graph_sim::{Token, TokenState};
+
+fn token(text: &str, state: TokenState) -> Token {
+    Token {
+        token: text.to_owned(),
+        state,
+        numbers: None,
+    }
+}
+
+async fn publish_ten(world: &World) {
+    let ask = |n| Request::text(&format!("m-{n}"), &format!("3460000000{n}"));
+    world.client.publish((0..10).map(ask)).await;
+}
+
+async fn ten_accepted_once(world: &World) {
+    for n in 0..10 {
+        let result = world.results.wait(&format!("m-{n}")).await.json();
+        assert_eq!(result["status"], "accepted", "{result}");
+        assert_eq!(result["attempts"], 1, "a block costs no attempt: {result}");
+    }
+    assert_eq!(world.sim.ledger().len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expired_token_halts_the_lane_until_a_new_token_file() {
+    let mut setup = Setup::default().set("retry.max_attempts", "1");
+    setup.sim.tokens = vec![token(TOKEN, TokenState::Expired)];
+    let world = World::start(setup).await;
+    publish_ten(&world).await;
+    world.worker.lane_state(NUMBER, "away").await;
+    // Its messages are RabbitMQ's again, and none is answered.
+    world
+        .worker
+        .metric("lane_subscribed", &[], |n| n == 0.0)
+        .await;
+    let lane = world.worker.lane(NUMBER).await;
+    assert_eq!(lane["waiting"], 0);
+    assert_eq!(lane["cause"]["code"], 190);
+    assert_eq!(lane["cause"]["scope"], "token");
+    assert!(lane["cause"]["remedy"].is_string() && lane["cause"]["since"].is_string());
+    assert!(world.results.letters().is_empty());
+
+    world.sim.set_tokens([token("EAAGnew", TokenState::Valid)]);
+    world.folder.write("token", "EAAGnew\n");
+    ten_accepted_once(&world).await;
+    let metrics = world.worker.metrics().await;
+    assert_eq!(metrics.sum("token_reloads_total", &[("result", "ok")]), 1.0);
+    world.worker.lane_state(NUMBER, "flowing").await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_token_file_leaves_the_old_token_in_use() {
+    let world = World::start(Setup::default()).await;
+    world.folder.write("token", "two words\n");
+    world
+        .worker
+        .metric("token_reloads_total", &[("result", "error")], |n| n == 1.0)
+        .await;
+    let result = world.answer(Request::text("m", "34600000001")).await;
+    assert_eq!(result["status"], "accepted");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_account_is_tried_again_by_itself() {
+    let setup = Setup::default()
+        .set("lanes.halt_probe_s", "1")
+        .set("retry.max_attempts", "1");
+    let world = World::start(setup).await;
+    // 131042: billing.
+    world
+        .sim
+        .change_number(NUMBER, |rules| rules.blocked_code = Some(131042));
+    publish_ten(&world).await;
+    world.worker.lane_state(NUMBER, "away").await;
+    world
+        .sim
+        .change_number(NUMBER, |rules| rules.blocked_code = None);
+    ten_accepted_once(&world).await;
+    world.finish().await;
+}
+
+/// The messages were refused for sure, so their results owe nobody a warning.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_given_back_by_a_halted_lane_are_no_possible_duplicates() {
+    let setup = Setup::default().set("lanes.halt_probe_s", "1");
+    let world = World::start(setup).await;
+    world
+        .sim
+        .change_number(NUMBER, |rules| rules.blocked_code = Some(131042));
+    publish_ten(&world).await;
+    world.worker.lane_state(NUMBER, "away").await;
+    world
+        .sim
+        .change_number(NUMBER, |rules| rules.blocked_code = None);
+    for n in 0..10 {
+        let result = world.results.wait(&format!("m-{n}")).await.json();
+        assert_eq!(result["possible_duplicate"], false, "{result}");
+    }
+    world.finish().await;
+}

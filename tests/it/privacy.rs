@@ -1,0 +1,226 @@
+//! Nothing that a person wrote, is written to by, or authenticates with reaches a log line, a metric or an admin page,
+//! whatever becomes of the request.
+
+use crate::support::client::Request;
+use crate::support::proxy::Mode;
+use crate::support::{NUMBER, Setup, World, within};
+use graph_sim::{Action, Fault, Match, Script};
+use serde_json::{Value, json};
+
+/// Whom it is for; also in the notations that a client might use.
+const RECIPIENT: &str = "34611777888";
+const SPELLED: &str = "+34 611 777-888";
+/// What only the message knows.
+const TEXT: &str = "cnry-text";
+const PARAMETER: &str = "cnry-482913";
+const OPAQUE: &str = "cnry-opaque";
+const HEADER: &str = "cnry-header";
+/// What only the configuration knows.
+const TOKEN: &str = "cnrytoken";
+const APP_SECRET: &str = "cnrysecret";
+
+/// Every way a request can end, each full of what must not be told.
+fn requests() -> Vec<Request> {
+    let text = json!({ "to": RECIPIENT, "type": "text", "text": { "body": TEXT } });
+    let template = json!({ "to": SPELLED, "type": "template", "biz_opaque_callback_data": OPAQUE, "template": {
+        "name": "otp_v2", "language": { "code": "es" },
+        "components": [{ "type": "body", "parameters": [{ "type": "text", "text": PARAMETER }] }] } });
+    let with_to = |suffix: &str| {
+        let mut body = text.clone();
+        body["to"] = json!(format!("{RECIPIENT}{suffix}"));
+        body
+    };
+    let rejected = json!({ "to": [RECIPIENT], "messaging_product": TEXT, "type": "text", "text": { "bodi": TEXT } });
+    let too_long =
+        json!({ "to": RECIPIENT, "type": "text", "text": { "body": TEXT.repeat(2000) } });
+    vec![
+        Request::json("accepted", &text),
+        Request::json("template", &template),
+        Request::json("echoed", &with_to("1")),
+        Request::json("unknown", &with_to("2")),
+        Request::json("failed", &with_to("3")),
+        Request::json("page", &with_to("4")),
+        Request::json("throttled", &with_to("5")),
+        Request::json("rejected", &rejected),
+        Request::json("too-long", &too_long),
+        Request::json("bad-header", &text).header("not-before", HEADER),
+        Request::raw(
+            "malformed",
+            format!("{{\"to\":\"{RECIPIENT}\",\"text\":{{\"body\":\"{TEXT}\""),
+        ),
+        Request::json("stranger", &text).number("999"),
+        Request::json("expired", &text).header("expires-at", "2020-01-01T00:00:00Z"),
+        Request::json(
+            "read",
+            &json!({ "status": "read", "message_id": format!("wamid.{TEXT}") }),
+        ),
+        Request::json("no-reply", &text).with(|p| p.with_reply_to("nobody".into())),
+    ]
+    .into_iter()
+    .map(|request| request.header("x-note", HEADER))
+    .collect()
+}
+
+/// What the API answers to the recipients with a suffix; some of it repeats what it was sent.
+fn script() -> Script {
+    let fault = |suffix: &str, action: Action, times: Option<u64>| {
+        let mut fault = Fault::new(action);
+        fault.matches = Match {
+            recipient: Some(format!("{RECIPIENT}{suffix}")),
+            times,
+            ..Match::default()
+        };
+        fault
+    };
+    let error = |code| Action::Error {
+        code,
+        status: None,
+        subcode: None,
+        details: Some(format!("{SPELLED} ({RECIPIENT}) said {TEXT}")),
+    };
+    let page = Action::Http {
+        status: 502,
+        body: format!("<html>{RECIPIENT} {TEXT}</html>"),
+        content_type: "text/html".to_owned(),
+    };
+    Script {
+        faults: vec![
+            fault("1", error(131026), None),
+            fault("2", Action::ResetAfter {}, None),
+            fault("3", error(131016), None),
+            fault("4", page, None),
+            fault("5", error(130429), Some(1)),
+        ],
+    }
+}
+
+/// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
+async fn everything_emitted(level: &str) -> (String, Vec<String>) {
+    let mut setup = Setup::default()
+        .set("log.level", &format!("\"{level}\""))
+        .set("retry.max_attempts", "2")
+        .set("lanes.halt_probe_s", "1");
+    setup.sim.apps = [("shop".to_owned(), APP_SECRET.to_owned())].into();
+    setup.sim.defaults.app = Some("shop".to_owned());
+    setup.account = format!("app = \"shop\"\napp_secret = \"{APP_SECRET}\"\n");
+    let (mut world, proxy) = World::behind_proxy(setup).await;
+    world.sim.set_script(script());
+    world.folder.write("token", TOKEN);
+    world
+        .worker
+        .metric("token_reloads_total", &[("result", "ok")], |n| n == 1.0)
+        .await;
+
+    let requests = requests();
+    let ids: Vec<String> = requests.iter().map(|request| request.id()).collect();
+    world.client.publish(requests).await;
+    for id in &ids {
+        world.results.wait(id).await;
+    }
+    let status = |id: &str| world.results.of(id)[0].json()["status"].clone();
+    for id in ["unknown", "failed", "rejected", "expired", "accepted"] {
+        assert_eq!(status(id), id, "the test means to see each of these");
+    }
+    // A lane that is halted and a session that is lost tell the most.
+    world
+        .sim
+        .change_number(NUMBER, |rules| rules.blocked_code = Some(131042));
+    world
+        .client
+        .publish([Request::json(
+            "blocked",
+            &json!({ "to": RECIPIENT, "text": { "body": TEXT } }),
+        )])
+        .await;
+    world.worker.lane_state(NUMBER, "away").await;
+    let lanes = world.worker.get("/lanes").await.unwrap().body;
+    proxy.set(Mode::Refuse).await;
+    proxy.reset_all();
+    within(
+        "a vain attempt to connect",
+        world.worker.log.line("no broker session"),
+    )
+    .await;
+    proxy.set(Mode::Pass).await;
+    world
+        .sim
+        .change_number(NUMBER, |rules| rules.blocked_code = None);
+    world.results.wait("blocked").await;
+    let metrics = world.worker.get("/metrics").await.unwrap().body;
+    world.worker.drain().await;
+    let wamids = world
+        .sim
+        .ledger()
+        .into_iter()
+        .map(|entry| entry.wamid)
+        .collect();
+    (
+        format!("{}\n{lanes}\n{metrics}", world.worker.log.text()),
+        wamids,
+    )
+}
+
+fn check(emitted: &str, wamids: &[String]) {
+    let proof = "appsecret_proof=";
+    let secrets = [
+        RECIPIENT, SPELLED, "611 777", TEXT, PARAMETER, OPAQUE, HEADER, TOKEN, APP_SECRET, proof,
+    ];
+    let secrets = secrets.into_iter().chain(wamids.iter().map(String::as_str));
+    let mut leaks = vec![];
+    for secret in secrets {
+        // Bytes print as a list of numbers, which tells as much.
+        let bytes = format!("{:?}", secret.as_bytes());
+        let bytes = bytes.trim_matches(['[', ']']);
+        let tells = |line: &&str| line.contains(secret) || line.contains(bytes);
+        let line = emitted.lines().find(tells);
+        leaks.extend(
+            line.map(|line| format!("{secret}: {}", line.chars().take(300).collect::<String>())),
+        );
+    }
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dispatchers_own_trace_tells_no_secret() {
+    let (emitted, wamids) = everything_emitted("info,whatsapp_dispatcher=trace").await;
+    assert!(emitted.contains("attempt"), "the log is there");
+    check(&emitted, &wamids);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn debug_of_everything_tells_no_secret() {
+    let (emitted, wamids) = everything_emitted("debug").await;
+    check(&emitted, &wamids);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trace_of_everything_tells_no_secret() {
+    let (emitted, wamids) = everything_emitted("trace").await;
+    assert!(emitted.contains(" TRACE "), "all of it is there");
+    check(&emitted, &wamids);
+}
+
+/// What goes to the results does not tell the token either, and a refusal repeats no value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_hold_what_the_contract_says_and_no_token() {
+    let world = World::start(Setup::default()).await;
+    world.sim.set_script(script());
+    for request in requests() {
+        let id = request.id();
+        if id == "failed" {
+            continue;
+        }
+        let result = world.call(request).await;
+        let body: Value = result.json();
+        let text = body.to_string();
+        assert!(!text.contains(crate::support::TOKEN), "{text}");
+        let is_own_refusal = body["error"]["faults"].is_array();
+        if is_own_refusal || ["stranger", "expired", "page"].contains(&id.as_str()) {
+            assert!(
+                !text.contains("cnry") && !text.contains(RECIPIENT),
+                "{text}"
+            );
+        }
+    }
+    world.finish().await;
+}

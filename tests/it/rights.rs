@@ -1,0 +1,244 @@
+//! What the broker's user may do, and what was declared before: enough rights work, too few say what is missing.
+
+use crate::support::broker::VirtualHost;
+use crate::support::client::{Client, Request};
+use crate::support::worker::{BINARY, Folder, Worker};
+use crate::support::{NUMBER, Setup, World, within};
+use graph_sim::{Action, Fault, Script, Sim};
+use serde_json::json;
+
+/// What a worker needs that declares nothing.
+const WRITE: &str = r"^(wa\.results|wa\.dead|wa\.delay\..*|wa\.lanes\.log|amq\.default)$";
+const READ: &str = r"^wa\..*$";
+
+struct Restricted {
+    worker: Worker,
+    vhost: VirtualHost,
+    _folder: Folder,
+}
+
+/// A worker of this user's, on a virtual host of its own.
+fn start(vhost: VirtualHost, login: &str, declare: bool) -> Restricted {
+    let folder = Folder::create();
+    let token = folder.write("token", "EAAG");
+    let config = Setup::default().set("broker.declare", if declare { "true" } else { "false" });
+    let url = vhost.url_as(login, &VirtualHost::address());
+    let config = config.config_file(&url, "http://127.0.0.1:1", token.to_str().unwrap());
+    let worker = Worker::start(&folder, &config);
+    Restricted {
+        worker,
+        vhost,
+        _folder: folder,
+    }
+}
+
+impl Restricted {
+    /// Waits for a line with all of these, then ends.
+    async fn says(mut self, texts: &[&str]) {
+        let line = within(texts[0], self.worker.log.line(texts[0])).await;
+        for text in texts {
+            assert!(line.contains(text), "{text} is not in {line}");
+        }
+        self.worker.drain().await;
+        let log = self.worker.log.text();
+        assert!(!log.contains("it-password"), "{log}");
+        drop(self.vhost);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_the_right_to_declare_does_everything_else() {
+    let numbers = [(NUMBER, 1000), ("222", 1000)];
+    let mut world = World::start(Setup::default().numbers(&numbers)).await;
+    world.worker.drain().await;
+    let login = world.vhost.user("worker", "^$", WRITE, READ);
+    let config = world.config.replace("guest:guest@", &format!("{login}@"));
+    let config = format!("broker.declare = false\n{config}");
+    world.worker = Worker::start(&world.folder, &config);
+    world.worker.ready().await;
+
+    let mut shaky = Fault::new(Action::Error {
+        code: 131016,
+        status: None,
+        subcode: None,
+        details: None,
+    });
+    shaky.matches.times = Some(1);
+    world.sim.set_script(Script {
+        faults: vec![shaky],
+    });
+    let queue = world.client.queue(None).await;
+    let replies = world.client.read(&queue).await;
+    let retried = Request::text("retried", "34600000001").with(|p| p.with_reply_to(queue.into()));
+    assert_eq!(world.answer(retried).await["attempts"], 2);
+    replies.wait("retried").await;
+    assert_eq!(
+        world.answer(Request::raw("broken", "{")).await["status"],
+        "rejected"
+    );
+    let stranger = Request::text("stranger", "34600000001").number("999");
+    assert_eq!(
+        world.answer(stranger).await["error"]["class"],
+        "unknown_number"
+    );
+
+    // A lane that somebody deletes cannot be mended without the right; the line says what is missing, and others go on.
+    world.vhost.delete_queue("wa.lane.111");
+    let line = within(
+        "a line",
+        world.worker.log.line("cannot subscribe to the lane"),
+    )
+    .await;
+    assert!(line.contains("wa.lane.111 does not exist (404)"), "{line}");
+    let other = Request::text("other", "34600000001").number("222");
+    assert_eq!(world.answer(other).await["status"], "accepted");
+    let sessions = world
+        .worker
+        .metrics()
+        .await
+        .sum("broker_sessions_total", &[]);
+    assert_eq!(sessions, 1.0, "a channel's error is no session's");
+    world.finish().await;
+}
+
+/// The default exchange reaches every queue, so a careful operator keeps it out of the worker's rights.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_may_not_be_published_harms_no_result() {
+    let mut world = World::start(Setup::default()).await;
+    world.worker.drain().await;
+    let write = WRITE.replace(r"|amq\.default", "");
+    let login = world.vhost.user("worker", "^$", &write, READ);
+    let config = world.config.replace("guest:guest@", &format!("{login}@"));
+    world.worker = Worker::start(&world.folder, &format!("broker.declare = false\n{config}"));
+    world.worker.ready().await;
+    let queue = world.client.queue(None).await;
+    for n in 0..3 {
+        let request = Request::text(&format!("m-{n}"), "34600000001");
+        let request = request.with(|p| p.with_reply_to(queue.clone().into()));
+        assert_eq!(world.answer(request).await["status"], "accepted");
+    }
+    world
+        .worker
+        .metric("replies_undelivered_total", &[], |n| n == 3.0)
+        .await;
+    assert_eq!(
+        world
+            .worker
+            .metrics()
+            .await
+            .sum("broker_sessions_total", &[]),
+        1.0
+    );
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topology_that_is_missing_is_named() {
+    let vhost = VirtualHost::create();
+    let login = vhost.user("worker", "^$", WRITE, READ);
+    let worker = start(vhost, &login, false);
+    worker
+        .says(&[
+            "no broker session",
+            "does not exist (404)",
+            "broker.declare = true",
+            "whatsapp-dispatcher definitions",
+        ])
+        .await;
+}
+
+/// What an operator imports instead of letting workers declare; and a lane that was forgotten is nobody else's trouble.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn imported_definitions_are_all_a_worker_needs() {
+    let (vhost, folder) = (VirtualHost::create(), Folder::create());
+    let sim = Sim::start(Setup::default().sim).await.unwrap();
+    let token = folder.write("token", "EAAG");
+    let token = token.to_str().unwrap();
+    let login = vhost.user("worker", "^$", WRITE, READ);
+    let url = vhost.url_as(&login, &VirtualHost::address());
+    let config = |numbers: &[(&'static str, u32)]| {
+        let setup = Setup::default().numbers(numbers);
+        let setup = setup.set("broker.declare", "false");
+        setup.config_file(&url, &sim.url(), token)
+    };
+    let file = folder.write("definitions.toml", &config(&[(NUMBER, 1000)]));
+    let arguments = ["definitions", "--config", file.to_str().unwrap()];
+    let printed = std::process::Command::new(BINARY)
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(printed.status.success());
+    let text = String::from_utf8(printed.stdout).unwrap();
+    assert!(!text.contains("it-password"), "{text}");
+    vhost.manage(
+        "POST",
+        "/api/definitions",
+        Some(serde_json::from_str(&text).unwrap()),
+    );
+
+    let mut worker = Worker::start(&folder, &config(&[(NUMBER, 1000), ("222", 1000)]));
+    worker.ready().await;
+    let client = Client::connect(&vhost.url(&VirtualHost::address())).await;
+    let queue = client.queue(Some(("wa.results", "#"))).await;
+    let results = client.read(&queue).await;
+    client.publish([Request::text("m", "34600000001")]).await;
+    assert_eq!(results.wait("m").await.json()["status"], "accepted");
+    let line = within(
+        "a line",
+        worker.log.line("wa.lane.222 does not exist (404)"),
+    )
+    .await;
+    assert!(line.contains("cannot subscribe to the lane"), "{line}");
+    assert_eq!(
+        worker.metrics().await.sum("broker_sessions_total", &[]),
+        1.0
+    );
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_right_is_named() {
+    let vhost = VirtualHost::create();
+    let login = vhost.user("worker", "^$", WRITE, READ);
+    let worker = start(vhost, &login, true);
+    worker
+        .says(&[
+            "no broker session",
+            "wa.unrouted (403)",
+            "configure",
+            "broker.declare = false",
+        ])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_declared_otherwise_is_named() {
+    let vhost = VirtualHost::create();
+    let queue = json!({ "durable": true, "arguments": { "x-queue-type": "classic" } });
+    vhost.manage(
+        "PUT",
+        &format!("/api/queues/{}/wa.lane.111", vhost.name),
+        Some(queue),
+    );
+    let login = vhost.user("all", ".*", ".*", ".*");
+    let worker = start(vhost, &login, true);
+    worker
+        .says(&[
+            "cannot subscribe to the lane",
+            "wa.lane.111 exists with other arguments",
+            "(406)",
+            "inequivalent arg",
+        ])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_told_without_it() {
+    let vhost = VirtualHost::create();
+    let login = vhost
+        .user("all", ".*", ".*", ".*")
+        .replace("it-password", "it-password-wrong");
+    let worker = start(vhost, &login, true);
+    worker.says(&["no broker session", "ACCESS_REFUSED"]).await;
+}

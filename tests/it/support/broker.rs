@@ -1,0 +1,110 @@
+//! The RabbitMQ that the environment names, and a virtual host of it for one test alone.
+
+use super::http::{self, Answer};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Where AMQP and the management API are. Without a broker these tests fail: a skipped test proves nothing.
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: this test needs a RabbitMQ. Run `deploy/dev test`, or `deploy/dev up` and `eval \"$(deploy/dev url)\"`")
+    })
+}
+
+/// `scheme://login@address` without a path.
+fn parts(url: &str) -> (String, String) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split('/').next().unwrap_or(rest);
+    let (login, address) = rest.rsplit_once('@').unwrap_or(("guest:guest", rest));
+    (login.to_owned(), address.to_owned())
+}
+
+/// A virtual host, deleted with everything in it when dropped.
+pub(crate) struct VirtualHost {
+    pub(crate) name: String,
+    users: std::sync::Mutex<Vec<String>>,
+}
+
+impl VirtualHost {
+    pub(crate) fn create() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let vhost = Self {
+            name: format!("it-{}-{count}", std::process::id()),
+            users: std::sync::Mutex::default(),
+        };
+        vhost.manage("PUT", &format!("/api/vhosts/{}", vhost.name), None);
+        vhost.permit("guest", ".*", ".*", ".*");
+        vhost
+    }
+
+    /// `host:port` of the broker itself.
+    pub(crate) fn address() -> String {
+        parts(&variable("DISPATCHER_TEST_AMQP")).1
+    }
+
+    /// The broker's URL for this virtual host, through `address` (a proxy's, or the broker's own).
+    pub(crate) fn url(&self, address: &str) -> String {
+        let (login, _) = parts(&variable("DISPATCHER_TEST_AMQP"));
+        self.url_as(&login, address)
+    }
+
+    pub(crate) fn url_as(&self, login: &str, address: &str) -> String {
+        format!("amqp://{login}@{address}/{}", self.name)
+    }
+
+    /// Asks the management API and panics unless it agrees.
+    pub(crate) fn manage(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let answer = manage(method, path, body.as_ref())
+            .unwrap_or_else(|error| panic!("RabbitMQ's management API does not answer: {error}"));
+        assert!(
+            (200..300).contains(&answer.status),
+            "{method} {path}: {} {}",
+            answer.status,
+            answer.body
+        );
+        answer
+    }
+
+    fn permit(&self, user: &str, configure: &str, write: &str, read: &str) {
+        self.manage(
+            "PUT",
+            &format!("/api/permissions/{}/{user}", self.name),
+            Some(json!({ "configure": configure, "write": write, "read": read })),
+        );
+    }
+
+    /// A user of this virtual host alone; returns `user:password`.
+    pub(crate) fn user(&self, role: &str, configure: &str, write: &str, read: &str) -> String {
+        let name = format!("{}-{role}", self.name);
+        let account = json!({ "password": "it-password", "tags": "" });
+        self.manage("PUT", &format!("/api/users/{name}"), Some(account));
+        self.users.lock().unwrap().push(name.clone());
+        self.permit(&name, configure, write, read);
+        format!("{name}:it-password")
+    }
+
+    pub(crate) fn delete_queue(&self, queue: &str) {
+        let path = format!("/api/queues/{}/{queue}", self.name);
+        self.manage("DELETE", &path, None);
+    }
+}
+
+fn manage(method: &str, path: &str, body: Option<&Value>) -> std::io::Result<Answer> {
+    let (login, address) = parts(&variable("DISPATCHER_TEST_MANAGEMENT"));
+    http::ask(&address, method, path, Some(&login), body)
+}
+
+impl Drop for VirtualHost {
+    fn drop(&mut self) {
+        // Best effort: what is left is only rubbish on a private broker.
+        drop(manage(
+            "DELETE",
+            &format!("/api/vhosts/{}", self.name),
+            None,
+        ));
+        for user in self.users.lock().unwrap().iter() {
+            drop(manage("DELETE", &format!("/api/users/{user}"), None));
+        }
+    }
+}

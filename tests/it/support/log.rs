@@ -1,0 +1,58 @@
+//! What a child process wrote, line by line.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::sync::watch;
+
+#[derive(Clone)]
+pub(crate) struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    count: watch::Sender<usize>,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self {
+            lines: Arc::default(),
+            count: watch::Sender::new(0),
+        }
+    }
+
+    /// Reads until the child closes its end.
+    pub(crate) async fn read(self, from: impl AsyncRead + Unpin) {
+        let mut from = BufReader::new(from);
+        let mut line = vec![];
+        while from.read_until(b'\n', &mut line).await.is_ok_and(|n| n > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            self.lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(text);
+            self.count.send_modify(|count| *count += 1);
+            line.clear();
+        }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+
+    /// Waits for the first line that holds `text`.
+    pub(crate) async fn line(&self, text: &str) -> String {
+        let mut count = self.count.subscribe();
+        loop {
+            let found = self.lines().into_iter().find(|line| line.contains(text));
+            if let Some(line) = found {
+                return line;
+            }
+            count.changed().await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Several workers on the same lanes: they share them, and take over what another leaves behind, in whichever way it ends.
+
+use crate::support::client::Request;
+use crate::support::worker::Worker;
+use crate::support::{NUMBER, Setup, World, within};
+
+const LANES: [&str; 12] = [
+    "101", "102", "103", "104", "105", "106", "107", "108", "109", "110", "111", "112",
+];
+
+/// A second worker beside the world's, with a name of its own.
+async fn second(world: &World) -> Worker {
+    let config = world.config.replace("\"worker-a\"", "\"worker-b\"");
+    assert_ne!(config, world.config);
+    let worker = Worker::start(&world.folder, &config);
+    worker.ready().await;
+    worker.metric("lane_subscribed", &[], |n| n >= 1.0).await;
+    worker
+}
+
+fn setup() -> Setup {
+    Setup::default().set("worker.id", "\"worker-a\"")
+}
+
+async fn publish(world: &World, name: &str, per_lane: usize) -> Vec<String> {
+    let mut ids = vec![];
+    let mut requests = vec![];
+    for n in 0..per_lane {
+        for lane in LANES {
+            let id = format!("{name}-{lane}-{n}");
+            requests.push(Request::text(&id, &format!("34600{n:06}")).number(lane));
+            ids.push(id);
+        }
+    }
+    world.client.publish(requests).await;
+    ids
+}
+
+async fn accepted(worker: &Worker) -> f64 {
+    worker
+        .metrics()
+        .await
+        .sum("requests_total", &[("status", "accepted")])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_share_the_lanes_and_one_alone_serves_all() {
+    let world = World::start(setup().numbers(&LANES.map(|lane| (lane, 1000)))).await;
+    let mut other = second(&world).await;
+    other.metric("lane_subscribed", &[], |n| n == 12.0).await;
+    let ids = publish(&world, "shared", 20).await;
+    world.check_nothing_lost(&ids).await;
+    assert_eq!(world.sim.ledger().len(), 240, "each once");
+    let (a, b) = (accepted(&world.worker).await, accepted(&other).await);
+    assert!(
+        a >= 20.0 && b >= 20.0,
+        "one got nearly nothing: {a} and {b}"
+    );
+
+    // Killed, not drained: RabbitMQ gives its lanes to the other.
+    other.kill().await;
+    let ids = publish(&world, "alone", 5).await;
+    world.check_nothing_lost(&ids).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_worker_held_is_sent_again_flagged() {
+    let mut setup = setup().numbers(&[(NUMBER, 400)]);
+    setup.sim.defaults.latency_ms = 100;
+    let mut world = World::start(setup).await;
+    let ids = world.publish_many(500).await;
+    for round in 1..=2 {
+        let some = |stats: &graph_sim::Stats| {
+            stats
+                .numbers
+                .get(NUMBER)
+                .is_some_and(|number| number.accepted >= round * 120)
+        };
+        within("some sends", world.sim.until(some)).await;
+        world.worker.kill().await;
+        world.worker = Worker::start(&world.folder, &world.config);
+    }
+    world.check_nothing_lost(&ids).await;
+    let twice = world.sim.ledger().len() - 500;
+    assert!(
+        twice > 0,
+        "the kill hit nothing in flight: not what this test is about"
+    );
+    world.worker.ready().await;
+    world.worker.drain().await;
+}
+
+/// Who would rather miss a message than repeat one says so in the config.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_policy_report_nothing_is_sent_twice() {
+    let mut setup = setup()
+        .numbers(&[(NUMBER, 400)])
+        .set("redelivery.policy", "\"report\"");
+    setup.sim.defaults.latency_ms = 100;
+    let mut world = World::start(setup).await;
+    let ids = world.publish_many(300).await;
+    let some = |stats: &graph_sim::Stats| {
+        stats
+            .numbers
+            .get(NUMBER)
+            .is_some_and(|number| number.accepted >= 100)
+    };
+    within("some sends", world.sim.until(some)).await;
+    world.worker.kill().await;
+    world.worker = Worker::start(&world.folder, &world.config);
+    world.check_nothing_lost(&ids).await;
+    let duplicates = world.sim.stats().numbers[NUMBER].duplicates;
+    assert_eq!(duplicates, Some(0));
+    let letters = world.results.letters();
+    let unknown = letters
+        .iter()
+        .filter(|letter| letter.routing_key == "unknown.111")
+        .count();
+    assert!(unknown > 0, "what was in doubt is told");
+    world.worker.ready().await;
+    world.worker.drain().await;
+}
+
+/// A worker that froze comes back to find its lane with another: it must not go on with what it still holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_worker_repeats_nothing_when_it_thaws() {
+    let mut setup = setup().numbers(&[(NUMBER, 50)]);
+    setup.sim.defaults.latency_ms = 100;
+    let world = World::start(setup).await;
+    let ids = world.publish_many(100).await;
+    let some = |stats: &graph_sim::Stats| {
+        stats
+            .numbers
+            .get(NUMBER)
+            .is_some_and(|number| number.accepted >= 20)
+    };
+    within("some sends", world.sim.until(some)).await;
+    let mut other = second(&world).await;
+    world.worker.signal("STOP");
+    // RabbitMQ waits two to three heartbeats, then the other gets what the frozen one had not settled.
+    other
+        .metric("requests_total", &[("status", "accepted")], |n| n >= 5.0)
+        .await;
+    world.worker.signal("CONT");
+    world.check_nothing_lost(&ids).await;
+    other.drain().await;
+    world.worker.ready().await;
+    world.finish_after_loss().await;
+}
