@@ -16,7 +16,7 @@ use crate::unrouted;
 use anyhow::Context;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -42,6 +42,8 @@ struct Account {
 
 /// Runs until SIGTERM or SIGINT and the drain that follows; a second signal ends at once.
 pub async fn run(config: Config) -> anyhow::Result<Ended> {
+    // First of all: a signal while the rest is built must drain as well.
+    let signals = Signals::catch()?;
     let metrics = Arc::new(Metrics::new(&config.worker_id)?);
     let (drain, draining) = watch::channel(false);
     let (stop_broker, broker_stops) = watch::channel(false);
@@ -99,7 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     }
     tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin_listen, "running");
 
-    let died = wait_for_end(&mut tasks, &mut edges).await?;
+    let died = wait_for_end(signals, &mut tasks, &mut edges).await?;
     tracing::info!("draining: no new sends");
     drain.send_replace(true);
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
@@ -142,25 +144,42 @@ fn start_lanes(
     Ok(accounts)
 }
 
+/// SIGTERM and SIGINT, caught from the moment this is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Returns at a signal, or with the name of a part that should never have ended.
 async fn wait_for_end(
+    mut signals: Signals,
     tasks: &mut JoinSet<()>,
     edges: &mut JoinSet<String>,
 ) -> anyhow::Result<Option<String>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let died = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = signals.next() => None,
         // A lane that panicked: its channel is closed, so its messages are with RabbitMQ; start afresh rather than go on without it.
         Some(ended) = tasks.join_next() => Some(ended.map_or_else(|error| format!("a lane died: {error}"), |()| "a lane ended by itself".to_owned())),
         Some(ended) = edges.join_next() => Some(ended.unwrap_or_else(|error| error.to_string())),
     };
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
         tracing::warn!("second signal: ending at once");
         std::process::exit(1);
     });

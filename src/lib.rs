@@ -10,5 +10,6 @@ pub mod core;
 pub mod credentials;
 pub mod dispatch;
 pub mod graph;
+pub mod log;
 pub mod metrics;
 pub mod unrouted;

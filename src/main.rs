@@ -1,14 +1,12 @@
 //! Arguments, logging, runtime, exit code.
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::prelude::*;
 use whatsapp_dispatcher::app::{self, Ended};
 use whatsapp_dispatcher::broker::{self, topology::Topology};
-use whatsapp_dispatcher::config::{Config, LogFormat, environment};
+use whatsapp_dispatcher::config::{Config, environment};
+use whatsapp_dispatcher::log;
 
 /// Sends WhatsApp Cloud API requests from RabbitMQ and answers every one exactly once.
 ///
@@ -52,7 +50,7 @@ fn main() -> ExitCode {
         What::Check(_) => return ExitCode::SUCCESS,
         What::Definitions(_) => return print_definitions(&config),
     }
-    if let Err(error) = start_log(&config) {
+    if let Err(error) = log::start(&config.log) {
         return fail(2, &format!("log.level: {error:#}"));
     }
     match run(config) {
@@ -92,27 +90,6 @@ fn print_definitions(config: &Config) -> ExitCode {
     let definitions = topology.definitions(&broker::vhost(&config.broker.url));
     println!("{definitions:#}");
     ExitCode::SUCCESS
-}
-
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(&config.log.level).context("not a filter")?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let subscriber = tracing_subscriber::registry()
-        .with(filter)
-        .with(filter_fn(|metadata| !tells_contents(metadata)));
-    match config.log.format {
-        LogFormat::Json => subscriber.with(lines.json().flatten_event(true)).init(),
-        LogFormat::Text => subscriber.with(lines).init(),
-    }
-    Ok(())
-}
-
-/// lapin prints whole messages: returned ones as a warning, and every frame when it traces. No level may ask for that.
-fn tells_contents(metadata: &tracing::Metadata<'_>) -> bool {
-    let is_lapins = metadata.target().starts_with("lapin");
-    let returns = metadata.target() == "lapin::returned_messages";
-    returns || is_lapins && *metadata.level() == tracing::Level::TRACE
 }
 
 fn run(config: Config) -> anyhow::Result<Ended> {

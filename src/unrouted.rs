@@ -1,9 +1,8 @@
-//! Requests for numbers that nobody serves: answered `rejected`, class `unknown_number`. All workers share the queue.
+//! Requests that are in no lane: for numbers that nobody serves, and those that RabbitMQ took out because the caller's own
+//! `expiration` was over. All workers share the queue and answer them.
 
 use crate::broker::consume::Subscription;
-use crate::broker::delivery::Delivery;
 use crate::broker::topology::UNROUTED;
-use crate::core::report::{ReportedError, UNKNOWN_NUMBER};
 use crate::dispatch::Shared;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -50,7 +49,7 @@ async fn serve(shared: &Arc<Shared>, mut subscription: Subscription) -> bool {
         tokio::select! {
             _ = drain.wait_for(|drain| *drain) => break true,
             delivery = subscription.next() => match delivery {
-                Ok(delivery) => answering.push(answer(shared.clone(), delivery)),
+                Ok(delivery) => answering.push(shared.concluder.unrouted(delivery)),
                 Err(reason) => {
                     tracing::warn!(%reason, "lost the queue of unroutable requests");
                     break false;
@@ -64,12 +63,4 @@ async fn serve(shared: &Arc<Shared>, mut subscription: Subscription) -> bool {
         subscription.close().await;
     }
     drained
-}
-
-async fn answer(shared: Arc<Shared>, delivery: Delivery) {
-    let mut error = ReportedError::own(UNKNOWN_NUMBER, "no worker serves this phone_number_id");
-    error.details = Some(
-        "the routing key must be a phone_number_id of the workers' [[accounts.numbers]]".to_owned(),
-    );
-    shared.concluder.unrouted(delivery, error).await;
 }

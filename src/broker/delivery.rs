@@ -1,6 +1,7 @@
 //! One delivery, settled once. The acker never leaves this file.
 
 use super::publish::Confirmed;
+use super::topology;
 use crate::core::intake::{Header, Inbound};
 use crate::core::message::History;
 use bytes::Bytes;
@@ -95,6 +96,20 @@ impl Delivery {
         self.number("x-acquired-count")
             .or_else(|| self.number("x-delivery-count"))
             .unwrap_or(0)
+    }
+
+    /// Why RabbitMQ took it out of its lane: `expired` for a caller's own AMQP `expiration`. `None` for what never was in one.
+    pub fn dead_lettered(&self) -> Option<&str> {
+        self.text("x-last-death-queue")
+            .filter(|queue| queue.starts_with(topology::LANE_PREFIX))?;
+        self.text("x-last-death-reason")
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match header(self.header(name)?) {
+            Header::Text(bytes) => std::str::from_utf8(bytes).ok(),
+            Header::Int(_) | Header::Bool(_) | Header::TimestampS(_) | Header::Other => None,
+        }
     }
 
     /// What intake needs to know, without AMQP's types.

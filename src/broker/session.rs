@@ -262,6 +262,17 @@ async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, Sessio
         None => Ok(None),
     };
     let ca = read("broker.ca_file", config.ca_file.as_ref())?;
+    let ca = ca.map(|ca| String::from_utf8_lossy(&ca).into_owned());
+    // lapin would go on with the system's authorities alone and say nothing.
+    if ca
+        .as_ref()
+        .is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----"))
+    {
+        let key = "broker.ca_file";
+        let error =
+            std::io::Error::new(std::io::ErrorKind::InvalidData, "holds no PEM certificate");
+        return Err(SessionError::File { key, error });
+    }
     let client = config.client_cert.as_ref();
     let certificate = read(
         "broker.client_cert_file",
@@ -275,7 +286,7 @@ async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, Sessio
         identity: certificate
             .zip(key)
             .map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key }),
-        cert_chain: ca.map(|ca| String::from_utf8_lossy(&ca).into_owned()),
+        cert_chain: ca,
     };
     let mut uri: lapin::uri::AMQPUri =
         config.url.expose().parse().map_err(|_| SessionError::Url)?;

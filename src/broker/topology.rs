@@ -8,6 +8,7 @@ use crate::core::ladder;
 use serde_json::{Map, Value, json};
 
 pub const SEND: &str = "wa.send";
+pub const LANE_PREFIX: &str = "wa.lane.";
 pub const RESULTS: &str = "wa.results";
 pub const RESULTS_LOG: &str = "wa.results.log";
 pub const UNROUTED: &str = "wa.unrouted";
@@ -23,7 +24,7 @@ const DAYS_30_MS: i64 = 30 * 24 * 3600 * 1000;
 const DELIVERY_LIMIT: i64 = 1_000_000;
 
 pub fn lane_queue(phone_number_id: &str) -> String {
-    format!("wa.lane.{phone_number_id}")
+    format!("{LANE_PREFIX}{phone_number_id}")
 }
 
 /// The exchange (and queue) of one rung.
@@ -267,7 +268,8 @@ pub(super) fn lane(phone_number_id: &str) -> [Object; 3] {
     let arguments = vec![
         quorum(),
         ("x-single-active-consumer", Argument::Flag(true)),
-        text("x-dead-letter-exchange", DEAD),
+        // What a caller's `expiration` ends (or the delivery limit, if it were ever met) is answered there too.
+        text("x-dead-letter-exchange", UNROUTED),
         int("x-delivery-limit", DELIVERY_LIMIT),
     ];
     [

@@ -176,6 +176,9 @@ fn check_id(id: Option<&str>, faults: &mut Vec<Fault>) -> Option<MessageId> {
             MAX_ID_CHARS,
             length,
         ));
+    } else if id.contains(char::REPLACEMENT_CHARACTER) {
+        // What the bytes were is lost with their decoding, so two such ids could be one.
+        faults.push(Fault::new(at, "is not UTF-8"));
     } else {
         return Some(MessageId(id.into()));
     }

@@ -224,16 +224,22 @@ impl Report {
     }
 
     /// For a request that never became a `Message`.
-    pub fn refused(id: Option<&str>, lane: &LaneId, error: ReportedError, now: Now) -> Self {
+    pub fn unread(
+        id: Option<&str>,
+        lane: &LaneId,
+        status: Status,
+        error: Option<ReportedError>,
+        now: Now,
+    ) -> Self {
         Self {
             id: id.map(Into::into),
             phone_number_id: lane.0.clone(),
-            status: Status::Rejected,
+            status,
             wamid: None,
             wa_id: None,
             user_id: None,
             message_status: None,
-            error: Some(error),
+            error,
             attempts: 0,
             possible_duplicate: false,
             biz_opaque_callback_data: None,

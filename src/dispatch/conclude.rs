@@ -7,7 +7,8 @@ use crate::clock::Clock;
 use crate::core::intake::Refusal;
 use crate::core::lane::Decision;
 use crate::core::message::{LaneId, Priority};
-use crate::core::report::{Report, ReportedError};
+use crate::core::outcome::Class;
+use crate::core::report::{Report, ReportedError, Status, UNKNOWN_NUMBER};
 use crate::metrics::{LaneMetrics, Metrics};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,20 +67,41 @@ impl Concluder {
             self.bury(&delivery, "malformed", None).await;
         }
         let error = ReportedError::from_faults(refusal.faults);
-        let report = Report::refused(refusal.id.as_deref(), lane, error, self.clock.now());
+        let report = Report::unread(
+            refusal.id.as_deref(),
+            lane,
+            Status::Rejected,
+            Some(error),
+            self.clock.now(),
+        );
         let confirmed = self
             .result(metrics, &delivery, &report, Priority::Bulk)
             .await;
         self.settle(delivery, confirmed).await;
     }
 
-    /// A request for a number that nobody serves.
-    pub async fn unrouted(&self, delivery: Delivery, error: ReportedError) {
+    /// What RabbitMQ could not put into a lane, or took out of one.
+    pub async fn unrouted(&self, delivery: Delivery) {
         let lane = LaneId::new(delivery.lane());
         let id = delivery.inbound().message_id.map(str::to_owned);
-        let report = Report::refused(id.as_deref(), &lane, error, self.clock.now());
+        let now = self.clock.now();
+        let report = match delivery.dead_lettered() {
+            Some("expired") => Report::unread(id.as_deref(), &lane, Status::Expired, None, now),
+            Some(_) => {
+                self.bury(&delivery, "delivery-limit", None).await;
+                let error = ReportedError::own(Class::Transient.as_str(), "delivered too often");
+                Report::unread(id.as_deref(), &lane, Status::Failed, Some(error), now)
+            }
+            None => {
+                self.metrics.unrouted.inc();
+                let mut error =
+                    ReportedError::own(UNKNOWN_NUMBER, "no worker serves this phone_number_id");
+                let details = "the routing key must be a phone_number_id of the workers' [[accounts.numbers]]";
+                error.details = Some(details.to_owned());
+                Report::unread(id.as_deref(), &lane, Status::Rejected, Some(error), now)
+            }
+        };
         let confirmed = self.publisher.result(&delivery, &report).await;
-        self.metrics.unrouted.inc();
         self.settle(delivery, confirmed).await;
     }
 

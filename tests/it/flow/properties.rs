@@ -212,3 +212,26 @@ async fn a_scheduled_request_is_not_sent_before_its_time() {
     assert_eq!(world.sim.ledger().len(), 1);
     world.finish().await;
 }
+
+/// RabbitMQ takes such a request out of its lane by itself; it must not vanish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_amqp_expiration_is_over_is_answered_expired() {
+    let world = World::start(Setup::default()).await;
+    world.worker.post("/lanes/111/pause").await;
+    world.worker.lane_state("111", "paused").await;
+    world
+        .worker
+        .metric("lane_subscribed", &[], |n| n == 0.0)
+        .await;
+    let brief = Request::text("brief", "34600000001").with(|p| p.with_expiration("300".into()));
+    world.client.publish([brief]).await;
+    let result = world.results.wait("brief").await;
+    assert_eq!(result.routing_key, "expired.111");
+    world.worker.post("/lanes/111/resume").await;
+    assert_eq!(
+        world.answer(Request::text("after", "34600000001")).await["status"],
+        "accepted"
+    );
+    assert_eq!(world.sim.ledger().len(), 1);
+    world.finish().await;
+}

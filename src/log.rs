@@ -1,0 +1,34 @@
+//! The log: lines on stderr, as text or JSON. Logged once, where handled; no content, no recipient, no token at any level.
+
+use crate::config::{LogConfig, LogFormat};
+use anyhow::Context;
+use tracing::{Level, Metadata};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
+
+pub fn start(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.level).context("not a filter")?;
+    // What happens to the broker's connections is told by us, once; lapin adds an ERROR to every orderly end.
+    let lapin_is_wanted = config.level.contains("lapin");
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(move |line| {
+            !is_of_lapin(line) || lapin_is_wanted && !tells_contents(line)
+        }));
+    match config.format {
+        LogFormat::Json => subscriber.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => subscriber.with(lines).init(),
+    }
+    Ok(())
+}
+
+fn is_of_lapin(line: &Metadata<'_>) -> bool {
+    line.target().starts_with("lapin")
+}
+
+/// lapin prints whole messages: returned ones as a warning, and every frame when it traces. No level may ask for that.
+fn tells_contents(line: &Metadata<'_>) -> bool {
+    line.target() == "lapin::returned_messages" || *line.level() == Level::TRACE
+}
