@@ -4,6 +4,9 @@ use crate::core::pacing::{PaceConfig, PairLimit};
 use crate::core::retry::RetryPolicy;
 use std::time::Duration;
 
+/// Deliveries held ready at least, so that a slow lane need not wait for RabbitMQ between two sends.
+const AHEAD_MIN: usize = 8;
+
 /// What to do with a redelivered request of which nobody knows whether it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Redelivery {
@@ -41,7 +44,8 @@ impl LaneConfig {
 
     /// Unacknowledged deliveries at most; also what can be in doubt after a crash.
     pub fn prefetch(&self) -> u16 {
-        let ahead = per(self.pace.rate_mps(), self.buffer).clamp(8, self.max_in_flight);
+        let ahead_max = self.max_in_flight.max(AHEAD_MIN);
+        let ahead = per(self.pace.rate_mps(), self.buffer).clamp(AHEAD_MIN, ahead_max);
         u16::try_from(self.in_flight_max() + ahead).unwrap_or(u16::MAX)
     }
 }

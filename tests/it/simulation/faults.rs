@@ -1,0 +1,90 @@
+//! What the API does wrong in one seed, as a script of the simulator's.
+
+use super::chance::Chance;
+use graph_sim::{Action, Fault, Match};
+
+/// Marks a scripted refusal, so that one the rules give can be told from it.
+pub(crate) const SCRIPTED: &str = "scripted";
+
+/// One code and more of every class and scope of the dispatcher's table, and one that it does not know.
+const CODES: [i64; 24] = [
+    1, 2, 131_000, 131_016, 134_101, // transient
+    4, 80_007, 130_429, 131_056, 131_057, // throttled
+    190, 368, 10, 200, 131_048, 131_042, // blocked
+    100, 132_001, // invalid
+    131_026, // undeliverable
+    131_047, 131_049, // policy
+    506, 999_999, 2_494_100,
+];
+
+/// Errors after which the message may have gone out all the same.
+const MAYBE_SENT: [i64; 5] = [1, 2, 131_000, 131_016, 506];
+
+pub(crate) fn draw(chance: &mut Chance) -> Vec<Fault> {
+    let mut faults = vec![];
+    for kind in 0..9 {
+        if chance.percent(60) {
+            continue;
+        }
+        let accepted = Some(chance.percent(50));
+        let fault = match kind {
+            0 => Fault::new(Action::Slow {
+                ms: chance.within(100..=8_000),
+            }),
+            1 => Fault {
+                accepted,
+                ..gateway(chance.pick(&[500, 502, 503, 504, 408]))
+            },
+            2 => gateway(chance.pick(&[301, 403, 404, 429])),
+            3 => Fault::new(Action::Truncate {
+                keep_bytes: None,
+                close: chance.percent(50),
+            }),
+            4 => Fault::new(Action::ResetBefore {}),
+            5 => Fault::new(Action::ResetAfter {}),
+            6 => Fault {
+                accepted,
+                ..Fault::new(Action::Hang {})
+            },
+            7 => Fault::new(Action::SuccessWithError {
+                code: chance.pick(&CODES),
+            }),
+            _ => Fault::new(Action::HugeBody { bytes: 100_000 }),
+        };
+        faults.push(fault);
+    }
+    for _ in 0..chance.pick(&[0, 1, 3]) {
+        let code = chance.pick(&CODES);
+        let accepted = (MAYBE_SENT.contains(&code) && chance.percent(50)).then_some(true);
+        let mut fault = Fault {
+            accepted,
+            ..Fault::new(Action::Error {
+                code,
+                status: None,
+                subcode: None,
+                details: Some(SCRIPTED.to_owned()),
+            })
+        };
+        if chance.percent(20) {
+            let seconds = chance.pick(&["1", "7", "45"]);
+            fault.headers = [("retry-after".to_owned(), seconds.to_owned())].into();
+        }
+        faults.push(fault);
+    }
+    for fault in &mut faults {
+        fault.matches = Match {
+            ratio: Some(chance.pick(&[0.02, 0.2, 0.9])),
+            times: chance.pick(&[None, Some(1), Some(6)]),
+            ..Match::default()
+        };
+    }
+    faults
+}
+
+fn gateway(status: u16) -> Fault {
+    Fault::new(Action::Http {
+        status,
+        body: "<html>no</html>".to_owned(),
+        content_type: "text/html".to_owned(),
+    })
+}

@@ -1,0 +1,285 @@
+//! What one seed does: numbers, limits, faults, requests, and what befalls the workers. All of it is drawn here, before the start.
+//!
+//! Each kind of fault is fully off in about half of the seeds, so that rare mixes occur instead of everything at once.
+
+use super::Us;
+use super::chance::Chance;
+use super::faults;
+use graph_sim::{Fault, NumberRules};
+use std::time::Duration;
+use whatsapp_dispatcher::core::lane::{LaneConfig, Redelivery};
+use whatsapp_dispatcher::core::pacing::{PaceConfig, PairLimit};
+use whatsapp_dispatcher::core::retry::RetryPolicy;
+
+pub(crate) type RequestNo = usize;
+
+/// The wall clock when a simulation starts.
+pub(crate) const WALL_START_MS: u64 = 1_800_000_000_000;
+
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) workers: usize,
+    pub(crate) lanes: Vec<LanePlan>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) mishaps: Vec<(Us, Mishap)>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) network: Network,
+    pub(crate) request_timeout: Us,
+    /// From here on nothing goes wrong any more.
+    pub(crate) calm_at: Us,
+}
+
+pub(crate) struct LanePlan {
+    pub(crate) id: String,
+    pub(crate) config: LaneConfig,
+    pub(crate) rules: NumberRules,
+}
+
+pub(crate) struct Network {
+    /// Between worker and broker, one way, at most.
+    pub(crate) broker_us: Us,
+    /// How late a timer fires, at most.
+    pub(crate) late_us: Us,
+    /// Publishes that the broker turns away.
+    pub(crate) nack_percent: u64,
+}
+
+pub(crate) struct Request {
+    pub(crate) at: Us,
+    pub(crate) lane: usize,
+    pub(crate) id: Option<String>,
+    /// `biz_opaque_callback_data` as the API sees it.
+    pub(crate) opaque: String,
+    pub(crate) body: String,
+    pub(crate) person: Option<usize>,
+    pub(crate) high: bool,
+    pub(crate) expires_at_ms: Option<u64>,
+    pub(crate) not_before_ms: Option<u64>,
+    pub(crate) on_unknown: Option<&'static str>,
+    pub(crate) operation: Option<&'static str>,
+    pub(crate) is_receipt: bool,
+    pub(crate) is_valid: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mishap {
+    SessionLost { worker: usize, for_us: Us },
+    ChannelLost { worker: usize, lane: usize },
+    Crash { worker: usize, for_us: Us },
+    Drain { worker: usize, for_us: Us },
+    Pause { lane: usize, for_us: Us },
+    SetLimit { lane: usize, limit_mps: u32 },
+    TokenExpires { for_us: Us, told: bool },
+    Outage { for_us: Us },
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let chance = &mut chance;
+        let span = chance.within(2..=25) * 1_000_000;
+        let lanes: Vec<LanePlan> = (0..chance.within(1..=3))
+            .map(|index| lane(index, chance))
+            .collect();
+        let workers = chance.within(1..=2) as usize;
+        let mut requests = requests(lanes.len(), span, chance);
+        requests.sort_by_key(|request| request.at);
+        let mishaps = mishaps(workers, lanes.len(), span, chance);
+        Self {
+            seed,
+            workers,
+            requests,
+            mishaps,
+            faults: faults::draw(chance),
+            network: Network {
+                broker_us: chance.pick(&[200, 2_000, 40_000]),
+                late_us: chance.pick(&[0, 1_500, 20_000]),
+                nack_percent: chance.pick(&[0, 0, 5]),
+            },
+            request_timeout: chance.pick(&[1_000_000, 5_000_000]),
+            calm_at: span + 5_000_000,
+            lanes,
+        }
+    }
+}
+
+fn lane(index: u64, chance: &mut Chance) -> LanePlan {
+    let limit_mps = chance.pick(&[1, 3, 10, 20, 80]);
+    let utilization = chance.pick(&[0.5, 0.9, 0.97]);
+    let burst = Duration::from_millis(chance.pick(&[0, 5, 20]));
+    let interval = Duration::from_millis(chance.pick(&[0, 500, 6_000]));
+    let pair_burst = chance.pick(&[1, 2, 5, 45]);
+    let base_s = chance.pick(&[1, 2]);
+    let config = LaneConfig {
+        pace: PaceConfig {
+            limit_mps,
+            utilization,
+            burst,
+        },
+        pair: PairLimit {
+            interval,
+            burst: pair_burst,
+        },
+        pair_wait_max: Duration::from_secs(chance.pick(&[0, 2, 30])),
+        latency: Duration::from_millis(chance.pick(&[50, 300, 1_000])),
+        max_in_flight: chance.pick(&[1, 8, 200]),
+        buffer: Duration::from_millis(chance.pick(&[0, 500, 2_000])),
+        bulk_every: chance.pick(&[2, 3, 10]),
+        retry: RetryPolicy {
+            max_attempts: chance.pick(&[1, 2, 5]),
+            max_age_s: chance.pick(&[20, 3_600, 86_400]),
+            base_s,
+            max_delay_s: chance.pick(&[base_s, 10, 60]),
+        },
+        quick_retries: chance.pick(&[0, 1, 3]),
+        redelivery: chance.pick(&[Redelivery::Resend, Redelivery::Resend, Redelivery::Report]),
+        halt_probe: Duration::from_secs(chance.pick(&[1, 5])),
+        halt_probe_max: Duration::from_secs(chance.pick(&[5, 40])),
+    };
+    let rules = NumberRules {
+        mps: Some(limit_mps),
+        // Without an interval the dispatcher counts no pairs, and neither must the API.
+        pair_burst: if interval.is_zero() {
+            0
+        } else {
+            pair_burst.into()
+        },
+        pair_interval_ms: interval.as_millis() as u64,
+        latency_ms: chance.pick(&[1, 30, 300]),
+        latency_jitter_ms: chance.pick(&[0, 20, 500]),
+        arrival_jitter_ms: chance.pick(&[0, 1, 4, 12]),
+        inbound_mps: chance.pick(&[0.0, 0.0, 0.0, f64::from(limit_mps) / 2.0]),
+        ..NumberRules::default()
+    };
+    LanePlan {
+        id: format!("{}", 101 + index),
+        config,
+        rules,
+    }
+}
+
+fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
+    let count = chance.pick(&[1, 10, 40, 100]);
+    let people = chance.pick(&[1, 3, 20]);
+    let high = chance.pick(&[0, 20, 60]);
+    let receipts = chance.pick(&[0, 0, 20]);
+    let invalid = chance.pick(&[0, 0, 10]);
+    let timed = chance.pick(&[0, 20]);
+    let resend = chance.pick(&[0, 50, 100]);
+    // All at once, or spread.
+    let spread = chance.pick(&[1, span / 4, span]);
+    (0..count)
+        .map(|no| {
+            let at = chance.within(0..=spread);
+            let person = chance.within(0..=people - 1) as usize;
+            let id = format!("r-{no}");
+            let own_opaque = chance.percent(10).then(|| format!("own-{no}"));
+            let is_receipt = chance.percent(receipts);
+            let (body, person) = if is_receipt {
+                let body = r#"{"status":"read","message_id":"wamid.IN1"}"#.to_owned();
+                (body, None)
+            } else {
+                (message(person, own_opaque.as_deref(), chance), Some(person))
+            };
+            let wall_ms = WALL_START_MS + at / 1_000;
+            let request = Request {
+                at,
+                lane: chance.within(0..=lanes as u64 - 1) as usize,
+                opaque: own_opaque
+                    .filter(|_| !is_receipt)
+                    .unwrap_or_else(|| id.clone()),
+                id: Some(id),
+                body,
+                person,
+                high: chance.percent(high),
+                expires_at_ms: chance
+                    .percent(timed)
+                    .then(|| wall_ms + chance.within(0..=20_000)),
+                not_before_ms: chance
+                    .percent(timed)
+                    .then(|| wall_ms + chance.within(0..=20_000)),
+                on_unknown: chance.percent(resend).then_some("resend"),
+                operation: chance.percent(20).then_some("message"),
+                is_receipt,
+                is_valid: true,
+            };
+            if chance.percent(invalid) {
+                spoil(request, chance)
+            } else {
+                request
+            }
+        })
+        .collect()
+}
+
+/// One person in several spellings.
+fn message(person: usize, opaque: Option<&str>, chance: &mut Chance) -> String {
+    let to = match chance.within(0..=3) {
+        0 => format!("+49 151-{person:04}"),
+        1 => format!("(49) 151 {person:04}"),
+        _ => format!("49151{person:04}"),
+    };
+    let opaque = opaque.map_or(String::new(), |opaque| {
+        format!(r#""biz_opaque_callback_data":"{opaque}","#)
+    });
+    format!(r#"{{{opaque}"to":"{to}","type":"text","text":{{"body":"hello"}}}}"#)
+}
+
+fn spoil(request: Request, chance: &mut Chance) -> Request {
+    let spoilt = Request {
+        is_valid: false,
+        ..request
+    };
+    match chance.within(0..=4) {
+        0 => Request {
+            body: "not JSON".to_owned(),
+            ..spoilt
+        },
+        1 => Request {
+            body: r#"{"type":"text","text":{"body":"to whom?"}}"#.to_owned(),
+            ..spoilt
+        },
+        2 => Request { id: None, ..spoilt },
+        3 => Request {
+            operation: Some("template"),
+            ..spoilt
+        },
+        _ => Request {
+            on_unknown: Some("perhaps"),
+            ..spoilt
+        },
+    }
+}
+
+fn mishaps(workers: usize, lanes: usize, span: Us, chance: &mut Chance) -> Vec<(Us, Mishap)> {
+    let mut mishaps = vec![];
+    for kind in 0..8 {
+        if chance.percent(50) {
+            continue;
+        }
+        for _ in 0..chance.within(1..=3) {
+            let at = chance.within(0..=span);
+            let worker = chance.within(0..=workers as u64 - 1) as usize;
+            let lane = chance.within(0..=lanes as u64 - 1) as usize;
+            let for_us = chance.pick(&[1_000, 300_000, 3_000_000]);
+            let mishap = match kind {
+                0 => Mishap::SessionLost { worker, for_us },
+                1 => Mishap::ChannelLost { worker, lane },
+                2 => Mishap::Crash { worker, for_us },
+                3 => Mishap::Drain { worker, for_us },
+                4 => Mishap::Pause { lane, for_us },
+                5 => Mishap::SetLimit {
+                    lane,
+                    limit_mps: chance.pick(&[1, 5, 20, 100]),
+                },
+                6 => Mishap::TokenExpires {
+                    for_us,
+                    told: chance.percent(50),
+                },
+                _ => Mishap::Outage { for_us },
+            };
+            mishaps.push((at, mishap));
+        }
+    }
+    mishaps
+}

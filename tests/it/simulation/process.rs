@@ -1,0 +1,161 @@
+//! Worker processes: how they start, lose their session or their memory, drain, and hear from operators.
+
+use super::Us;
+use super::checks::Checked;
+use super::publishing::OperationNo;
+use super::worker::{Shell, Who};
+use super::world::{Event, Simulation};
+
+#[derive(Default)]
+pub(crate) struct Process {
+    pub(crate) life: u64,
+    /// Empty while it is down.
+    pub(crate) shells: Vec<Shell>,
+    pub(crate) session: Option<u64>,
+    /// Results that wait for a session.
+    pub(crate) unpublished: Vec<OperationNo>,
+    /// For how long it will be gone once it has drained.
+    draining: Option<Us>,
+}
+
+impl Simulation {
+    pub(super) fn start_process(&mut self, worker: usize) {
+        self.note(|| format!("worker {worker} starts"));
+        let (now, flaw) = (self.now(), self.flaw);
+        let lanes = self.plan.lanes.iter();
+        let shells = lanes.map(|plan| Shell::new(&plan.id, plan.config, flaw, now));
+        self.processes[worker].shells = shells.collect();
+        let life = self.processes[worker].life;
+        self.after(20_000, Event::SessionUp(worker, life));
+    }
+
+    pub(super) fn shell_mut(&mut self, who: Who) -> &mut Shell {
+        &mut self.processes[who.worker].shells[who.lane]
+    }
+
+    pub(super) fn is_alive(&self, who: Who) -> bool {
+        let process = &self.processes[who.worker];
+        process.life == who.life && !process.shells.is_empty()
+    }
+
+    fn whos(&self, worker: usize) -> Vec<Who> {
+        let process = &self.processes[worker];
+        let life = process.life;
+        (0..process.shells.len())
+            .map(|lane| Who { worker, life, lane })
+            .collect()
+    }
+
+    /// What an operator says to one lane in every worker.
+    pub(super) fn command_all(&mut self, lane: usize, command: impl Fn(&mut Shell)) -> Checked {
+        for worker in 0..self.processes.len() {
+            if let Some(who) = self.whos(worker).get(lane).copied() {
+                command(self.shell_mut(who));
+                self.turn(who)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn session_up(&mut self, worker: usize, life: u64) -> Checked {
+        let process = &mut self.processes[worker];
+        if process.life != life || process.shells.is_empty() || process.session.is_some() {
+            return Ok(());
+        }
+        process.session = Some(self.now_us);
+        self.publish_again(worker);
+        for who in self.whos(worker) {
+            self.lose_channel(who, 0);
+            self.turn(who)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn lose_session(&mut self, worker: usize, for_us: Us) -> Checked {
+        if self.processes[worker].session.take().is_none() {
+            return Ok(());
+        }
+        self.tally.count("session lost");
+        for who in self.whos(worker) {
+            if let Some(channel) = self.shell_mut(who).channel {
+                // The broker may notice late; never before the worker, which fences itself.
+                let notices = self.chance.pick(&[0, 30_000, 3_000_000]);
+                self.after(notices, Event::ChannelGone(channel));
+            }
+        }
+        self.lose_publishes(worker);
+        for who in self.whos(worker) {
+            self.lose_channel(who, 0);
+            self.turn(who)?;
+        }
+        let life = self.processes[worker].life;
+        self.after(200_000 + for_us, Event::SessionUp(worker, life));
+        Ok(())
+    }
+
+    /// Only the channel of one lane: the broker closed it.
+    pub(super) fn lose_channel_of(&mut self, worker: usize, lane: usize) -> Checked {
+        let Some(who) = self.whos(worker).get(lane).copied() else {
+            return Ok(());
+        };
+        let Some(channel) = self.shell_mut(who).channel else {
+            return Ok(());
+        };
+        self.tally.count("channel lost");
+        self.channel_gone(channel);
+        let again_at = self.now_us + 200_000;
+        self.lose_channel(who, again_at);
+        self.turn(who)
+    }
+
+    pub(super) fn crash(&mut self, worker: usize, for_us: Us) {
+        if self.processes[worker].shells.is_empty() {
+            return;
+        }
+        self.tally.count("crash");
+        for who in self.whos(worker) {
+            if let Some(channel) = self.shell_mut(who).channel {
+                self.after(4_000, Event::ChannelGone(channel));
+            }
+        }
+        for who in self.whos(worker) {
+            for request in self.shell_mut(who).conduct.in_flight() {
+                self.fates.let_go(request);
+            }
+        }
+        self.drop_publishes(worker);
+        self.process_ended(worker, for_us);
+    }
+
+    pub(super) fn drain(&mut self, worker: usize, for_us: Us) -> Checked {
+        for who in self.whos(worker) {
+            self.processes[worker].draining.get_or_insert(for_us);
+            self.shell_mut(who).drain();
+        }
+        for who in self.whos(worker) {
+            self.turn(who)?;
+        }
+        Ok(())
+    }
+
+    /// A lane has drained: the last one ends the process.
+    pub(super) fn lane_drained(&mut self, who: Who) {
+        self.note(|| format!("{who} has drained"));
+        let process = &self.processes[who.worker];
+        if let Some(for_us) = process.draining
+            && process.shells.iter().all(Shell::is_drained)
+        {
+            self.tally.count("drained");
+            self.process_ended(who.worker, for_us);
+        }
+    }
+
+    fn process_ended(&mut self, worker: usize, for_us: Us) {
+        self.processes[worker] = Process {
+            life: self.processes[worker].life + 1,
+            ..Process::default()
+        };
+        self.memory_was_lost = true;
+        self.after(for_us, Event::Start(worker));
+    }
+}

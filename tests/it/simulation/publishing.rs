@@ -1,0 +1,288 @@
+//! Publish, wait for the confirm, then settle: what `broker/publish.rs` and `Delivery::settle` do, over sessions that come and go.
+
+use super::broker::{ChannelId, Copy, Tag};
+use super::checks::Checked;
+use super::plan::RequestNo;
+use super::worker::{Flaw, Who};
+use super::world::{Event, Simulation};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use whatsapp_dispatcher::core::lane::Decision;
+use whatsapp_dispatcher::core::message::{History, Message};
+use whatsapp_dispatcher::core::report::Report;
+
+pub(crate) type OperationNo = u64;
+
+/// A delivery that a lane keeps.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) request: RequestNo,
+    pub(crate) channel: ChannelId,
+    pub(crate) tag: Tag,
+}
+
+#[derive(Clone)]
+pub(crate) enum Letter {
+    Dead,
+    Result(Arc<Report>),
+    Ladder { delay_s: u32, history: History },
+}
+
+/// One decision on its way: its letters in order, then the acknowledgement.
+pub(crate) struct Publishing {
+    pub(crate) who: Who,
+    held: Held,
+    letters: VecDeque<Letter>,
+    /// Told to the lane once it is confirmed.
+    copy: Option<Message>,
+    /// A decision of the lane's, which counts it until it is settled. Else a refusal of intake's.
+    is_lanes: bool,
+    /// Counts up, so that what belongs to an earlier trial is not taken for an answer to this one.
+    trial: u64,
+    session: u64,
+}
+
+impl Simulation {
+    pub(super) fn carry_out_decision(&mut self, who: Who, held: Held, decision: Decision) {
+        let (letters, copy) = match decision {
+            Decision::Finish(report) => (vec![Letter::Result(report)], None),
+            Decision::Bury(report) => (vec![Letter::Dead, Letter::Result(report)], None),
+            Decision::Delay { delay_s, message } => {
+                self.fates.leaves(held.request);
+                let mut history = message.history.clone();
+                if self.flaw == Some(Flaw::ForgetsAttempts) {
+                    history.attempts = 0;
+                }
+                (vec![Letter::Ladder { delay_s, history }], Some(message))
+            }
+            Decision::Forget => (vec![], None),
+            Decision::Abandon => {
+                self.fates.let_go(held.request);
+                let operation = self.new_operation(who, held, vec![], None, true);
+                return self.after(0, Event::Done(operation));
+            }
+        };
+        self.begin(who, held, letters, copy, true);
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        who: Who,
+        held: Held,
+        letters: Vec<Letter>,
+        copy: Option<Message>,
+        is_lanes: bool,
+    ) {
+        if self.flaw == Some(Flaw::AcknowledgesFirst) {
+            self.acknowledge(who, &held);
+        }
+        let operation = self.new_operation(who, held, letters, copy, is_lanes);
+        self.step(operation);
+    }
+
+    fn new_operation(
+        &mut self,
+        who: Who,
+        held: Held,
+        letters: Vec<Letter>,
+        copy: Option<Message>,
+        is_lanes: bool,
+    ) -> OperationNo {
+        self.next_operation += 1;
+        self.touched.insert(held.tag);
+        self.shell_mut(who).publishing += 1;
+        self.operations.insert(
+            self.next_operation,
+            Publishing {
+                who,
+                held,
+                letters: letters.into(),
+                copy,
+                is_lanes,
+                trial: 0,
+                session: 0,
+            },
+        );
+        self.next_operation
+    }
+
+    /// Sends the next letter; after the last one settles.
+    fn step(&mut self, operation: OperationNo) {
+        let Some(publishing) = self.operations.get_mut(&operation) else {
+            return;
+        };
+        publishing.trial += 1;
+        let (who, trial, request) = (publishing.who, publishing.trial, publishing.held.request);
+        let Some(letter) = publishing.letters.front().cloned() else {
+            let held = publishing.held.clone();
+            if self.flaw != Some(Flaw::AcknowledgesFirst) {
+                self.acknowledge(who, &held);
+            }
+            return self.after(0, Event::Done(operation));
+        };
+        let Some(session) = self.processes[who.worker].session else {
+            return self.lose(operation);
+        };
+        publishing.session = session;
+        let at = self.hop();
+        let reach = Event::Reach {
+            operation,
+            trial,
+            request,
+            who,
+            session,
+            letter,
+        };
+        self.after(at, reach);
+    }
+
+    fn acknowledge(&mut self, who: Who, held: &Held) {
+        if self.shell_mut(who).channel == Some(held.channel) {
+            let at = self.frame(held.channel, false);
+            self.at(at, Event::Ack(held.channel, held.tag));
+        } else {
+            self.tally.count("settled void");
+        }
+    }
+
+    /// The session went away: a result waits for the next one, a delayed copy is given up.
+    fn lose(&mut self, operation: OperationNo) {
+        let Some(publishing) = self.operations.get_mut(&operation) else {
+            return;
+        };
+        publishing.trial += 1;
+        let (who, request) = (publishing.who, publishing.held.request);
+        match publishing.letters.front() {
+            Some(Letter::Ladder { .. }) => {
+                publishing.copy = None;
+                publishing.letters.clear();
+                self.after(0, Event::Done(operation));
+            }
+            Some(Letter::Dead | Letter::Result(_)) => {
+                self.processes[who.worker].unpublished.push(operation);
+            }
+            None => {}
+        }
+        self.fates.lost_sight(request);
+    }
+
+    pub(super) fn lose_publishes(&mut self, worker: usize) {
+        let lost = |(operation, publishing): (&OperationNo, &Publishing)| {
+            let pending = publishing.who.worker == worker && !publishing.letters.is_empty();
+            pending.then_some(*operation)
+        };
+        let lost: Vec<OperationNo> = self.operations.iter().filter_map(lost).collect();
+        for operation in lost {
+            self.lose(operation);
+        }
+    }
+
+    pub(super) fn drop_publishes(&mut self, worker: usize) {
+        let fates = &mut self.fates;
+        self.operations.retain(|_, publishing| {
+            let stays = publishing.who.worker != worker;
+            if !stays {
+                fates.let_go(publishing.held.request);
+            }
+            stays
+        });
+    }
+
+    pub(super) fn publish_again(&mut self, worker: usize) {
+        for operation in std::mem::take(&mut self.processes[worker].unpublished) {
+            self.step(operation);
+        }
+    }
+
+    /// A publish reaches the broker, unless its session ended on the way and took it along.
+    pub(super) fn reach(
+        &mut self,
+        operation: OperationNo,
+        trial: u64,
+        request: RequestNo,
+        who: Who,
+        session: u64,
+        letter: Letter,
+    ) -> Checked {
+        let process = &self.processes[who.worker];
+        let is_cut_off = process.life != who.life || process.session != Some(session);
+        if is_cut_off {
+            self.fates.lost_sight(request);
+            if self.chance.percent(50) {
+                return Ok(());
+            }
+        }
+        let back = self.hop();
+        if self.chance.percent(self.plan.network.nack_percent) {
+            self.after(back, Event::Refused(operation, trial));
+            return Ok(());
+        }
+        match letter {
+            Letter::Dead => self.fates.dead(request),
+            Letter::Result(report) => {
+                self.note(|| format!("request {request} has the result {report:?}"));
+                self.end(request, report)?;
+            }
+            Letter::Ladder { delay_s, history } => {
+                self.note(|| format!("request {request} is on the ladder for {delay_s} s"));
+                let copy = Copy {
+                    request,
+                    lane: who.lane,
+                    high: self.plan.requests[request].high,
+                    history,
+                    redelivered: false,
+                    position: 0,
+                };
+                self.climb(copy, delay_s);
+            }
+        }
+        self.after(back, Event::Confirm(operation, trial));
+        Ok(())
+    }
+
+    pub(super) fn confirmed(&mut self, operation: OperationNo, trial: u64) -> Checked {
+        if let Some(publishing) = self.current(operation, trial) {
+            publishing.letters.pop_front();
+            self.step(operation);
+        }
+        Ok(())
+    }
+
+    pub(super) fn refused(&mut self, operation: OperationNo, trial: u64) {
+        if self.current(operation, trial).is_some() {
+            self.tally.count("publish refused");
+            self.after(1_000_000, Event::Again(operation, trial));
+        }
+    }
+
+    pub(super) fn again(&mut self, operation: OperationNo, trial: u64) {
+        if self.current(operation, trial).is_some() {
+            self.step(operation);
+        }
+    }
+
+    fn current(&mut self, operation: OperationNo, trial: u64) -> Option<&mut Publishing> {
+        self.operations
+            .get_mut(&operation)
+            .filter(|publishing| publishing.trial == trial)
+    }
+
+    pub(super) fn done(&mut self, operation: OperationNo) -> Checked {
+        let Some(publishing) = self.operations.remove(&operation) else {
+            return Ok(());
+        };
+        let who = publishing.who;
+        let forgets = self.flaw == Some(Flaw::ForgetsDelayed);
+        let shell = self.shell_mut(who);
+        shell.publishing -= 1;
+        if publishing.is_lanes {
+            shell.lane.settled();
+            shell.conduct.settled();
+        }
+        if let Some(copy) = publishing.copy.filter(|_| !forgets) {
+            shell.lane.delayed(copy);
+            shell.conduct.delayed();
+        }
+        self.turn(who)
+    }
+}

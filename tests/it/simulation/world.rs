@@ -1,0 +1,450 @@
+//! The event loop: one queue of timed events, in order of time and then of appearance. Whatever happens, happens here.
+
+use super::Us;
+use super::api::{Api, Call};
+use super::broker::{Broker, ChannelId, Copy, Tag, seconds};
+use super::chance::Chance;
+use super::checks::{Checked, Tally, Violation, ensure};
+use super::fates::Fates;
+use super::plan::{Mishap, Plan, RequestNo, WALL_START_MS};
+use super::process::Process;
+use super::publishing::{Letter, OperationNo, Publishing};
+use super::worker::{Flaw, Shell, Who};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use whatsapp_dispatcher::core::Now;
+use whatsapp_dispatcher::core::answer::{AnswerBody, Reply};
+use whatsapp_dispatcher::core::lane::Ticket;
+use whatsapp_dispatcher::core::message::History;
+use whatsapp_dispatcher::core::outcome::Rules;
+use whatsapp_dispatcher::core::report::Report;
+
+/// After the calm, everything must have ended by then.
+const PATIENCE: Us = 12 * 3_600 * 1_000_000;
+const STEPS_MAX: u64 = 3_000_000;
+
+pub(crate) enum Event {
+    Publish(RequestNo),
+    OffLadder(Copy),
+    Deliver(Who, ChannelId, Tag, Copy),
+    Ack(ChannelId, Tag),
+    /// The broker finds it dead.
+    ChannelGone(ChannelId),
+    /// The worker closed it: nothing was under way on it.
+    ChannelClosed(ChannelId),
+    Arrive(Call),
+    Answer(Who, Ticket, Reply),
+    /// A publish reaches the broker. Carries what it publishes: it may outlive its sender.
+    Reach {
+        operation: OperationNo,
+        trial: u64,
+        request: RequestNo,
+        who: Who,
+        session: u64,
+        letter: Letter,
+    },
+    Confirm(OperationNo, u64),
+    Refused(OperationNo, u64),
+    Again(OperationNo, u64),
+    Done(OperationNo),
+    Wake(Who, u64),
+    Mishap(Mishap),
+    SessionUp(usize, u64),
+    Start(usize),
+    Resume(usize),
+    TokenHeals(bool),
+    WorkersLimit(usize, u32, u64),
+    ApisLimit(usize, u32, u64),
+    Calm,
+}
+
+pub(crate) struct Simulation {
+    pub(super) plan: Plan,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) chance: Chance,
+    pub(super) now_us: Us,
+    pub(super) broker: Broker,
+    pub(super) api: Api,
+    pub(super) rules: Rules,
+    pub(super) processes: Vec<Process>,
+    pub(super) operations: BTreeMap<OperationNo, Publishing>,
+    pub(super) next_operation: OperationNo,
+    pub(super) fates: Fates,
+    pub(super) tally: Tally,
+    /// Deliveries of which something left the worker: a send, or what was published for them.
+    pub(super) touched: BTreeSet<Tag>,
+    events: BTreeMap<(Us, u64), Event>,
+    sequence: u64,
+    /// Per channel and direction, when the last frame arrives: frames do not overtake each other.
+    pub(super) to_worker: BTreeMap<ChannelId, Us>,
+    pub(super) to_broker: BTreeMap<ChannelId, Us>,
+    limit_changes: Vec<u64>,
+    /// Position of the last request first sent, per lane, person and class.
+    pub(super) order: BTreeMap<(usize, usize, bool), u64>,
+    /// A worker process has started for the second time: what the first knew of pairs is gone.
+    pub(super) memory_was_lost: bool,
+    trace: Option<Vec<String>>,
+}
+
+impl Simulation {
+    pub(crate) fn new(plan: Plan, flaw: Option<Flaw>, traced: bool) -> Self {
+        let mut simulation = Self {
+            flaw,
+            chance: Chance::new(plan.seed ^ 0x5eed),
+            now_us: 0,
+            broker: Broker::new(plan.lanes.len(), plan.requests.len()),
+            api: Api::new(&plan),
+            rules: Rules::default(),
+            processes: (0..plan.workers).map(|_| Process::default()).collect(),
+            operations: BTreeMap::new(),
+            next_operation: 0,
+            fates: Fates::new(plan.requests.len()),
+            tally: Tally::default(),
+            touched: BTreeSet::new(),
+            events: BTreeMap::new(),
+            sequence: 0,
+            to_worker: BTreeMap::new(),
+            to_broker: BTreeMap::new(),
+            limit_changes: vec![0; plan.lanes.len()],
+            order: BTreeMap::new(),
+            memory_was_lost: false,
+            trace: traced.then(Vec::new),
+            plan,
+        };
+        for request in 0..simulation.plan.requests.len() {
+            simulation.at(
+                simulation.plan.requests[request].at,
+                Event::Publish(request),
+            );
+        }
+        for (at, mishap) in simulation.plan.mishaps.clone() {
+            simulation.at(at, Event::Mishap(mishap));
+        }
+        for worker in 0..simulation.plan.workers {
+            simulation.at(0, Event::Start(worker));
+        }
+        simulation.at(simulation.plan.calm_at, Event::Calm);
+        simulation
+    }
+
+    /// Until nothing is left to happen.
+    pub(crate) fn run(&mut self) -> Checked {
+        let mut steps = 0;
+        while let Some(((at, _), event)) = self.events.pop_first() {
+            steps += 1;
+            self.now_us = at;
+            let late = at > self.plan.calm_at + PATIENCE || steps > STEPS_MAX;
+            ensure(!late, "wake", || {
+                format!(
+                    "still busy {} s after the calm",
+                    (at - self.plan.calm_at.min(at)) / 1_000_000
+                )
+            })?;
+            self.happen(event)?;
+            let lost = self.broker.lost(|request| self.fates.is_published(request));
+            if let Some(request) = lost {
+                return Violation::of("P1", format!("request {request} is nowhere"));
+            }
+        }
+        if let Some(left) = self.broker.left() {
+            return Violation::of(
+                "wake",
+                format!("nothing happens any more, and there are {left}"),
+            );
+        }
+        if self.fates.repeated() > 0 {
+            self.tally.count("seed with a repeated send");
+        }
+        self.fates.close()
+    }
+
+    pub(crate) fn finish(self) -> (Tally, Vec<String>) {
+        (self.tally, self.trace.unwrap_or_default())
+    }
+
+    fn happen(&mut self, event: Event) -> Checked {
+        match event {
+            Event::Publish(request) => self.publish(request),
+            Event::OffLadder(copy) => {
+                let lane = copy.lane;
+                self.broker.descend(copy);
+                self.deliver_all(lane);
+            }
+            Event::Deliver(who, channel, tag, copy) => return self.take(who, channel, tag, copy),
+            Event::Ack(channel, tag) => {
+                self.broker.ack(channel, tag)?;
+                self.deliver_everywhere();
+            }
+            Event::ChannelGone(channel) => self.channel_gone(channel),
+            Event::ChannelClosed(channel) => {
+                self.broker.close(channel);
+                self.deliver_everywhere();
+            }
+            Event::Arrive(call) => return self.arrive(call),
+            Event::Answer(who, ticket, reply) => return self.answered(who, ticket, reply),
+            Event::Reach {
+                operation,
+                trial,
+                request,
+                who,
+                session,
+                letter,
+            } => return self.reach(operation, trial, request, who, session, letter),
+            Event::Confirm(operation, trial) => return self.confirmed(operation, trial),
+            Event::Refused(operation, trial) => self.refused(operation, trial),
+            Event::Again(operation, trial) => self.again(operation, trial),
+            Event::Done(operation) => return self.done(operation),
+            Event::Wake(who, timer) => return self.wake(who, timer),
+            Event::Mishap(mishap) => return self.befall(mishap),
+            Event::SessionUp(worker, life) => return self.session_up(worker, life),
+            Event::Start(worker) => self.start_process(worker),
+            Event::Resume(lane) => return self.command_all(lane, Shell::resume),
+            Event::TokenHeals(told) => return self.token_heals(told),
+            Event::WorkersLimit(lane, limit_mps, change) => {
+                return self.workers_limit(lane, limit_mps, change);
+            }
+            Event::ApisLimit(lane, limit_mps, change) => {
+                if self.limit_changes[lane] == change {
+                    self.api.set_limit(lane, limit_mps);
+                }
+            }
+            Event::Calm => {
+                self.note(|| "calm".to_owned());
+                let now = self.now_us;
+                self.api.calm(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, request: RequestNo) {
+        let facts = &self.plan.requests[request];
+        let copy = Copy {
+            request,
+            lane: facts.lane,
+            high: facts.high,
+            history: History::default(),
+            redelivered: false,
+            position: 0,
+        };
+        let lane = facts.lane;
+        self.note(|| format!("request {request} is published to lane {lane}"));
+        self.broker.enqueue(copy);
+        self.fates.published(request);
+        self.deliver_all(lane);
+    }
+
+    pub(super) fn deliver_all(&mut self, lane: usize) {
+        while let Some(delivery) = self.broker.deliver(lane) {
+            let life = self.processes[delivery.worker].life;
+            let who = Who {
+                worker: delivery.worker,
+                life,
+                lane,
+            };
+            let at = self.frame(delivery.channel, true);
+            let event = Event::Deliver(who, delivery.channel, delivery.tag, delivery.copy);
+            self.at(at, event);
+        }
+    }
+
+    fn deliver_everywhere(&mut self) {
+        for lane in 0..self.plan.lanes.len() {
+            self.deliver_all(lane);
+        }
+    }
+
+    pub(super) fn channel_gone(&mut self, channel: ChannelId) {
+        for (tag, request) in self.broker.close(channel) {
+            if self.touched.contains(&tag) {
+                self.fates.lost_sight(request);
+            }
+        }
+        self.deliver_everywhere();
+    }
+
+    fn arrive(&mut self, call: Call) -> Checked {
+        let is_orphan = self.processes[call.who.worker].life != call.who.life;
+        if is_orphan && self.chance.percent(50) {
+            return Ok(());
+        }
+        let now = self.now_us;
+        let handled = self.api.handle(&call, now);
+        let request = call.request;
+        self.note(|| {
+            let answer = describe(&handled.reply);
+            let taken = handled.entry.as_ref().map_or("", |_| ", taken");
+            format!("request {request} at the API: {answer}{taken}")
+        });
+        if let Some(entry) = handled.entry {
+            let right = entry.opaque.as_deref() == Some(&*self.plan.requests[request].opaque);
+            ensure(right, "P1", || {
+                format!("request {request} carries another's opaque id")
+            })?;
+            self.fates.taken(request, entry.wamid)?;
+        }
+        match handled.refused_by_rules {
+            Some(130_429) => {
+                self.tally.count("130429 by the rules");
+                ensure(!self.keeps_the_rate(call.who.lane), "P2", || {
+                    format!("request {request} was refused for the number's rate")
+                })?;
+            }
+            Some(131_056) => {
+                self.tally.count("131056 by the rules");
+                let alone = self.plan.workers == 1 && !self.memory_was_lost;
+                ensure(!alone, "P2", || {
+                    format!("request {request} was refused for its pair")
+                })?;
+            }
+            Some(_) | None => {}
+        }
+        self.at(
+            handled.answer_at,
+            Event::Answer(call.who, call.ticket, handled.reply),
+        );
+        Ok(())
+    }
+
+    /// True if no sliding second at the API can hold more than the limit: one worker at a time, nothing inbound, and arrivals moved
+    /// by less than the rate leaves room for.
+    fn keeps_the_rate(&self, lane: usize) -> bool {
+        let LaneNumbers { room, inbound } = self.numbers(lane);
+        self.plan.workers == 1 && inbound == 0.0 && room < 1.0
+    }
+
+    fn numbers(&self, lane: usize) -> LaneNumbers {
+        let plan = &self.plan.lanes[lane];
+        let pace = &plan.config.pace;
+        let moved_s = 2.0 * plan.rules.arrival_jitter_ms as f64 / 1_000.0;
+        LaneNumbers {
+            room: pace.utilization * (1.0 + pace.burst.as_secs_f64() + moved_s),
+            inbound: plan.rules.inbound_mps,
+        }
+    }
+
+    fn befall(&mut self, mishap: Mishap) -> Checked {
+        self.note(|| format!("{mishap:?}"));
+        match mishap {
+            Mishap::SessionLost { worker, for_us } => return self.lose_session(worker, for_us),
+            Mishap::ChannelLost { worker, lane } => return self.lose_channel_of(worker, lane),
+            Mishap::Crash { worker, for_us } => self.crash(worker, for_us),
+            Mishap::Drain { worker, for_us } => return self.drain(worker, for_us),
+            Mishap::Pause { lane, for_us } => {
+                self.after(for_us, Event::Resume(lane));
+                let now = self.now();
+                return self.command_all(lane, |shell| shell.pause(now));
+            }
+            Mishap::SetLimit { lane, limit_mps } => self.change_limit(lane, limit_mps),
+            Mishap::TokenExpires { for_us, told } => {
+                self.api.set_token(false);
+                self.after(for_us, Event::TokenHeals(told));
+            }
+            Mishap::Outage { for_us } => {
+                let until = self.now_us + for_us;
+                self.api.go_out(until);
+            }
+        }
+        Ok(())
+    }
+
+    /// The API is never the stricter one while the workers do not know yet.
+    fn change_limit(&mut self, lane: usize, limit_mps: u32) {
+        self.limit_changes[lane] += 1;
+        let change = self.limit_changes[lane];
+        let highest = self.api.limit_mps(lane).max(limit_mps);
+        self.api.set_limit(lane, highest);
+        self.after(100_000, Event::WorkersLimit(lane, limit_mps, change));
+        self.after(1_400_000, Event::ApisLimit(lane, limit_mps, change));
+    }
+
+    fn workers_limit(&mut self, lane: usize, limit_mps: u32, change: u64) -> Checked {
+        if self.limit_changes[lane] != change {
+            return Ok(());
+        }
+        self.plan.lanes[lane].config.pace.limit_mps = limit_mps;
+        let now = self.now();
+        self.command_all(lane, |shell| shell.set_limit(limit_mps, now))
+    }
+
+    fn token_heals(&mut self, told: bool) -> Checked {
+        self.api.set_token(true);
+        for lane in 0..self.plan.lanes.len() {
+            if told {
+                self.command_all(lane, Shell::token_changed)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now {
+            mono: Duration::from_micros(self.now_us),
+            wall_ms: WALL_START_MS + self.now_us / 1_000,
+        }
+    }
+
+    pub(super) fn at(&mut self, at: Us, event: Event) {
+        self.sequence += 1;
+        self.events
+            .insert((at.max(self.now_us), self.sequence), event);
+    }
+
+    pub(super) fn after(&mut self, us: Us, event: Event) {
+        self.at(self.now_us + us, event);
+    }
+
+    /// A way between worker and broker.
+    pub(super) fn hop(&mut self) -> Us {
+        let most = self.plan.network.broker_us;
+        self.chance.within(100..=most)
+    }
+
+    /// When the next frame on this channel arrives.
+    pub(super) fn frame(&mut self, channel: ChannelId, to_worker: bool) -> Us {
+        let at = self.now_us + self.hop();
+        let last = match to_worker {
+            true => self.to_worker.entry(channel).or_default(),
+            false => self.to_broker.entry(channel).or_default(),
+        };
+        *last = at.max(*last);
+        *last
+    }
+
+    /// Onto the ladder: it comes off within a moment of its time.
+    pub(super) fn climb(&mut self, copy: Copy, delay_s: u32) {
+        self.broker.climb(copy.request);
+        let late = self.chance.within(0..=300_000);
+        self.after(seconds(delay_s) + late, Event::OffLadder(copy));
+    }
+
+    pub(super) fn end(&mut self, request: RequestNo, report: Arc<Report>) -> Checked {
+        self.broker.end(request);
+        self.fates
+            .result(request, &self.plan.requests[request], report)
+    }
+
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>12.6}  {}", self.now_us as f64 / 1e6, what()));
+        }
+    }
+}
+
+struct LaneNumbers {
+    room: f64,
+    inbound: f64,
+}
+
+fn describe(reply: &Reply) -> String {
+    match reply {
+        Reply::Answered(answer) => match &answer.body {
+            AnswerBody::Error(error) => format!("{} error {}", answer.status, error.code),
+            AnswerBody::Accepted(_) => format!("{} accepted", answer.status),
+            AnswerBody::Success => format!("{} success", answer.status),
+            AnswerBody::Unreadable => format!("{} unreadable", answer.status),
+        },
+        Reply::NotSent(why) | Reply::NoAnswer(why) => format!("no answer, {why}"),
+    }
+}
