@@ -5,13 +5,16 @@
 //!
 //!     WA_SEED=17 cargo test -p whatsapp-dispatcher --test it simulation::every_seed -- --nocapture
 
+mod allowance;
 mod api;
 mod broker;
 mod chance;
 mod checks;
 mod conduct;
+mod deliveries;
 mod fates;
 mod faults;
+mod mishaps;
 mod plan;
 mod process;
 mod publishing;
@@ -20,6 +23,7 @@ mod world;
 
 use checks::{Tally, Violation};
 use plan::Plan;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use worker::Flaw;
 use world::Simulation;
 
@@ -36,7 +40,8 @@ const KEPT: &str = include_str!("../cases/seeds/simulation.txt");
 
 fn run(seed: u64, flaw: Option<Flaw>, traced: bool) -> (Result<(), Violation>, Tally, Vec<String>) {
     let mut simulation = Simulation::new(Plan::of(seed), flaw, traced);
-    let result = simulation.run();
+    let result = catch_unwind(AssertUnwindSafe(|| simulation.run()))
+        .unwrap_or_else(|_| Violation::of("panic", "see above"));
     let (tally, story) = simulation.finish();
     (result, tally, story)
 }

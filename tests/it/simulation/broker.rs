@@ -21,6 +21,8 @@ pub(crate) struct Copy {
     /// Our own headers.
     pub(crate) history: History,
     pub(crate) redelivered: bool,
+    /// How often it was returned.
+    pub(crate) returns: u64,
     /// Its place in the queue; kept when it is returned.
     pub(crate) position: u64,
 }
@@ -81,6 +83,7 @@ impl Broker {
         self.positions += 1;
         copy.position = self.positions;
         copy.redelivered = false;
+        copy.returns = 0;
         self.copies[copy.request] += 1;
         let queue = &mut self.lanes[copy.lane];
         match copy.high {
@@ -137,6 +140,7 @@ impl Broker {
                 returned.push((tag, copy.request));
                 let copy = Copy {
                     redelivered: true,
+                    returns: copy.returns + 1,
                     ..copy
                 };
                 queue.returned.insert(copy.position, copy);

@@ -1,52 +1,53 @@
-//! What one process did on one lane: P2, P4, order and wake-ups, judged by a second, simpler account of the lane's rules.
+//! What one process did on one lane: order, pauses, attempts, memory and wake-ups, judged by a second account of the lane's rules.
 
 use super::Us;
+use super::allowance::{PairAccount, RateAccount, us};
+use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::plan::RequestNo;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use whatsapp_dispatcher::core::lane::{Decision, HOLD_MAX, LaneConfig, Ticket, View};
+use whatsapp_dispatcher::core::lane::{Decision, HOLD_MAX, LaneConfig, State, Ticket, View};
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 use whatsapp_dispatcher::core::report::Status;
 
 /// How much later than the account says a wake-up may be: the limiter counts in hundredths of a message.
 const SLACK_US: Us = 1_000;
-/// After a refusal by the pair limit, Meta's rule and not the account decides for this long: 4^4 s, and 45 × 6 s to regain.
-const PAIR_MEMORY: Us = 600_000_000;
 
 #[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) request: RequestNo,
     pub(crate) person: Option<usize>,
-    /// In the queue.
-    pub(crate) position: u64,
-    pub(crate) redelivered: bool,
-    pub(crate) attempts: u32,
-    pub(crate) hops: u32,
-    /// The ticket under which it will be decided.
-    pub(crate) ticket: Ticket,
+    pub(crate) copy: Copy,
+}
+
+impl Item {
+    fn identity(&self) -> (RequestNo, u32) {
+        (self.request, self.copy.history.hops)
+    }
 }
 
 pub(crate) struct Conduct {
     config: LaneConfig,
-    pub(crate) prefetch: usize,
+    prefetch: usize,
+    prefetch_max: usize,
     waiting: BTreeMap<Ticket, Item>,
-    /// By the ticket under which it was sent.
     flights: BTreeMap<Ticket, Item>,
-    settling: usize,
-    tenure: Us,
-    sends: Vec<Us>,
+    settling: BTreeMap<Ticket, Item>,
+    rate: RateAccount,
+    pairs: PairAccount,
     quiet_until: Us,
     blocked: bool,
     paused: bool,
     draining: bool,
+    /// Gives its messages back for a new prefetch.
+    rejoining: bool,
     /// After a block, until an answer shows that the lane can send.
     careful: bool,
-    debts: BTreeMap<usize, Us>,
-    pair_quiet: BTreeMap<usize, Us>,
-    pair_memory: BTreeMap<usize, Us>,
-    decided: Vec<(RequestNo, u32)>,
-    prefetch_max: usize,
+    /// What the process must still know: requests that ended here, in order.
+    ended: Vec<(RequestNo, u32)>,
+    /// Given back unsent, with the count of returns that they must have if nobody else had them.
+    unsent: BTreeMap<(RequestNo, u32), u64>,
 }
 
 impl Conduct {
@@ -54,22 +55,25 @@ impl Conduct {
         Self {
             config,
             prefetch: 0,
+            prefetch_max: 0,
             waiting: BTreeMap::new(),
             flights: BTreeMap::new(),
-            settling: 0,
-            tenure: now,
-            sends: vec![],
+            settling: BTreeMap::new(),
+            rate: RateAccount::new(config.pace, now),
+            pairs: PairAccount::new(config.pair),
             quiet_until: 0,
             blocked: false,
             paused: false,
             draining: false,
+            rejoining: false,
             careful: false,
-            debts: BTreeMap::new(),
-            pair_quiet: BTreeMap::new(),
-            pair_memory: BTreeMap::new(),
-            decided: vec![],
-            prefetch_max: 0,
+            ended: vec![],
+            unsent: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn await_limit(&mut self) {
+        self.rejoining = true;
     }
 
     pub(crate) fn rejoined(&mut self, prefetch: u16, now: Us) {
@@ -77,19 +81,17 @@ impl Conduct {
         self.prefetch_max = self.prefetch_max.max(self.prefetch);
         self.careful |= self.blocked;
         self.blocked = false;
-        self.begin_tenure(now);
+        self.rejoining = false;
+        self.rate.begin(now);
     }
 
-    pub(crate) fn set_limit(&mut self, limit_mps: u32, now: Us) {
+    pub(crate) fn set_limit(&mut self, limit_mps: u32, state: State, now: Us) {
         if limit_mps != self.config.pace.limit_mps {
             self.config.pace.limit_mps = limit_mps;
-            self.begin_tenure(now);
+            self.rate.config.limit_mps = limit_mps;
+            self.rate.begin(now);
         }
-    }
-
-    fn begin_tenure(&mut self, now: Us) {
-        self.tenure = now;
-        self.sends.clear();
+        self.rejoining |= matches!(state, State::Rejoining { .. });
     }
 
     pub(crate) fn pause(&mut self) {
@@ -107,78 +109,103 @@ impl Conduct {
         self.quiet_until = 0;
     }
 
-    /// `joined` if it waits in the lane now; else it took the place of a request in flight.
-    pub(crate) fn accepted(&mut self, item: Item, joined: bool) -> Checked {
-        let known = item.redelivered && self.must_know(&item);
+    /// It waits in the lane now.
+    pub(crate) fn joined(&mut self, ticket: Ticket, item: Item) -> Checked {
+        let known = item.copy.redelivered && self.must_know(&item);
         ensure(!known, "P3", || {
             format!(
                 "request {} came again and waits, although this process had decided it",
                 item.request
             )
         })?;
-        if joined {
-            self.waiting.insert(item.ticket, item);
-            let (waiting, prefetch) = (self.waiting.len(), self.prefetch);
-            return ensure(waiting <= prefetch, "P7", || {
-                format!("{waiting} requests wait, prefetch is {prefetch}")
-            });
-        }
-        let mut flights = self.flights.values_mut();
-        match flights.find(|flight| flight.request == item.request && flight.hops == item.hops) {
-            Some(flight) => flight.ticket = item.ticket,
-            None => {
-                let what = format!("request {} vanished in the lane", item.request);
-                return Violation::of("P1", what);
-            }
-        }
-        Ok(())
-    }
-
-    /// Decided without the API's word: right away, or when its turn came.
-    pub(crate) fn decided_unsent(&mut self, item: &Item, decision: &Decision) -> Checked {
-        self.waiting.remove(&item.ticket);
-        self.settling += 1;
-        let attempts = match decision {
-            Decision::Delay { message, .. } => message.history.attempts,
-            Decision::Finish(report) | Decision::Bury(report) => {
-                let known = self.decided.contains(&(item.request, item.hops));
-                if known {
-                    return Ok(());
-                }
-                self.remember(item);
-                report.attempts
-            }
-            Decision::Forget | Decision::Abandon => return Ok(()),
-        };
-        ensure(attempts == item.attempts, "P4", || {
-            format!(
-                "request {} had {} attempts, and {attempts} without a send",
-                item.request, item.attempts
-            )
+        self.waiting.insert(ticket, item);
+        let (waiting, prefetch) = (self.waiting.len(), self.prefetch);
+        ensure(waiting <= prefetch, "P7", || {
+            format!("{waiting} requests wait, prefetch is {prefetch}")
         })
     }
 
-    pub(crate) fn waiting(&self, ticket: Ticket) -> Option<Item> {
-        self.waiting.get(&ticket).cloned()
+    /// It takes the place of a request in flight.
+    pub(crate) fn adopted(&mut self, original: Ticket, item: &Item) -> Checked {
+        let flight = self.flights.get(&original);
+        let same = flight.is_some_and(|flight| flight.identity() == item.identity());
+        ensure(same, "P1", || {
+            format!("request {} vanished in the lane", item.request)
+        })
     }
 
-    fn remember(&mut self, item: &Item) {
-        self.decided.push((item.request, item.hops));
+    /// Decided on arrival.
+    pub(crate) fn decided_at_once(
+        &mut self,
+        ticket: Ticket,
+        item: Item,
+        decision: &Decision,
+    ) -> Checked {
+        let known = item.copy.redelivered && (self.is_settling(&item) || self.has_ended(&item));
+        let doubtful =
+            matches!(decision, Decision::Finish(report) if report.status == Status::Unknown);
+        let given_back = self.unsent.get(&item.identity());
+        let was_ours = given_back.is_some_and(|returns| *returns == item.copy.returns);
+        ensure(known || !doubtful || !was_ours, "P4", || {
+            format!("request {} came back unsent and was doubted", item.request)
+        })?;
+        if known {
+            self.settling.insert(ticket, item);
+            return Ok(());
+        }
+        self.decided(ticket, item, decision)
     }
 
-    /// A copy is confirmed on the ladder: that is remembered in the same place.
-    pub(crate) fn delayed(&mut self) {
-        self.decided.push((RequestNo::MAX, 0));
+    /// Decided when its turn came.
+    pub(crate) fn decided_in_turn(
+        &mut self,
+        ticket: Ticket,
+        decision: &Decision,
+        now: Us,
+    ) -> Checked {
+        let Some(item) = self.waiting.remove(&ticket) else {
+            let what = format!("ticket {ticket} was decided and does not wait");
+            return Violation::of("P1", what);
+        };
+        if let (Decision::Delay { message, .. }, Some(person)) = (decision, item.person)
+            && message.history.pair_reserved
+            && !item.copy.history.pair_reserved
+        {
+            self.pairs.charge(person, now);
+        }
+        self.decided(ticket, item, decision)
     }
 
-    /// Decided lately enough that the process must still know it.
+    fn decided(&mut self, ticket: Ticket, item: Item, decision: &Decision) -> Checked {
+        let attempts = match decision {
+            Decision::Delay { message, .. } => Some(message.history.attempts),
+            Decision::Finish(report) | Decision::Bury(report) => Some(report.attempts),
+            Decision::Forget | Decision::Abandon => None,
+        };
+        let before = item.copy.history.attempts;
+        ensure(attempts == Some(before), "P4", || {
+            format!(
+                "request {} had {before} attempts, and {attempts:?} without a send: {decision:?}",
+                item.request
+            )
+        })?;
+        self.settling.insert(ticket, item);
+        Ok(())
+    }
+
+    fn has_ended(&self, item: &Item) -> bool {
+        self.ended.contains(&item.identity())
+    }
+
+    fn is_settling(&self, item: &Item) -> bool {
+        let mut settling = self.settling.values();
+        settling.any(|settling| settling.identity() == item.identity())
+    }
+
+    /// Ended lately enough that the process must still know it.
     fn must_know(&self, item: &Item) -> bool {
-        let memory = 2 * self.prefetch_max;
-        self.decided
-            .iter()
-            .rev()
-            .take(memory)
-            .any(|known| *known == (item.request, item.hops))
+        let lately = self.ended.iter().rev().take(2 * self.prefetch_max);
+        lately.into_iter().any(|known| *known == item.identity())
     }
 
     pub(crate) fn sent(&mut self, ticket: Ticket, now: Us) -> Result<Item, Violation> {
@@ -186,87 +213,32 @@ impl Conduct {
             return Violation::of("P1", format!("ticket {ticket} was sent and does not wait"));
         };
         let request = item.request;
+        let others = self.flights.len() + self.settling.len();
         for (forbidden, why) in [
             (self.paused, "paused"),
             (self.draining, "draining"),
             (self.blocked, "blocked"),
+            (self.rejoining, "rejoining"),
             (now < self.quiet_until, "cooling"),
-            (
-                self.careful && self.flights.len() + self.settling > 0,
-                "probing with another in flight",
-            ),
-            (
-                self.flights.len() + self.settling >= self.config.in_flight_max(),
-                "full",
-            ),
+            (self.careful && others > 0, "probing with another in flight"),
+            (others >= self.config.in_flight_max(), "full"),
         ] {
             ensure(!forbidden, "P4", || {
                 format!("request {request} was sent while the lane was {why}")
             })?;
         }
-        self.check_pace(now)?;
-        self.check_pair(&item, now)?;
+        self.rate.send(now)?;
+        if let Some(person) = item.person {
+            let mut flights = self.flights.values();
+            let busy = flights.any(|flight| flight.person == Some(person));
+            ensure(!busy, "order", || {
+                format!("request {request} was sent while another to the same person was in flight")
+            })?;
+            let reserved = item.copy.history.pair_reserved;
+            self.pairs.send(person, reserved, now)?;
+        }
         self.flights.insert(ticket, item.clone());
         Ok(item)
-    }
-
-    /// In any window of W seconds at most 1 + rate × (W + burst), and from an empty bucket at the start.
-    fn check_pace(&mut self, now: Us) -> Checked {
-        let rate = self.config.pace.rate_mps();
-        self.sends.push(now);
-        let all = self.sends.len();
-        let since_start = rate * seconds(now - self.tenure);
-        ensure(all as f64 <= since_start + 0.02, "P2", || {
-            format!("{all} sends since the lane began, {since_start:.2} allowed")
-        })?;
-        for (index, at) in self.sends.iter().enumerate().rev().take(200) {
-            let count = all - index;
-            let allowed = 1.0 + rate * (seconds(now - at) + self.config.pace.burst.as_secs_f64());
-            ensure(count as f64 <= allowed + 0.02, "P2", || {
-                format!(
-                    "{count} sends in {:.3} s, {allowed:.2} allowed",
-                    seconds(now - at)
-                )
-            })?;
-        }
-        Ok(())
-    }
-
-    fn check_pair(&mut self, item: &Item, now: Us) -> Checked {
-        let Some(person) = item.person else {
-            return Ok(());
-        };
-        let request = item.request;
-        let busy = self
-            .flights
-            .values()
-            .any(|flight| flight.person == Some(person));
-        ensure(!busy, "order", || {
-            format!("request {request} was sent while another to the same person was in flight")
-        })?;
-        let quiet = self
-            .pair_quiet
-            .get(&person)
-            .is_some_and(|until| now < *until);
-        ensure(!quiet, "P4", || {
-            format!("request {request} was sent although the API had refused its person for longer")
-        })?;
-        let due = self.pair_due(person);
-        ensure(due <= now, "P2", || {
-            format!(
-                "request {request} was sent {} us before its pair allows",
-                due - now
-            )
-        })?;
-        let debt = self.debts.entry(person).or_default();
-        *debt = (*debt).max(now) + us(self.config.pair.interval);
-        Ok(())
-    }
-
-    fn pair_due(&self, person: usize) -> Us {
-        let pair = &self.config.pair;
-        let debt = self.debts.get(&person).copied().unwrap_or_default();
-        debt.saturating_sub(us(pair.interval) * Us::from(pair.burst - 1))
     }
 
     /// The answer to a send, and what the lane made of it.
@@ -276,30 +248,18 @@ impl Conduct {
         outcome: &Outcome,
         decision: Option<&Decision>,
         quick_pause: Duration,
-        is_away: bool,
+        state: State,
         now: Us,
     ) -> Result<Item, Violation> {
-        let Some(item) = self.flights.remove(&ticket) else {
-            return Violation::of(
-                "shell",
-                format!("an answer for ticket {ticket}, which was not in flight"),
-            );
+        let Some(mut item) = self.flights.remove(&ticket) else {
+            let what = format!("an answer for ticket {ticket}, which was not in flight");
+            return Violation::of("shell", what);
         };
-        // It reached the API some time before the answer.
-        if let Some(person) = item.person {
-            let debt = self.debts.entry(person).or_default();
-            *debt = (*debt).max(now + us(self.config.pair.interval));
-        }
         self.check_decision(&item, outcome, decision)?;
-        self.note_outcome(&item, outcome, decision, quick_pause, is_away, now);
+        self.note_outcome(&mut item, outcome, decision, quick_pause, state, now);
         match decision {
-            None => drop(self.waiting.insert(item.ticket, item.clone())),
-            Some(decision) => {
-                self.settling += 1;
-                if let Decision::Finish(_) | Decision::Bury(_) = decision {
-                    self.remember(&item);
-                }
-            }
+            None => drop(self.waiting.insert(ticket, item.clone())),
+            Some(_) => drop(self.settling.insert(ticket, item.clone())),
         }
         Ok(item)
     }
@@ -310,23 +270,20 @@ impl Conduct {
         outcome: &Outcome,
         decision: Option<&Decision>,
     ) -> Checked {
+        let request = item.request;
         let costs_nothing = match outcome {
-            Outcome::Throttled { .. } => true,
+            Outcome::Throttled { .. } | Outcome::NotSent { .. } => true,
             Outcome::Blocked {
                 second_recipient, ..
             } => !second_recipient,
             Outcome::Accepted(_)
             | Outcome::Refused { .. }
-            | Outcome::NotSent { .. }
             | Outcome::Transient { .. }
             | Outcome::Unknown { .. } => false,
         };
         let stays = matches!(decision, None | Some(Decision::Abandon));
         ensure(!costs_nothing || stays, "P4", || {
-            format!(
-                "request {} was decided by a throttle or a block: {decision:?}",
-                item.request
-            )
+            format!("request {request} was decided by {outcome:?}: {decision:?}")
         })?;
         let (attempts, status) = match decision {
             None | Some(Decision::Abandon) => return Ok(()),
@@ -335,20 +292,15 @@ impl Conduct {
                 (report.attempts, Some(report.status))
             }
             Some(Decision::Forget) => {
-                return Violation::of(
-                    "P1",
-                    format!("request {} was sent and forgotten", item.request),
-                );
+                return Violation::of("P1", format!("request {request} was sent and forgotten"));
             }
         };
-        ensure(attempts == item.attempts + 1, "P4", || {
-            format!(
-                "request {}: attempt {attempts} follows {}",
-                item.request, item.attempts
-            )
+        let before = item.copy.history.attempts;
+        ensure(attempts == before + 1, "P4", || {
+            format!("request {request}: attempt {attempts} follows {before}")
         })?;
         ensure(attempts <= self.config.retry.max_attempts, "P7", || {
-            format!("request {} has made {attempts} attempts", item.request)
+            format!("request {request} has made {attempts} attempts")
         })?;
         let fits = match (outcome, status) {
             (Outcome::Accepted(_), status) => status == Some(Status::Accepted),
@@ -357,23 +309,32 @@ impl Conduct {
             (_, Some(Status::Expired | Status::Failed | Status::Unknown) | None) => true,
         };
         ensure(fits, "P1", || {
-            format!("request {}: {outcome:?} became {decision:?}", item.request)
+            format!("request {request}: {outcome:?} became {decision:?}")
         })
     }
 
     fn note_outcome(
         &mut self,
-        item: &Item,
+        item: &mut Item,
         outcome: &Outcome,
         decision: Option<&Decision>,
         quick_pause: Duration,
-        is_away: bool,
+        state: State,
         now: Us,
     ) {
         let stays = matches!(decision, None | Some(Decision::Abandon));
+        let is_away = matches!(state, State::Away { .. });
+        let charges = item.person.filter(|_| !item.copy.history.pair_reserved);
         match outcome {
             Outcome::Accepted(_) | Outcome::Refused { .. } => self.careful = false,
-            Outcome::NotSent { .. } if decision.is_none() => self.be_quiet(now + us(quick_pause)),
+            // How long an outage is sat out, and whether a second recipient confirmed a block: only the lane knows.
+            Outcome::NotSent { .. } if !is_away => self.be_quiet(now + us(quick_pause)),
+            Outcome::NotSent { .. }
+            | Outcome::Blocked {
+                second_recipient: true,
+                ..
+            } => self.blocked |= is_away,
+            Outcome::Blocked { .. } if stays => self.blocked = true,
             Outcome::Throttled {
                 scope: Scope::Pair,
                 pause_s,
@@ -381,8 +342,8 @@ impl Conduct {
             } => {
                 let pause = Us::from(pause_s.unwrap_or(1).max(1)) * 1_000_000;
                 if let Some(person) = item.person {
-                    self.pair_quiet.insert(person, now + pause);
-                    self.pair_memory.insert(person, now + PAIR_MEMORY);
+                    self.pairs.refuse(person, pause, now);
+                    item.copy.history.pair_reserved = false;
                 }
             }
             Outcome::Throttled { pause_s, .. } => {
@@ -390,16 +351,18 @@ impl Conduct {
                 self.be_quiet(now + us(pause));
                 self.blocked |= pause > HOLD_MAX;
             }
-            // Whether a second recipient confirmed it, only the lane knows.
-            Outcome::Blocked {
-                second_recipient: true,
-                ..
-            } => self.blocked |= is_away,
-            Outcome::Blocked { .. } if stays => self.blocked = true,
-            Outcome::NotSent { .. }
-            | Outcome::Blocked { .. }
+            Outcome::Blocked { .. } | Outcome::Transient { .. } | Outcome::Unknown { .. } => {}
+        }
+        // It reached the API some time before the answer.
+        if let (
+            Outcome::Accepted(_)
+            | Outcome::Refused { .. }
             | Outcome::Transient { .. }
-            | Outcome::Unknown { .. } => {}
+            | Outcome::Unknown { .. },
+            Some(person),
+        ) = (outcome, charges)
+        {
+            self.pairs.charge(person, now);
         }
     }
 
@@ -412,33 +375,29 @@ impl Conduct {
         self.flights.values().map(|item| item.request).collect()
     }
 
-    pub(crate) fn settled(&mut self) {
-        self.settling -= 1;
+    pub(crate) fn settled(&mut self, ticket: Ticket, confirmed: bool) {
+        if let Some(item) = self.settling.remove(&ticket).filter(|_| confirmed) {
+            self.ended.push(item.identity());
+        }
     }
 
     pub(crate) fn channel_lost(&mut self) {
-        self.waiting.clear();
-        for (ticket, flight) in &mut self.flights {
-            flight.ticket = *ticket;
+        for item in std::mem::take(&mut self.waiting).into_values() {
+            self.unsent.insert(item.identity(), item.copy.returns + 1);
         }
     }
 
     /// The lane rests until `wake`: is anything overdue, or forgotten?
     pub(crate) fn rests(&self, view: &View, may_send: bool, wake: Option<Us>, now: Us) -> Checked {
-        let in_flight = self.flights.len() + self.settling;
-        ensure(
-            (view.waiting, view.in_flight) == (self.waiting.len(), in_flight),
-            "P1",
-            || {
-                format!(
-                    "the lane counts {} waiting and {} in flight, the account {} and {in_flight}",
-                    view.waiting,
-                    view.in_flight,
-                    self.waiting.len()
-                )
-            },
-        )?;
-        let stopped = self.paused || self.draining || self.blocked || !may_send;
+        let in_flight = self.flights.len() + self.settling.len();
+        let counted = (view.waiting, view.in_flight);
+        ensure(counted == (self.waiting.len(), in_flight), "P1", || {
+            format!(
+                "the lane counts {counted:?} waiting and in flight, the account {} and {in_flight}",
+                self.waiting.len()
+            )
+        })?;
+        let stopped = self.paused || self.draining || self.blocked || self.rejoining || !may_send;
         let full = in_flight >= self.config.in_flight_max() || self.careful && in_flight > 0;
         if stopped || full {
             return Ok(());
@@ -446,49 +405,26 @@ impl Conduct {
         let Some(due) = self.due(now) else {
             return Ok(());
         };
-        ensure(
-            wake.is_some_and(|wake| wake <= due + SLACK_US),
-            "wake",
-            || {
-                format!(
-                    "something may be sent at {due}, and the lane wakes at {wake:?}: {view:?}, settling {}",
-                    self.settling
-                )
-            },
-        )
+        let wakes = wake.is_some_and(|wake| wake <= due + SLACK_US);
+        ensure(wakes, "wake", || {
+            format!("something may be sent at {due}, and the lane wakes at {wake:?}: {view:?}")
+        })
     }
 
     /// By when the next waiting request must be looked at.
     fn due(&self, now: Us) -> Option<Us> {
         let busy = |person| {
-            self.flights
-                .values()
-                .any(|flight| flight.person == Some(person))
+            let mut flights = self.flights.values();
+            flights.any(|flight| flight.person == Some(person))
         };
         let due = |item: &Item| match item.person {
             None => Some(0),
             Some(person) if busy(person) => None,
-            Some(person)
-                if self
-                    .pair_memory
-                    .get(&person)
-                    .is_some_and(|until| now < *until) =>
-            {
-                None
-            }
-            Some(person) => Some(self.pair_due(person)),
+            Some(_) if item.copy.history.pair_reserved => Some(0),
+            Some(person) => self.pairs.due(person, now),
         };
         let first = self.waiting.values().filter_map(due).min()?;
-        let period = (1e6 / self.config.pace.rate_mps()) as Us;
-        let paced = self.sends.last().copied().unwrap_or(self.tenure) + period;
+        let paced = self.rate.due();
         Some(first.max(paced).max(self.quiet_until).max(now))
     }
-}
-
-fn us(duration: Duration) -> Us {
-    duration.as_micros() as Us
-}
-
-fn seconds(us: Us) -> f64 {
-    us as f64 / 1e6
 }

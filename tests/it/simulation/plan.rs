@@ -33,6 +33,8 @@ pub(crate) struct LanePlan {
     pub(crate) id: String,
     pub(crate) config: LaneConfig,
     pub(crate) rules: NumberRules,
+    /// The limit is not configured but read from the API at every start.
+    pub(crate) reads_limit: bool,
 }
 
 pub(crate) struct Network {
@@ -131,7 +133,6 @@ fn lane(index: u64, chance: &mut Chance) -> LanePlan {
             base_s,
             max_delay_s: chance.pick(&[base_s, 10, 60]),
         },
-        quick_retries: chance.pick(&[0, 1, 3]),
         redelivery: chance.pick(&[Redelivery::Resend, Redelivery::Resend, Redelivery::Report]),
         halt_probe: Duration::from_secs(chance.pick(&[1, 5])),
         halt_probe_max: Duration::from_secs(chance.pick(&[5, 40])),
@@ -155,6 +156,7 @@ fn lane(index: u64, chance: &mut Chance) -> LanePlan {
         id: format!("{}", 101 + index),
         config,
         rules,
+        reads_limit: chance.percent(30),
     }
 }
 

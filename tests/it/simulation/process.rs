@@ -23,10 +23,36 @@ impl Simulation {
         self.note(|| format!("worker {worker} starts"));
         let (now, flaw) = (self.now(), self.flaw);
         let lanes = self.plan.lanes.iter();
-        let shells = lanes.map(|plan| Shell::new(&plan.id, plan.config, flaw, now));
+        let shells = lanes.map(|plan| {
+            let mut config = plan.config;
+            if plan.reads_limit {
+                config.pace.limit_mps = 1;
+            }
+            let mut shell = Shell::new(&plan.id, config, flaw, now);
+            if plan.reads_limit {
+                shell.await_limit(now);
+            }
+            shell
+        });
         self.processes[worker].shells = shells.collect();
+        for who in self.whos(worker) {
+            // Rarely it cannot be read, and the lane starts without.
+            if self.plan.lanes[who.lane].reads_limit && self.chance.percent(90) {
+                let took = self.chance.within(1_000..=500_000);
+                self.after(took, Event::LimitRead(who));
+            }
+        }
         let life = self.processes[worker].life;
         self.after(20_000, Event::SessionUp(worker, life));
+    }
+
+    pub(super) fn limit_read(&mut self, who: Who) -> Checked {
+        if !self.is_alive(who) {
+            return Ok(());
+        }
+        let (limit_mps, now) = (self.plan.lanes[who.lane].config.pace.limit_mps, self.now());
+        self.shell_mut(who).set_limit(limit_mps, now);
+        self.turn(who)
     }
 
     pub(super) fn shell_mut(&mut self, who: Who) -> &mut Shell {

@@ -7,8 +7,8 @@ use super::worker::{Flaw, Who};
 use super::world::{Event, Simulation};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use whatsapp_dispatcher::core::lane::Decision;
-use whatsapp_dispatcher::core::message::{History, Message};
+use whatsapp_dispatcher::core::lane::{Decision, Ticket};
+use whatsapp_dispatcher::core::message::History;
 use whatsapp_dispatcher::core::report::Report;
 
 pub(crate) type OperationNo = u64;
@@ -32,51 +32,50 @@ pub(crate) enum Letter {
 pub(crate) struct Publishing {
     pub(crate) who: Who,
     held: Held,
+    /// Of a decision of the lane's, which counts it until it is settled. None for a refusal of intake's.
+    ticket: Option<Ticket>,
     letters: VecDeque<Letter>,
-    /// Told to the lane once it is confirmed.
-    copy: Option<Message>,
-    /// A decision of the lane's, which counts it until it is settled. Else a refusal of intake's.
-    is_lanes: bool,
+    /// What it publishes is the broker's, so far.
+    confirmed: bool,
     /// Counts up, so that what belongs to an earlier trial is not taken for an answer to this one.
     trial: u64,
     session: u64,
 }
 
 impl Simulation {
-    pub(super) fn carry_out_decision(&mut self, who: Who, held: Held, decision: Decision) {
-        let (letters, copy) = match decision {
-            Decision::Finish(report) => (vec![Letter::Result(report)], None),
-            Decision::Bury(report) => (vec![Letter::Dead, Letter::Result(report)], None),
+    pub(super) fn conclude(&mut self, who: Who, held: Held, ticket: Ticket, decision: Decision) {
+        let letters = match decision {
+            Decision::Finish(report) => vec![Letter::Result(report)],
+            Decision::Bury(report) => vec![Letter::Dead, Letter::Result(report)],
             Decision::Delay { delay_s, message } => {
                 self.fates.leaves(held.request);
-                let mut history = message.history.clone();
+                let mut history = message.history;
                 if self.flaw == Some(Flaw::ForgetsAttempts) {
                     history.attempts = 0;
                 }
-                (vec![Letter::Ladder { delay_s, history }], Some(message))
+                vec![Letter::Ladder { delay_s, history }]
             }
-            Decision::Forget => (vec![], None),
+            Decision::Forget => vec![],
             Decision::Abandon => {
                 self.fates.let_go(held.request);
-                let operation = self.new_operation(who, held, vec![], None, true);
-                return self.after(0, Event::Done(operation));
+                let operation = self.new_operation(who, held, Some(ticket), vec![]);
+                return self.give_up(operation);
             }
         };
-        self.begin(who, held, letters, copy, true);
+        self.begin(who, held, Some(ticket), letters);
     }
 
     pub(super) fn begin(
         &mut self,
         who: Who,
         held: Held,
+        ticket: Option<Ticket>,
         letters: Vec<Letter>,
-        copy: Option<Message>,
-        is_lanes: bool,
     ) {
         if self.flaw == Some(Flaw::AcknowledgesFirst) {
             self.acknowledge(who, &held);
         }
-        let operation = self.new_operation(who, held, letters, copy, is_lanes);
+        let operation = self.new_operation(who, held, ticket, letters);
         self.step(operation);
     }
 
@@ -84,25 +83,22 @@ impl Simulation {
         &mut self,
         who: Who,
         held: Held,
+        ticket: Option<Ticket>,
         letters: Vec<Letter>,
-        copy: Option<Message>,
-        is_lanes: bool,
     ) -> OperationNo {
         self.next_operation += 1;
         self.touched.insert(held.tag);
         self.shell_mut(who).publishing += 1;
-        self.operations.insert(
-            self.next_operation,
-            Publishing {
-                who,
-                held,
-                letters: letters.into(),
-                copy,
-                is_lanes,
-                trial: 0,
-                session: 0,
-            },
-        );
+        let publishing = Publishing {
+            who,
+            held,
+            ticket,
+            letters: letters.into(),
+            confirmed: true,
+            trial: 0,
+            session: 0,
+        };
+        self.operations.insert(self.next_operation, publishing);
         self.next_operation
     }
 
@@ -136,6 +132,15 @@ impl Simulation {
         self.after(at, reach);
     }
 
+    /// Without an acknowledgement: the broker has the request, and delivers it again.
+    fn give_up(&mut self, operation: OperationNo) {
+        if let Some(publishing) = self.operations.get_mut(&operation) {
+            publishing.confirmed = false;
+            publishing.letters.clear();
+        }
+        self.after(0, Event::Done(operation));
+    }
+
     fn acknowledge(&mut self, who: Who, held: &Held) {
         if self.shell_mut(who).channel == Some(held.channel) {
             let at = self.frame(held.channel, false);
@@ -153,11 +158,7 @@ impl Simulation {
         publishing.trial += 1;
         let (who, request) = (publishing.who, publishing.held.request);
         match publishing.letters.front() {
-            Some(Letter::Ladder { .. }) => {
-                publishing.copy = None;
-                publishing.letters.clear();
-                self.after(0, Event::Done(operation));
-            }
+            Some(Letter::Ladder { .. }) => self.give_up(operation),
             Some(Letter::Dead | Letter::Result(_)) => {
                 self.processes[who.worker].unpublished.push(operation);
             }
@@ -231,6 +232,7 @@ impl Simulation {
                     high: self.plan.requests[request].high,
                     history,
                     redelivered: false,
+                    returns: 0,
                     position: 0,
                 };
                 self.climb(copy, delay_s);
@@ -272,16 +274,12 @@ impl Simulation {
             return Ok(());
         };
         let who = publishing.who;
-        let forgets = self.flaw == Some(Flaw::ForgetsDelayed);
+        let confirmed = publishing.confirmed && self.flaw != Some(Flaw::ForgetsConfirms);
         let shell = self.shell_mut(who);
         shell.publishing -= 1;
-        if publishing.is_lanes {
-            shell.lane.settled();
-            shell.conduct.settled();
-        }
-        if let Some(copy) = publishing.copy.filter(|_| !forgets) {
-            shell.lane.delayed(copy);
-            shell.conduct.delayed();
+        if let Some(ticket) = publishing.ticket {
+            shell.lane.settled(ticket, confirmed);
+            shell.conduct.settled(ticket, publishing.confirmed);
         }
         self.turn(who)
     }

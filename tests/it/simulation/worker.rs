@@ -1,32 +1,27 @@
 //! One lane in a worker, driven as `dispatch.rs` does it: an event, then a turn.
 
 use super::Us;
+use super::allowance::us;
 use super::api::Call;
-use super::broker::{ChannelId, Copy, Tag};
+use super::broker::ChannelId;
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
-use super::publishing::{Held, Letter};
+use super::publishing::Held;
 use super::world::{Event, Simulation};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::answer::Reply;
-use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
 use whatsapp_dispatcher::core::lane::{
     Attempt, Decision, Lane, LaneConfig, Luck, Resolved, State, Step, Ticket,
 };
 use whatsapp_dispatcher::core::message::LaneId;
 use whatsapp_dispatcher::core::outcome::Outcome;
-use whatsapp_dispatcher::core::placement;
-use whatsapp_dispatcher::core::report::{Report, ReportedError};
 
 /// As in `dispatch.rs`.
 const FENCED_PAUSE: Us = 200_000;
-const INTAKE: IntakeConfig = IntakeConfig {
-    max_body_bytes: 262_144,
-    check_sizes: true,
-};
+const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A deliberate fault in the shell: proof that the checks can fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +30,7 @@ pub(crate) enum Flaw {
     HurriesTheClock,
     ForgetsRedelivered,
     ForgetsAttempts,
-    ForgetsDelayed,
+    ForgetsConfirms,
     ForgetsChannelLoss,
     OverhearsPause,
     OversleepsTimers,
@@ -64,12 +59,16 @@ pub(crate) struct Shell {
     pub(super) lane: Lane,
     pub(super) conduct: Conduct,
     pub(super) channel: Option<ChannelId>,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) is_opening: bool,
+    /// Which attempt to subscribe, with the prefetch it asked for.
+    pub(super) opening: u64,
+    pub(super) opening_prefetch: u16,
+    pub(super) open_not_before: Us,
     pub(super) publishing: usize,
-    flaw: Option<Flaw>,
-    deliveries: BTreeMap<Ticket, Held>,
-    next_ticket: Ticket,
+    pub(super) deliveries: BTreeMap<Ticket, Held>,
+    pub(super) next_ticket: Ticket,
     posting: usize,
-    subscribe_at: Us,
     timer: u64,
     quick_ms: u64,
     drained: bool,
@@ -81,16 +80,25 @@ impl Shell {
             lane: Lane::new(LaneId::new(id), config, now),
             conduct: Conduct::new(config, us(now.mono)),
             channel: None,
-            publishing: 0,
             flaw,
+            is_opening: false,
+            opening: 0,
+            opening_prefetch: 0,
+            open_not_before: 0,
+            publishing: 0,
             deliveries: BTreeMap::new(),
             next_ticket: 0,
             posting: 0,
-            subscribe_at: 0,
             timer: 0,
             quick_ms: 50,
             drained: false,
         }
+    }
+
+    /// Its limit is being read from the API.
+    pub(super) fn await_limit(&mut self, now: Now) {
+        self.conduct.await_limit();
+        self.lane.await_limit(now.mono + LIMIT_PATIENCE);
     }
 
     pub(super) fn pause(&mut self, now: Now) {
@@ -112,8 +120,9 @@ impl Shell {
     }
 
     pub(super) fn set_limit(&mut self, limit_mps: u32, now: Now) {
-        self.conduct.set_limit(limit_mps, us(now.mono));
         self.lane.set_limit(limit_mps, now);
+        self.conduct
+            .set_limit(limit_mps, self.lane.state(), us(now.mono));
     }
 
     pub(super) fn drain(&mut self) {
@@ -148,31 +157,28 @@ impl Simulation {
         if current { self.turn(who) } else { Ok(()) }
     }
 
-    /// What every event ends with: subscribe if it is time, perform what the core wants, sleep until it is due.
+    /// What every event ends with: perform what the core wants, see to the consumer, sleep until something is due.
     pub(super) fn turn(&mut self, who: Who) -> Checked {
         if !self.is_alive(who) || self.shell_mut(who).drained {
             return Ok(());
         }
-        let mut rejoin_at = self.subscribe_if_due(who);
         let wake = match self.perform(who)? {
             Performed::Until(wake) => wake,
             Performed::GiveBack => {
                 let shell = self.shell_mut(who);
-                if !shell.has_work() && shell.lane.state() != State::Draining {
+                let is_open = shell.channel.is_some() && shell.lane.state() != State::Draining;
+                if is_open && !shell.has_work() {
                     self.leave(who);
-                    // Only now does the lane say when it comes back.
-                    if self.flaw != Some(Flaw::NeverRejoins) {
-                        rejoin_at = self.subscribe_if_due(who);
+                    // What a shell did that asked only before it left.
+                    if self.flaw == Some(Flaw::NeverRejoins) {
+                        return self.rest(who, None);
                     }
                 }
                 None
             }
         };
-        let wake = match (rejoin_at, wake) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        self.rest(who, wake)
+        let open_at = self.open_if_due(who);
+        self.rest(who, [wake, open_at].into_iter().flatten().min())
     }
 
     fn rest(&mut self, who: Who, wake: Option<Us>) -> Checked {
@@ -201,33 +207,6 @@ impl Simulation {
         Ok(())
     }
 
-    fn subscribe_if_due(&mut self, who: Who) -> Option<Us> {
-        self.processes[who.worker].session?;
-        let now = self.now();
-        let shell = self.shell_mut(who);
-        if shell.channel.is_some() {
-            return None;
-        }
-        let at = us(shell.lane.rejoin_at()?).max(shell.subscribe_at);
-        if at > us(now.mono) {
-            return Some(at);
-        }
-        let prefetch = shell.lane.config().prefetch();
-        let name = format!("worker-{}", who.worker);
-        let priority = placement::priority(&name, shell.lane.id().as_str());
-        let channel = self
-            .broker
-            .subscribe(who.lane, who.worker, priority, prefetch);
-        let shell = self.shell_mut(who);
-        shell.channel = Some(channel);
-        shell.conduct.rejoined(prefetch, us(now.mono));
-        shell.lane.rejoined(now);
-        let state = shell.lane.state().as_str();
-        self.note(|| format!("{who} subscribes, {state}"));
-        self.deliver_all(who.lane);
-        None
-    }
-
     /// Sends and decides until the core says wait.
     fn perform(&mut self, who: Who) -> Result<Performed, Violation> {
         let has_session = self.processes[who.worker].session.is_some();
@@ -244,7 +223,7 @@ impl Simulation {
         loop {
             match self.shell_mut(who).lane.next(now) {
                 Step::Send(attempt) => self.send(who, attempt)?,
-                Step::Decide(resolved) => self.decided_unsent(who, resolved)?,
+                Step::Decide(resolved) => self.decided_in_turn(who, resolved)?,
                 Step::Wait(until) => {
                     ensure(until > now.mono, "wake", || {
                         format!("{who} is to wait until {until:?}, and it is {:?}", now.mono)
@@ -304,7 +283,7 @@ impl Simulation {
         };
         let high = self.plan.requests[item.request].high;
         let last = self.order.entry((lane, person, high)).or_default();
-        let (before, this) = (*last, item.position);
+        let (before, this) = (*last, item.copy.position);
         *last = this;
         ensure(before < this, "order", || {
             format!(
@@ -331,24 +310,16 @@ impl Simulation {
         };
         let resolved = shell.lane.resolve(ticket, outcome.clone(), now, luck);
         let decision = resolved.as_ref().map(|resolved| &resolved.decision);
-        let is_away = matches!(shell.lane.state(), State::Away { .. });
-        let item = shell.conduct.resolved(
-            ticket,
-            &outcome,
-            decision,
-            quick_pause,
-            is_away,
-            us(now.mono),
-        )?;
+        let state = shell.lane.state();
+        let item =
+            shell
+                .conduct
+                .resolved(ticket, &outcome, decision, quick_pause, state, us(now.mono))?;
         self.note_doubt(&item, &outcome);
         if let Some(resolved) = resolved {
-            ensure(resolved.ticket == item.ticket, "shell", || {
+            ensure(resolved.ticket == ticket, "shell", || {
                 format!("request {} was decided under another ticket", item.request)
             })?;
-            if resolved.ticket != ticket {
-                self.tally.count("adopted by a redelivery");
-                self.shell_mut(who).deliveries.remove(&ticket);
-            }
             self.carry_out(who, resolved)?;
         }
         self.turn(who)
@@ -372,16 +343,14 @@ impl Simulation {
         }
     }
 
-    fn decided_unsent(&mut self, who: Who, resolved: Resolved) -> Checked {
-        let shell = self.shell_mut(who);
-        let Some(item) = shell.conduct.waiting(resolved.ticket) else {
-            return Violation::of("P1", format!("{who} decided a ticket that does not wait"));
-        };
-        shell.conduct.decided_unsent(&item, &resolved.decision)?;
+    fn decided_in_turn(&mut self, who: Who, resolved: Resolved) -> Checked {
+        let now = self.now_us;
+        let conduct = &mut self.shell_mut(who).conduct;
+        conduct.decided_in_turn(resolved.ticket, &resolved.decision, now)?;
         self.carry_out(who, resolved)
     }
 
-    fn carry_out(&mut self, who: Who, resolved: Resolved) -> Checked {
+    pub(super) fn carry_out(&mut self, who: Who, resolved: Resolved) -> Checked {
         let ticket = resolved.ticket;
         self.tally.count(match &resolved.decision {
             Decision::Finish(report) => report.status.as_str(),
@@ -393,111 +362,8 @@ impl Simulation {
         let Some(held) = self.shell_mut(who).deliveries.remove(&ticket) else {
             return Violation::of("shell", format!("{who}: a decision without its delivery"));
         };
-        self.carry_out_decision(who, held, resolved.decision);
+        self.conclude(who, held, ticket, resolved.decision);
         Ok(())
-    }
-
-    pub(super) fn take(&mut self, who: Who, channel: ChannelId, tag: Tag, copy: Copy) -> Checked {
-        if !self.is_alive(who) || self.shell_mut(who).channel != Some(channel) {
-            return Ok(());
-        }
-        let (now, request) = (self.now(), copy.request);
-        self.note(|| {
-            let again = if copy.redelivered { " again" } else { "" };
-            format!("{who} gets request {request}{again}")
-        });
-        if copy.redelivered {
-            self.tally.count("redelivered");
-            self.fates.redelivered(request);
-        }
-        let facts = &self.plan.requests[request];
-        let (expires_at, not_before) = (rfc3339(facts.expires_at_ms), rfc3339(facts.not_before_ms));
-        let inbound = Inbound {
-            message_id: facts.id.as_deref(),
-            priority: Some(if facts.high { 7 } else { 1 }),
-            timestamp_s: None,
-            operation: facts.operation,
-            redelivered: copy.redelivered && self.flaw != Some(Flaw::ForgetsRedelivered),
-            expires_at: expires_at.as_deref().map(text),
-            not_before: not_before.as_deref().map(text),
-            on_unknown: facts.on_unknown.map(text),
-            history: copy.history.clone(),
-        };
-        let held = Held {
-            request,
-            channel,
-            tag,
-        };
-        let message = match intake(facts.body.clone().into(), inbound, &INTAKE, now) {
-            Ok(message) => message,
-            Err(refusal) => return self.refuse(who, held, refusal),
-        };
-        let item = Item {
-            request,
-            person: facts.person,
-            position: copy.position,
-            redelivered: copy.redelivered,
-            attempts: copy.history.attempts,
-            hops: copy.history.hops,
-            ticket: self.shell_mut(who).next_ticket,
-        };
-        let shell = self.shell_mut(who);
-        shell.next_ticket += 1;
-        shell.deliveries.insert(item.ticket, held);
-        let waiting = shell.lane.view().waiting;
-        match shell.lane.accept(message, item.ticket, now) {
-            Some(resolved) => {
-                shell.conduct.decided_unsent(&item, &resolved.decision)?;
-                self.carry_out(who, resolved)?;
-            }
-            None => {
-                let joined = shell.lane.view().waiting > waiting;
-                shell.conduct.accepted(item, joined)?;
-            }
-        }
-        self.turn(who)
-    }
-
-    fn refuse(&mut self, who: Who, held: Held, refusal: Refusal) -> Checked {
-        let mut letters = vec![];
-        if refusal.keep_in_dead {
-            letters.push(Letter::Dead);
-        }
-        let error = ReportedError::from_faults(refusal.faults);
-        let lane = self.shell_mut(who).lane.id().clone();
-        let report = Report::refused(refusal.id.as_deref(), &lane, error, self.now());
-        letters.push(Letter::Result(report.into()));
-        self.tally.count("refused at intake");
-        self.begin(who, held, letters, None, false);
-        self.turn(who)
-    }
-
-    /// What waited is the broker's again; what is in flight is awaited.
-    pub(super) fn lose_channel(&mut self, who: Who, subscribe_at: Us) {
-        let now = self.now();
-        let shell = self.shell_mut(who);
-        shell.subscribe_at = subscribe_at;
-        shell.channel = None;
-        if shell.flaw != Some(Flaw::ForgetsChannelLoss) {
-            shell.conduct.channel_lost();
-            shell.lane.channel_lost(now);
-        }
-        let lane = &shell.lane;
-        shell
-            .deliveries
-            .retain(|ticket, _| lane.is_in_flight(*ticket));
-    }
-
-    /// Closes the channel, behind all acknowledgements: nothing is in flight.
-    fn leave(&mut self, who: Who) {
-        if let Some(channel) = self.shell_mut(who).channel {
-            self.note(|| format!("{who} gives its lane back"));
-            self.tally.count("lane given back");
-            let at = self.frame(channel, false);
-            self.at(at, Event::ChannelClosed(channel));
-        }
-        let subscribe_at = self.shell_mut(who).subscribe_at;
-        self.lose_channel(who, subscribe_at);
     }
 }
 
@@ -512,19 +378,6 @@ fn quick_pause(shell: &mut Shell, outcome: &Outcome) -> Duration {
     }
     shell.quick_ms = (shell.quick_ms * 2).min(1_000);
     Duration::from_millis(shell.quick_ms)
-}
-
-fn rfc3339(at_ms: Option<u64>) -> Option<String> {
-    let timestamp = jiff::Timestamp::from_millisecond(at_ms? as i64);
-    timestamp.ok().map(|timestamp| timestamp.to_string())
-}
-
-fn text(value: &str) -> Header<'_> {
-    Header::Text(value.as_bytes())
-}
-
-fn us(duration: Duration) -> Us {
-    duration.as_nanos().div_ceil(1_000) as Us
 }
 
 fn word(outcome: &Outcome) -> &'static str {

@@ -48,12 +48,16 @@ pub(crate) enum Event {
     Refused(OperationNo, u64),
     Again(OperationNo, u64),
     Done(OperationNo),
+    /// The broker answers an attempt to subscribe.
+    Opened(Who, u64),
     Wake(Who, u64),
     Mishap(Mishap),
     SessionUp(usize, u64),
     Start(usize),
     Resume(usize),
     TokenHeals(bool),
+    /// A worker has read a number's limit from the API.
+    LimitRead(Who),
     WorkersLimit(usize, u32, u64),
     ApisLimit(usize, u32, u64),
     Calm,
@@ -79,7 +83,7 @@ pub(crate) struct Simulation {
     /// Per channel and direction, when the last frame arrives: frames do not overtake each other.
     pub(super) to_worker: BTreeMap<ChannelId, Us>,
     pub(super) to_broker: BTreeMap<ChannelId, Us>,
-    limit_changes: Vec<u64>,
+    pub(super) limit_changes: Vec<u64>,
     /// Position of the last request first sent, per lane, person and class.
     pub(super) order: BTreeMap<(usize, usize, bool), u64>,
     /// A worker process has started for the second time: what the first knew of pairs is gone.
@@ -195,6 +199,8 @@ impl Simulation {
             Event::Refused(operation, trial) => self.refused(operation, trial),
             Event::Again(operation, trial) => self.again(operation, trial),
             Event::Done(operation) => return self.done(operation),
+            Event::Opened(who, opening) => return self.opened(who, opening),
+            Event::LimitRead(who) => return self.limit_read(who),
             Event::Wake(who, timer) => return self.wake(who, timer),
             Event::Mishap(mishap) => return self.befall(mishap),
             Event::SessionUp(worker, life) => return self.session_up(worker, life),
@@ -205,9 +211,7 @@ impl Simulation {
                 return self.workers_limit(lane, limit_mps, change);
             }
             Event::ApisLimit(lane, limit_mps, change) => {
-                if self.limit_changes[lane] == change {
-                    self.api.set_limit(lane, limit_mps);
-                }
+                self.apis_limit(lane, limit_mps, change);
             }
             Event::Calm => {
                 self.note(|| "calm".to_owned());
@@ -226,6 +230,7 @@ impl Simulation {
             high: facts.high,
             history: History::default(),
             redelivered: false,
+            returns: 0,
             position: 0,
         };
         let lane = facts.lane;
@@ -322,60 +327,6 @@ impl Simulation {
             room: pace.utilization * (1.0 + pace.burst.as_secs_f64() + moved_s),
             inbound: plan.rules.inbound_mps,
         }
-    }
-
-    fn befall(&mut self, mishap: Mishap) -> Checked {
-        self.note(|| format!("{mishap:?}"));
-        match mishap {
-            Mishap::SessionLost { worker, for_us } => return self.lose_session(worker, for_us),
-            Mishap::ChannelLost { worker, lane } => return self.lose_channel_of(worker, lane),
-            Mishap::Crash { worker, for_us } => self.crash(worker, for_us),
-            Mishap::Drain { worker, for_us } => return self.drain(worker, for_us),
-            Mishap::Pause { lane, for_us } => {
-                self.after(for_us, Event::Resume(lane));
-                let now = self.now();
-                return self.command_all(lane, |shell| shell.pause(now));
-            }
-            Mishap::SetLimit { lane, limit_mps } => self.change_limit(lane, limit_mps),
-            Mishap::TokenExpires { for_us, told } => {
-                self.api.set_token(false);
-                self.after(for_us, Event::TokenHeals(told));
-            }
-            Mishap::Outage { for_us } => {
-                let until = self.now_us + for_us;
-                self.api.go_out(until);
-            }
-        }
-        Ok(())
-    }
-
-    /// The API is never the stricter one while the workers do not know yet.
-    fn change_limit(&mut self, lane: usize, limit_mps: u32) {
-        self.limit_changes[lane] += 1;
-        let change = self.limit_changes[lane];
-        let highest = self.api.limit_mps(lane).max(limit_mps);
-        self.api.set_limit(lane, highest);
-        self.after(100_000, Event::WorkersLimit(lane, limit_mps, change));
-        self.after(1_400_000, Event::ApisLimit(lane, limit_mps, change));
-    }
-
-    fn workers_limit(&mut self, lane: usize, limit_mps: u32, change: u64) -> Checked {
-        if self.limit_changes[lane] != change {
-            return Ok(());
-        }
-        self.plan.lanes[lane].config.pace.limit_mps = limit_mps;
-        let now = self.now();
-        self.command_all(lane, |shell| shell.set_limit(limit_mps, now))
-    }
-
-    fn token_heals(&mut self, told: bool) -> Checked {
-        self.api.set_token(true);
-        for lane in 0..self.plan.lanes.len() {
-            if told {
-                self.command_all(lane, Shell::token_changed)?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn now(&self) -> Now {

@@ -1,0 +1,190 @@
+//! A lane's consumer and what it delivers: opened when the lane wants messages, lost, opened again, closed; as `dispatch/consumer.rs`
+//! and the delivering half of `dispatch.rs` do it.
+
+use super::Us;
+use super::allowance::us;
+use super::broker::{ChannelId, Copy, Tag};
+use super::checks::Checked;
+use super::conduct::Item;
+use super::publishing::{Held, Letter};
+use super::worker::{Flaw, Who};
+use super::world::{Event, Simulation};
+use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
+use whatsapp_dispatcher::core::lane::Joined;
+use whatsapp_dispatcher::core::placement;
+use whatsapp_dispatcher::core::report::{Report, ReportedError};
+
+const INTAKE: IntakeConfig = IntakeConfig {
+    max_body_bytes: 262_144,
+    check_sizes: true,
+};
+
+impl Simulation {
+    /// Starts to subscribe if the lane wants it and the time has come. Returns when to look again.
+    pub(super) fn open_if_due(&mut self, who: Who) -> Option<Us> {
+        self.processes[who.worker].session?;
+        let now = self.now_us;
+        let shell = self.shell_mut(who);
+        if shell.channel.is_some() || shell.is_opening {
+            return None;
+        }
+        let at = us(shell.lane.rejoin_at()?).max(shell.open_not_before);
+        if at > now {
+            return Some(at);
+        }
+        shell.is_opening = true;
+        shell.opening += 1;
+        shell.opening_prefetch = shell.lane.config().prefetch();
+        let opening = shell.opening;
+        let there_and_back = self.hop() + self.hop();
+        self.after(there_and_back, Event::Opened(who, opening));
+        None
+    }
+
+    pub(super) fn opened(&mut self, who: Who, opening: u64) -> Checked {
+        let current = self.is_alive(who) && {
+            let shell = self.shell_mut(who);
+            shell.is_opening && shell.opening == opening
+        };
+        if !current {
+            return Ok(());
+        }
+        let now = self.now();
+        let shell = self.shell_mut(who);
+        // As it was when the broker was asked: the limit may have changed since.
+        let prefetch = shell.opening_prefetch;
+        let name = format!("worker-{}", who.worker);
+        let priority = placement::priority(&name, shell.lane.id().as_str());
+        let channel = self
+            .broker
+            .subscribe(who.lane, who.worker, priority, prefetch);
+        let shell = self.shell_mut(who);
+        shell.is_opening = false;
+        shell.channel = Some(channel);
+        shell.conduct.rejoined(prefetch, us(now.mono));
+        shell.lane.rejoined(now);
+        let state = shell.lane.state().as_str();
+        self.note(|| format!("{who} subscribes, {state}"));
+        self.deliver_all(who.lane);
+        self.turn(who)
+    }
+
+    pub(super) fn take(&mut self, who: Who, channel: ChannelId, tag: Tag, copy: Copy) -> Checked {
+        if !self.is_alive(who) || self.shell_mut(who).channel != Some(channel) {
+            return Ok(());
+        }
+        let (now, request) = (self.now(), copy.request);
+        self.note(|| {
+            let again = if copy.redelivered { " again" } else { "" };
+            format!("{who} gets request {request}{again}")
+        });
+        if copy.redelivered {
+            self.tally.count("redelivered");
+            self.fates.redelivered(request);
+        }
+        let facts = &self.plan.requests[request];
+        let (expires_at, not_before) = (rfc3339(facts.expires_at_ms), rfc3339(facts.not_before_ms));
+        let inbound = Inbound {
+            message_id: facts.id.as_deref(),
+            priority: Some(if facts.high { 7 } else { 1 }),
+            timestamp_s: None,
+            operation: facts.operation,
+            redelivered: copy.redelivered && self.flaw != Some(Flaw::ForgetsRedelivered),
+            delivery_count: copy.returns,
+            expires_at: expires_at.as_deref().map(text),
+            not_before: not_before.as_deref().map(text),
+            on_unknown: facts.on_unknown.map(text),
+            history: copy.history.clone(),
+        };
+        let held = Held {
+            request,
+            channel,
+            tag,
+        };
+        let message = match intake(facts.body.clone().into(), inbound, &INTAKE, now) {
+            Ok(message) => message,
+            Err(refusal) => return self.refuse(who, held, refusal),
+        };
+        let person = facts.person;
+        let item = Item {
+            request,
+            person,
+            copy,
+        };
+        let shell = self.shell_mut(who);
+        let ticket = shell.next_ticket;
+        shell.next_ticket += 1;
+        match shell.lane.accept(message, ticket, now) {
+            Joined::Waits => {
+                shell.deliveries.insert(ticket, held);
+                shell.conduct.joined(ticket, item)?;
+            }
+            Joined::Decided(resolved) => {
+                shell.deliveries.insert(ticket, held);
+                shell
+                    .conduct
+                    .decided_at_once(ticket, item, &resolved.decision)?;
+                self.carry_out(who, resolved)?;
+            }
+            Joined::InFlight(original) => {
+                shell.deliveries.insert(original, held);
+                shell.conduct.adopted(original, &item)?;
+                self.touched.insert(tag);
+                self.tally.count("adopted by a redelivery");
+            }
+        }
+        self.turn(who)
+    }
+
+    fn refuse(&mut self, who: Who, held: Held, refusal: Refusal) -> Checked {
+        let mut letters = vec![];
+        if refusal.keep_in_dead {
+            letters.push(Letter::Dead);
+        }
+        let error = ReportedError::from_faults(refusal.faults);
+        let lane = self.shell_mut(who).lane.id().clone();
+        let report = Report::refused(refusal.id.as_deref(), &lane, error, self.now());
+        letters.push(Letter::Result(report.into()));
+        self.tally.count("refused at intake");
+        self.begin(who, held, None, letters);
+        self.turn(who)
+    }
+
+    /// What waited is the broker's again; what is in flight is awaited.
+    pub(super) fn lose_channel(&mut self, who: Who, open_not_before: Us) {
+        let now = self.now();
+        let shell = self.shell_mut(who);
+        shell.open_not_before = open_not_before;
+        shell.is_opening = false;
+        shell.channel = None;
+        if shell.flaw != Some(Flaw::ForgetsChannelLoss) {
+            shell.conduct.channel_lost();
+            shell.lane.channel_lost(now);
+        }
+        let lane = &shell.lane;
+        shell
+            .deliveries
+            .retain(|ticket, _| lane.is_in_flight(*ticket));
+    }
+
+    /// Closes the channel, behind all acknowledgements: nothing is in flight.
+    pub(super) fn leave(&mut self, who: Who) {
+        if let Some(channel) = self.shell_mut(who).channel {
+            self.note(|| format!("{who} gives its lane back"));
+            self.tally.count("lane given back");
+            let at = self.frame(channel, false);
+            self.at(at, Event::ChannelClosed(channel));
+        }
+        let open_not_before = self.shell_mut(who).open_not_before;
+        self.lose_channel(who, open_not_before);
+    }
+}
+
+fn rfc3339(at_ms: Option<u64>) -> Option<String> {
+    let timestamp = jiff::Timestamp::from_millisecond(at_ms? as i64);
+    timestamp.ok().map(|timestamp| timestamp.to_string())
+}
+
+fn text(value: &str) -> Header<'_> {
+    Header::Text(value.as_bytes())
+}
