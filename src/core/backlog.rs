@@ -39,7 +39,10 @@ struct Line {
     in_flight: bool,
     /// Where it stands in [`Backlog::parked`].
     parked: Option<(Duration, u64)>,
+    /// The slots given, to those sent and to those that wait for theirs on the ladder.
     debt: PairDebt,
+    /// What the API has counted. A slot is worth no more than this allows: whoever comes late to it finds others there.
+    counted: PairDebt,
 }
 
 impl Line {
@@ -62,7 +65,10 @@ impl Line {
         !self.is_held()
             && self.high.queue.is_empty()
             && self.bulk.queue.is_empty()
-            && self.debt.is_clear(now)
+            && self.owes_nothing(now)
+    }
+    fn owes_nothing(&self, now: Now) -> bool {
+        self.debt.is_clear(now) && self.counted.is_clear(now)
     }
 }
 
@@ -181,10 +187,13 @@ impl Backlog {
             .front()
     }
 
-    pub(super) fn pair_not_before(&self, key: &Key) -> Duration {
-        self.lines
-            .get(key)
-            .map_or(Duration::ZERO, |line| line.debt.not_before(&self.pair))
+    /// When the next message to this person may go. `reserved`: it has its slot already.
+    pub(super) fn pair_not_before(&self, key: &Key, reserved: bool) -> Duration {
+        self.lines.get(key).map_or(Duration::ZERO, |line| {
+            let counted = line.counted.not_before(&self.pair);
+            let slot = line.debt.not_before(&self.pair);
+            if reserved { counted } else { counted.max(slot) }
+        })
     }
 
     /// Out of the line for good, unsent.
@@ -207,13 +216,29 @@ impl Backlog {
     }
 
     /// Takes the person's next slot.
-    pub(super) fn charge_pair(&mut self, key: &Key, now: Now) {
-        if let (Key::Person(_), Some(line)) = (key, self.lines.get_mut(key)) {
-            if line.debt.is_clear(now) {
-                self.sweep.push_back(key.clone());
-            }
-            line.debt.charge(&self.pair, now);
+    pub(super) fn take_slot(&mut self, key: &Key, now: Now) {
+        let pair = self.pair;
+        if let Some(line) = self.indebt(key, now) {
+            line.debt.charge(&pair, now);
         }
+    }
+
+    /// The API may have counted a message.
+    pub(super) fn count_pair(&mut self, key: &Key, now: Now) {
+        let pair = self.pair;
+        if let Some(line) = self.indebt(key, now) {
+            line.counted.charge(&pair, now);
+        }
+    }
+
+    /// The line of a person who is about to owe something.
+    fn indebt(&mut self, key: &Key, now: Now) -> Option<&mut Line> {
+        let line = self.lines.get_mut(key)?;
+        let Key::Person(_) = key else { return None };
+        if line.owes_nothing(now) {
+            self.sweep.push_back(key.clone());
+        }
+        Some(line)
     }
 
     /// The request in flight was answered (and put back, if it stays): the next may go.
@@ -230,6 +255,7 @@ impl Backlog {
     pub(super) fn forbid_pair(&mut self, key: &Key, until: Duration) {
         if let (Key::Person(_), Some(line)) = (key, self.lines.get_mut(key)) {
             line.debt.forbid_until(&self.pair, until);
+            line.counted.forbid_until(&self.pair, until);
             self.sweep.push_back(key.clone());
         }
     }
@@ -275,7 +301,7 @@ impl Backlog {
             };
             match self.lines.get(&key) {
                 Some(line) if line.is_forgettable(now) => drop(self.lines.remove(&key)),
-                Some(line) if line.debt.is_clear(now) => {} // comes back to the sweep with its next send
+                Some(line) if line.owes_nothing(now) => {} // comes back to the sweep with its next send
                 Some(_) => self.sweep.push_back(key),
                 None => {}
             }

@@ -277,16 +277,18 @@ impl Lane {
         if let Some(decision) = self.terms(now, 0.0).unsent(message) {
             return self.decide_front(key, priority, decision, now);
         }
-        if !message.history.pair_reserved {
-            let not_before = self.backlog.pair_not_before(key);
+        let mut not_before = self
+            .backlog
+            .pair_not_before(key, message.history.pair_reserved);
+        if not_before.saturating_sub(now.mono) > self.config.pair_wait_max {
+            // Whatever slot it had is lost.
+            not_before = self.backlog.pair_not_before(key, false);
             let wait = not_before.saturating_sub(now.mono);
-            if wait > self.config.pair_wait_max {
-                return self.reserve(key, priority, wait, now);
-            }
-            if !wait.is_zero() {
-                self.backlog.park(key, not_before);
-                return None;
-            }
+            return self.reserve(key, priority, wait, now);
+        }
+        if not_before > now.mono {
+            self.backlog.park(key, not_before);
+            return None;
         }
         // Asked last: what is charged here is sent.
         if let Err(until) = self.pace.permit(now) {
@@ -318,7 +320,7 @@ impl Lane {
         message.history.pair_reserved = true;
         let decision = self.terms(now, 0.0).later(&message, delay_s, None);
         if let Decision::Delay { .. } = decision {
-            self.backlog.charge_pair(key, now);
+            self.backlog.take_slot(key, now);
         }
         self.decide_front(key, priority, decision, now)
     }
@@ -357,7 +359,10 @@ impl Lane {
             self.orphans.remove(&Identity::of(&waiting.message));
         }
         let ticket = waiting.ticket;
-        let counts = may_count(&outcome) && !waiting.message.history.pair_reserved;
+        let counts = may_count(&outcome);
+        let had_slot = waiting.message.history.pair_reserved;
+        // Used up: another attempt needs another slot.
+        waiting.message.history.pair_reserved &= !counts;
         self.notice(&outcome);
         let decided = match self.stays(&mut waiting.message, &key, &outcome, now, luck) {
             // RabbitMQ delivers it again: here it would wait under a ticket that is void.
@@ -378,7 +383,10 @@ impl Lane {
             }
         };
         if counts {
-            self.backlog.charge_pair(&key, now);
+            self.backlog.count_pair(&key, now);
+        }
+        if counts && !had_slot {
+            self.backlog.take_slot(&key, now);
         }
         self.backlog.answered(&key, now);
         let (message, decision) = decided?;
