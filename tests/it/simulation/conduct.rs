@@ -169,9 +169,8 @@ impl Conduct {
         };
         if let (Decision::Delay { message, .. }, Some(person)) = (decision, item.person)
             && message.history.pair_reserved
-            && !item.copy.history.pair_reserved
         {
-            self.pairs.charge(person, now);
+            self.pairs.take_slot(person, now);
         }
         self.decided(ticket, item, decision)
     }
@@ -324,7 +323,6 @@ impl Conduct {
     ) {
         let stays = matches!(decision, None | Some(Decision::Abandon));
         let is_away = matches!(state, State::Away { .. });
-        let charges = item.person.filter(|_| !item.copy.history.pair_reserved);
         match outcome {
             Outcome::Accepted(_) | Outcome::Refused { .. } => self.careful = false,
             // How long an outage is sat out, and whether a second recipient confirmed a block: only the lane knows.
@@ -353,16 +351,19 @@ impl Conduct {
             }
             Outcome::Blocked { .. } | Outcome::Transient { .. } | Outcome::Unknown { .. } => {}
         }
-        // It reached the API some time before the answer.
-        if let (
+        let counts = matches!(
+            outcome,
             Outcome::Accepted(_)
-            | Outcome::Refused { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Unknown { .. },
-            Some(person),
-        ) = (outcome, charges)
-        {
-            self.pairs.charge(person, now);
+                | Outcome::Refused { .. }
+                | Outcome::Transient { .. }
+                | Outcome::Unknown { .. }
+        );
+        // It reached the API some time before the answer.
+        if let Some(person) = item.person.filter(|_| counts) {
+            self.pairs.count(person, now);
+            if !std::mem::take(&mut item.copy.history.pair_reserved) {
+                self.pairs.take_slot(person, now);
+            }
         }
     }
 
@@ -420,8 +421,7 @@ impl Conduct {
         let due = |item: &Item| match item.person {
             None => Some(0),
             Some(person) if busy(person) => None,
-            Some(_) if item.copy.history.pair_reserved => Some(0),
-            Some(person) => self.pairs.due(person, now),
+            Some(person) => self.pairs.due(person, item.copy.history.pair_reserved, now),
         };
         let first = self.waiting.values().filter_map(due).min()?;
         let paced = self.rate.due();
