@@ -514,7 +514,7 @@ impl Lane {
     /// Subscribed (again): starts with an empty bucket, and carefully if it was blocked.
     pub fn rejoined(&mut self, now: Now) {
         self.pace.empty(now);
-        self.standing.rejoined();
+        self.standing.rejoined(now);
     }
 
     pub fn pause(&mut self, now: Now) {

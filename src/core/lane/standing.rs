@@ -77,6 +77,8 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Standing {
     state: State,
+    /// The end of the longest pause so far. It outlives states that a lane passes through without sending.
+    paused_until: Duration,
     /// Pauses double per failed probe.
     failed_probes: u32,
     /// Since when nothing has reached the API.
@@ -87,6 +89,7 @@ impl Standing {
     pub(super) fn new() -> Self {
         Self {
             state: State::Flowing,
+            paused_until: Duration::ZERO,
             failed_probes: 0,
             unreachable_since: None,
         }
@@ -107,25 +110,22 @@ impl Standing {
 
     /// Nothing is sent before `until`. Never shortens a pause, never ends a state that is stronger.
     pub(super) fn cool(&mut self, until: Duration) {
-        match self.state {
-            State::Flowing | State::Probing { .. } => self.state = State::Cooling { until },
-            State::Cooling { until: current } => {
+        self.paused_until = self.paused_until.max(until);
+        match &mut self.state {
+            State::Flowing | State::Probing { .. } | State::Cooling { .. } => {
                 self.state = State::Cooling {
-                    until: current.max(until),
+                    until: self.paused_until,
                 };
             }
-            State::Away { .. }
-            | State::Rejoining { .. }
-            | State::Paused { .. }
-            | State::Draining => {}
+            State::Away { until, .. } => *until = self.paused_until.max(*until),
+            State::Rejoining { .. } | State::Paused { .. } | State::Draining => {}
         }
     }
 
     /// The API asked for a pause. A long one is not sat out with the messages in hand.
     pub(super) fn throttle(&mut self, pause: Duration, cause: Cause, now: Now) {
-        if pause <= HOLD_MAX {
-            self.cool(now.mono + pause);
-        } else {
+        self.cool(now.mono + pause);
+        if pause > HOLD_MAX {
             self.leave(now.mono + pause, cause);
         }
     }
@@ -175,6 +175,7 @@ impl Standing {
             | State::Probing { .. }
             | State::Cooling { .. }
             | State::Rejoining { .. } => {
+                let until = until.max(self.paused_until);
                 self.state = State::Away { until, cause };
                 true
             }
@@ -196,9 +197,14 @@ impl Standing {
     }
 
     /// Subscribed (again): carefully, if the lane was blocked.
-    pub(super) fn rejoined(&mut self) {
+    pub(super) fn rejoined(&mut self, now: Now) {
         match self.state {
             State::Away { cause, .. } => self.state = State::Probing { cause },
+            State::Rejoining { .. } if now.mono < self.paused_until => {
+                self.state = State::Cooling {
+                    until: self.paused_until,
+                };
+            }
             State::Rejoining { .. } => self.state = State::Flowing,
             State::Flowing
             | State::Cooling { .. }
@@ -244,6 +250,7 @@ impl Standing {
             | State::Probing { .. }
             | State::Paused { .. } => {
                 self.state = State::Flowing;
+                self.paused_until = Duration::ZERO;
                 self.failed_probes = 0;
                 self.unreachable_since = None;
             }
