@@ -10,7 +10,7 @@ use super::message::{LaneId, Message, Priority};
 use super::outcome::{Outcome, Scope};
 use super::pacing::Pace;
 use super::recent::{Identity, Known, Recent};
-use super::report::Report;
+use super::report::{Report, Status};
 use super::retry::pair_pause_s;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -199,7 +199,13 @@ impl Lane {
             .values()
             .find(|settling| settling.identity == *identity);
         if let Some(report) = settling.and_then(|settling| settling.report.clone()) {
-            return Some(Decision::Finish(report));
+            // What failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.
+            return Some(match report.status {
+                Status::Failed => Decision::Bury(report),
+                Status::Accepted | Status::Rejected | Status::Expired | Status::Unknown => {
+                    Decision::Finish(report)
+                }
+            });
         }
         if message.harmless_to_repeat {
             return None;
