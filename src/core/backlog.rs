@@ -309,21 +309,23 @@ impl Backlog {
     }
 
     /// Everything that waited is RabbitMQ's again. Debts stay: they are owed by the number, not by its deliveries.
-    pub(super) fn clear(&mut self, now: Now) -> Vec<Message> {
+    pub(super) fn clear(&mut self, now: Now) -> impl Iterator<Item = Message> + use<> {
         self.ready_high.clear();
         self.ready_bulk.clear();
         self.parked.clear();
         self.waiting = 0;
-        let mut cleared = vec![];
+        let mut cleared: Vec<Waiting> = vec![];
         for line in self.lines.values_mut() {
             for rank in [&mut line.high, &mut line.bulk] {
                 let waiting = std::mem::take(rank).queue;
-                cleared.extend(waiting.into_iter().map(|waiting| waiting.message));
+                cleared.extend(waiting);
             }
             line.parked = None;
         }
         self.lines.retain(|_, line| !line.is_forgettable(now));
-        cleared
+        // As they came, not as the map happens to hold them: what is remembered of them must not depend on chance.
+        cleared.sort_unstable_by_key(|waiting| waiting.ticket);
+        cleared.into_iter().map(|waiting| waiting.message)
     }
 
     fn ready(&mut self, priority: Priority) -> &mut VecDeque<Key> {
