@@ -144,7 +144,7 @@ impl Lane {
         let prefetch = self.config.prefetch();
         self.config.pace.limit_mps = limit_mps;
         self.pace.set_limit(limit_mps, now);
-        self.recent.set_capacity(remembered(&self.config));
+        self.recent.grow(remembered(&self.config));
         if self.config.prefetch() != prefetch || matches!(self.state(), State::Rejoining { .. }) {
             self.standing.rejoin(now.mono);
         }

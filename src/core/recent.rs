@@ -50,28 +50,24 @@ impl Recent {
         }
     }
 
-    pub fn set_capacity(&mut self, capacity: usize) {
-        self.capacity = capacity.max(1);
-        self.trim();
+    /// For a prefetch that grew. Never smaller: what was delivered under a larger prefetch is still out when that falls.
+    pub fn grow(&mut self, capacity: usize) {
+        self.capacity = self.capacity.max(capacity);
     }
 
     pub fn remember(&mut self, identity: Identity, known: Known) {
         if self.known.insert(identity.clone(), known).is_none() {
             self.order.push_back(identity);
         }
-        self.trim();
-    }
-
-    pub fn find(&self, identity: &Identity) -> Option<Known> {
-        self.known.get(identity).copied()
-    }
-
-    fn trim(&mut self) {
         while self.order.len() > self.capacity {
             if let Some(oldest) = self.order.pop_front() {
                 self.known.remove(&oldest);
             }
         }
+    }
+
+    pub fn find(&self, identity: &Identity) -> Option<Known> {
+        self.known.get(identity).copied()
     }
 }
 
@@ -91,7 +87,10 @@ mod tests {
         }
         let found = [1, 2, 3].map(|hops| recent.find(&identity(hops)).is_some());
         assert_eq!(found, [false, true, true]);
-        recent.set_capacity(1);
-        assert_eq!(recent.find(&identity(2)), None);
+        recent.grow(1);
+        assert!(recent.find(&identity(2)).is_some(), "never smaller");
+        recent.grow(3);
+        recent.remember(identity(4), Known::Ended);
+        assert!(recent.find(&identity(2)).is_some());
     }
 }
