@@ -55,9 +55,15 @@ impl Recent {
         self.capacity = self.capacity.max(capacity);
     }
 
+    /// What ended stays ended, though a second delivery of it may go back unsent.
     pub fn remember(&mut self, identity: Identity, known: Known) {
-        if self.known.insert(identity.clone(), known).is_none() {
-            self.order.push_back(identity);
+        match self.known.get_mut(&identity) {
+            Some(Known::Ended) => {}
+            Some(unsent @ Known::Unsent { .. }) => *unsent = known,
+            None => {
+                self.known.insert(identity.clone(), known);
+                self.order.push_back(identity);
+            }
         }
         while self.order.len() > self.capacity {
             if let Some(oldest) = self.order.pop_front() {
@@ -87,6 +93,12 @@ mod tests {
         }
         let found = [1, 2, 3].map(|hops| recent.find(&identity(hops)).is_some());
         assert_eq!(found, [false, true, true]);
+        let unsent = Known::Unsent {
+            delivery_count: 1,
+            possible_duplicate: false,
+        };
+        recent.remember(identity(3), unsent);
+        assert_eq!(recent.find(&identity(3)), Some(Known::Ended));
         recent.grow(1);
         assert!(recent.find(&identity(2)).is_some(), "never smaller");
         recent.grow(3);
