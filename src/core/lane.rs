@@ -48,6 +48,8 @@ pub struct Lane {
     config: LaneConfig,
     pace: Pace,
     standing: Standing,
+    /// What its channel was opened with.
+    prefetch: Option<u16>,
     backlog: Backlog,
     flights: HashMap<Ticket, Flight>,
     /// In flight while their session ended: who they are when RabbitMQ delivers them again.
@@ -90,6 +92,7 @@ impl Lane {
             id,
             config,
             standing: Standing::new(),
+            prefetch: None,
             backlog: Backlog::new(config.pair, config.bulk_every),
             flights: HashMap::new(),
             orphans: HashMap::new(),
@@ -249,6 +252,13 @@ impl Lane {
     /// What to do now. Call again until it says `Wait`, `Idle` or `GiveBack`.
     pub fn next(&mut self, now: Now) -> Step {
         self.standing.wake(now);
+        // A pause or a probe came in between when the limit changed.
+        let is_outdated = self
+            .prefetch
+            .is_some_and(|prefetch| prefetch != self.config.prefetch());
+        if is_outdated && self.state() == State::Flowing {
+            self.standing.rejoin(now.mono);
+        }
         let in_flight_max = match self.state() {
             State::Flowing => self.config.in_flight_max(),
             State::Probing { .. } => 1,
@@ -521,6 +531,7 @@ impl Lane {
     pub fn rejoined(&mut self, now: Now) {
         self.pace.empty(now);
         self.standing.rejoined(now);
+        self.prefetch = Some(self.config.prefetch());
     }
 
     pub fn pause(&mut self, now: Now) {

@@ -398,7 +398,11 @@ impl Conduct {
                 self.waiting.len()
             )
         })?;
-        let stopped = self.paused || self.draining || self.blocked || self.rejoining || !may_send;
+        // It may give its messages back for another prefetch, and only for that.
+        let is_outdated = self.prefetch != usize::from(self.config.prefetch());
+        let rejoins = matches!(view.state, State::Rejoining { .. }) && is_outdated;
+        let stopped = self.paused || self.draining || self.blocked || !may_send;
+        let stopped = stopped || self.rejoining || rejoins;
         let full = in_flight >= self.config.in_flight_max() || self.careful && in_flight > 0;
         if stopped || full {
             return Ok(());

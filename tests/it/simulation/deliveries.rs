@@ -76,7 +76,10 @@ impl Simulation {
         let (now, request) = (self.now(), copy.request);
         self.note(|| {
             let again = if copy.redelivered { " again" } else { "" };
-            format!("{who} gets request {request}{again}, hop {}", copy.history.hops)
+            format!(
+                "{who} gets request {request}{again}, hop {}",
+                copy.history.hops
+            )
         });
         if copy.redelivered {
             self.tally.count("redelivered");
