@@ -199,6 +199,8 @@ impl Standing {
     /// Subscribed (again): carefully, if the lane was blocked.
     pub(super) fn rejoined(&mut self, now: Now) {
         match self.state {
+            // Asked for before the block began: not wanted any more.
+            State::Away { until, .. } if now.mono < until => {}
             State::Away { cause, .. } => self.state = State::Probing { cause },
             State::Rejoining { .. } if now.mono < self.paused_until => {
                 self.state = State::Cooling {
