@@ -30,15 +30,18 @@ pub(super) struct Waiting {
 struct Rank {
     queue: VecDeque<Waiting>,
     is_ready: bool,
+    /// Where it stands in [`Backlog::parked`]. Not its line: of one person's ranks one may have a slot and the other not.
+    parked: Option<Place>,
 }
+
+/// When the pair limit lets go, and which parking it was.
+type Place = (Duration, u64);
 
 #[derive(Default)]
 struct Line {
     high: Rank,
     bulk: Rank,
     in_flight: bool,
-    /// Where it stands in [`Backlog::parked`].
-    parked: Option<(Duration, u64)>,
     /// The slots given, to those sent and to those that wait for theirs on the ladder.
     debt: PairDebt,
     /// What the API has counted. A slot is worth no more than this allows: whoever comes late to it finds others there.
@@ -58,11 +61,12 @@ impl Line {
             Priority::Bulk => &mut self.bulk,
         }
     }
-    fn is_held(&self) -> bool {
-        self.in_flight || self.parked.is_some()
+    /// The rank, if its turn would not be in vain.
+    fn free(&self, priority: Priority) -> Option<&Rank> {
+        Some(self.rank(priority)).filter(|rank| !self.in_flight && rank.parked.is_none())
     }
     fn is_forgettable(&self, now: Now) -> bool {
-        !self.is_held()
+        !self.in_flight
             && self.high.queue.is_empty()
             && self.bulk.queue.is_empty()
             && self.owes_nothing(now)
@@ -79,7 +83,7 @@ pub(super) struct Backlog {
     ready_high: VecDeque<Key>,
     ready_bulk: VecDeque<Key>,
     /// By the moment the pair limit lets go.
-    parked: BTreeMap<(Duration, u64), Key>,
+    parked: BTreeMap<Place, (Key, Priority)>,
     parkings: u64,
     /// People written to, in the order in which their debt is looked at for forgetting them.
     sweep: VecDeque<Key>,
@@ -108,7 +112,7 @@ impl Backlog {
         self.waiting
     }
 
-    /// People held by their pair limit.
+    /// Lines held by their pair limit, one per person and priority.
     pub(super) fn parked(&self) -> usize {
         self.parked.len()
     }
@@ -141,7 +145,7 @@ impl Backlog {
         queue.insert(place, waiting);
         self.waiting += 1;
         if is_reserved {
-            self.unpark_line(&key);
+            self.unpark_rank(&key, priority);
         }
         self.make_ready(&key, priority, false);
     }
@@ -179,12 +183,7 @@ impl Backlog {
 
     /// The request at the head, unless the line is held.
     pub(super) fn front(&self, key: &Key, priority: Priority) -> Option<&Waiting> {
-        self.lines
-            .get(key)
-            .filter(|line| !line.is_held())?
-            .rank(priority)
-            .queue
-            .front()
+        self.lines.get(key)?.free(priority)?.queue.front()
     }
 
     /// When the next message to this person may go. `reserved`: it has its slot already.
@@ -260,11 +259,12 @@ impl Backlog {
         }
     }
 
-    pub(super) fn park(&mut self, key: &Key, until: Duration) {
+    pub(super) fn park(&mut self, key: &Key, priority: Priority, until: Duration) {
         if let Some(line) = self.lines.get_mut(key) {
             self.parkings += 1;
-            line.parked = Some((until, self.parkings));
-            self.parked.insert((until, self.parkings), key.clone());
+            let place = (until, self.parkings);
+            line.rank_mut(priority).parked = Some(place);
+            self.parked.insert(place, (key.clone(), priority));
         }
     }
 
@@ -278,18 +278,17 @@ impl Backlog {
             .first_entry()
             .filter(|entry| entry.key().0 <= now.mono)
         {
-            let key = entry.remove();
-            self.unpark_line(&key);
+            let (key, priority) = entry.remove();
+            self.unpark_rank(&key, priority);
         }
     }
 
-    fn unpark_line(&mut self, key: &Key) {
-        let Some(place) = self.lines.get_mut(key).and_then(|line| line.parked.take()) else {
-            return;
-        };
-        self.parked.remove(&place);
-        self.make_ready(key, Priority::High, false);
-        self.make_ready(key, Priority::Bulk, false);
+    fn unpark_rank(&mut self, key: &Key, priority: Priority) {
+        let rank = self.lines.get_mut(key).map(|line| line.rank_mut(priority));
+        if let Some(place) = rank.and_then(|rank| rank.parked.take()) {
+            self.parked.remove(&place);
+            self.make_ready(key, priority, false);
+        }
     }
 
     /// Looks at two people and forgets those that owe nothing. A send adds one at most, so what is remembered stays at the people
@@ -320,7 +319,6 @@ impl Backlog {
                 let waiting = std::mem::take(rank).queue;
                 cleared.extend(waiting);
             }
-            line.parked = None;
         }
         self.lines.retain(|_, line| !line.is_forgettable(now));
         // As they came, not as the map happens to hold them: what is remembered of them must not depend on chance.
@@ -347,7 +345,8 @@ impl Backlog {
     }
 
     fn make_ready(&mut self, key: &Key, priority: Priority, next: bool) {
-        let Some(line) = self.lines.get_mut(key).filter(|line| !line.is_held()) else {
+        let line = self.lines.get_mut(key);
+        let Some(line) = line.filter(|line| line.free(priority).is_some()) else {
             return;
         };
         let rank = line.rank_mut(priority);

@@ -303,7 +303,7 @@ impl Lane {
             return self.reserve(key, priority, wait, now);
         }
         if not_before > now.mono {
-            self.backlog.park(key, not_before);
+            self.backlog.park(key, priority, not_before);
             return None;
         }
         // Asked last: what is charged here is sent.
