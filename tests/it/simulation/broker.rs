@@ -105,6 +105,10 @@ impl Broker {
         self.copies[request] -= 1;
     }
 
+    pub(crate) fn has_several(&self, request: RequestNo) -> bool {
+        self.copies[request] > 1
+    }
+
     pub(crate) fn end(&mut self, request: RequestNo) {
         self.ended[request] = true;
     }

@@ -76,11 +76,12 @@ impl Conduct {
         self.rejoining = true;
     }
 
-    pub(crate) fn rejoined(&mut self, prefetch: u16, now: Us) {
+    pub(crate) fn rejoined(&mut self, prefetch: u16, state: State, now: Us) {
         self.prefetch = prefetch.into();
         self.prefetch_max = self.prefetch_max.max(self.prefetch);
+        let stays_away = matches!(state, State::Away { .. });
         self.careful |= self.blocked;
-        self.blocked = false;
+        self.blocked &= stays_away;
         self.rejoining = false;
         self.rate.begin(now);
     }

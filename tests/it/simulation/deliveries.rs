@@ -61,10 +61,10 @@ impl Simulation {
         let shell = self.shell_mut(who);
         shell.is_opening = false;
         shell.channel = Some(channel);
-        shell.conduct.rejoined(prefetch, us(now.mono));
         shell.lane.rejoined(now);
-        let state = shell.lane.state().as_str();
-        self.note(|| format!("{who} subscribes, {state}"));
+        let state = shell.lane.state();
+        shell.conduct.rejoined(prefetch, state, us(now.mono));
+        self.note(|| format!("{who} subscribes, {}", state.as_str()));
         self.deliver_all(who.lane);
         self.turn(who)
     }

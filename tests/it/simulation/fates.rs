@@ -9,6 +9,8 @@
 //!   know of the original's second life.)
 //!   Not so if the process that sent it again died or lost its session before it said so, and another answers from what it remembers of the
 //!   first send: two workers and two failures.
+//!   Nor if a delivery came back although its copy was on the ladder (its acknowledgement was lost): then one life of the two
+//!   may be taken for the other, and forgotten with what it knew.
 //! * There is one result, unless a delivery or a confirm was lost; and it speaks the truth about the API's ledger.
 
 use super::checks::{Checked, Violation, ensure};
@@ -29,6 +31,8 @@ struct Fate {
     may_answer_twice: bool,
     /// A process died, or let go of it, that might have been the one to say that it was sent again.
     witness_gone: bool,
+    /// A delivery came back although its copy was on the ladder: two lives under one id.
+    has_twin: bool,
     /// `possible_duplicate` has a cause.
     may_be_flagged: bool,
     results: Vec<Arc<Report>>,
@@ -84,6 +88,15 @@ impl Fates {
     /// A process dies with the request in flight or with its result unpublished, or leaves it to its next delivery.
     pub(crate) fn let_go(&mut self, request: RequestNo) {
         self.0[request].witness_gone |= self.0[request].sends > 1;
+    }
+
+    pub(crate) fn has_twin(&mut self, request: RequestNo) {
+        self.0[request].has_twin = true;
+    }
+
+    /// A process forgets a delivery because it has ended another one of the same name.
+    pub(crate) fn forgotten(&mut self, request: RequestNo) {
+        self.0[request].witness_gone |= self.0[request].has_twin;
     }
 
     pub(crate) fn dead(&mut self, request: RequestNo) {

@@ -55,7 +55,10 @@ impl Simulation {
                 }
                 vec![Letter::Ladder { delay_s, history }]
             }
-            Decision::Forget => vec![],
+            Decision::Forget => {
+                self.fates.forgotten(held.request);
+                vec![]
+            }
             Decision::Abandon => {
                 self.fates.let_go(held.request);
                 let operation = self.new_operation(who, held, Some(ticket), vec![]);

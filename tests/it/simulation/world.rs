@@ -265,6 +265,9 @@ impl Simulation {
             if self.touched.contains(&tag) {
                 self.fates.lost_sight(request);
             }
+            if self.broker.has_several(request) {
+                self.fates.has_twin(request);
+            }
         }
         self.deliver_everywhere();
     }
