@@ -30,7 +30,38 @@ use world::Simulation;
 /// Virtual time, in microseconds.
 pub(crate) type Us = u64;
 
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 5_000;
+/// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
+const EVENTS: [&str; 28] = [
+    "130429 by the rules",
+    "131056 by the rules",
+    "abandon",
+    "accepted",
+    "adopted by a redelivery",
+    "bury",
+    "channel lost",
+    "crash",
+    "delay",
+    "drained",
+    "expired",
+    "forget",
+    "lane given back",
+    "outcome accepted",
+    "outcome blocked",
+    "outcome not sent",
+    "outcome refused",
+    "outcome throttled",
+    "outcome transient",
+    "outcome unknown",
+    "publish refused",
+    "redelivered",
+    "refused at intake",
+    "rejected",
+    "seed with a repeated send",
+    "session lost",
+    "settled void",
+    "unknown",
+];
 /// Lines of the story that a failure shows.
 const STORY_LINES: usize = 50;
 /// Failing seeds that a failure lists.
@@ -89,6 +120,9 @@ fn every_seed_keeps_the_promises() {
     }
     let tally = check(0..number("WA_SEEDS").unwrap_or(SEEDS));
     println!("{:#?}", tally.0);
+    for met in EVENTS {
+        assert!(tally.0.contains_key(met), "no seed met this: {met}");
+    }
 }
 
 #[test]
@@ -98,4 +132,25 @@ fn seeds_that_found_something_keep_the_promises() {
         (!seed.is_empty()).then(|| seed.parse().unwrap())
     });
     check(seeds);
+}
+
+#[test]
+fn a_seed_replays_to_the_letter() {
+    for seed in 0..50 {
+        assert!(run(seed, None, true).2 == run(seed, None, true).2, "{seed}");
+    }
+}
+
+/// The checks can fail: every deliberate fault in the shell is found, by the check that is there for it.
+#[test]
+fn every_flaw_is_found() {
+    for (flaw, expected) in Flaw::ALL {
+        let found = (0..SEEDS).find_map(|seed| run(seed, Some(flaw), false).0.err());
+        let Some(violation) = found else {
+            panic!("{flaw:?} went unnoticed");
+        };
+        println!("{flaw:?} breaks {violation}");
+        let checks = violation.check;
+        assert!(expected.contains(&checks), "{flaw:?} broke {violation}");
+    }
 }

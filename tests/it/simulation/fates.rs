@@ -22,6 +22,8 @@ use whatsapp_dispatcher::core::report::{Report, Status};
 struct Fate {
     is_published: bool,
     sends: u32,
+    /// Outcomes that count as an attempt.
+    attempts: u32,
     /// For the ladder, if only for a publish that was lost: its place in the order is gone.
     has_left: bool,
     wamids: Vec<String>,
@@ -70,6 +72,11 @@ impl Fates {
 
     pub(crate) fn redelivered(&mut self, request: RequestNo) {
         self.0[request].may_be_flagged = true;
+    }
+
+    /// An outcome was about the message itself.
+    pub(crate) fn attempted(&mut self, request: RequestNo) {
+        self.0[request].attempts += 1;
     }
 
     /// An outcome that leaves open whether it was sent; `repeats` if it is to be sent again.
@@ -132,6 +139,16 @@ impl Fates {
         ensure(report.id.as_deref() == facts.id.as_deref(), "P1", || {
             format!("request {request} was answered under another id")
         })?;
+        ensure(
+            report.attempts == fate.attempts || fate.may_answer_twice,
+            "P4",
+            || {
+                let (told, made) = (report.attempts, fate.attempts);
+                format!(
+                    "request {request} has made {made} attempts, and its result tells of {told}"
+                )
+            },
+        )?;
         let fits = match report.status {
             Status::Accepted if facts.is_receipt => report.wamid.is_none(),
             Status::Accepted => {

@@ -53,7 +53,9 @@ impl Simulation {
                 if self.flaw == Some(Flaw::ForgetsAttempts) {
                     history.attempts = 0;
                 }
-                vec![Letter::Ladder { delay_s, history }]
+                let letter = Letter::Ladder { delay_s, history };
+                let times = 1 + usize::from(self.flaw == Some(Flaw::DelaysTwice));
+                vec![letter; times]
             }
             Decision::Forget => {
                 self.fates.forgotten(held.request);

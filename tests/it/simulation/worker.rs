@@ -35,6 +35,23 @@ pub(crate) enum Flaw {
     OverhearsPause,
     OversleepsTimers,
     NeverRejoins,
+    DelaysTwice,
+}
+
+impl Flaw {
+    /// Each, with the checks that may be the first to notice.
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 10] = [
+        (Self::AcknowledgesFirst, &["P1"]),
+        (Self::HurriesTheClock, &["P2", "P4"]),
+        (Self::ForgetsRedelivered, &["P3"]),
+        (Self::ForgetsAttempts, &["P4"]),
+        (Self::ForgetsConfirms, &["P3"]),
+        (Self::ForgetsChannelLoss, &["P1", "P7", "shell"]),
+        (Self::OverhearsPause, &["P4"]),
+        (Self::OversleepsTimers, &["wake"]),
+        (Self::NeverRejoins, &["wake"]),
+        (Self::DelaysTwice, &["P1", "P3"]),
+    ];
 }
 
 /// One lane in one life of one worker.
@@ -210,8 +227,9 @@ impl Simulation {
     /// Sends and decides until the core says wait.
     fn perform(&mut self, who: Who) -> Result<Performed, Violation> {
         let has_session = self.processes[who.worker].session.is_some();
-        let (mut now, now_us, flaw) = (self.now(), self.now_us, self.flaw);
-        if flaw == Some(Flaw::HurriesTheClock) {
+        let (mut now, now_us) = (self.now(), self.now_us);
+        let hurries = self.flaw == Some(Flaw::HurriesTheClock);
+        if hurries {
             now.mono += now.mono / 10;
         }
         let shell = self.shell_mut(who);
@@ -228,6 +246,7 @@ impl Simulation {
                     ensure(until > now.mono, "wake", || {
                         format!("{who} is to wait until {until:?}, and it is {:?}", now.mono)
                     })?;
+                    let until = if hurries { until * 10 / 11 } else { until };
                     return Ok(Performed::Until(Some(us(until))));
                 }
                 Step::Idle => return Ok(Performed::Until(None)),
@@ -316,6 +335,9 @@ impl Simulation {
                 .conduct
                 .resolved(ticket, &outcome, decision, quick_pause, state, us(now.mono))?;
         self.note_doubt(&item, &outcome);
+        if !matches!(decision, None | Some(Decision::Abandon)) {
+            self.fates.attempted(item.request);
+        }
         if let Some(resolved) = resolved {
             ensure(resolved.ticket == ticket, "shell", || {
                 format!("request {} was decided under another ticket", item.request)
