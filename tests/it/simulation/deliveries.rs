@@ -12,7 +12,7 @@ use super::world::{Event, Simulation};
 use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
 use whatsapp_dispatcher::core::lane::Joined;
 use whatsapp_dispatcher::core::placement;
-use whatsapp_dispatcher::core::report::{Report, ReportedError};
+use whatsapp_dispatcher::core::report::{Report, ReportedError, Status};
 
 const INTAKE: IntakeConfig = IntakeConfig {
     max_body_bytes: 262_144,
@@ -146,7 +146,13 @@ impl Simulation {
         }
         let error = ReportedError::from_faults(refusal.faults);
         let lane = self.shell_mut(who).lane.id().clone();
-        let report = Report::refused(refusal.id.as_deref(), &lane, error, self.now());
+        let report = Report::unread(
+            refusal.id.as_deref(),
+            &lane,
+            Status::Rejected,
+            Some(error),
+            self.now(),
+        );
         letters.push(Letter::Result(report.into()));
         self.tally.count("refused at intake");
         self.begin(who, held, None, letters);
