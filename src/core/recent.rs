@@ -34,11 +34,13 @@ pub enum Known {
     },
 }
 
-/// Bounded, oldest forgotten first.
+/// Bounded, what was not heard of for longest forgotten first.
 pub struct Recent {
     capacity: usize,
-    known: HashMap<Identity, Known>,
-    order: VecDeque<Identity>,
+    /// With the count of its last news.
+    known: HashMap<Identity, (Known, u64)>,
+    news: VecDeque<(Identity, u64)>,
+    count: u64,
 }
 
 impl Recent {
@@ -46,7 +48,8 @@ impl Recent {
         Self {
             capacity: capacity.max(1),
             known: HashMap::new(),
-            order: VecDeque::new(),
+            news: VecDeque::new(),
+            count: 0,
         }
     }
 
@@ -57,23 +60,26 @@ impl Recent {
 
     /// What ended stays ended, though a second delivery of it may go back unsent.
     pub fn remember(&mut self, identity: Identity, known: Known) {
-        match self.known.get_mut(&identity) {
-            Some(Known::Ended) => {}
-            Some(unsent @ Known::Unsent { .. }) => *unsent = known,
-            None => {
-                self.known.insert(identity.clone(), known);
-                self.order.push_back(identity);
-            }
-        }
-        while self.order.len() > self.capacity {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
+        let known = match self.find(&identity) {
+            Some(Known::Ended) => Known::Ended,
+            Some(Known::Unsent { .. }) | None => known,
+        };
+        self.count += 1;
+        self.known.insert(identity.clone(), (known, self.count));
+        self.news.push_back((identity, self.count));
+        while self.news.len() > self.capacity {
+            let Some((identity, count)) = self.news.pop_front() else {
+                return;
+            };
+            let is_last = |(_, last): &(Known, u64)| *last == count;
+            if self.known.get(&identity).is_some_and(is_last) {
+                self.known.remove(&identity);
             }
         }
     }
 
     pub fn find(&self, identity: &Identity) -> Option<Known> {
-        self.known.get(identity).copied()
+        self.known.get(identity).map(|(known, _)| *known)
     }
 }
 
@@ -81,28 +87,56 @@ impl Recent {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_oldest_is_forgotten_first() {
-        let identity = |hops| Identity {
+    const UNSENT: Known = Known::Unsent {
+        delivery_count: 1,
+        possible_duplicate: false,
+    };
+
+    fn identity(hops: u32) -> Identity {
+        Identity {
             id: MessageId("a".into()),
             hops,
-        };
-        let mut recent = Recent::new(2);
-        for hops in [1, 2, 2, 3] {
-            recent.remember(identity(hops), Known::Ended);
         }
-        let found = [1, 2, 3].map(|hops| recent.find(&identity(hops)).is_some());
-        assert_eq!(found, [false, true, true]);
-        let unsent = Known::Unsent {
-            delivery_count: 1,
-            possible_duplicate: false,
-        };
-        recent.remember(identity(3), unsent);
-        assert_eq!(recent.find(&identity(3)), Some(Known::Ended));
+    }
+
+    /// What is known of hops 1, 2, … after these were remembered, in this order.
+    fn check(capacity: usize, news: &[(u32, Known)], expected: &[Option<Known>]) -> Recent {
+        let mut recent = Recent::new(capacity);
+        for (hops, known) in news {
+            recent.remember(identity(*hops), *known);
+        }
+        let hops = 1..;
+        let found: Vec<_> = hops
+            .take(expected.len())
+            .map(|hops| recent.find(&identity(hops)))
+            .collect();
+        assert_eq!(found, expected);
+        recent
+    }
+
+    #[test]
+    fn what_was_not_heard_of_for_longest_is_forgotten_first() {
+        let ended = Some(Known::Ended);
+        let news = |hops: &[u32]| hops.iter().map(|n| (*n, Known::Ended)).collect::<Vec<_>>();
+        check(2, &news(&[1, 2, 3]), &[None, ended, ended]);
+        check(2, &news(&[1, 2, 1, 3]), &[ended, None, ended]);
+        check(0, &news(&[1, 2]), &[None, ended]);
+    }
+
+    #[test]
+    fn what_ended_stays_ended() {
+        let ended = Some(Known::Ended);
+        check(4, &[(1, UNSENT), (1, Known::Ended), (1, UNSENT)], &[ended]);
+        check(4, &[(1, UNSENT)], &[Some(UNSENT)]);
+    }
+
+    #[test]
+    fn the_memory_grows_and_never_shrinks() {
+        let mut recent = check(2, &[(1, UNSENT), (2, UNSENT)], &[Some(UNSENT); 2]);
         recent.grow(1);
-        assert!(recent.find(&identity(2)).is_some(), "never smaller");
+        assert!(recent.find(&identity(1)).is_some());
         recent.grow(3);
-        recent.remember(identity(4), Known::Ended);
-        assert!(recent.find(&identity(2)).is_some());
+        recent.remember(identity(3), UNSENT);
+        assert!(recent.find(&identity(1)).is_some());
     }
 }
