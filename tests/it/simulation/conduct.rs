@@ -95,6 +95,11 @@ impl Conduct {
         self.rejoining |= matches!(state, State::Rejoining { .. });
     }
 
+    /// Its channel was opened with another prefetch than the limit asks for.
+    fn is_outdated(&self) -> bool {
+        self.prefetch > 0 && self.prefetch != usize::from(self.config.prefetch())
+    }
+
     pub(crate) fn pause(&mut self) {
         self.paused = true;
     }
@@ -107,6 +112,7 @@ impl Conduct {
         self.paused = false;
         self.blocked = false;
         self.careful = false;
+        self.rejoining = self.is_outdated();
         self.quiet_until = 0;
     }
 
@@ -400,8 +406,7 @@ impl Conduct {
             )
         })?;
         // It may give its messages back for another prefetch, and only for that.
-        let is_outdated = self.prefetch != usize::from(self.config.prefetch());
-        let rejoins = matches!(view.state, State::Rejoining { .. }) && is_outdated;
+        let rejoins = matches!(view.state, State::Rejoining { .. }) && self.is_outdated();
         let stopped = self.paused || self.draining || self.blocked || !may_send;
         let stopped = stopped || self.rejoining || rejoins;
         let full = in_flight >= self.config.in_flight_max() || self.careful && in_flight > 0;

@@ -126,7 +126,10 @@ impl Shell {
     }
 
     pub(super) fn resume(&mut self) {
-        self.conduct.resume();
+        // Whoever says so while the lane fetches its messages anew says it of no pause.
+        if !matches!(self.lane.state(), State::Rejoining { .. }) {
+            self.conduct.resume();
+        }
         self.lane.resume();
     }
 
