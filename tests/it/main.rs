@@ -15,5 +15,6 @@ mod privacy;
 mod rights;
 mod simulation;
 mod support;
+mod tidy;
 mod tls;
 mod workers;
