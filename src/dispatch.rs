@@ -3,6 +3,7 @@
 
 mod conclude;
 mod consumer;
+mod observe;
 
 pub use conclude::Concluder;
 
@@ -10,14 +11,13 @@ use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
-use crate::core::answer::{AnswerBody, Reply};
+use crate::core::answer::Reply;
 use crate::core::intake::{IntakeConfig, intake};
 use crate::core::lane::{Attempt, Joined, Lane, Luck, Resolved, State, Step, Ticket, View};
 use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
 use crate::credentials::TokenSlot;
 use crate::graph::Graph;
-use crate::metrics::LaneMetrics;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use conclude::seconds_between;
@@ -25,6 +25,7 @@ use consumer::{Consumer, Event};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use observe::Observer;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -98,7 +99,7 @@ pub struct LaneTask {
     lane: Lane,
     url: reqwest::Url,
     tokens: Arc<TokenSlot>,
-    metrics: Arc<LaneMetrics>,
+    observer: Observer,
     commands: mpsc::Receiver<Command>,
     view: Arc<Mutex<View>>,
     consumer: Consumer,
@@ -106,10 +107,6 @@ pub struct LaneTask {
     next_ticket: Ticket,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     quick: ExponentialBackoff,
-    /// Since the last attempt that reached the API, others did not.
-    unreachable: bool,
-    /// The word of the state that the log knows of.
-    noticed: &'static str,
 }
 
 impl LaneTask {
@@ -135,7 +132,11 @@ impl LaneTask {
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
             tokens,
-            metrics: Arc::new(shared.concluder.metrics.lane(lane.id().as_str())),
+            observer: Observer::new(
+                lane.id().clone(),
+                shared.concluder.metrics.clone(),
+                lane.state(),
+            ),
             commands,
             view,
             consumer: Consumer::new(
@@ -147,8 +148,6 @@ impl LaneTask {
             next_ticket: 0,
             work: FuturesUnordered::new(),
             quick: delays(shared.quick.0, shared.quick.1),
-            unreachable: false,
-            noticed: lane.state().as_str(),
             lane,
             shared,
         };
@@ -199,7 +198,7 @@ impl LaneTask {
         let (prefetch, now) = (self.lane.config().prefetch(), self.shared.now().mono);
         let wanted_at = self.lane.rejoin_at();
         let open_at = self.consumer.open_if_due(wanted_at, prefetch, now);
-        self.notice();
+        self.observer.state(self.lane.state());
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = self.lane.view();
         [wake, open_at].into_iter().flatten().min()
     }
@@ -238,7 +237,8 @@ impl LaneTask {
             priority,
             waited,
         } = attempt;
-        self.metrics
+        self.observer
+            .metrics
             .pacing_wait(priority)
             .observe(waited.as_secs_f64());
         let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.tokens.token());
@@ -275,12 +275,10 @@ impl LaneTask {
 
     fn answered(&mut self, ticket: Ticket, reply: Reply, took: Duration) {
         let now = self.shared.now();
-        self.count_code(&reply);
+        self.observer.replied(&reply, &self.shared.rules);
         let outcome = self.shared.rules.classify(reply);
-        self.metrics.attempted(word(&outcome));
-        let (phone_number_id, latency_ms) = (self.lane.id(), took.as_secs_f64() * 1000.0);
-        tracing::debug!(%phone_number_id, outcome = word(&outcome), latency_ms, "attempt");
-        let quick_pause = self.quick_pause(&outcome, took);
+        self.observer.attempted(&outcome, took);
+        let quick_pause = self.quick_pause(&outcome);
         let luck = Luck {
             jitter: fastrand::f64(),
             quick_pause,
@@ -290,36 +288,11 @@ impl LaneTask {
         }
     }
 
-    fn count_code(&self, reply: &Reply) {
-        if let Reply::Answered(answer) = reply
-            && let AnswerBody::Error(error) = &answer.body
-        {
-            let is_known = self.shared.rules.row(error.code, error.subcode).is_some();
-            let code = if is_known {
-                error.code.to_string()
-            } else {
-                "other".to_owned()
-            };
-            let codes = &self.shared.concluder.metrics.error_codes;
-            codes.with_label_values(&[&code]).inc();
-        }
-    }
-
     /// One step of the backoff per pause of the lane, however many sends failed together.
-    fn quick_pause(&mut self, outcome: &Outcome, took: Duration) -> Duration {
-        let phone_number_id = self.lane.id();
-        let Outcome::NotSent { error } = outcome else {
-            if std::mem::take(&mut self.unreachable) {
-                tracing::info!(%phone_number_id, "the API is reached again");
-            }
+    fn quick_pause(&mut self, outcome: &Outcome) -> Duration {
+        if !matches!(outcome, Outcome::NotSent { .. }) {
             self.quick.reset();
-            let metrics = &self.shared.concluder.metrics;
-            metrics.api_latency.observe(took.as_secs_f64());
             return Duration::ZERO;
-        };
-        if !std::mem::replace(&mut self.unreachable, true) {
-            let why = error.title.as_deref();
-            tracing::warn!(%phone_number_id, why, "nothing reaches the API: holding the lane's messages");
         }
         if matches!(self.lane.state(), State::Cooling { .. }) {
             return Duration::ZERO;
@@ -338,7 +311,7 @@ impl LaneTask {
             self.lane.settled(ticket, false);
             return;
         };
-        let (shared, metrics) = (self.shared.clone(), self.metrics.clone());
+        let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
         let concluding = async move {
             let concluder = &shared.concluder;
             let confirmed = concluder
@@ -354,7 +327,7 @@ impl LaneTask {
         match event {
             Event::Delivered(delivery) => self.take_all_ready(delivery),
             Event::Opened => {
-                self.metrics.subscribed.set(1);
+                self.observer.metrics.subscribed.set(1);
                 self.lane.rejoined(self.shared.now());
             }
             Event::NotOpened(error) => {
@@ -390,7 +363,7 @@ impl LaneTask {
         let message = match intake(delivery.body.clone(), inbound, &self.shared.intake, now) {
             Ok(message) => message,
             Err(refusal) => {
-                let (shared, metrics) = (self.shared.clone(), self.metrics.clone());
+                let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
                 let lane = self.lane.id().clone();
                 let answering = async move {
                     shared
@@ -404,7 +377,10 @@ impl LaneTask {
         };
         if let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0) {
             let waited = seconds_between(at, now.wall_ms);
-            self.metrics.queue_wait(message.priority).observe(waited);
+            self.observer
+                .metrics
+                .queue_wait(message.priority)
+                .observe(waited);
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -439,7 +415,7 @@ impl LaneTask {
     }
 
     fn consumer_lost(&mut self, reason: &Ended) {
-        self.metrics.resubscriptions.inc();
+        self.observer.metrics.resubscriptions.inc();
         let phone_number_id = self.lane.id();
         tracing::warn!(%phone_number_id, %reason, "the lane lost its consumer: subscribing again");
         self.channel_lost();
@@ -447,7 +423,7 @@ impl LaneTask {
 
     /// What waited is RabbitMQ's again; what is in flight is awaited.
     fn channel_lost(&mut self) {
-        self.metrics.subscribed.set(0);
+        self.observer.metrics.subscribed.set(0);
         self.lane.channel_lost(self.shared.now());
         let lane = &self.lane;
         let waited = |ticket: &Ticket, _: &mut Delivery| !lane.is_in_flight(*ticket);
@@ -461,49 +437,10 @@ impl LaneTask {
         self.consumer.close().await;
         self.channel_lost();
     }
-
-    /// One line per change of state, where an operator looks for it.
-    fn notice(&mut self) {
-        let (from, state) = (self.noticed, self.lane.state());
-        self.noticed = state.as_str();
-        if from == self.noticed {
-            return;
-        }
-        let (phone_number_id, to) = (self.lane.id(), self.noticed);
-        match state {
-            State::Away { cause, .. } => tracing::warn!(
-                %phone_number_id, from, to, scope = cause.scope.as_str(), code = cause.code, remedy = cause.remedy,
-                "the lane stops sending and gives its messages back"
-            ),
-            // Once a second at a throttled number: nobody wants to read that.
-            State::Cooling { .. } => tracing::debug!(%phone_number_id, from, to, "lane state"),
-            State::Flowing if from == "cooling" => {
-                tracing::debug!(%phone_number_id, from, to, "lane state")
-            }
-            State::Flowing
-            | State::Probing { .. }
-            | State::Rejoining { .. }
-            | State::Paused { .. }
-            | State::Draining => tracing::info!(%phone_number_id, from, to, "lane state"),
-        }
-    }
 }
 
 enum Performed {
     /// Look again then, or when something happens.
     Until(Option<Duration>),
     GiveBack,
-}
-
-/// The outcome's word in metrics and logs.
-fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Accepted(_) => "accepted",
-        Outcome::Refused { .. } => "refused",
-        Outcome::NotSent { .. } => "not_sent",
-        Outcome::Transient { .. } => "transient",
-        Outcome::Throttled { .. } => "throttled",
-        Outcome::Blocked { .. } => "blocked",
-        Outcome::Unknown { .. } => "unknown",
-    }
 }

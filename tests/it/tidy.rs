@@ -26,25 +26,15 @@ const LINES_MAX: usize = 450;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Longer than [`LINES_MAX`], and why it is better so.
-const LONG_FILES: [(&str, &str); 3] = [
-    (
-        "src/core/lane.rs",
-        "the whole state machine: its parts are in files already",
-    ),
-    (
-        "src/dispatch.rs",
-        "the only file that knows the order of the steps",
-    ),
-    (
-        "tests/graph-sim/src/rules/tests.rs",
-        "one test per rule of the API",
-    ),
-];
+const LONG_FILES: [(&str, &str); 1] = [(
+    "tests/graph-sim/src/rules/tests.rs",
+    "one test per rule of the API",
+)];
 
 /// Longer than [`FUNCTION_LINES_MAX`], and why.
 const LONG_FUNCTIONS: [(&str, &str, &str); 4] = [
     (
-        "src/core/lane.rs",
+        "src/core/lane/resolve.rs",
         "stays",
         "one arm per outcome that holds a lane",
     ),
@@ -126,6 +116,10 @@ fn root() -> &'static Path {
 }
 
 fn files(place: &Path, found: &mut Vec<PathBuf>) {
+    // Others' code, kept as they wrote it.
+    if place.ends_with("deploy/vendor") {
+        return;
+    }
     if place.is_dir() {
         let mut entries: Vec<_> = fs::read_dir(place)
             .unwrap()

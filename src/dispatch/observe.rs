@@ -1,0 +1,101 @@
+//! What a lane's turns look like from outside: metrics, and log lines at the moments an operator wants to know of.
+
+use crate::core::answer::{AnswerBody, Reply};
+use crate::core::lane::State;
+use crate::core::message::LaneId;
+use crate::core::outcome::{Outcome, Rules};
+use crate::metrics::{LaneMetrics, Metrics};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) struct Observer {
+    lane: LaneId,
+    pub(super) metrics: Arc<LaneMetrics>,
+    all: Arc<Metrics>,
+    /// Since the last attempt that reached the API, others did not.
+    unreachable: bool,
+    /// The word of the state that the log knows of.
+    noticed: &'static str,
+}
+
+impl Observer {
+    pub(super) fn new(lane: LaneId, all: Arc<Metrics>, state: State) -> Self {
+        Self {
+            metrics: Arc::new(all.lane(lane.as_str())),
+            lane,
+            all,
+            unreachable: false,
+            noticed: state.as_str(),
+        }
+    }
+
+    /// By API code; codes outside of the table are one series.
+    pub(super) fn replied(&self, reply: &Reply, rules: &Rules) {
+        if let Reply::Answered(answer) = reply
+            && let AnswerBody::Error(error) = &answer.body
+        {
+            let is_known = rules.row(error.code, error.subcode).is_some();
+            let code = if is_known {
+                error.code.to_string()
+            } else {
+                "other".to_owned()
+            };
+            self.all.error_codes.with_label_values(&[&code]).inc();
+        }
+    }
+
+    pub(super) fn attempted(&mut self, outcome: &Outcome, took: Duration) {
+        let (phone_number_id, word) = (&self.lane, word(outcome));
+        self.metrics.attempted(word);
+        let latency_ms = took.as_secs_f64() * 1000.0;
+        tracing::debug!(%phone_number_id, outcome = word, latency_ms, "attempt");
+        let Outcome::NotSent { error } = outcome else {
+            if std::mem::take(&mut self.unreachable) {
+                tracing::info!(%phone_number_id, "the API is reached again");
+            }
+            return self.all.api_latency.observe(took.as_secs_f64());
+        };
+        if !std::mem::replace(&mut self.unreachable, true) {
+            let why = error.title.as_deref();
+            tracing::warn!(%phone_number_id, why, "nothing reaches the API: holding the lane's messages");
+        }
+    }
+
+    /// One line per change of state, where an operator looks for it.
+    pub(super) fn state(&mut self, state: State) {
+        let from = std::mem::replace(&mut self.noticed, state.as_str());
+        if from == self.noticed {
+            return;
+        }
+        let (phone_number_id, to) = (&self.lane, self.noticed);
+        match state {
+            State::Away { cause, .. } => tracing::warn!(
+                %phone_number_id, from, to, scope = cause.scope.as_str(), code = cause.code, remedy = cause.remedy,
+                "the lane stops sending and gives its messages back"
+            ),
+            // Once a second at a throttled number: nobody wants to read that.
+            State::Cooling { .. } => tracing::debug!(%phone_number_id, from, to, "lane state"),
+            State::Flowing if from == "cooling" => {
+                tracing::debug!(%phone_number_id, from, to, "lane state");
+            }
+            State::Flowing
+            | State::Probing { .. }
+            | State::Rejoining { .. }
+            | State::Paused { .. }
+            | State::Draining => tracing::info!(%phone_number_id, from, to, "lane state"),
+        }
+    }
+}
+
+/// The outcome's word in metrics and logs.
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted(_) => "accepted",
+        Outcome::Refused { .. } => "refused",
+        Outcome::NotSent { .. } => "not_sent",
+        Outcome::Transient { .. } => "transient",
+        Outcome::Throttled { .. } => "throttled",
+        Outcome::Blocked { .. } => "blocked",
+        Outcome::Unknown { .. } => "unknown",
+    }
+}
