@@ -150,10 +150,10 @@ fn texts() -> Vec<(String, String)> {
     found.into_iter().filter_map(read).collect()
 }
 
-/// Every Rust file.
+/// Every Rust file of ours.
 fn sources() -> Vec<(String, Source)> {
-    let is_rust = |(name, _): &(String, String)| name.ends_with(".rs");
-    let rust = texts().into_iter().filter(is_rust);
+    let is_ours = |name: &str| name.ends_with(".rs") && !name.starts_with("deploy/vendor/");
+    let rust = texts().into_iter().filter(|(name, _)| is_ours(name));
     rust.map(|(name, text)| (name, Source::read(&text)))
         .collect()
 }
