@@ -387,3 +387,6 @@ impl Lane {
         self.flights.contains_key(&ticket)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! Stories of one lane: what happens, and what it answers. A request is named after its person, "a1", high if that is a capital,
+//! and a receipt without a person if it begins with r.
+
+use super::*;
+use crate::core::answer::Accepted;
+use crate::core::intake::{Header, Inbound, IntakeConfig, intake};
+use crate::core::message::History;
+use crate::core::outcome::{Class, ErrorReport};
+use crate::core::pacing::{PaceConfig, PairLimit};
+use crate::core::retry::RetryPolicy;
+
+mod pairs;
+mod pauses;
+mod redelivery;
+mod turns;
+
+const WALL_MS: u64 = 1_800_000_000_000;
+
+/// Fast, and with little in flight; what a story needs otherwise it changes.
+fn config() -> LaneConfig {
+    LaneConfig {
+        pace: PaceConfig {
+            limit_mps: 1_000,
+            utilization: 1.0,
+            burst: Duration::from_millis(100),
+        },
+        pair: PairLimit {
+            interval: Duration::from_secs(6),
+            burst: 45,
+        },
+        pair_wait_max: Duration::from_secs(30),
+        latency: Duration::from_secs(1),
+        max_in_flight: 4,
+        buffer: Duration::ZERO,
+        bulk_every: 3,
+        retry: RetryPolicy {
+            max_attempts: 2,
+            max_age_s: 3_600,
+            base_s: 2,
+            max_delay_s: 60,
+        },
+        redelivery: Redelivery::Resend,
+        halt_probe: Duration::from_secs(60),
+        halt_probe_max: Duration::from_secs(100),
+    }
+}
+
+/// What happens to the lane.
+enum Do {
+    /// Seconds since the story began.
+    At(f64),
+    Get(&'static str),
+    /// A copy off the ladder, or with other headers.
+    GetWith(&'static str, History),
+    GetTimed(&'static str, &'static str, &'static str),
+    /// Redelivered, with its count of returns.
+    Again(&'static str, u64),
+    Next,
+    Answer(&'static str, Outcome),
+    Settled(&'static str, bool),
+    Lost,
+    Rejoined,
+    Limit(u32),
+    Pause,
+    Resume,
+    Drain,
+}
+use Do::*;
+
+struct Story {
+    lane: Lane,
+    now: Now,
+    /// By ticket.
+    names: Vec<&'static str>,
+}
+
+impl Story {
+    fn now_at(seconds: f64) -> Now {
+        Now {
+            mono: Duration::from_secs_f64(100.0 + seconds),
+            wall_ms: (WALL_MS as f64 + seconds * 1_000.0) as u64,
+        }
+    }
+
+    fn get(&mut self, name: &'static str, inbound: Inbound<'_>) -> String {
+        let body = if name.starts_with('r') {
+            r#"{"status":"read","message_id":"wamid.1"}"#.to_owned()
+        } else {
+            let person = name.chars().next().unwrap_or_default().to_ascii_lowercase();
+            let text = r#""type":"text","text":{"body":"hi"}"#;
+            format!(r#"{{"to":"{}",{text}}}"#, u32::from(person))
+        };
+        let inbound = Inbound {
+            message_id: Some(name),
+            priority: Some(if name.starts_with(char::is_uppercase) {
+                9
+            } else {
+                0
+            }),
+            ..inbound
+        };
+        let bounds = IntakeConfig {
+            max_body_bytes: 1_000,
+            check_sizes: true,
+        };
+        let message = intake(body.into(), inbound, &bounds, self.now).unwrap();
+        let ticket = self.names.len() as Ticket;
+        self.names.push(name);
+        match self.lane.accept(message, ticket, self.now) {
+            Joined::Waits => "waits".to_owned(),
+            Joined::InFlight(original) => format!("is {original} in flight"),
+            Joined::Decided(resolved) => told(&resolved.decision),
+        }
+    }
+
+    fn name(&self, ticket: Ticket) -> &'static str {
+        self.names[ticket as usize]
+    }
+
+    /// The newest delivery of that name.
+    fn ticket(&self, name: &str) -> Ticket {
+        self.names.iter().rposition(|known| *known == name).unwrap() as Ticket
+    }
+
+    /// Everything until the lane rests, and until when.
+    fn next(&mut self) -> String {
+        let mut said = vec![];
+        loop {
+            let (word, rests) = match self.lane.next(self.now) {
+                Step::Send(attempt) => (format!("send {}", self.name(attempt.ticket)), false),
+                Step::Decide(resolved) => {
+                    let name = self.name(resolved.ticket);
+                    (format!("{name} {}", told(&resolved.decision)), false)
+                }
+                Step::Wait(until) => {
+                    let seconds = until.as_secs_f64() - 100.0;
+                    (format!("wait {seconds:.3}"), true)
+                }
+                Step::Idle => ("idle".to_owned(), true),
+                Step::GiveBack => ("give back".to_owned(), true),
+            };
+            said.push(word);
+            if rests {
+                return said.join(", ");
+            }
+        }
+    }
+
+    fn happen(&mut self, what: Do) -> String {
+        let now = self.now;
+        match what {
+            At(seconds) => self.now = Self::now_at(seconds),
+            Get(name) => return self.get(name, Inbound::default()),
+            GetWith(name, history) => {
+                let inbound = Inbound {
+                    history,
+                    ..Inbound::default()
+                };
+                return self.get(name, inbound);
+            }
+            GetTimed(name, header, at) => {
+                let at = Some(Header::Text(at.as_bytes()));
+                let mut inbound = Inbound::default();
+                match header {
+                    "expires-at" => inbound.expires_at = at,
+                    _ => inbound.not_before = at,
+                }
+                return self.get(name, inbound);
+            }
+            Again(name, delivery_count) => {
+                let inbound = Inbound {
+                    redelivered: true,
+                    delivery_count,
+                    ..Inbound::default()
+                };
+                return self.get(name, inbound);
+            }
+            Next => return self.next(),
+            Answer(name, outcome) => {
+                let luck = Luck {
+                    jitter: 1.0,
+                    quick_pause: Duration::from_millis(50),
+                };
+                // Under the ticket it was sent with.
+                let sent =
+                    |ticket: &Ticket| self.lane.is_in_flight(*ticket) && self.name(*ticket) == name;
+                let ticket = (0..self.names.len() as Ticket).find(sent).unwrap();
+                let resolved = self.lane.resolve(ticket, outcome, now, luck);
+                let decision = resolved.map(|resolved| told(&resolved.decision));
+                return decision.unwrap_or_else(|| "stays".to_owned());
+            }
+            Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
+            Lost => self.lane.channel_lost(now),
+            Rejoined => self.lane.rejoined(now),
+            Limit(limit_mps) => self.lane.set_limit(limit_mps, now),
+            Pause => self.lane.pause(now),
+            Resume => self.lane.resume(),
+            Drain => self.lane.drain(),
+        }
+        self.lane.state().as_str().to_owned()
+    }
+}
+
+/// `accepted #1 !`: how it ends, the attempts made, and ! if it may be a duplicate.
+fn told(decision: &Decision) -> String {
+    let flag = |flagged: bool| if flagged { " !" } else { "" };
+    let report = |report: &Report| {
+        let doubt = flag(report.possible_duplicate);
+        format!("{} #{}{doubt}", report.status.as_str(), report.attempts)
+    };
+    match decision {
+        Decision::Finish(finished) => report(finished),
+        Decision::Bury(buried) => format!("bury {}", report(buried)),
+        Decision::Delay { delay_s, message } => {
+            let history = &message.history;
+            let slot = if history.pair_reserved { " slot" } else { "" };
+            format!(
+                "delay {delay_s} #{}{slot}{}",
+                history.attempts,
+                flag(history.possible_duplicate)
+            )
+        }
+        Decision::Forget => "forget".to_owned(),
+        Decision::Abandon => "abandon".to_owned(),
+    }
+}
+
+/// Tells the story and compares each answer.
+fn check(config: LaneConfig, story: Vec<(Do, &str)>) {
+    let lane = Lane::new(LaneId::new("1"), config, Story::now_at(-50.0));
+    let mut told = Story {
+        lane,
+        now: Story::now_at(0.0),
+        names: vec![],
+    };
+    for (number, (what, expected)) in story.into_iter().enumerate() {
+        assert_eq!(told.happen(what), expected, "line {number}");
+    }
+}
+
+fn error(class: Class) -> ErrorReport {
+    ErrorReport {
+        code: Some(1),
+        subcode: None,
+        title: None,
+        details: None,
+        fbtrace_id: None,
+        class,
+    }
+}
+fn accepted() -> Outcome {
+    Outcome::Accepted(Accepted::default())
+}
+fn refused() -> Outcome {
+    Outcome::Refused {
+        class: Class::Invalid,
+        error: error(Class::Invalid),
+        retry_not_before_s: None,
+    }
+}
+fn transient(proves_unsent: bool) -> Outcome {
+    Outcome::Transient {
+        error: error(Class::Transient),
+        max_retries: None,
+        min_delay_s: None,
+        proves_unsent,
+    }
+}
+fn unknown() -> Outcome {
+    Outcome::Unknown {
+        error: error(Class::Ambiguous),
+    }
+}
+fn not_sent() -> Outcome {
+    Outcome::NotSent {
+        error: error(Class::Transient),
+    }
+}
+fn throttled(scope: Scope, pause_s: u32) -> Outcome {
+    Outcome::Throttled {
+        scope,
+        error: error(Class::Throttled),
+        pause_s: Some(pause_s),
+    }
+}
+fn blocked(second_recipient: bool) -> Outcome {
+    Outcome::Blocked {
+        scope: Scope::Lane,
+        error: error(Class::Blocked),
+        remedy: "none",
+        probe: true,
+        second_recipient,
+    }
+}

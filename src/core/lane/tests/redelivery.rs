@@ -1,0 +1,107 @@
+//! What comes again, and what is known of it.
+
+use super::*;
+
+#[test]
+fn what_comes_again_is_known() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Get("b1"), "waits"),
+            (Get("c1"), "waits"),
+            (Get("d1"), "waits"),
+            (Get("e1"), "waits"),
+            (Next, "send a1, send b1, send c1, send d1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Settled("a1", true), "flowing"),
+            (Answer("b1", accepted()), "accepted #1"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            // Confirmed; decided and not confirmed; in flight; never sent.
+            (Again("a1", 1), "forget"),
+            (Again("b1", 1), "accepted #1"),
+            (Again("c1", 1), "is 2 in flight"),
+            (Again("e1", 1), "waits"),
+            // Answered before it came again: RabbitMQ has it, and nobody knows what became of it.
+            (Answer("d1", transient(true)), "abandon"),
+            (Again("d1", 1), "waits"),
+            (Answer("c1", accepted()), "accepted #1"),
+        ],
+    );
+}
+
+#[test]
+fn only_what_nobody_else_can_have_sent_is_beyond_doubt() {
+    let report = LaneConfig {
+        redelivery: Redelivery::Report,
+        ..config()
+    };
+    let story = || {
+        vec![
+            (Get("a1"), "waits"),
+            (Get("b1"), "waits"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("a1", 1), "waits"),
+        ]
+    };
+    // Another worker may have had it meanwhile: its count says so.
+    let mut resent = story();
+    resent.push((Again("b1", 2), "waits"));
+    resent.push((At(1.0), "flowing"));
+    resent.push((Next, "send a1, send b1, idle"));
+    resent.push((Answer("a1", accepted()), "accepted #1"));
+    resent.push((Answer("b1", accepted()), "accepted #1 !"));
+    check(config(), resent);
+    let mut reported = story();
+    reported.push((Again("b1", 2), "unknown #0 !"));
+    reported.push((Again("c1", 1), "unknown #0 !"));
+    check(report, reported);
+}
+
+#[test]
+fn what_was_being_buried_is_buried_again() {
+    let tired = History {
+        attempts: 1,
+        ..History::default()
+    };
+    check(
+        config(),
+        vec![
+            (GetWith("a1", tired), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", transient(true)), "bury failed #2"),
+            (Lost, "flowing"),
+            (Again("a1", 1), "bury failed #2"),
+        ],
+    );
+}
+
+#[test]
+fn a_grown_prefetch_is_remembered_whole() {
+    let wide = LaneConfig {
+        max_in_flight: 100,
+        redelivery: Redelivery::Report,
+        ..config()
+    };
+    let slow = LaneConfig {
+        pace: PaceConfig {
+            limit_mps: 1,
+            ..wide.pace
+        },
+        ..wide
+    };
+    // A person each.
+    let name = |n: u32| char::from_u32(0x4e00 + n).unwrap_or_default().to_string();
+    let names: Vec<&str> = (0..100).map(|n| &*name(n).leak()).collect();
+    let mut story = vec![(Limit(100), "rejoining"), (Rejoined, "flowing")];
+    story.extend(names.iter().map(|name| (Get(name), "waits")));
+    story.push((Limit(1), "rejoining"));
+    story.push((Next, "give back"));
+    story.push((Lost, "rejoining"));
+    story.push((Rejoined, "flowing"));
+    // Beyond doubt, although the limit fell before they were given back.
+    story.extend(names.iter().map(|name| (Again(name, 1), "waits")));
+    check(slow, story);
+}
