@@ -144,9 +144,8 @@ impl Backlog {
         };
         queue.insert(place, waiting);
         self.waiting += 1;
-        if is_reserved {
-            self.unpark_rank(&key, priority);
-        }
+        // It may have a slot, or make the line too long.
+        self.unpark_rank(&key, priority);
         self.make_ready(&key, priority, false);
     }
 
@@ -184,6 +183,14 @@ impl Backlog {
     /// The request at the head, unless the line is held.
     pub(super) fn front(&self, key: &Key, priority: Priority) -> Option<&Waiting> {
         self.lines.get(key)?.free(priority)?.queue.front()
+    }
+
+    /// How many requests to this person wait.
+    pub(super) fn waiting_for(&self, key: &Key) -> u32 {
+        self.lines.get(key).map_or(0, |line| {
+            let waiting = line.high.queue.len() + line.bulk.queue.len();
+            u32::try_from(waiting).unwrap_or(u32::MAX)
+        })
     }
 
     /// When the next message to this person may go. `reserved`: it has its slot already.

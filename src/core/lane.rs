@@ -280,18 +280,10 @@ impl Lane {
         if let Some(decision) = self.terms(now, 0.0).unsent(message) {
             return self.decide_front(key, priority, decision, now);
         }
-        let mut not_before = self
-            .backlog
-            .pair_not_before(key, message.history.pair_reserved);
-        if not_before.saturating_sub(now.mono) > self.config.pair_wait_max {
-            // Whatever slot it had is lost.
-            not_before = self.backlog.pair_not_before(key, false);
-            let wait = not_before.saturating_sub(now.mono);
-            return self.reserve(key, priority, wait, now);
-        }
+        let reserved = message.history.pair_reserved;
+        let not_before = self.backlog.pair_not_before(key, reserved);
         if not_before > now.mono {
-            self.backlog.park(key, priority, not_before);
-            return None;
+            return self.wait_for_pair(key, priority, not_before, now);
         }
         // Asked last: what is charged here is sent.
         if let Err(until) = self.pace.permit(now) {
@@ -313,6 +305,26 @@ impl Lane {
         };
         self.flights.insert(attempt.ticket, flight);
         Some(Step::Send(attempt))
+    }
+
+    /// The person's allowance is used up: the line waits here, or through the ladder if its last would have to wait for long.
+    /// One person's requests would otherwise fill the prefetch, and hold up everybody.
+    fn wait_for_pair(
+        &mut self,
+        key: &Key,
+        priority: Priority,
+        not_before: Duration,
+        now: Now,
+    ) -> Option<Step> {
+        let behind = self.backlog.waiting_for(key).saturating_sub(1);
+        let last = not_before + self.config.pair.interval.saturating_mul(behind);
+        if last <= now.mono + self.config.pair_wait_max {
+            self.backlog.park(key, priority, not_before);
+            return None;
+        }
+        // Whatever slot it had is lost.
+        let slot = self.backlog.pair_not_before(key, false);
+        self.reserve(key, priority, slot.saturating_sub(now.mono), now)
     }
 
     /// The person's next slot is far away: the message takes it and waits in RabbitMQ until then. Slots are given in order,

@@ -125,3 +125,36 @@ fn a_reserved_slot_is_not_parked_with_the_other_class() {
         ],
     );
 }
+
+#[test]
+fn a_long_line_leaves_so_that_others_find_room() {
+    let slots = "a3 delay 7 #0 slot, a4 delay 13 #0 slot, a5 delay 19 #0 slot, a6 delay 25 #0 slot, a7 delay 31 #0 slot, \
+        a8 delay 37 #0 slot, idle";
+    let wide = LaneConfig {
+        pair: FEW,
+        max_in_flight: 20,
+        ..config()
+    };
+    let mut story = vec![];
+    for name in ["a1", "a2"] {
+        let send = if name == "a1" {
+            "send a1, idle"
+        } else {
+            "send a2, idle"
+        };
+        story.extend([
+            (Get(name), "waits"),
+            (Next, send),
+            (Answer(name, accepted()), "accepted #1"),
+        ]);
+    }
+    // Four fit into the wait that is sat out here, and a fifth that comes later: 6, 12, … 30 s.
+    story.extend(["a3", "a4", "a5", "a6"].map(|name| (Get(name), "waits")));
+    story.push((Next, "wait 6.000"));
+    story.push((Get("a7"), "waits"));
+    story.push((Next, "wait 6.000"));
+    // One more, and the last would wait too long: all take their slots, in order.
+    story.push((Get("a8"), "waits"));
+    story.push((Next, slots));
+    check(wide, story);
+}
