@@ -31,6 +31,8 @@ pub(crate) struct Conduct {
     config: LaneConfig,
     prefetch: usize,
     prefetch_max: usize,
+    /// What the lane takes it to be: it is not told what its channel was opened with.
+    prefetch_believed: Option<u16>,
     waiting: BTreeMap<Ticket, Item>,
     flights: BTreeMap<Ticket, Item>,
     settling: BTreeMap<Ticket, Item>,
@@ -56,6 +58,7 @@ impl Conduct {
             config,
             prefetch: 0,
             prefetch_max: 0,
+            prefetch_believed: None,
             waiting: BTreeMap::new(),
             flights: BTreeMap::new(),
             settling: BTreeMap::new(),
@@ -79,6 +82,7 @@ impl Conduct {
     pub(crate) fn rejoined(&mut self, prefetch: u16, state: State, now: Us) {
         self.prefetch = prefetch.into();
         self.prefetch_max = self.prefetch_max.max(self.prefetch);
+        self.prefetch_believed = Some(self.config.prefetch());
         let stays_away = matches!(state, State::Away { .. });
         self.careful |= self.blocked;
         self.blocked &= stays_away;
@@ -97,7 +101,8 @@ impl Conduct {
 
     /// Its channel was opened with another prefetch than the limit asks for.
     fn is_outdated(&self) -> bool {
-        self.prefetch > 0 && self.prefetch != usize::from(self.config.prefetch())
+        let asked_for = self.prefetch_believed;
+        asked_for.is_some_and(|prefetch| prefetch != self.config.prefetch())
     }
 
     pub(crate) fn pause(&mut self) {
