@@ -67,15 +67,25 @@ impl Recent {
         self.count += 1;
         self.known.insert(identity.clone(), (known, self.count));
         self.news.push_back((identity, self.count));
-        while self.news.len() > self.capacity {
-            let Some((identity, count)) = self.news.pop_front() else {
+        while self.known.len() > self.capacity {
+            let Some(news) = self.news.pop_front() else {
                 return;
             };
-            let is_last = |(_, last): &(Known, u64)| *last == count;
-            if self.known.get(&identity).is_some_and(is_last) {
-                self.known.remove(&identity);
+            if self.is_last(&news) {
+                self.known.remove(&news.0);
             }
         }
+        // Older news of what is heard of again and again.
+        if self.news.len() > 2 * self.capacity {
+            let news = std::mem::take(&mut self.news);
+            self.news = news.into_iter().filter(|news| self.is_last(news)).collect();
+        }
+    }
+
+    fn is_last(&self, (identity, count): &(Identity, u64)) -> bool {
+        self.known
+            .get(identity)
+            .is_some_and(|(_, last)| last == count)
     }
 
     pub fn find(&self, identity: &Identity) -> Option<Known> {
@@ -120,6 +130,7 @@ mod tests {
         let news = |hops: &[u32]| hops.iter().map(|n| (*n, Known::Ended)).collect::<Vec<_>>();
         check(2, &news(&[1, 2, 3]), &[None, ended, ended]);
         check(2, &news(&[1, 2, 1, 3]), &[ended, None, ended]);
+        check(2, &news(&[1, 2, 2, 2, 2, 2, 2]), &[ended, ended]);
         check(0, &news(&[1, 2]), &[None, ended]);
     }
 
