@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The lowest limit a number can have: where a lane starts until the API has said what it really is.
 const UNKNOWN_LIMIT_MPS: u32 = 20;
@@ -86,7 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let topology = Topology {
         phone_number_ids: config.phone_number_ids(),
     };
-    let broker = tokio::spawn(supervise(
+    let mut broker = tokio::spawn(supervise(
         config.broker.clone(),
         topology,
         session_sender,
@@ -101,7 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     }
     tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin_listen, "running");
 
-    let died = wait_for_end(signals, &mut tasks, &mut edges).await?;
+    let died = wait_for_end(signals, &mut tasks, &mut edges, &mut broker).await?;
     tracing::info!("draining: no new sends");
     drain.send_replace(true);
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
@@ -171,11 +171,13 @@ async fn wait_for_end(
     mut signals: Signals,
     tasks: &mut JoinSet<()>,
     edges: &mut JoinSet<String>,
+    broker: &mut JoinHandle<()>,
 ) -> anyhow::Result<Option<String>> {
     let died = tokio::select! {
         () = signals.next() => None,
         // A lane that panicked: its channel is closed, so its messages are with RabbitMQ; start afresh rather than go on without it.
         Some(ended) = tasks.join_next() => Some(ended.map_or_else(|error| format!("a lane died: {error}"), |()| "a lane ended by itself".to_owned())),
+        _ = broker => Some("the supervisor of the broker sessions died".to_owned()),
         Some(ended) = edges.join_next() => Some(ended.unwrap_or_else(|error| error.to_string())),
     };
     tokio::spawn(async move {
@@ -213,7 +215,13 @@ async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
     let mut is_broken = false;
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
-        match account.tokens.reload() {
+        // A mount that hangs must not stop the lanes.
+        let tokens = account.tokens.clone();
+        let reloaded = tokio::task::spawn_blocking(move || tokens.reload());
+        let Ok(reloaded) = reloaded.await else {
+            continue;
+        };
+        match reloaded {
             Ok(false) => {}
             Ok(true) => {
                 is_broken = false;

@@ -401,15 +401,10 @@ impl LaneTask {
 
     fn obey(&mut self, command: Command) {
         let now = self.shared.now();
-        let is_blocked = matches!(
-            self.lane.state(),
-            State::Away { .. } | State::Probing { .. }
-        );
         match command {
             Command::Pause => self.lane.pause(now),
             Command::Resume => self.lane.resume(),
-            Command::TokenChanged if is_blocked => self.lane.resume(),
-            Command::TokenChanged => {}
+            Command::TokenChanged => self.lane.try_again(now),
             Command::SetLimit(limit_mps) => self.lane.set_limit(limit_mps, now),
         }
     }

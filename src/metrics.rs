@@ -92,7 +92,7 @@ impl Maker {
     }
     fn histograms(&self, name: &str, help: &str, buckets: &[f64]) -> anyhow::Result<HistogramVec> {
         let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
-        let histograms = self.register(HistogramVec::new(opts, &["class"])?)?;
+        let histograms = self.register(HistogramVec::new(opts, &["priority"])?)?;
         for priority in [Priority::High, Priority::Bulk] {
             histograms.with_label_values(&[priority.as_str()]);
         }
@@ -122,8 +122,8 @@ impl Metrics {
         let metrics = Self {
             requests: make.counters(
                 "requests_total",
-                "Requests ended, by status and class.",
-                &["phone_number_id", "status", "class"],
+                "Requests ended, by status and priority.",
+                &["phone_number_id", "status", "priority"],
             )?,
             attempts: make.counters(
                 "attempts_total",

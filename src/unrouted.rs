@@ -2,6 +2,7 @@
 //! `expiration` was over. All workers share the queue and answer them.
 
 use crate::broker::consume::Subscription;
+use crate::broker::session::Session;
 use crate::broker::topology::UNROUTED;
 use crate::dispatch::Shared;
 use futures_util::StreamExt;
@@ -20,19 +21,20 @@ pub async fn run(shared: Arc<Shared>) {
     loop {
         let subscribing = async {
             let session = sessions.wait_for(Option::is_some).await.ok()?.clone()?;
-            Some(Subscription::shared(&session, UNROUTED, PREFETCH).await)
+            let subscribed = Subscription::shared(&session, UNROUTED, PREFETCH).await;
+            Some((session, subscribed))
         };
         let subscribed = tokio::select! {
             _ = drain.wait_for(|drain| *drain) => return,
             subscribed = subscribing => subscribed,
         };
         match subscribed {
-            Some(Ok(subscription)) => {
-                if serve(&shared, subscription).await {
+            Some((session, Ok(subscription))) => {
+                if serve(&shared, &session, subscription).await {
                     return;
                 }
             }
-            Some(Err(error)) => {
+            Some((_, Err(error))) => {
                 tracing::warn!(%error, "cannot subscribe to the queue of unroutable requests: trying again");
             }
             None => return,
@@ -42,12 +44,14 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 /// Answers what comes until the consumer is lost, or (true) until the drain.
-async fn serve(shared: &Arc<Shared>, mut subscription: Subscription) -> bool {
+async fn serve(shared: &Arc<Shared>, session: &Session, mut subscription: Subscription) -> bool {
     let mut drain = shared.drain.clone();
     let mut answering = FuturesUnordered::new();
     let drained = loop {
         tokio::select! {
             _ = drain.wait_for(|drain| *drain) => break true,
+            // A connection that hangs may never tell its consumers.
+            _ = session.ended() => break false,
             delivery = subscription.next() => match delivery {
                 Ok(delivery) => answering.push(shared.concluder.unrouted(delivery)),
                 Err(reason) => {

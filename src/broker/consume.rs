@@ -32,6 +32,22 @@ pub enum Ended {
     Failed(lapin::Error),
 }
 
+async fn in_time(
+    session: &Session,
+    queue: &str,
+    opening: impl Future<Output = Result<Subscription, TopologyError>>,
+) -> Result<Subscription, TopologyError> {
+    match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+        Ok(opened) => opened,
+        Err(_) => {
+            // Half open, its consumer could become the active one with nobody to read it: it must go with its connection.
+            session.end("a consumer could not be opened in time");
+            let object = queue.to_owned();
+            Err(TopologyError::NoAnswer { object })
+        }
+    }
+}
+
 impl Subscription {
     /// Subscribes to a lane. `priority`: see [`crate::core::placement`].
     pub async fn lane(
@@ -49,14 +65,7 @@ impl Subscription {
             }
             Self::start(channel, &queue, prefetch, Some(priority)).await
         };
-        match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
-            Ok(opened) => opened,
-            Err(_) => {
-                // Half open, its consumer could become the active one with nobody to read it: it must go with its connection.
-                session.end("a lane's consumer could not be opened in time");
-                Err(TopologyError::NoAnswer { object: queue })
-            }
-        }
+        in_time(session, &queue, opening).await
     }
 
     /// Subscribes to a queue that all workers share.
@@ -65,11 +74,12 @@ impl Subscription {
         queue: &str,
         prefetch: u16,
     ) -> Result<Self, TopologyError> {
-        let channel = session
-            .lane_channel()
-            .await
-            .map_err(|error| explain(queue, error))?;
-        Self::start(channel, queue, prefetch, None).await
+        let opening = async {
+            let channel = session.lane_channel().await;
+            let channel = channel.map_err(|error| explain(queue, error))?;
+            Self::start(channel, queue, prefetch, None).await
+        };
+        in_time(session, queue, opening).await
     }
 
     async fn start(

@@ -9,6 +9,7 @@ use lapin::Acker;
 use lapin::BasicProperties;
 use lapin::options::BasicAckOptions;
 use lapin::types::{AMQPValue, FieldTable};
+use std::time::Duration;
 
 /// Our own headers on requests that went through the delay ladder.
 pub(super) const ATTEMPTS: &str = "wa-attempts";
@@ -18,6 +19,9 @@ pub(super) const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
 pub(super) const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
 pub(super) const PAIR_RESERVED: &str = "wa-pair-reserved";
 pub(super) const LAST_ERROR: &str = "wa-last-error";
+
+/// Longest wait for an acknowledgement to be written; a connection that is closing may never write it.
+const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How settling went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,9 +66,10 @@ impl Delivery {
     /// Acknowledges. Takes the proof that whatever must outlive the delivery is confirmed.
     pub async fn settle(mut self, _confirmed: Confirmed) -> Settled {
         self.settled = true;
-        match self.acker.ack(BasicAckOptions::default()).await {
-            Ok(true) => Settled::Acknowledged,
-            Ok(false) | Err(_) => Settled::Void,
+        let acknowledging = self.acker.ack(BasicAckOptions::default());
+        match tokio::time::timeout(ACK_TIMEOUT, acknowledging).await {
+            Ok(Ok(true)) => Settled::Acknowledged,
+            Ok(Ok(false) | Err(_)) | Err(_) => Settled::Void,
         }
     }
 

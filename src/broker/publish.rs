@@ -182,7 +182,7 @@ impl Publisher {
         if let Some(code) = code {
             headers.insert("wa-dead-code".into(), AMQPValue::LongLongInt(code));
         }
-        let properties = request_properties(delivery, without_rerouting(headers));
+        let properties = request_properties(delivery, for_replay(headers));
         loop {
             let letter = Letter {
                 exchange: topology::DEAD,
@@ -369,10 +369,21 @@ fn request_properties(delivery: &Delivery, headers: FieldTable) -> BasicProperti
     to
 }
 
-fn without_rerouting(headers: FieldTable) -> FieldTable {
+/// A request published again from `wa.dead` starts afresh, and goes nowhere but where it is sent. Whether it may have reached
+/// the person stays with it.
+fn for_replay(headers: FieldTable) -> FieldTable {
+    const DROPPED: [&str; 7] = [
+        "CC",
+        "BCC",
+        delivery::ATTEMPTS,
+        delivery::THROTTLES,
+        delivery::HOPS,
+        delivery::FIRST_SEEN_MS,
+        delivery::PAIR_RESERVED,
+    ];
     let mut kept = FieldTable::default();
     for (name, value) in headers.inner() {
-        if !matches!(name.as_str(), "CC" | "BCC") {
+        if !DROPPED.contains(&name.as_str()) {
             kept.insert(name.clone(), value.clone());
         }
     }

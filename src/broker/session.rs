@@ -14,6 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
+/// Longest wait for a connection to say goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest wait for the topology: thousands of lanes on a slow cluster take their time.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(180);
+
 /// Why no session could be opened. The texts name what an operator must look at; the URL's password is never part of them.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -26,6 +32,8 @@ pub enum SessionError {
     },
     #[error("cannot connect to the broker within broker.connect_timeout_ms")]
     ConnectTimeout,
+    #[error("the broker did not declare or check its objects within {PREPARE_TIMEOUT:?}")]
+    PrepareTimeout,
     #[error("cannot connect to the broker: {0}")]
     Connect(lapin::Error),
     #[error("{0}")]
@@ -79,9 +87,9 @@ impl Session {
             let publisher = PublishChannel::open(&publishing, config).await;
             publisher.map_err(SessionError::Channel)
         };
-        let publisher = tokio::time::timeout(timeout.max(Duration::from_secs(60)), prepare)
+        let publisher = tokio::time::timeout(PREPARE_TIMEOUT, prepare)
             .await
-            .map_err(|_| SessionError::ConnectTimeout)??;
+            .map_err(|_| SessionError::PrepareTimeout)??;
         let session = Arc::new(Self {
             epoch,
             lanes,
@@ -150,13 +158,10 @@ impl Session {
 
     pub(super) async fn close(&self) {
         self.end("closed");
-        let farewell = async {
-            for connection in [&self.publishing, &self.lanes] {
-                // A connection that is already gone cannot be closed; that is what we want anyway.
-                drop(connection.close(200, "OK".into()).await);
-            }
-        };
-        drop(tokio::time::timeout(Duration::from_secs(2), farewell).await);
+        // A connection that is already gone cannot be closed; that is what we want anyway. Side by side: one that hangs must
+        // not keep the other open.
+        let close = |connection| tokio::time::timeout(CLOSE_TIMEOUT, goodbye(connection));
+        drop(tokio::join!(close(&self.publishing), close(&self.lanes)));
     }
 
     fn watch_over(self: &Arc<Self>) {
@@ -188,6 +193,10 @@ impl Session {
         }
         tokio::spawn(probe(Arc::downgrade(self)));
     }
+}
+
+async fn goodbye(connection: &Connection) {
+    drop(connection.close(200, "OK".into()).await);
 }
 
 /// Before anybody subscribes: a request for a lane without a queue would be answered as unroutable. A lane that cannot be

@@ -215,9 +215,12 @@ fn shared() -> Vec<Object> {
         exchange(RESULTS, ExchangeKind::Topic, vec![]),
         exchange(DEAD, ExchangeKind::Fanout, vec![]),
         exchange(EVENTS, ExchangeKind::Topic, vec![]),
-        queue(UNROUTED, vec![quorum(), limit]),
+        queue(UNROUTED, vec![quorum(), limit.clone()]),
         bind(UNROUTED, UNROUTED, ""),
-        queue(DEAD, vec![quorum(), int("x-message-ttl", DAYS_30_MS)]),
+        queue(
+            DEAD,
+            vec![quorum(), limit, int("x-message-ttl", DAYS_30_MS)],
+        ),
         bind(DEAD, DEAD, ""),
         stream(RESULTS_LOG, "7D", 4_000_000_000, 100_000_000),
         bind(RESULTS_LOG, RESULTS, "#"),
@@ -290,10 +293,9 @@ mod tests {
         };
         let shipped = include_str!("../../deploy/rabbitmq-definitions.json");
         let shipped: Value = serde_json::from_str(shipped).unwrap();
-        assert_eq!(
-            shipped,
-            topology.definitions("/"),
-            "write it anew with: whatsapp-dispatcher definitions --config deploy/config.toml"
+        assert!(
+            shipped == topology.definitions("/"),
+            "write it anew with: whatsapp-dispatcher definitions --config …, for that number"
         );
     }
 

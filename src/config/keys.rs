@@ -204,7 +204,7 @@ pub const KEYS: &[Key] = &[
     key("graph.request_timeout_ms", "30000", ms(100, 300_000), "Longest wait for a whole answer; after it the outcome is unknown"),
     key("graph.pool_idle_timeout_ms", "30000", ms(100, 600_000), "How long an idle connection is kept"),
     key("graph.max_response_bytes", "65536", bytes(1_024, 16_777_216), "Longest answer that is read"),
-    key("graph.refresh_s", "300", seconds(60, 86_400), "How often a number's fields (limit, quality) are read from the API"),
+    key("graph.refresh_s", "300", seconds(60, 86_400), "How often the limits of numbers without mps are read from the API"),
     key("graph.allow_plain_http", "false", Kind::Flag, "Allow http:// to other machines: tokens and messages then travel in the clear"),
 
     key("admin.listen", "127.0.0.1:9464", Kind::Text { allowed: "an address and port such as 127.0.0.1:9464", accepts: rules::is_socket_address },
@@ -254,7 +254,6 @@ pub const KEYS: &[Key] = &[
     bare("outcomes.proves_unsent", Kind::Flag, "Optional, class transient: the code proves that nothing was sent"),
     bare("outcomes.pause_s", seconds(0, 3_600), "Optional, class throttled: how long nobody in scope sends"),
     bare("outcomes.retry_not_before_s", seconds(0, 31_536_000), "Optional, class policy: told in the result, when a new request may succeed"),
-    bare("outcomes.probe", Kind::Flag, "Optional, class blocked: try again by itself, as lanes.halt_probe_s says"),
     bare("outcomes.second_recipient", Kind::Flag, "Optional, class blocked: believe it only once a second recipient met it too"),
 
     bare("accounts.waba_id", DIGITS, "Required: the WhatsApp Business Account"),

@@ -6,11 +6,22 @@ use secrecy::ExposeSecret;
 use std::collections::{HashMap, HashSet};
 
 pub(super) fn check(config: &Config, problems: &mut Problems) {
+    pace(config, problems);
     times(config, problems);
     transport(config, problems);
     outcomes(config, problems);
     accounts(config, problems);
     app_secrets(&config.accounts, problems);
+}
+
+/// What the pacer promises: at most 1 + limit × utilization × (1 s + burst) sends in any second, which must stay within the limit.
+fn pace(config: &Config, problems: &mut Problems) {
+    let pacing = &config.pacing;
+    problems.relation(
+        &["pacing.utilization", "pacing.burst_ms"],
+        pacing.utilization * (1.0 + pacing.burst.as_secs_f64()) < 1.0,
+        "pacing.utilization × (1 + pacing.burst_ms / 1000) must be below 1, or a second could hold more than the number's limit",
+    );
 }
 
 fn times(config: &Config, problems: &mut Problems) {

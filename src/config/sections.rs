@@ -173,7 +173,7 @@ fn outcome(s: &mut Section<'_>) -> Option<Override> {
     let (max_retries, min_delay_s) = (s.maybe_whole("max_retries"), s.maybe_whole("min_delay_s"));
     let (proves_unsent, pause_s) = (s.maybe_flag("proves_unsent"), s.maybe_whole("pause_s"));
     let retry_not_before_s = s.maybe_whole("retry_not_before_s");
-    let (probe, second_recipient) = (s.maybe_flag("probe"), s.maybe_flag("second_recipient"));
+    let second_recipient = s.maybe_flag("second_recipient");
     let rule = Override {
         code: code?,
         subcode,
@@ -184,7 +184,6 @@ fn outcome(s: &mut Section<'_>) -> Option<Override> {
         pause_s,
         proves_unsent,
         retry_not_before_s,
-        probe,
         second_recipient,
     };
     if let Some(fault) = rule.fault() {

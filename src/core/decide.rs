@@ -2,7 +2,7 @@
 
 use super::Now;
 use super::message::{LaneId, Message, OnUnknown};
-use super::outcome::{ErrorReport, Outcome};
+use super::outcome::{Class, ErrorReport, Outcome};
 use super::report::{Report, ReportedError, Status};
 use super::retry::{Again, RetryPolicy};
 use std::sync::Arc;
@@ -89,7 +89,11 @@ impl Terms<'_> {
     }
 
     fn too_old(&self, message: &Message, error: Option<ReportedError>) -> Decision {
-        let own = || ReportedError::own("transient", "older than retry.max_age_s");
+        // What held it up last, if anything did.
+        let own = || ReportedError {
+            code: message.history.last_error,
+            ..ReportedError::own(Class::Transient.as_str(), "older than retry.max_age_s")
+        };
         let error = error.unwrap_or_else(own);
         Decision::Bury(self.report(message, Status::Failed, Some(error)))
     }

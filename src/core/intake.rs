@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// AMQP `message_id`'s longest, in characters: it must fit `biz_opaque_callback_data` and leave room for what others add.
 const MAX_ID_CHARS: usize = 128;
-/// Requests at or above this AMQP priority are high. RabbitMQ 4.0 quorum queues draw their line at the same place.
-const HIGH_PRIORITY: u8 = 5;
 
 /// One thing wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -129,11 +127,7 @@ pub fn intake(
         (Some(id), Some(checked)) if faults.is_empty() => Ok(Message {
             body: splice(body, &checked, &id),
             recipient: checked.recipient,
-            priority: if inbound.priority.unwrap_or(0) >= HIGH_PRIORITY {
-                Priority::High
-            } else {
-                Priority::Bulk
-            },
+            priority: Priority::of(inbound.priority),
             harmless_to_repeat: checked.harmless_to_repeat,
             on_unknown,
             enqueued_at_ms: inbound.timestamp_s.map(|s| s.saturating_mul(1000)),

@@ -384,6 +384,11 @@ impl Lane {
         self.standing.pause(now);
     }
 
+    /// A new token was loaded: a lane that is blocked tries again at once.
+    pub fn try_again(&mut self, now: Now) {
+        self.standing.try_again(now);
+    }
+
     /// An operator says go: ends a pause and a block alike.
     pub fn resume(&mut self) {
         self.standing.resume();

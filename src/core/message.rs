@@ -66,6 +66,14 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// By AMQP `priority`. RabbitMQ 4.0's quorum queues draw their line at the same place.
+    pub fn of(amqp: Option<u8>) -> Self {
+        match amqp {
+            Some(5..) => Self::High,
+            Some(_) | None => Self::Bulk,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::High => "high",

@@ -2,7 +2,7 @@
 
 use super::Now;
 use super::answer::Accepted;
-use super::intake::Fault;
+use super::intake::{Fault, Inbound};
 use super::message::{LaneId, Message};
 use super::outcome::ErrorReport;
 use serde::{Serialize, Serializer};
@@ -225,14 +225,17 @@ impl Report {
 
     /// For a request that never became a `Message`.
     pub fn unread(
-        id: Option<&str>,
+        inbound: &Inbound<'_>,
         lane: &LaneId,
         status: Status,
         error: Option<ReportedError>,
         now: Now,
     ) -> Self {
         Self {
-            id: id.map(Into::into),
+            id: inbound
+                .message_id
+                .filter(|id| !id.is_empty())
+                .map(Into::into),
             phone_number_id: lane.0.clone(),
             status,
             wamid: None,
@@ -240,10 +243,10 @@ impl Report {
             user_id: None,
             message_status: None,
             error,
-            attempts: 0,
-            possible_duplicate: false,
+            attempts: inbound.history.attempts,
+            possible_duplicate: inbound.history.possible_duplicate,
             biz_opaque_callback_data: None,
-            enqueued_at: None,
+            enqueued_at: inbound.timestamp_s.map(|s| s.saturating_mul(1000)),
             sent_at: None,
             completed_at: now.wall_ms,
         }

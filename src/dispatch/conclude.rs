@@ -67,41 +67,43 @@ impl Concluder {
             self.bury(&delivery, "malformed", None).await;
         }
         let error = ReportedError::from_faults(refusal.faults);
-        let report = Report::unread(
-            refusal.id.as_deref(),
-            lane,
-            Status::Rejected,
-            Some(error),
-            self.clock.now(),
-        );
-        let confirmed = self
-            .result(metrics, &delivery, &report, Priority::Bulk)
-            .await;
+        let (inbound, now) = (delivery.inbound(), self.clock.now());
+        let report = Report::unread(&inbound, lane, Status::Rejected, Some(error), now);
+        let priority = Priority::of(inbound.priority);
+        let confirmed = self.result(metrics, &delivery, &report, priority).await;
         self.settle(delivery, confirmed).await;
     }
 
     /// What RabbitMQ could not put into a lane, or took out of one.
     pub async fn unrouted(&self, delivery: Delivery) {
-        let lane = LaneId::new(delivery.lane());
-        let id = delivery.inbound().message_id.map(str::to_owned);
+        let (lane, inbound) = (LaneId::new(delivery.lane()), delivery.inbound());
         let now = self.clock.now();
-        let report = match delivery.dead_lettered() {
-            Some("expired") => Report::unread(id.as_deref(), &lane, Status::Expired, None, now),
-            Some(_) => {
-                self.bury(&delivery, "delivery-limit", None).await;
-                let error = ReportedError::own(Class::Transient.as_str(), "delivered too often");
-                Report::unread(id.as_deref(), &lane, Status::Failed, Some(error), now)
-            }
-            None => {
-                self.metrics.unrouted.inc();
-                let mut error =
-                    ReportedError::own(UNKNOWN_NUMBER, "no worker serves this phone_number_id");
-                let details = "the routing key must be a phone_number_id of the workers' [[accounts.numbers]]";
-                error.details = Some(details.to_owned());
-                Report::unread(id.as_deref(), &lane, Status::Rejected, Some(error), now)
-            }
+        let Some(reason) = delivery.dead_lettered() else {
+            self.metrics.unrouted.inc();
+            let report = Report::unread(
+                &inbound,
+                &lane,
+                Status::Rejected,
+                Some(unknown_number()),
+                now,
+            );
+            let confirmed = self.publisher.result(&delivery, &report).await;
+            return self.settle(delivery, confirmed).await;
         };
-        let confirmed = self.publisher.result(&delivery, &report).await;
+        let (status, error) = if reason == "expired" {
+            (Status::Expired, None)
+        } else {
+            self.bury(&delivery, reason, None).await;
+            let error = ReportedError::own(Class::Transient.as_str(), "dead-lettered by RabbitMQ");
+            (Status::Failed, Some(error))
+        };
+        let mut report = Report::unread(&inbound, &lane, status, error, now);
+        // Handed out before, it may have been sent.
+        report.possible_duplicate |= inbound.delivery_count > 0;
+        // A lane of ours or another worker's: there are as many as there are queues.
+        let metrics = self.metrics.lane(lane.as_str());
+        let priority = Priority::of(inbound.priority);
+        let confirmed = self.result(&metrics, &delivery, &report, priority).await;
         self.settle(delivery, confirmed).await;
     }
 
@@ -138,4 +140,12 @@ impl Concluder {
 
 pub(super) fn seconds_between(then_ms: u64, now_ms: u64) -> f64 {
     Duration::from_millis(now_ms.saturating_sub(then_ms)).as_secs_f64()
+}
+
+fn unknown_number() -> ReportedError {
+    let details = "the routing key must be a phone_number_id of the workers' [[accounts.numbers]]";
+    ReportedError {
+        details: Some(details.to_owned()),
+        ..ReportedError::own(UNKNOWN_NUMBER, "no worker serves this phone_number_id")
+    }
 }

@@ -119,7 +119,7 @@ impl Consumer {
         };
         tokio::select! {
             biased;
-            _ = self.sessions.changed() => {
+            Ok(()) = self.sessions.changed() => {
                 self.session = self.sessions.borrow_and_update().clone();
                 self.not_before = Duration::ZERO;
                 self.drop_channel();
@@ -159,10 +159,13 @@ impl Consumer {
         self.pauses.next_backoff().unwrap_or(REOPEN.1)
     }
 
-    /// The session's end closes its channels.
+    /// The session's end closes its channels. Should its connection live on for a moment, the channel is closed as a whole: a
+    /// dropped consumer would be cancelled first, and the next worker would start ahead of what returns.
     fn drop_channel(&mut self) {
         self.opening = None;
-        self.subscription = None;
+        if let Some(subscription) = self.subscription.take() {
+            tokio::spawn(subscription.close());
+        }
     }
 
     /// Closes the channel, so that RabbitMQ gets back what waits, in order.

@@ -264,7 +264,7 @@ async fn every_metric_is_there_from_the_start_at_zero() {
             let labels = [
                 ("phone_number_id", NUMBER),
                 ("status", status),
-                ("class", class),
+                ("priority", class),
             ];
             assert_eq!(scrape.sum("requests_total", &labels), 0.0);
         }

@@ -29,7 +29,9 @@ fn numbers_out_of_range_name_the_key_the_range_and_the_unit() {
         "max_body_bytes = 99999999999",
         "intake.max_body_bytes: 99999999999 is not allowed; must be a whole number from 1024 to 16777216 bytes",
     );
-    assert_eq!(load("[pacing]\nutilization = 1").pacing.utilization, 1.0);
+    // A whole number for a share.
+    let low = load("[pacing]\nutilization = 0.1\nburst_ms = 100");
+    assert_eq!(low.pacing.utilization, 0.1);
 }
 
 #[test]

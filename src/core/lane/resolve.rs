@@ -1,6 +1,6 @@
 //! What an answer does: to its message, to its pair, to the lane.
 
-use super::{Cause, Decision, Flight, Lane, Luck, Resolved, unsent};
+use super::{Cause, Decision, Flight, Lane, Luck, Resolved, State, unsent};
 use crate::core::Now;
 use crate::core::backlog::{Key, Ticket};
 use crate::core::message::Message;
@@ -94,9 +94,10 @@ impl Lane {
         now: Now,
         luck: Luck,
     ) -> bool {
-        let cause = |scope, code, remedy| Cause {
+        let cause = |scope, code, is_block, remedy| Cause {
             scope,
             code,
+            is_block,
             remedy,
             since_ms: now.wall_ms,
         };
@@ -104,7 +105,7 @@ impl Lane {
             Outcome::NotSent { .. } => {
                 let remedy =
                     "nothing reaches the API: check the network, DNS, TLS and graph.base_url";
-                let cause = cause(Scope::Lane, None, remedy);
+                let cause = cause(Scope::Lane, None, true, remedy);
                 self.standing
                     .unreachable(luck.quick_pause, cause, &self.config, now);
                 true
@@ -131,6 +132,7 @@ impl Lane {
                 let cause = cause(
                     *scope,
                     error.code,
+                    false,
                     "none needed: the API asked for this pause",
                 );
                 self.standing.throttle(pause, cause, now);
@@ -141,7 +143,9 @@ impl Lane {
             Outcome::Blocked {
                 second_recipient: true,
                 ..
-            } if self.suspect.as_ref().is_none_or(|suspect| suspect == key) => {
+            } if !matches!(self.state(), State::Away { .. })
+                && self.suspect.as_ref().is_none_or(|suspect| suspect == key) =>
+            {
                 self.suspect = Some(key.clone());
                 false
             }
@@ -152,7 +156,8 @@ impl Lane {
                 ..
             } => {
                 self.suspect = None;
-                let cause = cause(*scope, error.code, *remedy);
+                message.history.last_error = error.code;
+                let cause = cause(*scope, error.code, true, *remedy);
                 self.standing.halt(cause, &self.config, now);
                 true
             }

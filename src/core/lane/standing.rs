@@ -17,6 +17,8 @@ const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
 pub struct Cause {
     pub scope: Scope,
     pub code: Option<i64>,
+    /// Not a pause that the API asked for: nobody can send until something changes.
+    pub is_block: bool,
     pub remedy: &'static str,
     pub since_ms: u64,
 }
@@ -239,6 +241,17 @@ impl Standing {
                     since_ms: now.wall_ms,
                 };
             }
+        }
+    }
+
+    /// What blocked the lane may be mended: a block is probed now. A pause that the API asked for goes on.
+    pub(super) fn try_again(&mut self, now: Now) {
+        if let State::Away { until, cause } = &mut self.state
+            && cause.is_block
+        {
+            *until = now.mono;
+            self.paused_until = now.mono;
+            self.failed_probes = 0;
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Decision, State, Ticket};
 use crate::core::message::Priority;
 use bytes::Bytes;
+use std::fmt;
 use std::time::Duration;
 
 /// What the shell does next.
@@ -19,13 +20,22 @@ pub enum Step {
     GiveBack,
 }
 
-#[derive(Debug)]
+/// Its body is never printed.
 pub struct Attempt {
     pub ticket: Ticket,
     pub body: Bytes,
     pub priority: Priority,
     /// From its delivery to now.
     pub waited: Duration,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("ticket", &self.ticket)
+            .field("priority", &self.priority)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

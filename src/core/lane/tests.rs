@@ -5,7 +5,7 @@ use super::*;
 use crate::core::answer::Accepted;
 use crate::core::intake::{Header, Inbound, IntakeConfig, intake};
 use crate::core::message::History;
-use crate::core::outcome::{Class, ErrorReport};
+use crate::core::outcome::{Class, ErrorReport, Outcome, Scope};
 use crate::core::pacing::{PaceConfig, PairLimit};
 use crate::core::retry::RetryPolicy;
 

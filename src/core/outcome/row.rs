@@ -157,7 +157,6 @@ pub struct Override {
     pub pause_s: Option<u32>,
     pub proves_unsent: Option<bool>,
     pub retry_not_before_s: Option<u64>,
-    pub probe: Option<bool>,
     pub second_recipient: Option<bool>,
 }
 
@@ -173,7 +172,6 @@ impl Override {
             pause_s: None,
             proves_unsent: None,
             retry_not_before_s: None,
-            probe: None,
             second_recipient: None,
         }
     }
@@ -202,8 +200,8 @@ impl Override {
         if wants(self.retry_not_before_s.is_some(), Class::Policy) {
             return Some("retry_not_before_s needs class policy");
         }
-        let halts = self.probe.is_some() || self.second_recipient.is_some();
-        wants(halts, Class::Blocked).then_some("probe and second_recipient need class blocked")
+        let halts = self.second_recipient.is_some();
+        wants(halts, Class::Blocked).then_some("second_recipient needs class blocked")
     }
 
     pub(super) fn row(&self) -> Row {
@@ -245,7 +243,7 @@ impl Override {
             } => Effect::Blocked {
                 scope: self.scope.filter(|scope| blocks(*scope)).unwrap_or(scope),
                 remedy,
-                probe: self.probe.unwrap_or(probe),
+                probe,
                 second_recipient: self.second_recipient.unwrap_or(second_recipient),
             },
             Effect::Invalid { scope } => Effect::Invalid {

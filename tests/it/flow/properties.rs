@@ -144,7 +144,7 @@ async fn priority_five_and_above_is_the_high_class() {
             .await;
     }
     for class in ["high", "bulk"] {
-        let labels = [("status", "accepted"), ("class", class)];
+        let labels = [("status", "accepted"), ("priority", class)];
         world
             .worker
             .metric("requests_total", &labels, |n| n == 2.0)

@@ -146,13 +146,11 @@ impl Simulation {
         }
         let error = ReportedError::from_faults(refusal.faults);
         let lane = self.shell_mut(who).lane.id().clone();
-        let report = Report::unread(
-            refusal.id.as_deref(),
-            &lane,
-            Status::Rejected,
-            Some(error),
-            self.now(),
-        );
+        let inbound = Inbound {
+            message_id: refusal.id.as_deref(),
+            ..Inbound::default()
+        };
+        let report = Report::unread(&inbound, &lane, Status::Rejected, Some(error), self.now());
         letters.push(Letter::Result(report.into()));
         self.tally.count("refused at intake");
         self.begin(who, held, None, letters);

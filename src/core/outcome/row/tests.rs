@@ -72,7 +72,7 @@ fn an_override_says_nothing_that_would_do_nothing() {
     let mut wish = Override::new(131048, Class::Throttled);
     wish.pause_s = Some(1);
     assert_eq!(wish.fault(), None);
-    wish.probe = Some(true);
+    wish.second_recipient = Some(true);
     assert!(wish.fault().is_some());
 }
 
