@@ -379,3 +379,6 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -407,3 +407,6 @@ fn splice(body: Bytes, checked: &Checked, id: &MessageId) -> Bytes {
     spliced.extend_from_slice(&body[brace + 1..]);
     spliced.into()
 }
+
+#[cfg(test)]
+mod tests;

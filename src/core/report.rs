@@ -274,3 +274,6 @@ fn rfc3339_opt<S: Serializer>(ms: &Option<u64>, serializer: S) -> Result<S::Ok, 
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,3 +135,6 @@ fn measure(value: &Value, path: &str, max: Max) -> Option<Fault> {
     };
     (length > limit).then(|| Fault::too_long(path, problem, limit, length))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use super::*;
+use crate::core::intake::{Inbound, IntakeConfig, intake};
+use crate::core::message::History;
+use crate::core::outcome::Class;
+use serde_json::{Value, json};
+
+const NOW: Now = Now {
+    mono: std::time::Duration::ZERO,
+    wall_ms: 1_800_000_000_250,
+};
+
+fn message(body: &str, history: History) -> Message {
+    let inbound = Inbound {
+        message_id: Some("r-1"),
+        timestamp_s: Some(1_799_999_999),
+        history,
+        ..Inbound::default()
+    };
+    let bounds = IntakeConfig {
+        max_body_bytes: 1_000,
+        check_sizes: true,
+    };
+    intake(body.to_owned().into(), inbound, &bounds, NOW).unwrap()
+}
+
+fn lane() -> LaneId {
+    LaneId::new("10001")
+}
+
+/// The report as it is published.
+fn check(report: &Report, expected: Value) {
+    assert_eq!(serde_json::to_value(report).unwrap(), expected);
+}
+
+const BODY: &str = r#"{"to":"49","biz_opaque_callback_data":"mine"}"#;
+
+#[test]
+fn an_accepted_message_tells_what_the_api_said() {
+    let history = History {
+        attempts: 2,
+        possible_duplicate: true,
+        ..History::default()
+    };
+    let accepted = Accepted {
+        wamid: Some("wamid.1".to_owned()),
+        wa_id: Some("49".to_owned()),
+        user_id: None,
+        message_status: Some("accepted".to_owned()),
+    };
+    let report = Report::accepted(
+        &message(BODY, history),
+        &lane(),
+        accepted,
+        NOW.wall_ms - 250,
+        NOW,
+    );
+    check(
+        &report,
+        json!({
+            "id": "r-1", "phone_number_id": "10001", "status": "accepted",
+            "wamid": "wamid.1", "wa_id": "49", "message_status": "accepted",
+            "attempts": 2, "possible_duplicate": true, "biz_opaque_callback_data": "mine",
+            "enqueued_at": "2027-01-15T07:59:59.000Z", "sent_at": "2027-01-15T08:00:00.000Z", "completed_at": "2027-01-15T08:00:00.250Z",
+        }),
+    );
+}
+
+#[test]
+fn an_error_of_the_apis_is_told_whole() {
+    let error = ErrorReport {
+        code: Some(131_049),
+        subcode: Some(7),
+        title: Some("title".to_owned()),
+        details: Some("details".to_owned()),
+        fbtrace_id: Some("A1".to_owned()),
+        class: Class::Policy,
+    };
+    let error = ReportedError::from_api(error, Some(NOW.wall_ms + 750));
+    let plain = message(r#"{"to":"49"}"#, History::default());
+    let report = Report::new(&plain, &lane(), Status::Rejected, Some(error), NOW);
+    check(
+        &report,
+        json!({
+            "id": "r-1", "phone_number_id": "10001", "status": "rejected",
+            "error": {
+                "code": 131_049, "subcode": 7, "title": "title", "details": "details", "class": "policy", "fbtrace_id": "A1",
+                "retry_not_before": "2027-01-15T08:00:01.000Z",
+            },
+            "attempts": 0, "possible_duplicate": false,
+            "enqueued_at": "2027-01-15T07:59:59.000Z", "completed_at": "2027-01-15T08:00:00.250Z",
+        }),
+    );
+}
+
+#[test]
+fn faults_of_our_own_name_their_places() {
+    let fault = |at: &str| Fault {
+        at: at.to_owned(),
+        problem: "is wrong".to_owned(),
+        limit: Some(3),
+        length: Some(4),
+    };
+    let error = ReportedError::from_faults(vec![fault("/to"), fault("")]);
+    let report = Report::unread(None, &lane(), Status::Rejected, Some(error), NOW);
+    check(
+        &report,
+        json!({
+            "phone_number_id": "10001", "status": "rejected",
+            "error": {
+                "title": "refused by the dispatcher before sending", "class": "invalid", "at": "/to",
+                "details": "/to is wrong (limit 3, length 4); the body is wrong (limit 3, length 4)",
+                "faults": [
+                    {"at": "/to", "problem": "is wrong", "limit": 3, "length": 4},
+                    {"at": "", "problem": "is wrong", "limit": 3, "length": 4},
+                ],
+            },
+            "attempts": 0, "possible_duplicate": false, "completed_at": "2027-01-15T08:00:00.250Z",
+        }),
+    );
+}
+
+#[test]
+fn nothing_of_a_person_is_in_debug_output() {
+    let accepted = Accepted {
+        wamid: Some("wamid.SECRET".to_owned()),
+        wa_id: Some("SECRET".to_owned()),
+        user_id: Some("SECRET".to_owned()),
+        message_status: None,
+    };
+    let mut error = ReportedError::own("invalid", "SECRET");
+    error.details = Some("SECRET".to_owned());
+    let mut report = Report::accepted(
+        &message(BODY, History::default()),
+        &lane(),
+        accepted,
+        0,
+        NOW,
+    );
+    report.error = Some(error);
+    report.biz_opaque_callback_data = Some("SECRET".into());
+    let debug = format!("{report:?}");
+    assert!(
+        !debug.contains("SECRET") && debug.contains("r-1"),
+        "{debug}"
+    );
+}
+
+#[test]
+fn every_status_has_its_word() {
+    for status in Status::ALL {
+        assert_eq!(json!(status), json!(status.as_str()));
+    }
+}
