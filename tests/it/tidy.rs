@@ -300,6 +300,19 @@ fn no_machine_is_named() {
     none(&broken);
 }
 
+/// What belongs to nobody's work ends up at the top: a downloaded package, a log, a note.
+#[test]
+fn nothing_lies_about_at_the_top() {
+    let known = |name: &str| {
+        // Not ours to keep, and in .gitignore.
+        let passing = [".git", ".cache", "target", "LICENSE", "dashboards"];
+        PLACES.contains(&name) || passing.contains(&name)
+    };
+    let entries = fs::read_dir(root()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    none(&names.filter(|name| !known(name)).collect::<Vec<_>>());
+}
+
 /// The string literals right after these calls.
 fn arguments(file: &str, calls: &[&str]) -> Vec<String> {
     let text = fs::read_to_string(root().join(file)).unwrap();
