@@ -2,8 +2,8 @@
 
 use crate::admin::{self, Admin};
 use crate::broker::publish::Publisher;
-use crate::broker::supervise;
 use crate::broker::topology::Topology;
+use crate::broker::{delays, supervise};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::lane::Lane;
@@ -14,6 +14,7 @@ use crate::graph::Graph;
 use crate::metrics::Metrics;
 use crate::unrouted;
 use anyhow::Context;
+use backoff::backoff::Backoff;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +23,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// The lowest limit a number can have: where a lane starts until the API has said what it really is.
 const UNKNOWN_LIMIT_MPS: u32 = 20;
+
+/// First and longest pause before limits that could not be read are asked for again.
+const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,6 +111,11 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
     stop_broker.send_replace(true);
     drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
+    if ended == Ended::Drained {
+        tracing::info!(
+            "drained: every answer in flight is published, what waited is RabbitMQ's again"
+        );
+    }
     Ok(died.map_or(ended, Ended::Failed))
 }
 
@@ -247,7 +256,9 @@ async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
 /// Reads the limits that the config leaves to the API, at start and every `graph.refresh_s`. One at a time, as these reads
 /// have a budget per account (Graph API, "Rate limiting": 5,000 per hour and active account).
 async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, period: Duration) -> String {
+    let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1.min(period));
     loop {
+        let mut all_read = true;
         for lane in &account.read_limit_of {
             let phone_number_id = &lane.id;
             let fields = shared
@@ -259,11 +270,19 @@ async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, period: Duratio
                 Ok(None) => tracing::warn!(
                     %phone_number_id, "the API names no throughput level that is known: keeping the limit"
                 ),
-                Err(error) => tracing::warn!(
-                    %phone_number_id, %error, "cannot read the number's throughput level: keeping the limit"
-                ),
+                Err(error) => {
+                    all_read = false;
+                    tracing::warn!(
+                        %phone_number_id, %error, "cannot read the number's throughput level: keeping the limit"
+                    );
+                }
             }
         }
-        tokio::time::sleep(period).await;
+        if all_read {
+            pauses.reset();
+            tokio::time::sleep(period).await;
+        } else {
+            tokio::time::sleep(pauses.next_backoff().unwrap_or(period)).await;
+        }
     }
 }

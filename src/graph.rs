@@ -163,11 +163,14 @@ impl Graph {
             .await
             .context("the answer broke off or was too large")?;
         if !status.is_success() {
-            let code = match AnswerBody::read(&body) {
-                AnswerBody::Error(error) => Some(error.code),
-                AnswerBody::Accepted(_) | AnswerBody::Success | AnswerBody::Unreadable => None,
-            };
-            anyhow::bail!("HTTP {status}, error code {code:?}");
+            match AnswerBody::read(&body) {
+                AnswerBody::Error(error) => {
+                    anyhow::bail!("HTTP {status}, error code {}", error.code)
+                }
+                AnswerBody::Accepted(_) | AnswerBody::Success | AnswerBody::Unreadable => {
+                    anyhow::bail!("HTTP {status} without an answer of the API");
+                }
+            }
         }
         serde_json::from_slice(&body)
             .map_err(|_| anyhow::anyhow!("the answer is not what the API documents"))

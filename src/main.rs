@@ -47,7 +47,12 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         What::Run(_) => {}
-        What::Check(_) => return ExitCode::SUCCESS,
+        What::Check(_) => {
+            let (accounts, numbers) = (config.accounts.len(), config.numbers().count());
+            return say(&format!(
+                "the config is sound: {accounts} account(s), {numbers} number(s)"
+            ));
+        }
         What::Definitions(_) => return print_definitions(&config),
     }
     if let Err(error) = log::start(&config.log) {
@@ -79,16 +84,17 @@ fn load(files: &[PathBuf], check: bool) -> Result<Config, String> {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the file goes where the operator sends it"
-)]
 fn print_definitions(config: &Config) -> ExitCode {
     let topology = Topology {
         phone_number_ids: config.phone_number_ids(),
     };
     let definitions = topology.definitions(&broker::vhost(&config.broker.url));
-    println!("{definitions:#}");
+    say(&format!("{definitions:#}"))
+}
+
+#[expect(clippy::print_stdout, reason = "what the operator asked for")]
+fn say(text: &str) -> ExitCode {
+    println!("{text}");
     ExitCode::SUCCESS
 }
 

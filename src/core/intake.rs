@@ -106,6 +106,15 @@ pub struct Inbound<'a> {
     pub history: History,
 }
 
+impl Inbound<'_> {
+    /// AMQP's `timestamp` is in seconds; one that was given in milliseconds would lie beyond the year 9999.
+    pub(super) fn enqueued_at_ms(&self) -> Option<u64> {
+        const YEAR_9999_S: u64 = 253_370_764_800;
+        let seconds = self.timestamp_s.filter(|seconds| *seconds < YEAR_9999_S);
+        seconds.map(|seconds| seconds * 1000)
+    }
+}
+
 /// Checks everything and either builds the message or names every fault.
 pub fn intake(
     body: Bytes,
@@ -130,7 +139,7 @@ pub fn intake(
             priority: Priority::of(inbound.priority),
             harmless_to_repeat: checked.harmless_to_repeat,
             on_unknown,
-            enqueued_at_ms: inbound.timestamp_s.map(|s| s.saturating_mul(1000)),
+            enqueued_at_ms: inbound.enqueued_at_ms(),
             expires_at_ms,
             not_before_ms,
             own_opaque: checked.own_opaque,

@@ -246,7 +246,7 @@ impl Report {
             attempts: inbound.history.attempts,
             possible_duplicate: inbound.history.possible_duplicate,
             biz_opaque_callback_data: None,
-            enqueued_at: inbound.timestamp_s.map(|s| s.saturating_mul(1000)),
+            enqueued_at: inbound.enqueued_at_ms(),
             sent_at: None,
             completed_at: now.wall_ms,
         }

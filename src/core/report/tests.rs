@@ -101,7 +101,13 @@ fn faults_of_our_own_name_their_places() {
         length: Some(4),
     };
     let error = ReportedError::from_faults(vec![fault("/to"), fault("")]);
-    let report = Report::unread(None, &lane(), Status::Rejected, Some(error), NOW);
+    let report = Report::unread(
+        &Inbound::default(),
+        &lane(),
+        Status::Rejected,
+        Some(error),
+        NOW,
+    );
     check(
         &report,
         json!({
