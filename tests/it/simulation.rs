@@ -11,6 +11,7 @@ mod broker;
 mod chance;
 mod checks;
 mod conduct;
+mod decisions;
 mod deliveries;
 mod fates;
 mod faults;

@@ -4,8 +4,9 @@ use super::Us;
 use super::allowance::{PairAccount, RateAccount, us};
 use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
+use super::decisions;
 use super::plan::RequestNo;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use whatsapp_dispatcher::core::lane::{Decision, HOLD_MAX, LaneConfig, State, Ticket, View};
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
@@ -35,6 +36,8 @@ pub(crate) struct Conduct {
     prefetch_believed: Option<u16>,
     waiting: BTreeMap<Ticket, Item>,
     flights: BTreeMap<Ticket, Item>,
+    /// Of those, the ones whose delivery is void.
+    orphans: BTreeSet<Ticket>,
     settling: BTreeMap<Ticket, Item>,
     rate: RateAccount,
     pairs: PairAccount,
@@ -61,6 +64,7 @@ impl Conduct {
             prefetch_believed: None,
             waiting: BTreeMap::new(),
             flights: BTreeMap::new(),
+            orphans: BTreeSet::new(),
             settling: BTreeMap::new(),
             rate: RateAccount::new(config.pace, now),
             pairs: PairAccount::new(config.pair),
@@ -123,10 +127,16 @@ impl Conduct {
 
     /// It waits in the lane now.
     pub(crate) fn joined(&mut self, ticket: Ticket, item: Item) -> Checked {
-        let known = item.copy.redelivered && self.must_know(&item);
+        let is_orphan = |ticket| {
+            self.flights
+                .get(ticket)
+                .is_some_and(|f| f.identity() == item.identity())
+        };
+        let in_flight = item.copy.redelivered && self.orphans.iter().any(is_orphan);
+        let known = item.copy.redelivered && self.must_know(&item) || in_flight;
         ensure(!known, "P3", || {
             format!(
-                "request {} came again and waits, although this process had decided it",
+                "request {} came again and waits, although this process knew it",
                 item.request
             )
         })?;
@@ -141,6 +151,7 @@ impl Conduct {
     pub(crate) fn adopted(&mut self, original: Ticket, item: &Item) -> Checked {
         let flight = self.flights.get(&original);
         let same = flight.is_some_and(|flight| flight.identity() == item.identity());
+        self.orphans.remove(&original);
         ensure(same, "P1", || {
             format!("request {} vanished in the lane", item.request)
         })
@@ -266,62 +277,20 @@ impl Conduct {
             let what = format!("an answer for ticket {ticket}, which was not in flight");
             return Violation::of("shell", what);
         };
-        self.check_decision(&item, outcome, decision)?;
+        let is_orphan = self.orphans.remove(&ticket);
+        let leaves = matches!(decision, Some(Decision::Delay { .. }));
+        ensure(!is_orphan || !leaves, "P3", || {
+            let request = item.request;
+            format!("request {request} leaves for the ladder, and the broker delivers it again")
+        })?;
+        let attempts_max = self.config.retry.max_attempts;
+        decisions::check(&item, outcome, decision, attempts_max)?;
         self.note_outcome(&mut item, outcome, decision, quick_pause, state, now);
         match decision {
             None => drop(self.waiting.insert(ticket, item.clone())),
             Some(_) => drop(self.settling.insert(ticket, item.clone())),
         }
         Ok(item)
-    }
-
-    fn check_decision(
-        &self,
-        item: &Item,
-        outcome: &Outcome,
-        decision: Option<&Decision>,
-    ) -> Checked {
-        let request = item.request;
-        let costs_nothing = match outcome {
-            Outcome::Throttled { .. } | Outcome::NotSent { .. } => true,
-            Outcome::Blocked {
-                second_recipient, ..
-            } => !second_recipient,
-            Outcome::Accepted(_)
-            | Outcome::Refused { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Unknown { .. } => false,
-        };
-        let stays = matches!(decision, None | Some(Decision::Abandon));
-        ensure(!costs_nothing || stays, "P4", || {
-            format!("request {request} was decided by {outcome:?}: {decision:?}")
-        })?;
-        let (attempts, status) = match decision {
-            None | Some(Decision::Abandon) => return Ok(()),
-            Some(Decision::Delay { message, .. }) => (message.history.attempts, None),
-            Some(Decision::Finish(report) | Decision::Bury(report)) => {
-                (report.attempts, Some(report.status))
-            }
-            Some(Decision::Forget) => {
-                return Violation::of("P1", format!("request {request} was sent and forgotten"));
-            }
-        };
-        let before = item.copy.history.attempts;
-        ensure(attempts == before + 1, "P4", || {
-            format!("request {request}: attempt {attempts} follows {before}")
-        })?;
-        ensure(attempts <= self.config.retry.max_attempts, "P7", || {
-            format!("request {request} has made {attempts} attempts")
-        })?;
-        let fits = match (outcome, status) {
-            (Outcome::Accepted(_), status) => status == Some(Status::Accepted),
-            (Outcome::Refused { .. }, status) => status == Some(Status::Rejected),
-            (_, Some(Status::Accepted | Status::Rejected)) => false,
-            (_, Some(Status::Expired | Status::Failed | Status::Unknown) | None) => true,
-        };
-        ensure(fits, "P1", || {
-            format!("request {request}: {outcome:?} became {decision:?}")
-        })
     }
 
     fn note_outcome(
@@ -395,6 +364,7 @@ impl Conduct {
     }
 
     pub(crate) fn channel_lost(&mut self) {
+        self.orphans.extend(self.flights.keys());
         for item in std::mem::take(&mut self.waiting).into_values() {
             self.unsent.insert(item.identity(), item.copy.returns + 1);
         }
