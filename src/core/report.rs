@@ -105,12 +105,19 @@ impl ReportedError {
         }
     }
 
-    pub fn from_faults(faults: Vec<Fault>) -> Self {
-        let details = faults
+    /// As many faults as help a person; a body of nothing but faults must not become a result larger than itself.
+    pub fn from_faults(mut faults: Vec<Fault>) -> Self {
+        const MAX_FAULTS: usize = 50;
+        let more = faults.len().saturating_sub(MAX_FAULTS);
+        faults.truncate(MAX_FAULTS);
+        let mut details = faults
             .iter()
             .map(Fault::to_string)
             .collect::<Vec<_>>()
             .join("; ");
+        if more > 0 {
+            details.push_str(&format!("; and {more} more"));
+        }
         Self {
             details: Some(details),
             at: faults.first().map(|f| f.at.clone()),
