@@ -100,6 +100,7 @@ broker_down() {
 }
 
 broker_ctl() {
-    broker_running || die "the broker is not running: deploy/dev up"
+    # Its port may be closed: that is when start_app is wanted.
+    started_by >/dev/null || die "the broker is not running: deploy/dev up"
     "$(started_by)_ctl" "$@"
 }
