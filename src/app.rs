@@ -60,6 +60,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
             publisher: Publisher::new(sessions.clone(), metrics.clone()),
             metrics: metrics.clone(),
             clock: Clock::start(),
+            served: config.phone_number_ids().into_iter().collect(),
         },
         worker_id: config.worker_id.clone(),
         sessions: sessions.clone(),
@@ -110,7 +111,10 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     drain.send_replace(true);
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
     stop_broker.send_replace(true);
-    drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
+    // Its end may be what ended the run: then there is nothing to wait for.
+    if !broker.is_finished() {
+        drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
+    }
     if ended == Ended::Drained {
         tracing::info!(
             "drained: every answer in flight is published, what waited is RabbitMQ's again"

@@ -10,6 +10,7 @@ use crate::core::message::{LaneId, Priority};
 use crate::core::outcome::Class;
 use crate::core::report::{Report, ReportedError, Status, UNKNOWN_NUMBER};
 use crate::metrics::{LaneMetrics, Metrics};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Concluder {
     pub publisher: Publisher,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
+    /// The numbers of this worker: the only ones that become labels.
+    pub served: HashSet<String>,
 }
 
 impl Concluder {
@@ -100,8 +103,10 @@ impl Concluder {
         let mut report = Report::unread(&inbound, &lane, status, error, now);
         // Handed out before, it may have been sent.
         report.possible_duplicate |= inbound.delivery_count > 0;
-        // A lane of ours or another worker's: there are as many as there are queues.
-        let metrics = self.metrics.lane(lane.as_str());
+        // Which queue it was in is said by headers, and those anybody can write.
+        let is_served = self.served.contains(lane.as_str());
+        let label = if is_served { lane.as_str() } else { "other" };
+        let metrics = self.metrics.lane(label);
         let priority = Priority::of(inbound.priority);
         let confirmed = self.result(&metrics, &delivery, &report, priority).await;
         self.settle(delivery, confirmed).await;
