@@ -34,7 +34,9 @@ pub(crate) fn serve(
             done()
         }),
         (Method::Post, "numbers") => many(body).and_then(|changes: Vec<NumberChange>| {
-            shared.world().change_numbers(&changes).map(|()| done())
+            let mut world = shared.world();
+            let now_us = shared.now_us();
+            world.change_numbers(&changes, now_us).map(|()| done())
         }),
         (Method::Post, "tokens") => many(body).map(|tokens: Vec<Token>| {
             shared.world().set_tokens(tokens);

@@ -40,27 +40,57 @@ impl SlidingSecond {
 
 /// Messages that customers send to the number: they count towards its limit and
 /// cannot be refused. Evenly spaced, since only their sum matters here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbound {
+    /// `None`: no customer writes.
+    spacing_us: Option<u64>,
     next_us: u64,
 }
 
 impl Inbound {
-    /// Adds to `window` what came in up to `now_us` at `mps` messages a second.
-    pub(crate) fn flow(&mut self, window: &mut SlidingSecond, mps: f64, now_us: u64) {
-        if mps <= 0.0 {
-            self.next_us = now_us;
-            return;
+    /// Customers have written at `mps` messages a second since time 0.
+    pub(crate) fn steady(mps: f64) -> Self {
+        Self {
+            spacing_us: spacing_us(mps),
+            next_us: 0,
         }
-        let spacing_us = ((SECOND_US as f64 / mps) as u64).max(1);
-        // What is older than the window cannot matter any more: skip a silence
-        // instead of replaying it.
-        self.next_us = self.next_us.max(now_us.saturating_sub(SECOND_US));
+    }
+
+    /// From `now_us` on customers write at `mps` messages a second. What came in
+    /// before must have flowed.
+    pub(crate) fn change(&mut self, mps: f64, now_us: u64) {
+        let silent = self.spacing_us.is_none();
+        self.spacing_us = spacing_us(mps);
+        let latest_us = now_us.saturating_add(self.spacing_us.unwrap_or_default());
+        // Who is about to write at a slow pace does not hold up a faster one.
+        self.next_us = if silent {
+            latest_us
+        } else {
+            self.next_us.min(latest_us)
+        };
+    }
+
+    /// Adds to `window` what came in up to `now_us`.
+    pub(crate) fn flow(&mut self, window: &mut SlidingSecond, now_us: u64) {
+        let Some(spacing_us) = self.spacing_us else {
+            return;
+        };
+        // What is older than the window cannot matter any more: skip a silence instead
+        // of replaying it, in whole spacings, so that slow traffic keeps its rhythm.
+        let oldest_us = now_us.saturating_sub(SECOND_US);
+        let spacings = oldest_us.saturating_sub(self.next_us) / spacing_us;
+        self.next_us += spacings * spacing_us;
         while self.next_us <= now_us {
             window.push(self.next_us);
             self.next_us += spacing_us;
         }
     }
+}
+
+/// Rounded down, so that every sliding second holds at least `mps`: what is left of
+/// the number's limit is never exceeded.
+fn spacing_us(mps: f64) -> Option<u64> {
+    (mps > 0.0).then(|| ((SECOND_US as f64 / mps) as u64).max(1))
 }
 
 /// How a burst to one recipient is paid back. The documents say both "one per
@@ -184,9 +214,57 @@ mod tests {
     #[test]
     fn inbound_fills_the_window_and_skips_silence() {
         let mut window = SlidingSecond::default();
-        let mut inbound = Inbound::default();
-        inbound.flow(&mut window, 20.0, 3_600 * SECOND_US);
+        let mut inbound = Inbound::steady(20.0);
+        inbound.flow(&mut window, 3_600 * SECOND_US);
         assert_eq!(window.count(3_600 * SECOND_US), 20);
+    }
+
+    #[test]
+    fn inbound_fills_every_second_at_its_rate() {
+        for (mps, most) in [(20_u32, 20), (30, 31), (39, 40), (7, 8)] {
+            let mut window = SlidingSecond::default();
+            let mut inbound = Inbound::steady(f64::from(mps));
+            let mut held = |now_us| {
+                inbound.flow(&mut window, now_us);
+                window.count(now_us)
+            };
+            // Looked at every 7 ms for 20 s, and then after an hour of silence.
+            let looks = (0..2_857).map(|i| SECOND_US + i * 7_000);
+            let looks = looks.chain([3_600 * SECOND_US]);
+            let wrong = looks
+                .map(&mut held)
+                .find(|held| !(u64::from(mps)..=most).contains(held));
+            assert_eq!(wrong, None, "{mps}");
+        }
+    }
+
+    #[test]
+    fn slow_inbound_keeps_its_rhythm_over_silences() {
+        let (mut window, mut inbound) = (SlidingSecond::default(), Inbound::steady(0.5));
+        // One message every 2 s: in the window at every other of these looks, 3 s apart.
+        let seen = (0..100).filter(|i| {
+            let now_us = i * 3 * SECOND_US;
+            inbound.flow(&mut window, now_us);
+            window.count(now_us) == 1
+        });
+        assert_eq!(seen.count(), 50);
+    }
+
+    #[test]
+    fn inbound_changes_at_once() {
+        let (mut window, mut inbound) = (SlidingSecond::default(), Inbound::steady(0.01));
+        let mut count_at = |now_us, mps| {
+            inbound.flow(&mut window, now_us);
+            inbound.change(mps, now_us);
+            window.count(now_us)
+        };
+        assert_eq!(count_at(5 * SECOND_US, 20.0), 0);
+        assert_eq!(count_at(6 * SECOND_US, 20.0), 20);
+        assert_eq!(count_at(7 * SECOND_US, 0.0), 20);
+        assert_eq!(count_at(8 * SECOND_US, 10.0), 0);
+        // Not for the time before the change.
+        assert_eq!(count_at(8 * SECOND_US + 500_000, 40.0), 5);
+        assert_eq!(count_at(9 * SECOND_US + 500_000, 0.0), 40);
     }
 
     fn sent_by(pairs: &mut Pairs, rate: PairRate, tries: u64, every_us: u64) -> Vec<u64> {

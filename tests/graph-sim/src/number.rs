@@ -1,13 +1,14 @@
 //! One phone number and its limits.
 
 use crate::errors::ApiError;
-use crate::limits::{Inbound, Pairs, SlidingSecond};
+use crate::limits::{Inbound, Pairs, SECOND_US, SlidingSecond};
 use crate::options::NumberRules;
 
 /// One number: its rules and what it has been charged.
 #[derive(Debug)]
 pub(crate) struct Number {
-    pub(crate) rules: NumberRules,
+    rules: NumberRules,
+    /// Times in it are [`shifted`].
     admitted: SlidingSecond,
     inbound: Inbound,
     pairs: Pairs,
@@ -16,27 +17,37 @@ pub(crate) struct Number {
 impl Number {
     pub(crate) fn new(rules: NumberRules) -> Self {
         Self {
-            rules,
             admitted: SlidingSecond::default(),
-            inbound: Inbound::default(),
+            inbound: Inbound::steady(rules.inbound_mps),
             pairs: Pairs::default(),
+            rules,
         }
+    }
+
+    pub(crate) fn rules(&self) -> &NumberRules {
+        &self.rules
+    }
+
+    /// Other rules from `now_us` on. What was charged before counts on.
+    pub(crate) fn set_rules(&mut self, rules: NumberRules, now_us: u64) {
+        let shifted_us = shifted(now_us);
+        self.inbound.flow(&mut self.admitted, shifted_us);
+        self.inbound.change(rules.inbound_mps, shifted_us);
+        self.rules = rules;
     }
 
     /// How full the sliding second is, in percent.
     pub(crate) fn usage_percent(&mut self, now_us: u64) -> u64 {
         match self.rules.limit_mps() {
             None | Some(0) => 0,
-            Some(limit) => self.admitted.count(now_us) * 100 / limit,
+            Some(limit) => self.in_window(now_us) * 100 / limit,
         }
     }
 
     /// Charges the throughput and the pair limit, both or neither.
     pub(crate) fn admit(&mut self, recipient: &str, now_us: u64) -> Result<(), ApiError> {
         if let Some(limit) = self.rules.limit_mps() {
-            self.inbound
-                .flow(&mut self.admitted, self.rules.inbound_mps, now_us);
-            if self.admitted.count(now_us) >= limit {
+            if self.in_window(now_us) >= limit {
                 self.charge_refused(now_us);
                 return Err(ApiError::of(130429));
             }
@@ -50,14 +61,26 @@ impl Number {
         }
         // Not noted without a limit: a benchmark's second may hold 20,000 of them.
         if !self.rules.unlimited {
-            self.admitted.push(now_us);
+            self.admitted.push(shifted(now_us));
         }
         Ok(())
     }
 
+    /// What counts in the second up to `now_us`, in both directions.
+    fn in_window(&mut self, now_us: u64) -> u64 {
+        self.inbound.flow(&mut self.admitted, shifted(now_us));
+        self.admitted.count(shifted(now_us))
+    }
+
     fn charge_refused(&mut self, now_us: u64) {
         if self.rules.count_rejected {
-            self.admitted.push(now_us);
+            self.admitted.push(shifted(now_us));
         }
     }
+}
+
+/// A second later: time 0 follows a second in which customers wrote already, and
+/// times before 0 cannot be written.
+fn shifted(now_us: u64) -> u64 {
+    now_us.saturating_add(SECOND_US)
 }

@@ -212,7 +212,7 @@ impl World {
     }
 
     fn proof_error(&self, request: &Request<'_>, id: &str) -> Option<ApiError> {
-        let app = self.numbers.get(id)?.rules.app.as_ref()?;
+        let app = self.numbers.get(id)?.rules().app.as_ref()?;
         let secret = self.options.apps.get(app)?;
         let given = node::parameter(request.query, "appsecret_proof");
         let right = given
@@ -233,7 +233,7 @@ impl World {
         let Some(number) = self.numbers.get_mut(id) else {
             return Err(ApiError::unknown_object("post", id));
         };
-        if let Some(code) = number.rules.blocked_code {
+        if let Some(code) = number.rules().blocked_code {
             return Err(ApiError::of(code));
         }
         let send = match intent {
@@ -376,7 +376,7 @@ impl World {
             let percent = number.usage_percent(now_us);
             let usage = format!(
                 r#"{{"{}":[{{"type":"whatsapp","call_count":{percent},"total_cputime":1,"total_time":1,"estimated_time_to_regain_access":0}}]}}"#,
-                number.rules.waba_id
+                number.rules().waba_id
             );
             headers.push(("x-business-use-case-usage".into(), usage));
         }

@@ -156,12 +156,13 @@ impl Sim {
         let mut world = self.shared.world();
         let mut rules = world.rules_of(phone_number_id).clone();
         change(&mut rules);
-        world.set_rules(phone_number_id, rules);
+        world.set_rules(phone_number_id, rules, self.shared.now_us());
     }
 
     /// As the control endpoint does it. Nothing changes if any of it is wrong.
     pub fn change_numbers(&self, changes: &[NumberChange]) -> Result<(), String> {
-        self.shared.world().change_numbers(changes)
+        let mut world = self.shared.world();
+        world.change_numbers(changes, self.shared.now_us())
     }
 
     pub fn set_tokens(&self, tokens: impl IntoIterator<Item = Token>) {

@@ -90,14 +90,14 @@ impl Api {
         self.world.rules_of(&self.ids[lane]).mps.unwrap_or_default()
     }
 
-    pub(crate) fn set_limit(&mut self, lane: usize, limit_mps: u32) {
-        self.change(lane, |rules| rules.mps = Some(limit_mps));
+    pub(crate) fn set_limit(&mut self, lane: usize, limit_mps: u32, now: Us) {
+        self.change(lane, now, |rules| rules.mps = Some(limit_mps));
     }
 
-    fn change(&mut self, lane: usize, change: impl Fn(&mut NumberRules)) {
+    fn change(&mut self, lane: usize, now: Us, change: impl Fn(&mut NumberRules)) {
         let mut rules = self.world.rules_of(&self.ids[lane]).clone();
         change(&mut rules);
-        self.world.set_rules(&self.ids[lane], rules);
+        self.world.set_rules(&self.ids[lane], rules, now);
     }
 
     /// No fault from here on, and no customer writes.
@@ -106,7 +106,7 @@ impl Api {
         self.set_token(true);
         self.outage_until = 0;
         for lane in 0..self.ids.len() {
-            self.change(lane, |rules| rules.inbound_mps = 0.0);
+            self.change(lane, now, |rules| rules.inbound_mps = 0.0);
         }
     }
 

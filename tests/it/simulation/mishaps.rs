@@ -36,7 +36,7 @@ impl Simulation {
         self.limit_changes[lane] += 1;
         let change = self.limit_changes[lane];
         let highest = self.api.limit_mps(lane).max(limit_mps);
-        self.api.set_limit(lane, highest);
+        self.api.set_limit(lane, highest, self.now_us);
         self.after(100_000, Event::WorkersLimit(lane, limit_mps, change));
         self.after(1_400_000, Event::ApisLimit(lane, limit_mps, change));
     }
@@ -62,7 +62,7 @@ impl Simulation {
 
     pub(super) fn apis_limit(&mut self, lane: usize, limit_mps: u32, change: u64) {
         if self.limit_changes[lane] == change {
-            self.api.set_limit(lane, limit_mps);
+            self.api.set_limit(lane, limit_mps, self.now_us);
         }
     }
 }

@@ -18,7 +18,7 @@ impl World {
     }
 
     /// Changes numbers' rules and adds numbers. Nothing changes if any of it is wrong.
-    pub fn change_numbers(&mut self, changes: &[NumberChange]) -> Result<(), String> {
+    pub fn change_numbers(&mut self, changes: &[NumberChange], now_us: u64) -> Result<(), String> {
         for change in changes {
             let rules = self.rules_of(&change.phone_number_id);
             rules
@@ -29,30 +29,30 @@ impl World {
             if change.phone_number_id == "*" {
                 self.defaults = self.defaults.changed(&change.changes)?;
                 for number in self.numbers.values_mut() {
-                    number.rules = number.rules.changed(&change.changes)?;
+                    let rules = number.rules().changed(&change.changes)?;
+                    number.set_rules(rules, now_us);
                 }
             } else {
                 let id = &change.phone_number_id;
                 let rules = self.rules_of(id).changed(&change.changes)?;
-                self.set_rules(id, rules);
+                self.set_rules(id, rules, now_us);
             }
         }
         Ok(())
     }
 
-    /// Gives a number these rules, or adds it. What it sent before counts on.
-    pub fn set_rules(&mut self, id: &str, rules: NumberRules) {
+    /// Gives a number these rules from `now_us` on, or adds it. What it sent before
+    /// counts on.
+    pub fn set_rules(&mut self, id: &str, rules: NumberRules, now_us: u64) {
         match self.numbers.get_mut(id) {
-            Some(number) => number.rules = rules,
+            Some(number) => number.set_rules(rules, now_us),
             None => drop(self.numbers.insert(id.to_owned(), Number::new(rules))),
         }
     }
 
     /// The rules in force for a number, or those it would get.
     pub fn rules_of(&self, id: &str) -> &NumberRules {
-        self.numbers
-            .get(id)
-            .map_or(&self.defaults, |number| &number.rules)
+        self.numbers.get(id).map_or(&self.defaults, Number::rules)
     }
 
     /// Adds tokens or changes how they stand; `*` stands for all that are not

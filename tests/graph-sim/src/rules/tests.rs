@@ -213,7 +213,7 @@ fn levels_change_while_it_runs() {
     let mut world = world(NumberRules::default());
     let change = json!({ "phone_number_id": "111", "level": "HIGH" });
     world
-        .change_numbers(&[serde_json::from_value(change).unwrap()])
+        .change_numbers(&[serde_json::from_value(change).unwrap()], 0)
         .unwrap();
     assert_eq!(world.rules_of("111").level, Level::High);
     let sent = (0..2_000)
@@ -223,7 +223,7 @@ fn levels_change_while_it_runs() {
     let wrong = json!({ "phone_number_id": "111", "levle": "HIGH" });
     assert!(
         world
-            .change_numbers(&[serde_json::from_value(wrong).unwrap()])
+            .change_numbers(&[serde_json::from_value(wrong).unwrap()], 0)
             .is_err()
     );
 }
@@ -347,7 +347,7 @@ fn a_blocked_number_refuses_until_it_is_unblocked() {
     assert_eq!((refused.status, code(&refused)), (403, 131031));
     let change = json!({ "phone_number_id": "*", "blocked_code": null });
     world
-        .change_numbers(&[serde_json::from_value(change).unwrap()])
+        .change_numbers(&[serde_json::from_value(change).unwrap()], 0)
         .unwrap();
     assert_eq!(code(&send(&mut world, "1", 0)), 0);
 }
@@ -515,6 +515,7 @@ fn a_reset_goes_back_to_the_options_and_keeps_ids_unique() {
             blocked_code: Some(3),
             ..NumberRules::default()
         },
+        0,
     );
     world.reset(1);
     assert_eq!(world.accepted(), 0);
@@ -558,3 +559,5 @@ fn usage_and_retry_headers_come_on_request() {
         Some("1")
     );
 }
+
+mod inbound;
