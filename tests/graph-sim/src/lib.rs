@@ -66,8 +66,13 @@
 //! What refuses a send, in this order; the real validators run in no fixed one:
 //! fault script · token (190, HTTP 401) · number not the token's (100/33) ·
 //! `appsecret_proof` (100) · body (100, 131008, 131009, 131051) · `blocked_code` ·
-//! throughput (130429) · pair (131056). A send is charged to both limits or to
-//! neither. Marks as read are charged to no limit.
+//! upgrade (131057) · throughput (130429) · pair (131056). A send is charged to both
+//! limits or to neither. Marks as read are charged to no limit, but a block and an
+//! upgrade refuse them too.
+//!
+//! What ends by itself counts from when it was set: from the start (or the reset) if the
+//! options set it, from the change if one names it (in code: alters it). After
+//! `blocked_ms` a `blocked_code` is gone, after `upgrade_ms` the level is HIGH.
 //!
 //! A request counts against the limits when it *arrives*: at its receipt, or with
 //! `arrival_jitter_ms` J up to 2 J later. Once received it arrives even if its client
@@ -171,6 +176,7 @@ pub mod rules;
 mod script;
 mod seed;
 mod server;
+mod standing;
 mod validate;
 mod wire;
 

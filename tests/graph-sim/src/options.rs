@@ -87,6 +87,11 @@ pub struct NumberRules {
     pub arrival_jitter_ms: u64,
     /// Refuses every send with this error code, and turns `health_status` to BLOCKED.
     pub blocked_code: Option<i64>,
+    /// A `blocked_code` lifts itself so long after it was set; blocks set later do too.
+    pub blocked_ms: Option<u64>,
+    /// A throughput upgrade: for so long after this was set every send is refused with
+    /// 131057, and then `level` is HIGH and this is gone.
+    pub upgrade_ms: Option<u64>,
     /// The app the number belongs to, for `appsecret_proof`.
     pub app: Option<String>,
     pub waba_id: String,
@@ -114,6 +119,8 @@ impl Default for NumberRules {
             latency_jitter_ms: 0,
             arrival_jitter_ms: 0,
             blocked_code: None,
+            blocked_ms: None,
+            upgrade_ms: None,
             app: None,
             waba_id: "100000000000001".to_owned(),
             is_on_biz_app: false,

@@ -9,12 +9,13 @@ use crate::errors::ApiError;
 use crate::ledger::{Acceptance, Ledger};
 use crate::node;
 use crate::number::Number;
-use crate::options::{NumberRules, Options, Token, TokenState};
+use crate::options::{Options, Token, TokenState};
 use crate::proof;
 use crate::reply::{Answer, accepted, disturb, ordinary, wamid};
 use crate::request::{Edge, Route, route, verb};
 use crate::script::{Action, Fault, On, Running, Traits};
 use crate::seed::{Seed, push_opaque};
+use crate::standing::Standing;
 use crate::validate::{self, Intent};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -27,7 +28,7 @@ pub use crate::request::{Method, Request};
 #[derive(Debug)]
 pub struct World {
     options: Options,
-    defaults: NumberRules,
+    defaults: Standing,
     numbers: HashMap<String, Number>,
     tokens: HashMap<String, Token>,
     other_tokens: TokenState,
@@ -38,16 +39,24 @@ pub struct World {
 }
 
 impl World {
-    /// A world as set up by `options`; its script starts at time 0.
+    /// A world as set up by `options`; its script starts at time 0, as does what ends
+    /// by itself.
     pub fn new(options: &Options) -> Self {
+        Self::starting(options, 0)
+    }
+
+    fn starting(options: &Options, now_us: u64) -> Self {
         let numbers = options
             .numbers
             .iter()
-            .map(|(id, rules)| (id.clone(), Number::new(rules.clone())))
+            .map(|(id, rules)| {
+                let standing = Standing::new(rules.clone(), now_us);
+                (id.clone(), Number::new(standing))
+            })
             .collect();
         let any_token = options.any_token.unwrap_or(options.tokens.is_empty());
         let mut world = Self {
-            defaults: options.defaults.clone(),
+            defaults: Standing::new(options.defaults.clone(), now_us),
             numbers,
             tokens: HashMap::new(),
             other_tokens: if any_token {
@@ -55,7 +64,7 @@ impl World {
             } else {
                 TokenState::Unknown
             },
-            running: Running::new(options.script.clone(), 0),
+            running: Running::new(options.script.clone(), now_us),
             ledger: Ledger::new(options.ledger_capacity),
             seed: Seed::new(options.seed),
             minted: 0,
@@ -68,7 +77,8 @@ impl World {
     /// When a request received at `received_us` reaches the limits: 0 to 2 J later.
     /// Draws from the seed; ask once per request, then call [`World::handle`] then.
     pub fn arrival_us(&mut self, method: Method, path: &str, received_us: u64) -> u64 {
-        let rules = route(method, path).map_or(&self.defaults, |route| self.rules_of(route.id));
+        let rules =
+            route(method, path).map_or(self.defaults.rules(), |route| self.rules_of(route.id));
         let spread_us = rules.arrival_jitter_ms * 2_000;
         received_us + self.seed.up_to(spread_us)
     }
@@ -79,6 +89,9 @@ impl World {
         else {
             return self.stray(request, now_us);
         };
+        if let Some(number) = self.numbers.get_mut(route.id) {
+            number.settle(now_us);
+        }
         let body: Option<Value> = match route.edge {
             Edge::Messages => serde_json::from_slice(request.body).ok(),
             Edge::Node => None,
@@ -233,8 +246,8 @@ impl World {
         let Some(number) = self.numbers.get_mut(id) else {
             return Err(ApiError::unknown_object("post", id));
         };
-        if let Some(code) = number.rules().blocked_code {
-            return Err(ApiError::of(code));
+        if let Some(error) = number.halted() {
+            return Err(error);
         }
         let send = match intent {
             Intent::Send(send) => send,
@@ -271,7 +284,7 @@ impl World {
     }
 
     fn latency_us(&mut self, id: Option<&str>) -> u64 {
-        let rules = id.map_or(&self.defaults, |id| self.rules_of(id));
+        let rules = id.map_or(self.defaults.rules(), |id| self.rules_of(id));
         let jitter_us = rules.latency_jitter_ms * 1_000;
         rules.latency_ms * 1_000 + self.seed.up_to(jitter_us)
     }

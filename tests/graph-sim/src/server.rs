@@ -152,11 +152,14 @@ impl Sim {
     }
 
     /// Changes one number's rules, or adds the number; what it sent before counts on.
+    /// A block or an upgrade that differs starts now.
     pub fn change_number(&self, phone_number_id: &str, change: impl FnOnce(&mut NumberRules)) {
         let mut world = self.shared.world();
+        let now_us = self.shared.now_us();
+        world.settle(now_us);
         let mut rules = world.rules_of(phone_number_id).clone();
         change(&mut rules);
-        world.set_rules(phone_number_id, rules, self.shared.now_us());
+        world.set_rules(phone_number_id, rules, now_us);
     }
 
     /// As the control endpoint does it. Nothing changes if any of it is wrong.

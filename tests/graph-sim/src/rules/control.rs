@@ -6,6 +6,28 @@ use crate::number::Number;
 use crate::options::{NumberChange, NumberRules, Token};
 use crate::request::{Method, route};
 use crate::script::{Running, Script};
+use crate::standing::Standing;
+use std::collections::BTreeMap;
+
+/// How all numbers are to stand, while it is not sure that all changes are right.
+struct Draft {
+    defaults: Standing,
+    numbers: BTreeMap<String, Standing>,
+}
+
+impl Draft {
+    /// The standings that an id names: with `*` those of all numbers, and of those yet
+    /// to be seen. A number that is not there is added.
+    fn named(&mut self, id: &str) -> Vec<&mut Standing> {
+        if id == "*" {
+            let all = self.numbers.values_mut();
+            return all.chain([&mut self.defaults]).collect();
+        }
+        let defaults = &self.defaults;
+        let added = || defaults.clone();
+        vec![self.numbers.entry(id.to_owned()).or_insert_with(added)]
+    }
+}
 
 impl World {
     /// Replaces the script; its times and counts start now.
@@ -19,40 +41,65 @@ impl World {
 
     /// Changes numbers' rules and adds numbers. Nothing changes if any of it is wrong.
     pub fn change_numbers(&mut self, changes: &[NumberChange], now_us: u64) -> Result<(), String> {
+        let mut draft = self.draft();
         for change in changes {
-            let rules = self.rules_of(&change.phone_number_id);
-            rules
-                .changed(&change.changes)
-                .map_err(|error| format!("number {}: {error}", change.phone_number_id))?;
-        }
-        for change in changes {
-            if change.phone_number_id == "*" {
-                self.defaults = self.defaults.changed(&change.changes)?;
-                for number in self.numbers.values_mut() {
-                    let rules = number.rules().changed(&change.changes)?;
-                    number.set_rules(rules, now_us);
-                }
-            } else {
-                let id = &change.phone_number_id;
-                let rules = self.rules_of(id).changed(&change.changes)?;
-                self.set_rules(id, rules, now_us);
+            let id = &change.phone_number_id;
+            for standing in draft.named(id) {
+                standing
+                    .change(&change.changes, now_us)
+                    .map_err(|error| format!("number {id}: {error}"))?;
             }
         }
+        self.adopt(draft, now_us);
         Ok(())
     }
 
     /// Gives a number these rules from `now_us` on, or adds it. What it sent before
-    /// counts on.
+    /// counts on. A block or an upgrade that differs starts now.
     pub fn set_rules(&mut self, id: &str, rules: NumberRules, now_us: u64) {
-        match self.numbers.get_mut(id) {
-            Some(number) => number.set_rules(rules, now_us),
-            None => drop(self.numbers.insert(id.to_owned(), Number::new(rules))),
+        let known = self.numbers.get(id).map(Number::standing);
+        let mut standing = known.unwrap_or(&self.defaults).clone();
+        standing.replace(rules, now_us);
+        self.stand(id.to_owned(), standing, now_us);
+    }
+
+    /// The rules in force for a number, or those it would get, when it was last asked
+    /// or changed; [`World::settle`] first for those of now.
+    pub fn rules_of(&self, id: &str) -> &NumberRules {
+        self.numbers
+            .get(id)
+            .map_or(self.defaults.rules(), Number::rules)
+    }
+
+    /// Ends every block and upgrade that has lasted its time.
+    pub fn settle(&mut self, now_us: u64) {
+        self.defaults.settle(now_us);
+        for number in self.numbers.values_mut() {
+            number.settle(now_us);
         }
     }
 
-    /// The rules in force for a number, or those it would get.
-    pub fn rules_of(&self, id: &str) -> &NumberRules {
-        self.numbers.get(id).map_or(&self.defaults, Number::rules)
+    fn draft(&self) -> Draft {
+        let standing_of =
+            |(id, number): (&String, &Number)| (id.clone(), number.standing().clone());
+        Draft {
+            defaults: self.defaults.clone(),
+            numbers: self.numbers.iter().map(standing_of).collect(),
+        }
+    }
+
+    fn adopt(&mut self, draft: Draft, now_us: u64) {
+        self.defaults = draft.defaults;
+        for (id, standing) in draft.numbers {
+            self.stand(id, standing, now_us);
+        }
+    }
+
+    fn stand(&mut self, id: String, standing: Standing, now_us: u64) {
+        match self.numbers.get_mut(&id) {
+            Some(number) => number.restand(standing, now_us),
+            None => drop(self.numbers.insert(id, Number::new(standing))),
+        }
     }
 
     /// Adds tokens or changes how they stand; `*` stands for all that are not
@@ -78,8 +125,7 @@ impl World {
     /// Back to what the options say, with empty limits, ledger and counts. Ids
     /// stay unique, and what is in flight stays counted.
     pub fn reset(&mut self, now_us: u64) {
-        let mut fresh = Self::new(&self.options);
-        fresh.set_script(self.options.script.clone(), now_us);
+        let mut fresh = Self::starting(&self.options, now_us);
         std::mem::swap(&mut fresh.ledger, &mut self.ledger);
         fresh.ledger.reset();
         fresh.minted = self.minted;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::options::Level;
+use crate::options::NumberRules;
 use crate::proof;
 use serde_json::json;
 
@@ -561,3 +562,4 @@ fn usage_and_retry_headers_come_on_request() {
 }
 
 mod inbound;
+mod standing;
