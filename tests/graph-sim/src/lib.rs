@@ -107,6 +107,7 @@
 //! inbound_mps = 5.0
 //! pair_burst = 0
 //! app = "shop"
+//! usage = { business_percent = 95, regain_minutes = 5, app_percent = 40 }
 //!
 //! [[tokens]]                   # none: every token is valid
 //! token = "secret"
@@ -116,6 +117,11 @@
 //! match = { phone_number_id = "111", ratio = 0.01 }
 //! action = { kind = "slow", ms = 3000 }
 //! ```
+//!
+//! A number's [`Usage`] is in the headers of all its answers, successes and errors:
+//! `x-business-use-case-usage` with `business_percent` and `regain_minutes`, `x-app-usage`
+//! with `app_percent`. It is set as a whole. `usage_headers` gives numbers without a
+//! `business_percent` one that follows their throughput.
 //!
 //! # Fault scripts
 //!
@@ -182,6 +188,6 @@ mod wire;
 
 pub use ledger::{Entry, Gauge, NumberStats, Page, Stats};
 pub use limits::PairMode;
-pub use options::{Level, NumberChange, NumberRules, Options, Setup, Token, TokenState};
+pub use options::{Level, NumberChange, NumberRules, Options, Setup, Token, TokenState, Usage};
 pub use script::{Action, Fault, Match, On, Script};
 pub use server::Sim;

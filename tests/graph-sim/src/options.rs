@@ -32,7 +32,8 @@ pub struct Options {
     pub ledger_capacity: usize,
     /// Whether ledger entries hold the request's body.
     pub keep_bodies: bool,
-    /// Whether answers carry `x-business-use-case-usage`.
+    /// Whether answers carry `x-business-use-case-usage` with how full the number's
+    /// second is.
     pub usage_headers: bool,
     /// A `retry-after` header for throttles, which Meta does not document.
     pub retry_after_s: Option<u64>,
@@ -92,6 +93,9 @@ pub struct NumberRules {
     /// A throughput upgrade: for so long after this was set every send is refused with
     /// 131057, and then `level` is HIGH and this is gone.
     pub upgrade_ms: Option<u64>,
+    /// What the usage headers of this number's answers say, whether or not
+    /// `usage_headers` is on.
+    pub usage: Option<Usage>,
     /// The app the number belongs to, for `appsecret_proof`.
     pub app: Option<String>,
     pub waba_id: String,
@@ -121,6 +125,7 @@ impl Default for NumberRules {
             blocked_code: None,
             blocked_ms: None,
             upgrade_ms: None,
+            usage: None,
             app: None,
             waba_id: "100000000000001".to_owned(),
             is_on_biz_app: false,
@@ -171,6 +176,19 @@ impl NumberRules {
         merged.extend(changes.clone());
         serde_json::from_value(Value::Object(merged)).map_err(|error| error.to_string())
     }
+}
+
+/// What Meta says of how much of its call limits is used. It limits nothing here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Usage {
+    /// `call_count` of `x-business-use-case-usage`; left out, that header is absent or
+    /// as `usage_headers` has it.
+    pub business_percent: Option<u32>,
+    /// Its `estimated_time_to_regain_access`.
+    pub regain_minutes: u32,
+    /// `call_count` of `x-app-usage`; left out, there is no such header.
+    pub app_percent: Option<u32>,
 }
 
 /// `throughput.level` of a number.

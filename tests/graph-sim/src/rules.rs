@@ -4,6 +4,7 @@
 //! Times are microseconds since any origin the caller likes and must not go back.
 
 mod control;
+mod headers;
 
 use crate::errors::ApiError;
 use crate::ledger::{Acceptance, Ledger};
@@ -18,7 +19,6 @@ use crate::seed::{Seed, push_opaque};
 use crate::standing::Standing;
 use crate::validate::{self, Intent};
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 pub use crate::reply::{Ending, Reply};
@@ -368,37 +368,6 @@ impl World {
             error: None,
         }
     }
-
-    fn headers(
-        &mut self,
-        id: Option<&str>,
-        error: Option<&ApiError>,
-        now_us: u64,
-    ) -> Vec<(Cow<'static, str>, String)> {
-        let mut headers = Vec::new();
-        if let Some(error) = error {
-            headers.push(("www-authenticate".into(), error.www_authenticate()));
-            if let (Some(seconds), true) = (self.options.retry_after_s, is_throttle(error.code)) {
-                headers.push(("retry-after".into(), seconds.to_string()));
-            }
-        }
-        if !self.options.usage_headers {
-            return headers;
-        }
-        if let Some(number) = id.and_then(|id| self.numbers.get_mut(id)) {
-            let percent = number.usage_percent(now_us);
-            let usage = format!(
-                r#"{{"{}":[{{"type":"whatsapp","call_count":{percent},"total_cputime":1,"total_time":1,"estimated_time_to_regain_access":0}}]}}"#,
-                number.rules().waba_id
-            );
-            headers.push(("x-business-use-case-usage".into(), usage));
-        }
-        headers
-    }
-}
-
-fn is_throttle(code: i64) -> bool {
-    matches!(code, 4 | 80007 | 130429 | 131048 | 131056 | 131057)
 }
 
 #[cfg(test)]

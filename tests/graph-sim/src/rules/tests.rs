@@ -561,5 +561,6 @@ fn usage_and_retry_headers_come_on_request() {
     );
 }
 
+mod headers;
 mod inbound;
 mod standing;
