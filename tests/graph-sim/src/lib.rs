@@ -118,6 +118,11 @@
 //! action = { kind = "slow", ms = 3000 }
 //! ```
 //!
+//! `health_status` shows a block at the APP for the codes 3 and 104, at the WABA for 368,
+//! 131031, 131042, 131064, 141010 and 141014, else at the PHONE_NUMBER; the other entities
+//! are AVAILABLE. `health` replaces the overall word and, as that is the worst of the
+//! entities', the word there. `errors` go with BLOCKED, `additional_info` with LIMITED.
+//!
 //! A number's [`Usage`] is in the headers of all its answers, successes and errors:
 //! `x-business-use-case-usage` with `business_percent` and `regain_minutes`, `x-app-usage`
 //! with `app_percent`. It is set as a whole. `usage_headers` gives numbers without a

@@ -47,30 +47,51 @@ fn value(field: &str, id: &str, rules: &NumberRules) -> Result<Value, ApiError> 
 }
 
 fn health(id: &str, rules: &NumberRules) -> Value {
-    let can_send = if rules.blocked_code.is_some() {
-        "BLOCKED"
-    } else {
-        "AVAILABLE"
+    let by_block = rules.blocked_code.map_or("AVAILABLE", |_| "BLOCKED");
+    let can_send = rules.health.as_deref().unwrap_or(by_block);
+    let concerned = rules.blocked_code.map_or("PHONE_NUMBER", blocked_entity);
+    let entity = |kind: &str, id: &str| {
+        if kind == concerned {
+            concerned_entity(kind, id, can_send, rules.blocked_code)
+        } else {
+            json!({ "entity_type": kind, "id": id, "can_send_message": "AVAILABLE" })
+        }
     };
-    let mut number =
-        json!({ "entity_type": "PHONE_NUMBER", "id": id, "can_send_message": can_send });
-    if let Some(code) = rules.blocked_code {
-        number["errors"] = json!([{
-            "error_code": code,
-            "error_description": "The phone number cannot send messages.",
-            "possible_solution": "See the error code.",
-        }]);
-    }
-    let available = |kind: &str, id: &str| json!({ "entity_type": kind, "id": id, "can_send_message": "AVAILABLE" });
     json!({
         "can_send_message": can_send,
         "entities": [
-            number,
-            available("WABA", &rules.waba_id),
-            available("BUSINESS", "100000000000002"),
-            available("APP", "100000000000003"),
+            entity("PHONE_NUMBER", id),
+            entity("WABA", &rules.waba_id),
+            entity("BUSINESS", "100000000000002"),
+            entity("APP", "100000000000003"),
         ],
     })
+}
+
+/// Whose block that error code is.
+fn blocked_entity(code: i64) -> &'static str {
+    match code {
+        3 | 104 => "APP",
+        368 | 131031 | 131042 | 131064 | 141010 | 141014 => "WABA",
+        _ => "PHONE_NUMBER",
+    }
+}
+
+/// The overall word is the worst of the entities' words, so this one has it too.
+fn concerned_entity(kind: &str, id: &str, can_send: &str, code: Option<i64>) -> Value {
+    let mut entity = json!({ "entity_type": kind, "id": id, "can_send_message": can_send });
+    match (can_send, code) {
+        ("BLOCKED", Some(code)) => {
+            entity["errors"] = json!([{
+                "error_code": code,
+                "error_description": "Messages cannot be sent.",
+                "possible_solution": "See the error code.",
+            }]);
+        }
+        ("LIMITED", _) => entity["additional_info"] = json!(["Messages are limited."]),
+        _ => {}
+    }
+    entity
 }
 
 /// The names in `a,b{c,d},e.limit(2)`: a, b, e.
@@ -153,17 +174,44 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_number_says_so() {
-        let rules = NumberRules {
-            blocked_code: Some(131031),
-            ..NumberRules::default()
-        };
-        let node = get(&rules, "fields=health_status").unwrap();
-        assert_eq!(node["health_status"]["can_send_message"], "BLOCKED");
-        assert_eq!(
-            node["health_status"]["entities"][0]["errors"][0]["error_code"],
-            131031
-        );
+    fn health_names_the_blocked_entity_and_the_overall_word() {
+        for (code, health, overall, concerned) in [
+            (None, None, "AVAILABLE", "none"),
+            (None, Some("LIMITED"), "LIMITED", "PHONE_NUMBER"),
+            (None, Some("BLOCKED"), "BLOCKED", "PHONE_NUMBER"),
+            (Some(131045), None, "BLOCKED", "PHONE_NUMBER"),
+            (Some(131048), None, "BLOCKED", "PHONE_NUMBER"),
+            (Some(131048), Some("LIMITED"), "LIMITED", "PHONE_NUMBER"),
+            (Some(131064), Some("LIMITED"), "LIMITED", "WABA"),
+            (Some(131064), Some("AVAILABLE"), "AVAILABLE", "none"),
+            (Some(368), None, "BLOCKED", "WABA"),
+            (Some(131031), None, "BLOCKED", "WABA"),
+            (Some(131042), None, "BLOCKED", "WABA"),
+            (Some(131064), None, "BLOCKED", "WABA"),
+            (Some(141010), None, "BLOCKED", "WABA"),
+            (Some(141014), None, "BLOCKED", "WABA"),
+            (Some(3), None, "BLOCKED", "APP"),
+            (Some(104), None, "BLOCKED", "APP"),
+        ] {
+            let rules = NumberRules {
+                blocked_code: code,
+                health: health.map(str::to_owned),
+                ..NumberRules::default()
+            };
+            let node = get(&rules, "fields=health_status").unwrap();
+            let status = &node["health_status"];
+            assert_eq!(status["can_send_message"], overall, "{code:?} {health:?}");
+            for entity in status["entities"].as_array().unwrap() {
+                let hit = entity["entity_type"] == concerned;
+                let word = if hit { overall } else { "AVAILABLE" };
+                assert_eq!(entity["can_send_message"], word, "{code:?} {entity}");
+                let shown = code.filter(|_| hit && overall == "BLOCKED");
+                let error = &entity["errors"][0]["error_code"];
+                assert_eq!(error.as_i64(), shown, "{code:?} {entity}");
+                let limited = hit && overall == "LIMITED";
+                assert_eq!(entity["additional_info"].is_array(), limited, "{entity}");
+            }
+        }
     }
 
     #[test]

@@ -86,13 +86,17 @@ pub struct NumberRules {
     /// J: a request counts against the limits 0 to 2 J after its receipt, evenly,
     /// so that arrivals are spread over ± J.
     pub arrival_jitter_ms: u64,
-    /// Refuses every send with this error code, and turns `health_status` to BLOCKED.
+    /// Refuses every send with this error code, and turns `health_status` to BLOCKED,
+    /// at the number, its WABA or its app, as the code has it.
     pub blocked_code: Option<i64>,
     /// A `blocked_code` lifts itself so long after it was set; blocks set later do too.
     pub blocked_ms: Option<u64>,
     /// A throughput upgrade: for so long after this was set every send is refused with
     /// 131057, and then `level` is HIGH and this is gone.
     pub upgrade_ms: Option<u64>,
+    /// AVAILABLE, LIMITED or BLOCKED: what `health_status` says instead of what follows
+    /// from `blocked_code`. Nothing is refused for it.
+    pub health: Option<String>,
     /// What the usage headers of this number's answers say, whether or not
     /// `usage_headers` is on.
     pub usage: Option<Usage>,
@@ -125,6 +129,7 @@ impl Default for NumberRules {
             blocked_code: None,
             blocked_ms: None,
             upgrade_ms: None,
+            health: None,
             usage: None,
             app: None,
             waba_id: "100000000000001".to_owned(),
