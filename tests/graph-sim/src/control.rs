@@ -1,7 +1,8 @@
 //! Control endpoints under `/_sim/`: what tests see and set over HTTP.
 
+use crate::change::Change;
 use crate::node::parameter;
-use crate::options::{NumberChange, Token};
+use crate::options::Token;
 use crate::rules::Method;
 use crate::script::Script;
 use crate::server::Shared;
@@ -33,7 +34,7 @@ pub(crate) fn serve(
             shared.world().set_script(script, shared.now_us());
             done()
         }),
-        (Method::Post, "numbers") => many(body).and_then(|changes: Vec<NumberChange>| {
+        (Method::Post, "numbers") => many(body).and_then(|changes: Vec<Change>| {
             let mut world = shared.world();
             let now_us = shared.now_us();
             world.change_numbers(&changes, now_us).map(|()| done())

@@ -165,13 +165,14 @@
 //! | `GET /_sim/ledger?after=SEQ&limit=N` | a [`Page`]: entries after `SEQ` (0), at most `N` (10,000); go on with `after=next` while `more` |
 //! | `GET /_sim/stats` | [`Stats`] |
 //! | `GET /_sim/script`, `POST /_sim/script` | the [`Script`] |
-//! | `POST /_sim/numbers` | `{"phone_number_id": "111", "mps": 40}` or an array: changes or adds numbers; `*` means all, and those yet to be seen; `null` goes back to the level's `mps` or lifts `blocked_code` |
+//! | `POST /_sim/numbers` | `{"phone_number_id": "111", "mps": 40}` or an array: changes or adds numbers; `*` means all, and those yet to be seen; `{"waba_id": "9", …}` or `{"app": "shop", …}` without `phone_number_id` means all numbers of that WABA or app, beside it these are settings; `null` goes back to the level's `mps`, lifts `blocked_code`, ends `upgrade_ms`, clears `usage` … |
 //! | `POST /_sim/tokens` | `{"token": "secret", "state": "expired"}` or an array; states `valid`, `expired`, `revoked`, `unknown`; `numbers` left out stay; `*` means tokens that are not listed |
 //! | `POST /_sim/reset` | back to the options, with empty limits, ledger and counts |
 //! | `POST /_sim/outage` | `{"ms": 60000}`: 50 ms later resets every connection and refuses new ones for that long |
 //!
 //! Each `POST` answers `{"success":true}`, or 400 and `{"error": "…"}`.
 
+mod change;
 mod control;
 mod errors;
 mod http;
@@ -191,6 +192,7 @@ mod standing;
 mod validate;
 mod wire;
 
+pub use change::{Change, Whose};
 pub use ledger::{Entry, Gauge, NumberStats, Page, Stats};
 pub use limits::PairMode;
 pub use options::{Level, NumberChange, NumberRules, Options, Setup, Token, TokenState, Usage};

@@ -100,7 +100,8 @@ pub struct NumberRules {
     /// What the usage headers of this number's answers say, whether or not
     /// `usage_headers` is on.
     pub usage: Option<Usage>,
-    /// The app the number belongs to, for `appsecret_proof`.
+    /// The app the number belongs to, for `appsecret_proof` and for changes to all of its
+    /// numbers.
     pub app: Option<String>,
     pub waba_id: String,
     /// True with platform `CLOUD_API`: coexistence, fixed at 20 messages per second.
@@ -243,11 +244,10 @@ pub enum TokenState {
     Unknown,
 }
 
-/// Changes to one number's rules, as files and control requests write them:
+/// One number's rules as changes to the defaults, as files write them:
 /// `{"phone_number_id": "111", "mps": 40}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NumberChange {
-    /// `*` in a control request: every number, and those yet to be seen.
     pub phone_number_id: String,
     #[serde(flatten)]
     pub changes: Map<String, Value>,

@@ -1,8 +1,9 @@
 //! The listening socket, its connections, and the handle that tests hold.
 
+use crate::change::{Change, Whose};
 use crate::http;
 use crate::ledger::{Entry, Gauge, Page, Stats};
-use crate::options::{NumberChange, NumberRules, Options, Token};
+use crate::options::{NumberRules, Options, Token};
 use crate::rules::World;
 use crate::script::Script;
 use crate::wire::{Abort, Wire};
@@ -162,8 +163,35 @@ impl Sim {
         world.set_rules(phone_number_id, rules, now_us);
     }
 
+    /// Changes the rules of all numbers of a WABA.
+    ///
+    /// # Errors
+    ///
+    /// If it has none.
+    pub fn change_waba(
+        &self,
+        waba_id: &str,
+        change: impl Fn(&mut NumberRules),
+    ) -> Result<(), String> {
+        self.change_rules(&Whose::Waba(waba_id.to_owned()), change)
+    }
+
+    /// Changes the rules of all numbers of an app.
+    ///
+    /// # Errors
+    ///
+    /// If it has none.
+    pub fn change_app(&self, app: &str, change: impl Fn(&mut NumberRules)) -> Result<(), String> {
+        self.change_rules(&Whose::App(app.to_owned()), change)
+    }
+
+    fn change_rules(&self, whose: &Whose, change: impl Fn(&mut NumberRules)) -> Result<(), String> {
+        let mut world = self.shared.world();
+        world.change_rules(whose, self.shared.now_us(), change)
+    }
+
     /// As the control endpoint does it. Nothing changes if any of it is wrong.
-    pub fn change_numbers(&self, changes: &[NumberChange]) -> Result<(), String> {
+    pub fn change_numbers(&self, changes: &[Change]) -> Result<(), String> {
         let mut world = self.shared.world();
         world.change_numbers(changes, self.shared.now_us())
     }

@@ -1,9 +1,10 @@
 //! What tests and operators of the simulator see and change.
 
 use super::World;
+use crate::change::{Change, Whose};
 use crate::ledger::{Page, Stats};
 use crate::number::Number;
-use crate::options::{NumberChange, NumberRules, Token};
+use crate::options::{NumberRules, Token};
 use crate::request::{Method, route};
 use crate::script::{Running, Script};
 use crate::standing::Standing;
@@ -16,16 +17,20 @@ struct Draft {
 }
 
 impl Draft {
-    /// The standings that an id names: with `*` those of all numbers, and of those yet
-    /// to be seen. A number that is not there is added.
-    fn named(&mut self, id: &str) -> Vec<&mut Standing> {
-        if id == "*" {
-            let all = self.numbers.values_mut();
-            return all.chain([&mut self.defaults]).collect();
+    /// The standings that a change is about, with those of numbers yet to be seen if
+    /// they would be of them. A number that is not there is added.
+    fn of(&mut self, whose: &Whose) -> Result<Vec<&mut Standing>, String> {
+        if let Whose::Number(id) = whose {
+            let defaults = &self.defaults;
+            let added = || defaults.clone();
+            return Ok(vec![self.numbers.entry(id.clone()).or_insert_with(added)]);
         }
-        let defaults = &self.defaults;
-        let added = || defaults.clone();
-        vec![self.numbers.entry(id.to_owned()).or_insert_with(added)]
+        let all = self.numbers.values_mut().chain([&mut self.defaults]);
+        let of_them: Vec<_> = all.filter(|one| whose.holds_of(one.rules())).collect();
+        if of_them.is_empty() {
+            return Err(format!("{whose} has no number"));
+        }
+        Ok(of_them)
     }
 }
 
@@ -40,15 +45,33 @@ impl World {
     }
 
     /// Changes numbers' rules and adds numbers. Nothing changes if any of it is wrong.
-    pub fn change_numbers(&mut self, changes: &[NumberChange], now_us: u64) -> Result<(), String> {
+    pub fn change_numbers(&mut self, changes: &[Change], now_us: u64) -> Result<(), String> {
         let mut draft = self.draft();
-        for change in changes {
-            let id = &change.phone_number_id;
-            for standing in draft.named(id) {
+        for Change { whose, changes } in changes {
+            for standing in draft.of(whose)? {
                 standing
-                    .change(&change.changes, now_us)
-                    .map_err(|error| format!("number {id}: {error}"))?;
+                    .change(changes, now_us)
+                    .map_err(|error| format!("{whose}: {error}"))?;
             }
+        }
+        self.adopt(draft, now_us);
+        Ok(())
+    }
+
+    /// Changes the rules of all these numbers from `now_us` on, in code. A block or an
+    /// upgrade that differs starts now. Nothing changes if there is no such number.
+    pub fn change_rules(
+        &mut self,
+        whose: &Whose,
+        now_us: u64,
+        change: impl Fn(&mut NumberRules),
+    ) -> Result<(), String> {
+        self.settle(now_us);
+        let mut draft = self.draft();
+        for standing in draft.of(whose)? {
+            let mut rules = standing.rules().clone();
+            change(&mut rules);
+            standing.replace(rules, now_us);
         }
         self.adopt(draft, now_us);
         Ok(())

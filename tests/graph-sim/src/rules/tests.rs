@@ -1,6 +1,5 @@
 use super::*;
-use crate::options::Level;
-use crate::options::NumberRules;
+use crate::options::{Level, NumberRules};
 use crate::proof;
 use serde_json::json;
 
@@ -564,3 +563,4 @@ fn usage_and_retry_headers_come_on_request() {
 mod headers;
 mod inbound;
 mod standing;
+mod whose;

@@ -311,3 +311,35 @@ async fn the_control_endpoints_set_and_show() {
     assert!(wrong.json()["error"].as_str().unwrap().contains("action"));
     assert_eq!(client.ask("GET", "/_sim/nothing", "").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_block_of_the_whole_waba_heals_by_the_clock() {
+    let sim = started(NumberRules::default()).await;
+    let mut client = Client::connect(&sim).await;
+    let waba_id = NumberRules::default().waba_id;
+    let both = json!({ "waba_id": waba_id, "app": "shop", "blocked_code": 368 });
+    let refused = client.ask("POST", "/_sim/numbers", &both.to_string()).await;
+    assert_eq!(refused.status, 400);
+    let error = refused.json()["error"].clone();
+    assert!(error.as_str().unwrap().contains("not both"), "{error}");
+    let block = json!({ "waba_id": waba_id, "blocked_code": 368, "blocked_ms": 3_600_000 });
+    let set = client
+        .ask("POST", "/_sim/numbers", &block.to_string())
+        .await;
+    assert_eq!(set.status, 200);
+    client.send("a").await;
+    assert_eq!(client.read().await.unwrap().json()["error"]["code"], 368);
+    let soon = |rules: &mut NumberRules| rules.blocked_ms = Some(1);
+    sim.change_waba(&waba_id, soon).unwrap();
+    // Bounded by the test's patience, should it never heal.
+    let healed = async {
+        loop {
+            client.send("b").await;
+            if client.read().await.unwrap().status == 200 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, healed).await.unwrap();
+    assert!(sim.change_app("shop", soon).is_err());
+}
