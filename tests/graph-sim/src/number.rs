@@ -63,11 +63,11 @@ impl Number {
 
     /// Charges the throughput and the pair limit, both or neither.
     pub(crate) fn admit(&mut self, recipient: &str, now_us: u64) -> Result<(), ApiError> {
-        if let Some(limit) = self.rules().limit_mps() {
-            if self.in_window(now_us) >= limit {
-                self.charge_refused(now_us);
-                return Err(ApiError::of(130429));
-            }
+        if let Some(limit) = self.rules().limit_mps()
+            && self.in_window(now_us) >= limit
+        {
+            self.charge_refused(now_us);
+            return Err(ApiError::of(130429));
         }
         if let Some(rate) = self.rules().pair_rate() {
             if !self.pairs.allows(recipient, rate, now_us) {

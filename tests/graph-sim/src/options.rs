@@ -338,6 +338,9 @@ mod tests {
             [[numbers]]
             phone_number_id = "111"
             mps = 40
+            usage = { business_percent = 95, regain_minutes = 5 }
+            blocked_code = 131048
+            blocked_ms = 60000
             [[tokens]]
             token = "secret"
             numbers = ["111"]
@@ -349,6 +352,12 @@ mod tests {
         .unwrap();
         let rules = &options.numbers["111"];
         assert_eq!((rules.latency_ms, rules.limit_mps()), (20, Some(40)));
+        let usage = Usage {
+            business_percent: Some(95),
+            regain_minutes: 5,
+            app_percent: None,
+        };
+        assert_eq!((rules.usage, rules.blocked_ms), (Some(usage), Some(60_000)));
         assert_eq!((options.seed, options.script.faults.len()), (9, 1));
     }
 

@@ -562,5 +562,7 @@ fn usage_and_retry_headers_come_on_request() {
 
 mod headers;
 mod inbound;
+mod pair;
 mod standing;
+mod token;
 mod whose;
