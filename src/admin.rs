@@ -1,8 +1,12 @@
 //! `/livez`, `/readyz`, `/metrics`, `/lanes`, and pausing a lane. No secrets, no bodies, no recipients.
 
+use crate::board::{Board, NotTold};
 use crate::broker::Sessions;
-use crate::core::lane::State;
-use crate::dispatch::{Command, LaneHandle};
+use crate::clock::Clock;
+use crate::core::holds::Why;
+use crate::core::lane::{State, View};
+use crate::core::message::LaneId;
+use crate::dispatch::LaneHandle;
 use crate::metrics::Metrics;
 use axum::extract::{Path, State as Shared};
 use axum::http::{StatusCode, header};
@@ -16,6 +20,8 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct Admin {
     pub metrics: Arc<Metrics>,
+    pub board: Arc<Board>,
+    pub clock: Clock,
     pub lanes: Arc<[LaneHandle]>,
     pub sessions: Sessions,
     pub drain: watch::Receiver<bool>,
@@ -28,14 +34,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/lanes", get(lanes))
         .route("/lanes/{phone_number_id}", get(lane))
-        .route(
-            "/lanes/{phone_number_id}/pause",
-            post(|admin, id| command(admin, id, Command::Pause)),
-        )
-        .route(
-            "/lanes/{phone_number_id}/resume",
-            post(|admin, id| command(admin, id, Command::Resume)),
-        )
+        .route("/lanes/{phone_number_id}/pause", post(pause))
+        .route("/lanes/{phone_number_id}/resume", post(resume))
         .with_state(admin)
 }
 
@@ -76,28 +76,44 @@ async fn metrics(Shared(admin): Shared<Admin>) -> Response {
 }
 
 async fn lanes(Shared(admin): Shared<Admin>) -> Json<Value> {
-    Json(Value::Array(admin.lanes.iter().map(describe).collect()))
+    let all = admin.lanes.iter().map(|lane| describe(lane, &admin.clock));
+    Json(Value::Array(all.collect()))
 }
 
 async fn lane(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response {
     match admin.lanes.iter().find(|lane| lane.id.as_str() == id) {
-        Some(lane) => Json(describe(lane)).into_response(),
+        Some(lane) => Json(describe(lane, &admin.clock)).into_response(),
         None => not_served(),
     }
 }
 
-async fn command(
-    Shared(admin): Shared<Admin>,
-    Path(id): Path<String>,
-    command: Command,
-) -> Response {
-    let Some(lane) = admin.lanes.iter().find(|lane| lane.id.as_str() == id) else {
-        return not_served();
-    };
-    tracing::info!(phone_number_id = %lane.id, ?command, "operator");
-    match lane.commands.send(command).await {
-        Ok(()) => StatusCode::ACCEPTED.into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the lane has ended\n").into_response(),
+async fn pause(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response {
+    tracing::info!(
+        phone_number_id = known(&admin, &id),
+        "an operator pauses the lane"
+    );
+    said(admin.board.pause(&LaneId::new(&id)).await)
+}
+
+async fn resume(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response {
+    tracing::info!(
+        phone_number_id = known(&admin, &id),
+        "an operator resumes the lane"
+    );
+    said(admin.board.resume(&LaneId::new(&id)).await)
+}
+
+/// Only ids of ours are written to the log.
+fn known<'a>(admin: &Admin, id: &'a str) -> &'a str {
+    let is_known = admin.lanes.iter().any(|lane| lane.id.as_str() == id);
+    if is_known { id } else { "unknown" }
+}
+
+fn said(outcome: Option<Result<(), NotTold>>) -> Response {
+    match outcome {
+        Some(Ok(())) => StatusCode::ACCEPTED.into_response(),
+        Some(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        None => not_served(),
     }
 }
 
@@ -109,33 +125,61 @@ fn not_served() -> Response {
         .into_response()
 }
 
-fn describe(lane: &LaneHandle) -> Value {
+fn describe(lane: &LaneHandle, clock: &Clock) -> Value {
     let view = lane.view();
+    let next_slot_s = view
+        .next_slot
+        .saturating_sub(clock.now().mono)
+        .as_secs_f64();
     let mut described = json!({
         "phone_number_id": lane.id.as_str(),
         "waba_id": lane.waba_id,
         "state": view.state.as_str(),
+        "held_by": held_by(&view),
         "limit_messages_per_second": view.limit_mps,
+        "configured_rate_messages_per_second": view.configured_mps,
         "rate_messages_per_second": view.rate_mps,
+        "tokens": view.tokens,
+        "next_slot_seconds": next_slot_s,
         "waiting": view.waiting,
         "in_flight": view.in_flight,
         "in_flight_max": view.in_flight_max,
         "pair_parked": view.pair_parked,
         "pairs": view.pairs,
     });
-    match view.state {
-        State::Away { cause, .. } | State::Probing { cause } => {
-            described["cause"] = json!({
-                "scope": cause.scope.as_str(),
-                "code": cause.code,
-                "remedy": cause.remedy,
-                "since": rfc3339(cause.since_ms),
-            });
-        }
-        State::Paused { since_ms } => described["since"] = json!(rfc3339(since_ms)),
-        State::Flowing | State::Cooling { .. } | State::Rejoining { .. } | State::Draining => {}
+    if let Some(hold) = view.state.hold() {
+        let looks = if hold.why == Why::Throttle {
+            "ends"
+        } else {
+            "next_probe"
+        };
+        described["cause"] = json!({
+            "scope": hold.scope.as_str(),
+            "why": hold.why.as_str(),
+            "code": hold.code,
+            "remedy": hold.remedy,
+            "since": rfc3339(hold.since_ms),
+            looks: rfc3339(hold.until_ms),
+            "failed_probes": hold.failed_probes,
+        });
+    }
+    if let State::Paused { since_ms } = view.state {
+        described["since"] = json!(rfc3339(since_ms));
     }
     described
+}
+
+/// The one thing that keeps the next message from being sent now.
+fn held_by(view: &View) -> &'static str {
+    match (&view.state, view.state.hold()) {
+        (State::Flowing, _) => view.rest.as_str(),
+        (State::Cooling { .. }, _) => "throttle",
+        (State::Paused { .. }, _) => "operator",
+        (State::Draining, _) => "drain",
+        (State::Rejoining { .. }, None) => "new_limit",
+        (_, Some(hold)) => hold.why.as_str(),
+        (State::Away { .. } | State::Probing { .. }, None) => "block",
+    }
 }
 
 fn rfc3339(ms: u64) -> Option<String> {

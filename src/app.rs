@@ -1,15 +1,17 @@
 //! Builds everything once, runs it, and drains it in order.
 
 use crate::admin::{self, Admin};
+use crate::board::Board;
 use crate::broker::publish::Publisher;
 use crate::broker::topology::Topology;
 use crate::broker::{delays, supervise};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::core::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::outcome::Rules;
 use crate::credentials::{RELOAD_PERIOD, TokenSlot};
-use crate::dispatch::{Command, Concluder, LaneHandle, LaneTask, Shared};
+use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::graph::Graph;
 use crate::metrics::Metrics;
 use crate::unrouted;
@@ -26,6 +28,9 @@ const UNKNOWN_LIMIT_MPS: u32 = 20;
 
 /// First and longest pause before limits that could not be read are asked for again.
 const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// Longest that raising a number's throughput takes. Source: Meta, "Throughput".
+const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,17 +56,33 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let metrics = Arc::new(Metrics::new(&config.worker_id)?);
     let (drain, draining) = watch::channel(false);
     let (stop_broker, broker_stops) = watch::channel(false);
-    let (session_sender, sessions) = watch::channel(None);
+    let (session_sender, opened) = watch::channel(None);
+    let (joined, sessions) = watch::channel(None);
+    let (graph, clock) = (Graph::new(&config.graph)?, Clock::start());
+    let holds = Holds::new(
+        &config.worker_id,
+        fastrand::u64(1..=1 << 53),
+        config.probe_periods(),
+    );
+    let board = Board::new(
+        holds,
+        graph.clone(),
+        clock,
+        metrics.clone(),
+        &config.worker_id,
+    );
+    let board = Arc::new(board);
     let shared = Arc::new(Shared {
-        graph: Graph::new(&config.graph)?,
+        graph,
         rules: Rules::new(config.outcomes.clone()),
         intake: config.intake,
         concluder: Concluder {
             publisher: Publisher::new(sessions.clone(), metrics.clone()),
             metrics: metrics.clone(),
-            clock: Clock::start(),
+            clock,
             served: config.phone_number_ids().into_iter().collect(),
         },
+        board: board.clone(),
         worker_id: config.worker_id.clone(),
         sessions: sessions.clone(),
         drain: draining.clone(),
@@ -78,6 +99,8 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let handles: Arc<[LaneHandle]> = handles.cloned().collect();
     let router = admin::router(Admin {
         metrics: metrics.clone(),
+        board: board.clone(),
+        clock,
         lanes: handles.clone(),
         sessions,
         drain: draining,
@@ -98,6 +121,10 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         metrics,
         broker_stops,
     ));
+    edges.spawn(async move {
+        board.run(opened, joined).await;
+        "the board ended".to_owned()
+    });
     for account in accounts.into_iter().map(Arc::new) {
         edges.spawn(watch_token(shared.clone(), account.clone()));
         if !account.read_limit_of.is_empty() {
@@ -138,9 +165,15 @@ fn start_lanes(
         for number in &account.numbers {
             let lane_config = config.lane(number.mps.unwrap_or(UNKNOWN_LIMIT_MPS));
             let lane = Lane::new(number.phone_number_id.clone(), lane_config, shared.now());
-            let (shared, tokens, reads_limit) =
-                (shared.clone(), tokens.clone(), number.mps.is_none());
-            let (task, handle) = LaneTask::new(shared, lane, &waba_id, tokens, reads_limit)?;
+            let (shared, token, reads_limit) =
+                (shared.clone(), tokens.token(), number.mps.is_none());
+            let place = Place {
+                lane: number.phone_number_id.clone(),
+                waba: waba_id.as_str().into(),
+                token: token.fingerprint.clone(),
+                app: account.app.as_str().into(),
+            };
+            let (task, handle) = LaneTask::new(shared, lane, place, token, reads_limit)?;
             tasks.spawn(task.run());
             if reads_limit {
                 read_limit_of.push(handle.clone());
@@ -235,17 +268,12 @@ async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
             continue;
         };
         match reloaded {
-            Ok(false) => {}
-            Ok(true) => {
+            Ok(None) => {}
+            Ok(Some(token)) => {
                 is_broken = false;
                 reloads("ok");
                 tracing::info!(waba_id, "new token loaded");
-                for lane in &account.lanes {
-                    if lane.commands.try_send(Command::TokenChanged).is_err() {
-                        let phone_number_id = &lane.id;
-                        tracing::debug!(%phone_number_id, "busy; its next send takes the new token");
-                    }
-                }
+                shared.board.token_changed(waba_id, &token);
             }
             Err(error) if !is_broken => {
                 is_broken = true;
@@ -270,7 +298,9 @@ async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, period: Duratio
                 .number(phone_number_id, &account.tokens.token())
                 .await;
             match fields.map(|fields| fields.limit_mps()) {
-                Ok(Some(limit_mps)) => drop(lane.commands.send(Command::SetLimit(limit_mps)).await),
+                Ok(Some(limit_mps)) => lane
+                    .orders
+                    .send_modify(|orders| orders.limit_mps = Some(limit_mps)),
                 Ok(None) => tracing::warn!(
                     %phone_number_id, "the API names no throughput level that is known: keeping the limit"
                 ),
@@ -284,7 +314,13 @@ async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, period: Duratio
         }
         if all_read {
             pauses.reset();
-            tokio::time::sleep(period).await;
+            let stale = account.read_limit_of.iter();
+            let stale = stale.map(|lane| Box::pin(lane.limit_is_stale.notified()));
+            let stale = futures_util::future::select_all(stale);
+            // An upgrade takes up to a minute.
+            if tokio::time::timeout(period, stale).await.is_ok() {
+                tokio::time::sleep(UPGRADE_PAUSE).await;
+            }
         } else {
             tokio::time::sleep(pauses.next_backoff().unwrap_or(period)).await;
         }

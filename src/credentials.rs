@@ -2,7 +2,7 @@
 
 use crate::config::{AccountConfig, Secret};
 use reqwest::header::HeaderValue;
-use ring::hmac;
+use ring::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub struct Token {
     /// hex(HMAC-SHA256(app secret, token)), which apps that "require app secret" demand.
     /// Source: Graph API, "Securing requests".
     pub(crate) appsecret_proof: Option<String>,
+    /// Tells this token from others, in logs and to other workers: the first 64 bits of its SHA-256, in hex.
+    pub fingerprint: Arc<str>,
 }
 
 impl Token {
@@ -33,17 +35,24 @@ impl Token {
         Ok(Self {
             authorization,
             appsecret_proof,
+            fingerprint: fingerprint(token.expose_secret()),
         })
     }
 }
 
 fn proof(app_secret: &str, token: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes());
-    let mut hex = String::with_capacity(64);
-    for byte in hmac::sign(&key, token.as_bytes()).as_ref() {
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    hex
+    hex(hmac::sign(&key, token.as_bytes()).as_ref())
+}
+
+/// A token is too long to be guessed from a hash of it.
+fn fingerprint(token: &str) -> Arc<str> {
+    let whole = digest::digest(&digest::SHA256, token.as_bytes());
+    hex(&whole.as_ref()[..8]).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +91,8 @@ impl TokenSlot {
             .clone()
     }
 
-    /// Reads the file again; true if the token is a new one.
-    pub fn reload(&self) -> Result<bool, CredentialError> {
+    /// Reads the file again; the token, if it is a new one.
+    pub fn reload(&self) -> Result<Option<Arc<Token>>, CredentialError> {
         let (secret, token) = read(&self.source, self.app_secret.as_ref())?;
         let mut current = self
             .current
@@ -91,10 +100,12 @@ impl TokenSlot {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let changed = current.0.expose_secret() != secret.expose_secret()
             || current.1.appsecret_proof != token.appsecret_proof;
-        if changed {
-            *current = (secret, Arc::new(token));
+        if !changed {
+            return Ok(None);
         }
-        Ok(changed)
+        let token = Arc::new(token);
+        *current = (secret, token.clone());
+        Ok(Some(token))
     }
 }
 

@@ -7,16 +7,18 @@ mod observe;
 
 pub use conclude::Concluder;
 
+use crate::board::{Board, Orders};
 use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
+use crate::core::holds::Place;
 use crate::core::intake::{IntakeConfig, intake};
 use crate::core::lane::{Attempt, Joined, Lane, Luck, Resolved, State, Step, Ticket, View};
 use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
-use crate::credentials::TokenSlot;
+use crate::credentials::Token;
 use crate::graph::Graph;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
@@ -29,7 +31,7 @@ use observe::Observer;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 /// How often a lane that must not send looks again.
 const FENCED_PAUSE: Duration = Duration::from_millis(200);
@@ -37,12 +39,16 @@ const FENCED_PAUSE: Duration = Duration::from_millis(200);
 /// Longest that a lane waits for its limit to be read from the API before it starts at the lowest.
 const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// "Account in maintenance mode". Source: Meta, "Error codes" and "Throughput".
+const MAINTENANCE: i64 = 131_057;
+
 /// What all lanes share.
 pub struct Shared {
     pub graph: Graph,
     pub rules: Rules,
     pub intake: IntakeConfig,
     pub concluder: Concluder,
+    pub board: Arc<Board>,
     pub worker_id: String,
     pub sessions: Sessions,
     pub drain: watch::Receiver<bool>,
@@ -56,22 +62,14 @@ impl Shared {
     }
 }
 
-/// What an operator, a token file or the API's number fields ask of a lane.
-#[derive(Clone, Copy, Debug)]
-pub enum Command {
-    Pause,
-    Resume,
-    /// A new token was loaded: a blocked lane may try again.
-    TokenChanged,
-    SetLimit(u32),
-}
-
 /// A lane as the rest of the process sees it.
 #[derive(Clone)]
 pub struct LaneHandle {
     pub id: LaneId,
     pub waba_id: String,
-    pub commands: mpsc::Sender<Command>,
+    pub orders: watch::Sender<Orders>,
+    /// The number's limit may have changed.
+    pub limit_is_stale: Arc<Notify>,
     view: Arc<Mutex<View>>,
 }
 
@@ -98,9 +96,10 @@ pub struct LaneTask {
     shared: Arc<Shared>,
     lane: Lane,
     url: reqwest::Url,
-    tokens: Arc<TokenSlot>,
+    token: Arc<Token>,
     observer: Observer,
-    commands: mpsc::Receiver<Command>,
+    orders: watch::Receiver<Orders>,
+    limit_is_stale: Arc<Notify>,
     view: Arc<Mutex<View>>,
     consumer: Consumer,
     deliveries: HashMap<Ticket, Delivery>,
@@ -110,35 +109,35 @@ pub struct LaneTask {
 }
 
 impl LaneTask {
-    /// `reads_limit`: the lane's limit comes from the API, by a command; its configured one is only the lowest there is.
+    /// `reads_limit`: the lane's limit comes from the API, by an order; its configured one is only the lowest there is.
     pub fn new(
         shared: Arc<Shared>,
         mut lane: Lane,
-        waba_id: &str,
-        tokens: Arc<TokenSlot>,
+        place: Place,
+        token: Arc<Token>,
         reads_limit: bool,
     ) -> anyhow::Result<(Self, LaneHandle)> {
+        let now = shared.now();
         if reads_limit {
-            lane.await_limit(shared.now().mono + LIMIT_PATIENCE);
+            lane.await_limit(now.mono + LIMIT_PATIENCE);
         }
-        let (sender, commands) = mpsc::channel(16);
-        let view = Arc::new(Mutex::new(lane.view()));
+        let waba_id = place.waba.to_string();
+        let orders = shared.board.post(place, token.clone());
         let handle = LaneHandle {
             id: lane.id().clone(),
-            waba_id: waba_id.to_owned(),
-            commands: sender,
-            view: view.clone(),
+            waba_id,
+            orders,
+            limit_is_stale: Arc::default(),
+            view: Arc::new(Mutex::new(lane.view(now))),
         };
+        let metrics = shared.concluder.metrics.clone();
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
-            tokens,
-            observer: Observer::new(
-                lane.id().clone(),
-                shared.concluder.metrics.clone(),
-                lane.state(),
-            ),
-            commands,
-            view,
+            token,
+            observer: Observer::new(lane.id().clone(), metrics, lane.state()),
+            orders: handle.orders.subscribe(),
+            limit_is_stale: handle.limit_is_stale.clone(),
+            view: handle.view.clone(),
             consumer: Consumer::new(
                 lane.id().clone(),
                 &shared.worker_id,
@@ -174,7 +173,7 @@ impl LaneTask {
             tokio::select! {
                 biased;
                 _ = drain.wait_for(|drain| *drain), if self.lane.state() != State::Draining => self.lane.drain(),
-                Some(command) = self.commands.recv() => self.obey(command),
+                Ok(()) = self.orders.changed() => self.obey(),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.finish_all_ready(done),
                 event = self.consumer.next(|| clock.now().mono) => self.heed(event),
                 () = &mut timer, if wake.is_some() => {}
@@ -190,6 +189,8 @@ impl LaneTask {
             Performed::GiveBack => {
                 let is_open = self.consumer.is_open() && self.lane.state() != State::Draining;
                 if is_open && self.work.is_empty() {
+                    // Whoever takes the lane next should know why we left it.
+                    self.shared.board.told().await;
                     self.leave().await;
                 }
                 None
@@ -199,12 +200,13 @@ impl LaneTask {
         let wanted_at = self.lane.rejoin_at();
         let open_at = self.consumer.open_if_due(wanted_at, prefetch, now);
         self.observer.state(self.lane.state());
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = self.lane.view();
+        let view = self.lane.view(self.shared.now());
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
         [wake, open_at].into_iter().flatten().min()
     }
 
     fn is_drained(&self) -> bool {
-        let is_idle = self.work.is_empty() && self.lane.view().in_flight == 0;
+        let is_idle = self.work.is_empty() && self.lane.in_flight() == 0;
         self.lane.state() == State::Draining && is_idle
     }
 
@@ -236,12 +238,16 @@ impl LaneTask {
             body,
             priority,
             waited,
+            would_wait,
         } = attempt;
+        if would_wait {
+            self.observer.metrics.shadow_waits.inc();
+        }
         self.observer
             .metrics
             .pacing_wait(priority)
             .observe(waited.as_secs_f64());
-        let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.tokens.token());
+        let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.token.clone());
         let sending = async move {
             let started = Instant::now();
             let reply = shared.graph.send(url, &token, body).await;
@@ -276,6 +282,7 @@ impl LaneTask {
     fn answered(&mut self, ticket: Ticket, reply: Reply, took: Duration) {
         let now = self.shared.now();
         self.observer.replied(&reply, &self.shared.rules);
+        let usage = reply.usage();
         let outcome = self.shared.rules.classify(reply);
         self.observer.attempted(&outcome, took);
         let quick_pause = self.quick_pause(&outcome);
@@ -283,8 +290,23 @@ impl LaneTask {
             jitter: fastrand::f64(),
             quick_pause,
         };
-        if let Some(resolved) = self.lane.resolve(ticket, outcome, now, luck) {
+        self.heed_upgrade(&outcome);
+        let used_up = usage.and_then(|usage| self.lane.used(usage, now));
+        let verdict = self.lane.resolve(ticket, outcome, now, luck);
+        for finding in used_up.iter().chain(&verdict.finding) {
+            self.shared.board.found(self.lane.id(), finding);
+        }
+        if let Some(resolved) = verdict.resolved {
             self.carry_out(resolved);
+        }
+    }
+
+    /// A number is in maintenance while its throughput is raised: its limit is another one afterwards.
+    fn heed_upgrade(&self, outcome: &Outcome) {
+        if let Outcome::Throttled { error, .. } = outcome
+            && error.code == Some(MAINTENANCE)
+        {
+            self.limit_is_stale.notify_one();
         }
     }
 
@@ -399,14 +421,19 @@ impl LaneTask {
         }
     }
 
-    fn obey(&mut self, command: Command) {
-        let now = self.shared.now();
-        match command {
-            Command::Pause => self.lane.pause(now),
-            Command::Resume => self.lane.resume(),
-            Command::TokenChanged => self.lane.try_again(now),
-            Command::SetLimit(limit_mps) => self.lane.set_limit(limit_mps, now),
+    fn obey(&mut self) {
+        let (orders, now) = (self.orders.borrow_and_update().clone(), self.shared.now());
+        if !Arc::ptr_eq(&orders.token, &self.token) {
+            self.token = orders.token;
+            self.lane.token_changed();
         }
+        for (template, until_ms) in orders.templates.iter() {
+            self.lane.hold_template(template, *until_ms, now);
+        }
+        if let Some(limit_mps) = orders.limit_mps {
+            self.lane.set_limit(limit_mps, now);
+        }
+        self.lane.held(orders.held, now);
     }
 
     fn consumer_lost(&mut self, reason: &Ended) {

@@ -4,13 +4,13 @@
 //! messages a second with the API's 350 ms per call.
 
 use crate::config::GraphConfig;
-use crate::core::answer::{Answer, AnswerBody, Reply};
+use crate::core::answer::{Answer, AnswerBody, Reply, Usage};
 use crate::core::message::LaneId;
 use crate::credentials::Token;
 use anyhow::Context;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 #[derive(Clone)]
@@ -31,6 +31,39 @@ pub struct NumberFields {
 #[derive(Debug, Deserialize)]
 struct Throughput {
     level: String,
+}
+
+/// Whether a number can send, as the API says without a message being sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// It can, as far as the API knows.
+    Well,
+    /// It cannot, or the token may not even ask.
+    Blocked,
+    /// No usable answer.
+    Unanswered,
+}
+
+impl Health {
+    pub const ALL: [Self; 3] = [Self::Well, Self::Blocked, Self::Unanswered];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Blocked => "blocked",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct HealthFields {
+    health_status: Option<HealthStatus>,
+}
+
+#[derive(Deserialize)]
+struct HealthStatus {
+    can_send_message: String,
 }
 
 impl NumberFields {
@@ -113,12 +146,14 @@ impl Graph {
         };
         let status = response.status().as_u16();
         let retry_after_s = retry_after_s(response.headers());
+        let usage = usage(response.headers());
         let body = match self.read(response).await {
             Some(bytes) => AnswerBody::read(&bytes),
             None => AnswerBody::Unreadable,
         };
         Reply::Answered(Answer {
             status,
+            usage,
             retry_after_s,
             body,
         })
@@ -149,19 +184,7 @@ impl Graph {
 
     /// Reads a number's throughput level. The error never holds the URL, which may carry a proof.
     pub async fn number(&self, lane: &LaneId, token: &Token) -> anyhow::Result<NumberFields> {
-        let mut url = self.base.join(lane.as_str())?;
-        url.query_pairs_mut()
-            .append_pair("fields", "throughput,is_on_biz_app");
-        let request = self
-            .client
-            .get(prove(url, token))
-            .header(AUTHORIZATION, token.authorization.clone());
-        let response = request.send().await.map_err(reqwest::Error::without_url)?;
-        let status = response.status();
-        let body = self
-            .read(response)
-            .await
-            .context("the answer broke off or was too large")?;
+        let (status, body) = self.get(lane, "throughput,is_on_biz_app", token).await?;
         if !status.is_success() {
             match AnswerBody::read(&body) {
                 AnswerBody::Error(error) => {
@@ -175,6 +198,45 @@ impl Graph {
         serde_json::from_slice(&body)
             .map_err(|_| anyhow::anyhow!("the answer is not what the API documents"))
     }
+
+    /// Asks whether a number can send. Source: Meta's "Health status" page: AVAILABLE, LIMITED or BLOCKED.
+    pub async fn health(&self, lane: &LaneId, token: &Token) -> Health {
+        let Ok((status, body)) = self.get(lane, "health_status", token).await else {
+            return Health::Unanswered;
+        };
+        if status.is_server_error() {
+            return Health::Unanswered;
+        }
+        let fields = serde_json::from_slice::<HealthFields>(&body);
+        match fields.map(|fields| fields.health_status) {
+            _ if !status.is_success() => Health::Blocked,
+            Ok(Some(health)) if health.can_send_message == "BLOCKED" => Health::Blocked,
+            // A number that may be read and says no more is given a try.
+            Ok(Some(_) | None) => Health::Well,
+            Err(_) => Health::Unanswered,
+        }
+    }
+
+    async fn get(
+        &self,
+        lane: &LaneId,
+        fields: &str,
+        token: &Token,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let mut url = self.base.join(lane.as_str())?;
+        url.query_pairs_mut().append_pair("fields", fields);
+        let request = self
+            .client
+            .get(prove(url, token))
+            .header(AUTHORIZATION, token.authorization.clone());
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
+        let status = response.status();
+        let body = self.read(response).await;
+        Ok((
+            status,
+            body.context("the answer broke off or was too large")?,
+        ))
+    }
 }
 
 /// The proof travels in the query; so this URL is never printed.
@@ -183,6 +245,16 @@ fn prove(mut url: Url, token: &Token) -> Url {
         url.query_pairs_mut().append_pair("appsecret_proof", proof);
     }
     url
+}
+
+/// What the API says of its rate limits, if it does.
+fn usage(headers: &HeaderMap) -> Usage {
+    let header = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let (business, app) = (header("x-business-use-case-usage"), header("x-app-usage"));
+    if business.is_none() && app.is_none() {
+        return Usage::default();
+    }
+    Usage::read(business, app)
 }
 
 /// Seconds, or an HTTP date.

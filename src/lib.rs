@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod board;
 pub mod broker;
 pub mod clock;
 pub mod config;

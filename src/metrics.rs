@@ -1,14 +1,18 @@
 //! Every metric: name, label and bucket in one place, over a registry of our own. Series exist from the start, at zero.
 //! A recipient is never a label; API error codes outside the built-in table are counted as `other`.
 
+use crate::core::holds::Why;
 use crate::core::lane::{State, View};
 use crate::core::message::Priority;
+use crate::core::outcome::Scope;
 use crate::core::report::Status;
+use crate::graph::Health;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// From a request's arrival in the same datacentre to a scheduled campaign's backlog.
 const WAIT_BUCKETS: [f64; 14] = [
@@ -40,6 +44,7 @@ pub struct Metrics {
     pub api_latency: Histogram,
     pub end_to_end: HistogramVec,
     pub delayed: IntCounterVec,
+    pub shadow_waits: IntCounterVec,
     pub redelivered: IntCounter,
     pub possible_duplicates: IntCounter,
     pub dead_letters: IntCounter,
@@ -53,6 +58,11 @@ pub struct Metrics {
     pub lane_subscribed: IntGaugeVec,
     pub lane_resubscriptions: IntCounterVec,
     pub token_reloads: IntCounterVec,
+    pub holds_found: IntCounterVec,
+    pub health_probes: IntCounterVec,
+    pub lanes_log_available: IntGauge,
+    lane_hold_since: GaugeVec,
+    lane_tokens: GaugeVec,
     lane_state: IntGaugeVec,
     lane_limit: GaugeVec,
     lane_rate: GaugeVec,
@@ -158,6 +168,11 @@ impl Metrics {
                 &WAIT_BUCKETS,
             )?,
             delayed: make.counters("delayed_total", "Requests put on the delay ladder.", lane)?,
+            shadow_waits: make.counters(
+                "shadow_waits_total",
+                "Sends that pacing.shadow_mps would have had wait.",
+                lane,
+            )?,
             redelivered: make.counter(
                 "redelivered_total",
                 "Deliveries that RabbitMQ had delivered before.",
@@ -206,6 +221,30 @@ impl Metrics {
                 "Looks at changed token files, by result.",
                 &["result"],
             )?,
+            holds_found: make.counters(
+                "holds_found_total",
+                "Blocks, penalties, throttles and outages that this worker found, by how far they reach.",
+                &["scope", "why"],
+            )?,
+            health_probes: make.counters(
+                "health_probes_total",
+                "Questions to the API whether a hold is over, by its answer.",
+                &["result"],
+            )?,
+            lanes_log_available: make.gauge(
+                "lanes_log_available",
+                "1 while wa.lanes.log is read and written: pauses and blocks reach all workers.",
+            )?,
+            lane_hold_since: make.float_gauges(
+                "lane_hold_since_seconds",
+                "What holds a lane, and since when (Unix time); no series while nothing does.",
+                &["phone_number_id", "scope", "why", "code"],
+            )?,
+            lane_tokens: make.float_gauges(
+                "lane_tokens",
+                "Messages that the lane's bucket holds.",
+                lane,
+            )?,
             lane_state: make.gauges(
                 "lane_state",
                 "1 for the state that the lane is in.",
@@ -252,6 +291,22 @@ impl Metrics {
         for why in ["unroutable", "nack", "unconfirmed"] {
             metrics.publish_refused.with_label_values(&[why]);
         }
+        for scope in [
+            Scope::Lane,
+            Scope::Waba,
+            Scope::Token,
+            Scope::App,
+            Scope::Template,
+        ] {
+            for why in Why::ALL {
+                metrics
+                    .holds_found
+                    .with_label_values(&[scope.as_str(), why.as_str()]);
+            }
+        }
+        for health in Health::ALL {
+            metrics.health_probes.with_label_values(&[health.as_str()]);
+        }
         for result in ["ok", "error"] {
             metrics.token_reloads.with_label_values(&[result]);
         }
@@ -272,6 +327,7 @@ impl Metrics {
             attempts: OUTCOMES
                 .map(|outcome| self.attempts.with_label_values(&[phone_number_id, outcome])),
             delayed: self.delayed.with_label_values(lane),
+            shadow_waits: self.shadow_waits.with_label_values(lane),
             subscribed: self.lane_subscribed.with_label_values(lane),
             resubscriptions: self.lane_resubscriptions.with_label_values(lane),
             queue_wait: [Priority::High, Priority::Bulk]
@@ -292,8 +348,21 @@ impl Metrics {
             .gathering
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.lane_hold_since.reset();
         for (phone_number_id, view) in lanes {
             let lane = &[phone_number_id];
+            if let Some(hold) = view.state.hold() {
+                let code = hold.code.map_or(String::new(), |code| code.to_string());
+                let labels = [
+                    phone_number_id,
+                    hold.scope.as_str(),
+                    hold.why.as_str(),
+                    &code,
+                ];
+                let since_s = Duration::from_millis(hold.since_ms).as_secs_f64();
+                self.lane_hold_since.with_label_values(&labels).set(since_s);
+            }
+            self.lane_tokens.with_label_values(lane).set(view.tokens);
             for word in State::WORDS {
                 self.lane_state
                     .with_label_values(&[phone_number_id, word])
@@ -327,6 +396,7 @@ pub struct LaneMetrics {
     bulk: [IntCounter; 5],
     attempts: [IntCounter; 7],
     pub delayed: IntCounter,
+    pub shadow_waits: IntCounter,
     pub subscribed: IntGauge,
     pub resubscriptions: IntCounter,
     queue_wait: [Histogram; 2],

@@ -197,9 +197,9 @@ pub(super) fn used() -> Vec<Object> {
     let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
     let is_used = |object: &Object| match object {
         Object::Exchange { name, .. } => {
-            [RESULTS, DEAD].contains(&name.as_str()) || rungs.contains(name)
+            [RESULTS, DEAD, LANES_LOG].contains(&name.as_str()) || rungs.contains(name)
         }
-        Object::Queue { name, .. } => name == UNROUTED,
+        Object::Queue { name, .. } => [UNROUTED, LANES_LOG].contains(&name.as_str()),
         Object::QueueBinding { .. } | Object::ExchangeBinding { .. } => false,
     };
     common().into_iter().filter(is_used).collect()
@@ -215,6 +215,7 @@ fn shared() -> Vec<Object> {
         exchange(RESULTS, ExchangeKind::Topic, vec![]),
         exchange(DEAD, ExchangeKind::Fanout, vec![]),
         exchange(EVENTS, ExchangeKind::Topic, vec![]),
+        exchange(LANES_LOG, ExchangeKind::Fanout, vec![]),
         queue(UNROUTED, vec![quorum(), limit.clone()]),
         bind(UNROUTED, UNROUTED, ""),
         queue(
@@ -225,6 +226,7 @@ fn shared() -> Vec<Object> {
         stream(RESULTS_LOG, "7D", 4_000_000_000, 100_000_000),
         bind(RESULTS_LOG, RESULTS, "#"),
         stream(LANES_LOG, "30D", 64_000_000, 4_000_000),
+        bind(LANES_LOG, LANES_LOG, ""),
     ]
 }
 

@@ -17,11 +17,12 @@ pub use keys::{KEYS, Key, Kind, Unit};
 pub use read::ConfigErrors;
 pub use source::environment;
 
+use crate::core::holds::ProbePeriods;
 use crate::core::intake::IntakeConfig;
 use crate::core::lane::{LaneConfig, Redelivery};
 use crate::core::message::LaneId;
 use crate::core::outcome::Override;
-use crate::core::pacing::{PaceConfig, PairLimit};
+use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashMap;
@@ -132,7 +133,9 @@ pub struct PacingConfig {
     pub utilization: f64,
     pub burst: Duration,
     pub bulk_every: u32,
-    pub pair: PairLimit,
+    pub shadow_mps: Option<u32>,
+    pub pair: Spacing,
+    pub pairs_max: usize,
     pub pair_wait_max: Duration,
 }
 
@@ -144,6 +147,7 @@ pub struct LanesConfig {
     pub buffer: Duration,
     pub halt_probe: Duration,
     pub halt_probe_max: Duration,
+    pub breaker_failures: usize,
 }
 
 /// `[retry]`
@@ -275,7 +279,9 @@ impl Config {
                 utilization: self.pacing.utilization,
                 burst: self.pacing.burst,
             },
+            shadow_mps: self.pacing.shadow_mps,
             pair: self.pacing.pair,
+            pairs_max: self.pacing.pairs_max,
             pair_wait_max: self.pacing.pair_wait_max,
             latency: self.lanes.latency,
             max_in_flight: self.lanes.max_in_flight,
@@ -283,8 +289,15 @@ impl Config {
             bulk_every: self.pacing.bulk_every,
             retry: self.retry.policy,
             redelivery: self.redelivery,
-            halt_probe: self.lanes.halt_probe,
-            halt_probe_max: self.lanes.halt_probe_max,
+            breaker_failures: self.lanes.breaker_failures,
+        }
+    }
+
+    /// How soon a block is looked at, and how seldom at last.
+    pub fn probe_periods(&self) -> ProbePeriods {
+        ProbePeriods {
+            first: self.lanes.halt_probe,
+            longest: self.lanes.halt_probe_max,
         }
     }
 

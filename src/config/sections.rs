@@ -9,7 +9,7 @@ use crate::core::intake::IntakeConfig;
 use crate::core::lane::Redelivery;
 use crate::core::message::LaneId;
 use crate::core::outcome::{Class, Override};
-use crate::core::pacing::PairLimit;
+use crate::core::pacing::Spacing;
 use crate::core::retry::RetryPolicy;
 use ::config::{Map, Value};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -123,10 +123,12 @@ fn pacing(s: &mut Section<'_>) -> PacingConfig {
         utilization: s.share("utilization"),
         burst: s.duration("burst_ms"),
         bulk_every: s.whole("bulk_every"),
-        pair: PairLimit {
+        shadow_mps: s.maybe_whole("shadow_mps"),
+        pair: Spacing {
             interval: s.duration("pair_interval_ms"),
             burst: s.whole("pair_burst"),
         },
+        pairs_max: s.whole("pairs_max"),
         pair_wait_max: s.duration("pair_wait_max_s"),
     }
 }
@@ -138,6 +140,7 @@ fn lanes(s: &mut Section<'_>) -> LanesConfig {
         buffer: s.duration("buffer_ms"),
         halt_probe: s.duration("halt_probe_s"),
         halt_probe_max: s.duration("halt_probe_max_s"),
+        breaker_failures: s.whole("breaker_failures"),
     }
 }
 
@@ -172,6 +175,7 @@ fn outcome(s: &mut Section<'_>) -> Option<Override> {
     let scope = s.maybe_text("scope").and_then(|word| word.parse().ok());
     let (max_retries, min_delay_s) = (s.maybe_whole("max_retries"), s.maybe_whole("min_delay_s"));
     let (proves_unsent, pause_s) = (s.maybe_flag("proves_unsent"), s.maybe_whole("pause_s"));
+    let then_invalid = s.maybe_flag("then_invalid");
     let retry_not_before_s = s.maybe_whole("retry_not_before_s");
     let second_recipient = s.maybe_flag("second_recipient");
     let rule = Override {
@@ -183,6 +187,7 @@ fn outcome(s: &mut Section<'_>) -> Option<Override> {
         min_delay_s,
         pause_s,
         proves_unsent,
+        then_invalid,
         retry_not_before_s,
         second_recipient,
     };

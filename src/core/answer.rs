@@ -24,12 +24,62 @@ pub enum Reply {
     NoAnswer(&'static str),
 }
 
+impl Reply {
+    pub fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Answered(answer) => Some(answer.usage),
+            Self::NotSent(_) | Self::NoAnswer(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     pub status: u16,
+    pub usage: Usage,
     /// The `Retry-After` header in seconds, as sent; undocumented for this API, but proxies set it.
     pub retry_after_s: Option<u64>,
     pub body: AnswerBody,
+}
+
+/// What the usage headers of an answer say. Source: Graph API, "Rate limiting".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The highest percentage of any budget, the account's or the app's.
+    pub percent: Option<u32>,
+    /// Minutes until the account may call again; above 0 only if it may not.
+    pub regain_minutes: Option<u32>,
+}
+
+impl Usage {
+    /// Reads `X-Business-Use-Case-Usage` and `X-App-Usage`. What is not as documented counts as absent.
+    pub fn read(business: Option<&[u8]>, app: Option<&[u8]>) -> Self {
+        let json = |header: Option<&[u8]>| serde_json::from_slice::<Value>(header?).ok();
+        let accounts = json(business);
+        let accounts = accounts.as_ref().and_then(Value::as_object);
+        let entries = || accounts.into_iter().flat_map(Map::values);
+        let entries = || entries().filter_map(Value::as_array).flatten();
+        let whole = |entry: &Value, key: &str| {
+            let number = entry.get(key)?.as_f64()?;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates: a percentage or minutes"
+            )]
+            Some(number.ceil() as u32)
+        };
+        let percent = |entry: &Value| {
+            let keys = ["call_count", "total_cputime", "total_time"];
+            keys.iter().filter_map(|key| whole(entry, key)).max()
+        };
+        let app = json(app);
+        Self {
+            percent: entries().chain(&app).filter_map(percent).max(),
+            regain_minutes: entries()
+                .filter_map(|entry| whole(entry, "estimated_time_to_regain_access"))
+                .max(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

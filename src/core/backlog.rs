@@ -5,7 +5,7 @@
 
 use super::Now;
 use super::message::{Message, Priority, Recipient};
-use super::pacing::{PairDebt, PairLimit};
+use super::pacing::{Debt, Spacing};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -43,9 +43,9 @@ struct Line {
     bulk: Rank,
     in_flight: bool,
     /// The slots given, to those sent and to those that wait for theirs on the ladder.
-    debt: PairDebt,
+    debt: Debt,
     /// What the API has counted. A slot is worth no more than this allows: whoever comes late to it finds others there.
-    counted: PairDebt,
+    counted: Debt,
 }
 
 impl Line {
@@ -65,11 +65,11 @@ impl Line {
     fn free(&self, priority: Priority) -> Option<&Rank> {
         Some(self.rank(priority)).filter(|rank| !self.in_flight && rank.parked.is_none())
     }
+    fn is_idle(&self) -> bool {
+        !self.in_flight && self.high.queue.is_empty() && self.bulk.queue.is_empty()
+    }
     fn is_forgettable(&self, now: Now) -> bool {
-        !self.in_flight
-            && self.high.queue.is_empty()
-            && self.bulk.queue.is_empty()
-            && self.owes_nothing(now)
+        self.is_idle() && self.owes_nothing(now)
     }
     fn owes_nothing(&self, now: Now) -> bool {
         self.debt.is_clear(now) && self.counted.is_clear(now)
@@ -77,7 +77,8 @@ impl Line {
 }
 
 pub(super) struct Backlog {
-    pair: PairLimit,
+    pair: Spacing,
+    pairs_max: usize,
     bulk_every: u32,
     lines: HashMap<Key, Line>,
     ready_high: VecDeque<Key>,
@@ -92,9 +93,10 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    pub(super) fn new(pair: PairLimit, bulk_every: u32) -> Self {
+    pub(super) fn new(pair: Spacing, pairs_max: usize, bulk_every: u32) -> Self {
         Self {
             pair,
+            pairs_max,
             bulk_every,
             lines: HashMap::new(),
             ready_high: VecDeque::new(),
@@ -306,6 +308,10 @@ impl Backlog {
                 return;
             };
             match self.lines.get(&key) {
+                // Too many: who was looked at longest ago goes. Should the API count it still, it says so, to that person alone.
+                Some(line) if line.is_idle() && self.lines.len() > self.pairs_max => {
+                    self.lines.remove(&key);
+                }
                 Some(line) if line.is_forgettable(now) => drop(self.lines.remove(&key)),
                 Some(line) if line.owes_nothing(now) => {} // comes back to the sweep with its next send
                 Some(_) => self.sweep.push_back(key),

@@ -98,8 +98,14 @@ impl Terms<'_> {
         Decision::Bury(self.report(message, Status::Failed, Some(error)))
     }
 
-    /// After an attempt that concerns this message alone: one more is counted.
-    pub fn answered(&self, message: &mut Message, sent_at_ms: u64, outcome: Outcome) -> Decision {
+    /// After an attempt that concerns this message alone: one more is counted. Unless it is charged, another one does not count it.
+    pub fn answered(
+        &self,
+        message: &mut Message,
+        sent_at_ms: u64,
+        outcome: Outcome,
+        is_charged: bool,
+    ) -> Decision {
         message.history.attempts += 1;
         let harmless = message.harmless_to_repeat;
         match outcome {
@@ -117,12 +123,24 @@ impl Terms<'_> {
                 self.finish(message, Status::Rejected, error, sent_at_ms)
             }
             Outcome::Transient {
+                scope: _,
                 error,
                 max_retries,
                 min_delay_s,
                 proves_unsent,
+                then_invalid,
             } => {
                 message.history.possible_duplicate |= !proves_unsent && !harmless;
+                message.history.attempts -= u32::from(!is_charged);
+                let is_out = self.retry.is_out(&message.history, max_retries);
+                if then_invalid && is_out {
+                    let error = ErrorReport {
+                        class: Class::Invalid,
+                        ..error
+                    };
+                    let error = ReportedError::from_api(error, None);
+                    return self.finish(message, Status::Rejected, error, sent_at_ms);
+                }
                 self.again(message, error, max_retries, min_delay_s.unwrap_or(0))
             }
             Outcome::Unknown { error } if !harmless && message.on_unknown == OnUnknown::Report => {
@@ -132,6 +150,7 @@ impl Terms<'_> {
             }
             Outcome::Unknown { error } => {
                 message.history.possible_duplicate |= !harmless;
+                message.history.attempts -= u32::from(!is_charged);
                 self.again(message, error, None, 0)
             }
             // These hold the lane, not the message; one that must not wait in the lane waits in RabbitMQ.

@@ -142,6 +142,7 @@ pub fn intake(
             enqueued_at_ms: inbound.enqueued_at_ms(),
             expires_at_ms,
             not_before_ms,
+            template: checked.template,
             own_opaque: checked.own_opaque,
             redelivered: inbound.redelivered,
             delivery_count: inbound.delivery_count,
@@ -292,6 +293,7 @@ struct Checked {
     harmless_to_repeat: bool,
     names_product: bool,
     has_opaque: bool,
+    template: Option<Arc<str>>,
     own_opaque: Option<Arc<str>>,
 }
 
@@ -333,6 +335,10 @@ fn check_body(
         harmless_to_repeat: is_receipt,
         names_product: body.get("messaging_product").is_some(),
         has_opaque: is_receipt || body.get("biz_opaque_callback_data").is_some(),
+        template: body
+            .pointer("/template/name")
+            .and_then(Value::as_str)
+            .map(Into::into),
         own_opaque: body
             .get("biz_opaque_callback_data")
             .and_then(Value::as_str)

@@ -6,8 +6,9 @@
 use super::Now;
 use super::backlog::{Backlog, Key, Waiting};
 use super::decide::Terms;
+use super::holds::Held;
 use super::message::{LaneId, Message, Priority};
-use super::pacing::Pace;
+use super::pacing::{Debt, Pace, Spacing};
 use super::recent::{Identity, Known, Recent};
 use super::report::{Report, Status};
 use std::collections::HashMap;
@@ -18,19 +19,24 @@ mod config;
 mod resolve;
 mod standing;
 mod step;
+mod templates;
 
 pub use super::backlog::Ticket;
 pub use super::decide::Decision;
 pub use config::{LaneConfig, Redelivery};
-pub use standing::{Cause, HOLD_MAX, State};
-pub use step::{Attempt, Joined, Luck, Resolved, Step, View};
+pub use standing::{HOLD_MAX, State};
+pub use step::{Attempt, Joined, Luck, Resolved, Rest, Step, Verdict, View};
 
 use standing::Standing;
+use templates::Templates;
 
 struct Flight {
     waiting: Waiting,
     key: Key,
     sent_at_ms: u64,
+    sent_at: Duration,
+    /// How many tokens had been in use before the one it was sent with.
+    tokens_before: u32,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.
     orphaned: bool,
 }
@@ -57,6 +63,12 @@ pub struct Lane {
     recent: Recent,
     /// Whose message was refused in a way that may be the lane's fault.
     suspect: Option<Key>,
+    tokens_before: u32,
+    templates: Templates,
+    /// What was sent, against the rate that is tried out.
+    shadow: Debt,
+    /// What keeps the next message from being sent, as of the last turn.
+    rest: Rest,
 }
 
 /// Ended and given back requests to remember: all that one session can hand out, and the session before it.
@@ -80,11 +92,15 @@ impl Lane {
             config,
             standing: Standing::new(),
             prefetch: None,
-            backlog: Backlog::new(config.pair, config.bulk_every),
+            backlog: Backlog::new(config.pair, config.pairs_max, config.bulk_every),
             flights: HashMap::new(),
             orphans: HashMap::new(),
             settling: HashMap::new(),
             suspect: None,
+            tokens_before: 0,
+            templates: Templates::default(),
+            shadow: Debt::default(),
+            rest: Rest::Nothing,
         }
     }
 
@@ -98,11 +114,16 @@ impl Lane {
         self.standing.state()
     }
 
-    pub fn view(&self) -> View {
+    pub fn view(&self, now: Now) -> View {
+        let (tokens, next_slot) = self.pace.bucket(now);
         View {
             state: self.state(),
+            rest: self.rest,
             limit_mps: self.config.pace.limit_mps,
-            rate_mps: self.config.pace.rate_mps(),
+            configured_mps: self.config.pace.rate_mps(),
+            rate_mps: self.pace.effective_mps(),
+            tokens,
+            next_slot,
             waiting: self.backlog.len(),
             in_flight: self.in_flight(),
             in_flight_max: self.config.in_flight_max(),
@@ -111,7 +132,8 @@ impl Lane {
         }
     }
 
-    fn in_flight(&self) -> usize {
+    /// Sent or decided, and not settled.
+    pub fn in_flight(&self) -> usize {
         self.flights.len() + self.settling.len()
     }
 
@@ -248,21 +270,25 @@ impl Lane {
         }
         let in_flight_max = match self.state() {
             State::Flowing => self.config.in_flight_max(),
-            State::Probing { .. } => 1,
-            State::Cooling { until } => return Step::Wait(until),
+            State::Probing { .. } => match self.standing.paused_until(now) {
+                Some(until) => return self.rests(Rest::State, Step::Wait(until)),
+                None => 1,
+            },
+            State::Cooling { until } => return self.rests(Rest::State, Step::Wait(until)),
             State::Away { .. }
             | State::Rejoining { .. }
             | State::Paused { .. }
             | State::Draining => {
-                return if self.in_flight() == 0 {
+                let step = if self.in_flight() == 0 {
                     Step::GiveBack
                 } else {
                     Step::Idle
                 };
+                return self.rests(Rest::State, step);
             }
         };
         if self.in_flight() >= in_flight_max {
-            return Step::Idle;
+            return self.rests(Rest::InFlight, Step::Idle);
         }
         self.backlog.unpark(now);
         self.backlog.forget_some(now);
@@ -271,13 +297,28 @@ impl Lane {
                 return step;
             }
         }
-        self.backlog.next_unpark().map_or(Step::Idle, Step::Wait)
+        match self.backlog.next_unpark() {
+            Some(until) => self.rests(Rest::Pair, Step::Wait(until)),
+            None => self.rests(Rest::Nothing, Step::Idle),
+        }
+    }
+
+    fn rests(&mut self, rest: Rest, step: Step) -> Step {
+        self.rest = rest;
+        step
     }
 
     /// `None`: nothing to send in this line now, try the next.
     fn try_send(&mut self, key: &Key, priority: Priority, now: Now) -> Option<Step> {
         let message = &self.backlog.front(key, priority)?.message;
         if let Some(decision) = self.terms(now, 0.0).unsent(message) {
+            return self.decide_front(key, priority, decision, now);
+        }
+        if let Some(wait_ms) = self.templates.wait_ms(message.template.as_ref(), now) {
+            // Its place in the line, 0 to 1, spreads them.
+            let jitter = f64::from(u32::try_from(self.backlog.len() % 100).unwrap_or(0)) / 100.0;
+            let delay_s = templates::spread_s(wait_ms, jitter);
+            let decision = self.terms(now, 0.0).later(message, delay_s, None);
             return self.decide_front(key, priority, decision, now);
         }
         let reserved = message.history.pair_reserved;
@@ -288,7 +329,7 @@ impl Lane {
         // Asked last: what is charged here is sent.
         if let Err(until) = self.pace.permit(now) {
             self.backlog.unpick(key, priority);
-            return Some(Step::Wait(until));
+            return Some(self.rests(Rest::Rate, Step::Wait(until)));
         }
         let waiting = self.backlog.take_to_send(key, priority)?;
         let attempt = Attempt {
@@ -296,15 +337,29 @@ impl Lane {
             body: waiting.message.body.clone(),
             priority,
             waited: now.mono.saturating_sub(waiting.accepted_at),
+            would_wait: self.is_over_shadow(now),
         };
         let flight = Flight {
             waiting,
             key: key.clone(),
             sent_at_ms: now.wall_ms,
+            sent_at: now.mono,
+            tokens_before: self.tokens_before,
             orphaned: false,
         };
         self.flights.insert(attempt.ticket, flight);
         Some(Step::Send(attempt))
+    }
+
+    /// Whether the rate that is tried out would have had this message wait.
+    fn is_over_shadow(&mut self, now: Now) -> bool {
+        let Some(mps) = self.config.shadow_mps else {
+            return false;
+        };
+        let spacing = Spacing::of_rate(mps);
+        let would_wait = self.shadow.not_before(&spacing) > now.mono;
+        self.shadow.charge(&spacing, now);
+        would_wait
     }
 
     /// The person's allowance is used up: the line waits here, or through the ladder if its last would have to wait for long.
@@ -380,18 +435,20 @@ impl Lane {
         self.prefetch = Some(self.config.prefetch());
     }
 
-    pub fn pause(&mut self, now: Now) {
-        self.standing.pause(now);
+    /// All that holds the lane, as of now: what it found itself, what others did, and operators' pauses.
+    pub fn held(&mut self, held: Held, now: Now) {
+        self.standing.held(held, now);
     }
 
-    /// A new token was loaded: a lane that is blocked tries again at once.
-    pub fn try_again(&mut self, now: Now) {
-        self.standing.try_again(now);
+    /// Messages of this template wait until then.
+    pub fn hold_template(&mut self, template: &Arc<str>, until_ms: u64, now: Now) {
+        self.templates.hold(template, until_ms, now);
     }
 
-    /// An operator says go: ends a pause and a block alike.
-    pub fn resume(&mut self) {
-        self.standing.resume();
+    /// What is sent from now on is sent with another token: blocks that speak of the one before say nothing any more.
+    pub fn token_changed(&mut self) {
+        self.tokens_before += 1;
+        self.suspect = None;
     }
 
     /// Starts no more sends; `GiveBack` follows once nothing is in flight.

@@ -124,6 +124,8 @@ pub struct Message {
     pub enqueued_at_ms: Option<u64>,
     pub expires_at_ms: Option<u64>,
     pub not_before_ms: Option<u64>,
+    /// The name of the message template, if it is made from one.
+    pub template: Option<Arc<str>>,
     /// The body's own `biz_opaque_callback_data`, kept and echoed.
     pub own_opaque: Option<Arc<str>>,
     /// RabbitMQ delivered it before, so an earlier holder may have sent it.

@@ -4,7 +4,9 @@
 
 pub mod answer;
 pub mod backlog;
+pub mod ceiling;
 pub mod decide;
+pub mod holds;
 pub mod intake;
 pub mod ladder;
 pub mod lane;

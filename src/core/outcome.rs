@@ -18,6 +18,33 @@ pub use row::{Effect, Override, Row, When, fetch_failed};
 /// The longest wait that a `Retry-After` header is believed: it is undocumented for this API.
 pub const MAX_RETRY_AFTER_S: u32 = 3600;
 
+/// What an outage wants.
+pub const WAIT: &str =
+    "wait: the API has trouble (see metastatus.com), and is asked again by itself";
+/// What mends a fault of the way to the API.
+pub const UNREACHABLE: &str =
+    "nothing reaches the API: check the network, DNS, TLS and graph.base_url";
+/// What a pause wants that the API asked for.
+pub const PAUSE: &str = "none needed: the API asked for this pause";
+
+/// The remedy of that wording; another version may word it differently.
+pub fn remedy_like(text: &str) -> &'static str {
+    let of_table = table::TABLE.iter().filter_map(|row| match row.effect {
+        Effect::Blocked { remedy, .. } => Some(remedy),
+        Effect::Transient { .. }
+        | Effect::Throttled { .. }
+        | Effect::Invalid { .. }
+        | Effect::Undeliverable
+        | Effect::Policy { .. }
+        | Effect::Ambiguous => None,
+    });
+    let own = [WAIT, UNREACHABLE, PAUSE, NEW_TOKEN, LOOK_UP, BASE_URL];
+    let mut known = own.into_iter().chain(of_table);
+    known
+        .find(|known| *known == text)
+        .unwrap_or("look the code up in README.md")
+}
+
 /// What a reply means for its message, and for others.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -35,24 +62,31 @@ pub enum Outcome {
     },
     /// Try again; costs an attempt.
     Transient {
+        /// Whom a run of them stops; [`Scope::Message`]: nobody else.
+        scope: Scope,
         error: ErrorReport,
         max_retries: Option<u32>,
         min_delay_s: Option<u32>,
         /// False: a repeat may reach a person twice.
         proves_unsent: bool,
+        /// Out of these retries, the request is taken to be wrong.
+        then_invalid: bool,
     },
     /// Keeps the message and costs no attempt.
     Throttled {
         scope: Scope,
         error: ErrorReport,
         pause_s: Option<u32>,
+        /// The lane is too fast, whatever pause comes with it.
+        slow_down: bool,
     },
     /// Nobody in scope can send until something changes. Keeps the message and costs no attempt.
     Blocked {
         scope: Scope,
         error: ErrorReport,
         remedy: &'static str,
-        probe: bool,
+        /// Lifts by itself, in hours.
+        is_penalty: bool,
         second_recipient: bool,
     },
     /// The message may have been sent.
@@ -106,6 +140,7 @@ impl Rules {
     fn judge(&self, answer: Answer) -> Outcome {
         let Answer {
             status,
+            usage: _,
             retry_after_s,
             body,
         } = answer;
@@ -145,6 +180,10 @@ impl Rules {
     }
 }
 
+const NEW_TOKEN: &str = "load a new token";
+const LOOK_UP: &str = "look the code up in Meta's list of error codes";
+const BASE_URL: &str = "check graph.base_url and what stands between here and the API";
+
 const TOO_MANY: Effect = Effect::Throttled {
     scope: Scope::Lane,
     pause_s: None,
@@ -154,16 +193,18 @@ const TOO_MANY: Effect = Effect::Throttled {
 fn of_unknown_code(error: &ApiError, status: u16) -> Effect {
     if error.is_transient {
         return Effect::Transient {
+            scope: Scope::Lane,
             max_retries: None,
             min_delay_s: None,
             proves_unsent: false,
+            then_invalid: false,
         };
     }
     match status {
         429 => TOO_MANY,
         // Both codes known with 401 are about the token, but an unknown one halts only what it was seen on.
-        401 => blocked_lane("load a new token", false),
-        403 => blocked_lane("look the code up in Meta's list of error codes", true),
+        401 => blocked_lane(NEW_TOKEN, false),
+        403 => blocked_lane(LOOK_UP, true),
         408 => Effect::Ambiguous,
         400..=499 => Effect::Invalid {
             scope: Scope::Message,
@@ -182,20 +223,16 @@ fn of_status(status: u16) -> Effect {
         // Refused on the way, so not sent. A wrong base URL, a redirect or a proxy in between answers everybody so:
         // final refusals would burn the whole backlog, retries its attempts. Since a filter may also dislike one
         // body, a second recipient has to confirm it.
-        300..=499 => blocked_lane(
-            "check graph.base_url and what stands between here and the API",
-            true,
-        ),
+        300..=499 => blocked_lane(BASE_URL, true),
         _ => Effect::Ambiguous,
     }
 }
 
-/// What mends a fault known by its status alone is a guess, hence the probe.
 fn blocked_lane(remedy: &'static str, second_recipient: bool) -> Effect {
     Effect::Blocked {
         scope: Scope::Lane,
         remedy,
-        probe: true,
+        is_penalty: false,
         second_recipient,
     }
 }
@@ -204,30 +241,35 @@ fn outcome(effect: Effect, error: ErrorReport, retry_after_s: Option<u64>) -> Ou
     let class = effect.class();
     match effect {
         Effect::Transient {
+            scope,
             max_retries,
             min_delay_s,
             proves_unsent,
+            then_invalid,
         } => Outcome::Transient {
+            scope,
             error,
             max_retries,
             min_delay_s: at_least(min_delay_s, retry_after_s),
             proves_unsent,
+            then_invalid,
         },
         Effect::Throttled { scope, pause_s } => Outcome::Throttled {
             scope,
             error,
             pause_s: at_least(pause_s, retry_after_s),
+            slow_down: scope == Scope::Lane && pause_s.is_none(),
         },
         Effect::Blocked {
             scope,
             remedy,
-            probe,
+            is_penalty,
             second_recipient,
         } => Outcome::Blocked {
             scope,
             error,
             remedy,
-            probe,
+            is_penalty,
             second_recipient,
         },
         Effect::Invalid { .. } | Effect::Undeliverable => Outcome::Refused {

@@ -7,8 +7,9 @@
 //! window of W seconds a lane starts at most 1 + rate × (W + burst) messages.
 
 use super::Now;
+use super::ceiling::Ceiling;
 use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -40,7 +41,7 @@ impl Clock for LaneClock {
     }
 }
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, LaneClock, NoOpMiddleware<Nanos>>;
+type Limiter = RateLimiter<NotKeyed, InMemoryState, LaneClock, StateInformationMiddleware>;
 
 /// What a lane's pace is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,8 +60,8 @@ impl PaceConfig {
         f64::from(self.limit_mps) * self.utilization
     }
 
-    fn quota(&self) -> Quota {
-        let cells_per_second = self.rate_mps() * f64::from(CELLS.get());
+    fn quota(&self, share: f64) -> Quota {
+        let cells_per_second = self.rate_mps() * share * f64::from(CELLS.get());
         let period = Duration::from_secs_f64(1.0 / cells_per_second).max(Duration::from_nanos(1));
         let extra = (self.burst.as_secs_f64() * cells_per_second).floor();
         #[expect(
@@ -79,23 +80,29 @@ impl PaceConfig {
 /// The lane's token bucket.
 pub struct Pace {
     config: PaceConfig,
+    ceiling: Ceiling,
+    /// Of the configured rate, what the limiter was made for.
+    share: f64,
     clock: LaneClock,
     limiter: Limiter,
     /// What the limiter said last: until then there is no use asking.
     not_before: Duration,
+    /// What was left then, in messages.
+    left: (f64, Duration),
 }
 
 impl Pace {
     /// A bucket that starts empty: a restart or a hand-over must not add a burst to what the last owner sent.
     pub fn new(config: PaceConfig, now: Now) -> Self {
         let clock = LaneClock::default();
-        clock.set(now.mono);
-        let limiter = RateLimiter::direct_with_clock(config.quota(), clock.clone());
         let mut pace = Self {
+            limiter: limiter(config.quota(1.0), &clock),
             config,
+            ceiling: Ceiling::new(),
+            share: 1.0,
             clock,
-            limiter,
             not_before: now.mono,
+            left: (0.0, now.mono),
         };
         pace.empty(now);
         pace
@@ -105,19 +112,60 @@ impl Pace {
         self.config
     }
 
+    /// Messages per second that are started at most: the configured rate, or what the API was found to allow.
+    pub fn effective_mps(&self) -> f64 {
+        self.config.rate_mps() * self.share
+    }
+
+    /// What the bucket holds, in messages, and when the next may go.
+    pub fn bucket(&self, now: Now) -> (f64, Duration) {
+        let quota = self.config.quota(self.share);
+        let most = f64::from(quota.burst_size().get()) / f64::from(CELLS.get());
+        let (left, at) = self.left;
+        let since = now.mono.saturating_sub(at).as_secs_f64();
+        let tokens = (left + since * self.effective_mps()).min(most);
+        let missing_s = (1.0 - tokens).max(0.0) / self.effective_mps();
+        (tokens, now.mono + Duration::from_secs_f64(missing_s))
+    }
+
     /// Takes all tokens. Also what a changed rate starts from, so a change never grants a burst.
     pub fn empty(&mut self, now: Now) {
         self.clock.set(now.mono);
-        self.limiter = RateLimiter::direct_with_clock(self.config.quota(), self.clock.clone());
-        let whole = self.config.quota().burst_size();
-        let taken = self.limiter.check_n(whole);
-        debug_assert!(matches!(taken, Ok(Ok(()))), "a new bucket is full");
+        let quota = self.config.quota(self.share);
+        self.limiter = limiter(quota, &self.clock);
+        let taken = self.limiter.check_n(quota.burst_size());
+        debug_assert!(matches!(taken, Ok(Ok(_))), "a new bucket is full");
         self.not_before = now.mono;
+        self.left = (0.0, now.mono);
     }
 
     pub fn set_limit(&mut self, limit_mps: u32, now: Now) {
         if limit_mps != self.config.limit_mps {
             self.config.limit_mps = limit_mps;
+            // What was found out was found out about another limit.
+            self.ceiling = Ceiling::new();
+            self.share = 1.0;
+            self.empty(now);
+        }
+    }
+
+    /// The API refused a request for speed. True if there is nothing left to slow down.
+    pub fn refused(&mut self, sent_at: Duration, now: Now) -> bool {
+        let was_least = self.ceiling.refused(sent_at, now);
+        self.adjust(now);
+        was_least
+    }
+
+    /// The percentage of a usage header.
+    pub fn used(&mut self, percent: u32, now: Now) {
+        self.ceiling.used(percent, now);
+        self.adjust(now);
+    }
+
+    fn adjust(&mut self, now: Now) {
+        let share = self.ceiling.share(now);
+        if share != self.share {
+            self.share = share;
             self.empty(now);
         }
     }
@@ -127,45 +175,64 @@ impl Pace {
         if now.mono < self.not_before {
             return Err(self.not_before);
         }
+        self.adjust(now);
         self.clock.set(now.mono);
         match self.limiter.check_n(CELLS) {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(state)) => {
+                let left = f64::from(state.remaining_burst_capacity()) / f64::from(CELLS.get());
+                self.left = (left, now.mono);
+                Ok(())
+            }
             Ok(Err(refused)) => {
                 self.not_before = refused.earliest_possible().into();
                 Err(self.not_before)
             }
             // The burst is never below one message, so this cannot happen; waiting a period is the harmless answer.
-            Err(_) => Err(now.mono + Duration::from_secs_f64(1.0 / self.config.rate_mps())),
+            Err(_) => Err(now.mono + Duration::from_secs_f64(1.0 / self.effective_mps())),
         }
     }
 }
 
-/// One person's allowance from one number: a burst, then one message per interval, borrowed from the future as Meta does it.
+fn limiter(quota: Quota, clock: &LaneClock) -> Limiter {
+    RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware()
+}
+
+/// A burst, then one message per interval, borrowed from the future: one person's allowance from one number, as Meta has it.
 /// `governor` cannot be asked without being charged, and the pair must be asked before the lane is charged: hence these lines.
 /// Source: "Pair rate limits" on Meta's "About the platform" page (1 message per 6 s, bursts of up to 45).
 #[derive(Clone, Copy, Debug)]
-pub struct PairLimit {
+pub struct Spacing {
     pub interval: Duration,
     pub burst: u32,
 }
 
-/// When the next message to this person would be due if they were spaced evenly (GCRA's theoretical arrival time).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PairDebt(Duration);
+impl Spacing {
+    /// So many messages a second, evenly.
+    pub fn of_rate(mps: u32) -> Self {
+        Self {
+            interval: Duration::from_secs(1) / mps.max(1),
+            burst: 1,
+        }
+    }
+}
 
-impl PairDebt {
+/// When the next message would be due if they were spaced evenly (GCRA's theoretical arrival time).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Debt(Duration);
+
+impl Debt {
     /// The earliest moment for the next message.
-    pub fn not_before(self, limit: &PairLimit) -> Duration {
+    pub fn not_before(self, limit: &Spacing) -> Duration {
         self.0
             .saturating_sub(limit.interval * limit.burst.saturating_sub(1))
     }
 
-    pub fn charge(&mut self, limit: &PairLimit, now: Now) {
+    pub fn charge(&mut self, limit: &Spacing, now: Now) {
         self.0 = self.0.max(now.mono) + limit.interval;
     }
 
     /// The API said no until then, whatever we had counted.
-    pub fn forbid_until(&mut self, limit: &PairLimit, until: Duration) {
+    pub fn forbid_until(&mut self, limit: &Spacing, until: Duration) {
         self.0 = self
             .0
             .max(until + limit.interval * limit.burst.saturating_sub(1));
@@ -267,11 +334,11 @@ mod tests {
 
     #[test]
     fn pair_has_its_burst_then_one_per_interval() {
-        let limit = PairLimit {
+        let limit = Spacing {
             interval: Duration::from_secs(6),
             burst: 45,
         };
-        let mut debt = PairDebt::default();
+        let mut debt = Debt::default();
         let mut now = at(Duration::from_secs(100));
         for _ in 0..45 {
             assert!(debt.not_before(&limit) <= now.mono);

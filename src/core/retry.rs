@@ -37,10 +37,7 @@ impl RetryPolicy {
         now: Now,
         jitter: f64,
     ) -> Again {
-        let attempts_allowed = max_retries.map_or(self.max_attempts, |n| {
-            self.max_attempts.min(n.saturating_add(1))
-        });
-        if history.attempts >= attempts_allowed {
+        if self.is_out(history, max_retries) {
             return Again::Exhausted;
         }
         let doublings = history.attempts.saturating_sub(1).min(31);
@@ -59,6 +56,14 @@ impl RetryPolicy {
             return Again::Exhausted;
         }
         Again::After { delay_s }
+    }
+
+    /// True if no attempt is left.
+    pub fn is_out(&self, history: &History, max_retries: Option<u32>) -> bool {
+        let attempts_allowed = max_retries.map_or(self.max_attempts, |n| {
+            self.max_attempts.min(n.saturating_add(1))
+        });
+        history.attempts >= attempts_allowed
     }
 
     /// True if the request will be older than `max_age_s` in `ahead_s` seconds.

@@ -69,9 +69,9 @@ impl Observer {
         }
         let (phone_number_id, to) = (&self.lane, self.noticed);
         match state {
-            State::Away { cause, .. } => tracing::warn!(
-                %phone_number_id, from, to, scope = cause.scope.as_str(), code = cause.code, remedy = cause.remedy,
-                "the lane stops sending and gives its messages back"
+            State::Away { hold } => tracing::info!(
+                %phone_number_id, from, to, scope = hold.scope.as_str(), why = hold.why.as_str(), code = hold.code,
+                remedy = hold.remedy, "the lane stops sending and gives its messages back"
             ),
             // Once a second at a throttled number: nobody wants to read that.
             State::Cooling { .. } => tracing::debug!(%phone_number_id, from, to, "lane state"),

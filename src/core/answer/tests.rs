@@ -148,6 +148,7 @@ fn debug_prints_nothing_private() {
     };
     let answer = |body| {
         Reply::Answered(Answer {
+            usage: Usage::default(),
             status: 200,
             retry_after_s: None,
             body,
@@ -198,5 +199,31 @@ impl Luck {
                 bytes.extend(tail);
             }
         }
+    }
+}
+
+#[test]
+fn usage_is_the_highest_of_all_budgets() {
+    let business = br#"{"1":[{"type":"whatsapp","call_count":7,"total_cputime":92,"total_time":3,"estimated_time_to_regain_access":0}],
+        "2":[{"type":"messages","call_count":1,"estimated_time_to_regain_access":4}]}"#;
+    let app = br#"{"call_count":12,"total_cputime":95.2,"total_time":4}"#;
+    for (business, app, percent, regain_minutes) in [
+        (None, None, None, None),
+        (Some(&business[..]), None, Some(92), Some(4)),
+        (None, Some(&app[..]), Some(96), None),
+        (Some(&business[..]), Some(&app[..]), Some(96), Some(4)),
+        (Some(&b"{"[..]), Some(&b"[]"[..]), None, None),
+        (
+            Some(&br#"{"1":{},"2":[1,null,{"call_count":"7"}]}"#[..]),
+            None,
+            None,
+            None,
+        ),
+    ] {
+        let expected = Usage {
+            percent,
+            regain_minutes,
+        };
+        assert_eq!(Usage::read(business, app), expected);
     }
 }

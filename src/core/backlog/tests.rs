@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::intake::{Inbound, IntakeConfig, intake};
 
-const PAIR: PairLimit = PairLimit {
+const PAIR: Spacing = Spacing {
     interval: Duration::from_secs(6),
     burst: 2,
 };
@@ -49,7 +49,7 @@ fn write_to(backlog: &mut Backlog, person: u64, sent_at: u64, took: u64) {
 
 /// How many people are remembered after each of these seconds, one person written to in each, answered after `took`.
 fn check(took: u64, seconds: u64, most: usize) -> Backlog {
-    let mut backlog = Backlog::new(PAIR, 3);
+    let mut backlog = Backlog::new(PAIR, 1_000, 3);
     for now in 0..seconds {
         write_to(&mut backlog, now, now, took);
         for _ in 0..2 {
@@ -78,7 +78,7 @@ fn people_are_forgotten_once_they_owe_nothing() {
 
 #[test]
 fn whoever_waits_or_owes_is_not_forgotten() {
-    let mut backlog = Backlog::new(PAIR, 3);
+    let mut backlog = Backlog::new(PAIR, 1_000, 3);
     write_to(&mut backlog, 1, 0, 0);
     backlog.push(message(2), 7, at(0));
     for _ in 0..20 {
@@ -94,7 +94,7 @@ fn whoever_waits_or_owes_is_not_forgotten() {
 
 #[test]
 fn what_waits_is_given_back_in_the_order_it_came() {
-    let mut backlog = Backlog::new(PAIR, 3);
+    let mut backlog = Backlog::new(PAIR, 1_000, 3);
     for ticket in 0..50 {
         let mut message = message(ticket % 7);
         message.delivery_count = ticket;

@@ -1,6 +1,6 @@
 //! A lane's bounds.
 
-use crate::core::pacing::{PaceConfig, PairLimit};
+use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
 use std::time::Duration;
 
@@ -19,7 +19,11 @@ pub enum Redelivery {
 #[derive(Clone, Copy, Debug)]
 pub struct LaneConfig {
     pub pace: PaceConfig,
-    pub pair: PairLimit,
+    /// A rate to try out: counted is what would have waited for it.
+    pub shadow_mps: Option<u32>,
+    pub pair: Spacing,
+    /// Recipients whose pair limit is remembered at most.
+    pub pairs_max: usize,
     /// A recipient that must wait longer than this leaves through the delay ladder.
     pub pair_wait_max: Duration,
     /// The API latency that in flight is sized for: rate × latency.
@@ -31,9 +35,8 @@ pub struct LaneConfig {
     pub bulk_every: u32,
     pub retry: RetryPolicy,
     pub redelivery: Redelivery,
-    /// First wait of a blocked lane before it tries again, doubling up to `halt_probe_max`.
-    pub halt_probe: Duration,
-    pub halt_probe_max: Duration,
+    /// Different requests in a row that an API in trouble may fail before the lane stops.
+    pub breaker_failures: usize,
 }
 
 impl LaneConfig {

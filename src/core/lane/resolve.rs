@@ -1,28 +1,38 @@
-//! What an answer does: to its message, to its pair, to the lane.
+//! What an answer does: to its message, to its pair, to the lane, and to others.
 
-use super::{Cause, Decision, Flight, Lane, Luck, Resolved, State, unsent};
+use super::{Decision, Flight, Lane, Luck, State, Verdict, unsent};
 use crate::core::Now;
+use crate::core::answer::Usage;
 use crate::core::backlog::{Key, Ticket};
+use crate::core::holds::{Finding, Why};
 use crate::core::message::Message;
-use crate::core::outcome::{Outcome, Scope};
+use crate::core::outcome::{Outcome, PAUSE, Scope, UNREACHABLE, WAIT};
 use crate::core::recent::Identity;
 use crate::core::retry::pair_pause_s;
 use std::time::Duration;
 
+/// What becomes of the message that an answer was about.
+enum Fate {
+    /// It keeps its place, at no cost of an attempt.
+    Stays,
+    /// Nobody could have sent it: it comes again later, at no cost of an attempt.
+    Later { delay_s: u32 },
+    /// As the policy of retries says. Uncharged while there is an outage: it would burn the attempts of all that meet it.
+    Decided { is_charged: bool },
+}
+
 impl Lane {
-    /// The API's verdict on an attempt. `None` if the message stays in the lane.
-    pub fn resolve(
-        &mut self,
-        ticket: Ticket,
-        outcome: Outcome,
-        now: Now,
-        luck: Luck,
-    ) -> Option<Resolved> {
-        let flight = self.flights.remove(&ticket)?;
+    /// The API's verdict on an attempt.
+    pub fn resolve(&mut self, ticket: Ticket, outcome: Outcome, now: Now, luck: Luck) -> Verdict {
+        let Some(flight) = self.flights.remove(&ticket) else {
+            return Verdict::default();
+        };
         let Flight {
             mut waiting,
             key,
             sent_at_ms,
+            sent_at,
+            tokens_before,
             orphaned,
         } = flight;
         if orphaned {
@@ -33,22 +43,35 @@ impl Lane {
         let had_slot = waiting.message.history.pair_reserved;
         // Used up: another attempt needs another slot.
         waiting.message.history.pair_reserved &= !counts;
-        self.notice(&outcome);
-        let decided = match self.stays(&mut waiting.message, &key, &outcome, now, luck) {
+        let is_outdated = tokens_before != self.tokens_before;
+        let (fate, finding) = if is_outdated && matches!(outcome, Outcome::Blocked { .. }) {
+            // Said of a token that is no longer in use.
+            (Fate::Stays, None)
+        } else {
+            self.weigh(&mut waiting.message, &key, &outcome, sent_at, now, luck)
+        };
+        let decided = match fate {
             // RabbitMQ delivers it again: here it would wait under a ticket that is void.
-            true if orphaned => {
+            Fate::Stays if orphaned => {
                 let message = waiting.message;
                 self.recent
                     .remember(Identity::of(&message), unsent(&message));
                 Some((message, Decision::Abandon))
             }
-            true => {
+            Fate::Stays => {
                 self.backlog.put_back(&key, waiting);
                 None
             }
-            false => {
+            Fate::Later { delay_s } => {
+                let decision = self
+                    .terms(now, luck.jitter)
+                    .later(&waiting.message, delay_s, None);
+                Some((waiting.message, decision))
+            }
+            Fate::Decided { is_charged } => {
                 let terms = self.terms(now, luck.jitter);
-                let decision = terms.answered(&mut waiting.message, sent_at_ms, outcome);
+                let decision =
+                    terms.answered(&mut waiting.message, sent_at_ms, outcome, is_charged);
                 Some((waiting.message, decision))
             }
         };
@@ -59,113 +82,233 @@ impl Lane {
             self.backlog.take_slot(&key, now);
         }
         self.backlog.answered(&key, now);
-        let (message, decision) = decided?;
-        // What RabbitMQ delivers again must not be on the ladder as well.
-        let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
-        let decision = if is_twice {
-            Decision::Abandon
-        } else {
-            decision
-        };
-        Some(self.settle(ticket, message, decision))
+        let resolved = decided.map(|(message, decision)| {
+            // What RabbitMQ delivers again must not be on the ladder as well.
+            let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
+            let decision = if is_twice {
+                Decision::Abandon
+            } else {
+                decision
+            };
+            self.settle(ticket, message, decision)
+        });
+        Verdict { resolved, finding }
     }
 
-    /// What an outcome says about the lane itself.
-    fn notice(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Accepted(_) | Outcome::Refused { .. } => {
-                self.suspect = None;
-                self.standing.proved_well();
-                self.standing.reached();
-            }
-            Outcome::Transient { .. } | Outcome::Throttled { .. } | Outcome::Blocked { .. } => {
-                self.standing.reached();
-            }
-            Outcome::NotSent { .. } | Outcome::Unknown { .. } => {}
+    /// What the usage headers of an answer say about the account and the app.
+    pub fn used(&mut self, usage: Usage, now: Now) -> Option<Finding> {
+        if let Some(percent) = usage.percent {
+            self.pace.used(percent, now);
+        }
+        let minutes = usage.regain_minutes.filter(|minutes| *minutes > 0)?;
+        let pause = Duration::from_secs(u64::from(minutes) * 60);
+        self.found(
+            self.finding(Scope::Waba, Why::Throttle, None, PAUSE, Some(pause)),
+            now,
+        )
+    }
+
+    fn finding(
+        &self,
+        scope: Scope,
+        why: Why,
+        code: Option<i64>,
+        remedy: &'static str,
+        pause: Option<Duration>,
+    ) -> Finding {
+        Finding {
+            scope,
+            why,
+            code,
+            remedy,
+            pause,
+            before: self.standing.probes(),
+            template: None,
         }
     }
 
-    /// Outcomes that hold the lane or the pair: true if the message keeps its place, at no cost of an attempt.
-    fn stays(
+    fn found(&mut self, finding: Finding, now: Now) -> Option<Finding> {
+        self.standing.stop(&finding, now).then_some(finding)
+    }
+
+    /// What an outcome says about its message, and about the lane and wider.
+    fn weigh(
         &mut self,
         message: &mut Message,
         key: &Key,
         outcome: &Outcome,
+        sent_at: Duration,
         now: Now,
         luck: Luck,
-    ) -> bool {
-        let cause = |scope, code, is_block, remedy| Cause {
-            scope,
-            code,
-            is_block,
-            remedy,
-            since_ms: now.wall_ms,
-        };
+    ) -> (Fate, Option<Finding>) {
+        let decided = Fate::Decided { is_charged: true };
         match outcome {
+            Outcome::Accepted(_) | Outcome::Refused { .. } => {
+                self.suspect = None;
+                self.answers_well();
+                self.standing.proved_well();
+                (decided, None)
+            }
             Outcome::NotSent { .. } => {
-                let remedy =
-                    "nothing reaches the API: check the network, DNS, TLS and graph.base_url";
-                let cause = cause(Scope::Lane, None, true, remedy);
-                self.standing
-                    .unreachable(luck.quick_pause, cause, &self.config, now);
-                true
+                let is_long = self.standing.unreachable(luck.quick_pause, now);
+                let finding = is_long
+                    .then(|| self.finding(Scope::Lane, Why::Outage, None, UNREACHABLE, None));
+                (
+                    Fate::Stays,
+                    finding.and_then(|finding| self.found(finding, now)),
+                )
             }
-            Outcome::Throttled {
-                scope: Scope::Pair,
-                pause_s,
-                ..
-            } => {
-                let history = &mut message.history;
-                let pause_s = pause_s.unwrap_or(0).max(pair_pause_s(history.throttles));
-                history.throttles += 1;
-                history.pair_reserved = false;
-                let until = now.mono + Duration::from_secs(pause_s.into());
-                self.backlog.forbid_pair(key, until);
-                true
+            Outcome::Transient { scope, error, .. } => {
+                self.standing.reached();
+                if *scope == Scope::Message {
+                    self.standing.works();
+                    return (decided, None);
+                }
+                self.failed(message, *scope, error.code, now)
             }
+            Outcome::Unknown { error } => self.failed(message, Scope::Lane, error.code, now),
             Outcome::Throttled {
                 scope,
                 error,
                 pause_s,
+                slow_down,
             } => {
-                let pause = Duration::from_secs(pause_s.unwrap_or(1).max(1).into());
-                let cause = cause(
-                    *scope,
-                    error.code,
-                    false,
-                    "none needed: the API asked for this pause",
-                );
-                self.standing.throttle(pause, cause, now);
-                true
-            }
-            // Refusals that one message's body can earn block the lane only once a second person's is refused too; until
-            // then the message is tried again like any failed one.
-            Outcome::Blocked {
-                second_recipient: true,
-                ..
-            } if !matches!(self.state(), State::Away { .. })
-                && self.suspect.as_ref().is_none_or(|suspect| suspect == key) =>
-            {
-                self.suspect = Some(key.clone());
-                false
+                self.answers_well();
+                match scope {
+                    Scope::Pair => (self.pair_refused(message, key, *pause_s, now), None),
+                    Scope::Template => self.template_held(message, error.code, *pause_s, now, luck),
+                    Scope::Message | Scope::Lane | Scope::Waba | Scope::Token | Scope::App => {
+                        let pause = pause_s.map(|seconds| Duration::from_secs(seconds.into()));
+                        let finding =
+                            self.throttled(*scope, error.code, pause, *slow_down, sent_at, now);
+                        (Fate::Stays, finding)
+                    }
+                }
             }
             Outcome::Blocked {
                 scope,
                 error,
                 remedy,
-                ..
+                is_penalty,
+                second_recipient,
             } => {
+                self.answers_well();
+                // Refusals that one message's body can earn block the lane only once a second person's is refused too; until
+                // then the message is tried again like any failed one.
+                let is_first = self.suspect.as_ref().is_none_or(|suspect| suspect == key);
+                let is_doubtful = *second_recipient && is_first && self.standing.probes().is_none();
+                if is_doubtful && !matches!(self.state(), State::Away { .. }) {
+                    self.suspect = Some(key.clone());
+                    return (decided, None);
+                }
                 self.suspect = None;
                 message.history.last_error = error.code;
-                let cause = cause(*scope, error.code, true, *remedy);
-                self.standing.halt(cause, &self.config, now);
-                true
+                let why = if *is_penalty {
+                    Why::Penalty
+                } else {
+                    Why::Block
+                };
+                let finding = self.finding(*scope, why, error.code, remedy, None);
+                (Fate::Stays, self.found(finding, now))
             }
-            Outcome::Accepted(_)
-            | Outcome::Refused { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Unknown { .. } => false,
         }
+    }
+
+    fn answers_well(&mut self) {
+        self.standing.reached();
+        self.standing.works();
+    }
+
+    /// The API (or the way to it) failed. Enough of that in a row, and it is an outage: nobody's attempts are spent on it.
+    fn failed(
+        &mut self,
+        message: &Message,
+        scope: Scope,
+        code: Option<i64>,
+        now: Now,
+    ) -> (Fate, Option<Finding>) {
+        let finding = self.finding(scope, Why::Outage, code, WAIT, None);
+        let is_outage = self
+            .standing
+            .failed(&message.id, self.config.breaker_failures);
+        let finding = if is_outage {
+            self.found(finding, now)
+        } else {
+            None
+        };
+        let is_away = matches!(self.state(), State::Away { hold } if hold.why == Why::Outage);
+        let fate = Fate::Decided {
+            is_charged: !is_away && finding.is_none(),
+        };
+        (fate, finding)
+    }
+
+    fn pair_refused(
+        &mut self,
+        message: &mut Message,
+        key: &Key,
+        pause_s: Option<u32>,
+        now: Now,
+    ) -> Fate {
+        let history = &mut message.history;
+        let pause_s = pause_s.unwrap_or(0).max(pair_pause_s(history.throttles));
+        history.throttles += 1;
+        history.pair_reserved = false;
+        let until = now.mono + Duration::from_secs(pause_s.into());
+        self.backlog.forbid_pair(key, until);
+        Fate::Stays
+    }
+
+    fn throttled(
+        &mut self,
+        scope: Scope,
+        code: Option<i64>,
+        pause: Option<Duration>,
+        slow_down: bool,
+        sent_at: Duration,
+        now: Now,
+    ) -> Option<Finding> {
+        let is_slowest = slow_down && self.pace.refused(sent_at, now);
+        let least = Duration::from_secs(u64::from(is_slowest || !slow_down));
+        let pause = pause.unwrap_or_default().max(least);
+        if pause.is_zero() {
+            return None;
+        }
+        self.standing.cool(now.mono + pause);
+        // What only this lane has to sit out for a moment is nobody else's business.
+        if scope == Scope::Lane && pause <= super::HOLD_MAX && self.standing.probes().is_none() {
+            return None;
+        }
+        let finding = self.finding(scope, Why::Throttle, code, PAUSE, Some(pause));
+        if pause > super::HOLD_MAX || self.standing.probes().is_some() {
+            return self.found(finding, now);
+        }
+        Some(finding)
+    }
+
+    /// The message's template is paused. It comes again when that may be over, and so do others of that template.
+    fn template_held(
+        &mut self,
+        message: &Message,
+        code: Option<i64>,
+        pause_s: Option<u32>,
+        now: Now,
+        luck: Luck,
+    ) -> (Fate, Option<Finding>) {
+        let Some(template) = message.template.clone() else {
+            return (Fate::Decided { is_charged: true }, None);
+        };
+        let pause_s = pause_s.unwrap_or(1).max(1);
+        let pause = Duration::from_secs(pause_s.into());
+        let is_news = self
+            .templates
+            .hold(&template, now.wall_ms + u64::from(pause_s) * 1000, now);
+        let finding = Finding {
+            template: Some(template),
+            ..self.finding(Scope::Template, Why::Throttle, code, PAUSE, Some(pause))
+        };
+        let delay_s = super::templates::spread_s(u64::from(pause_s) * 1000, luck.jitter);
+        (Fate::Later { delay_s }, is_news.then_some(finding))
     }
 }
 

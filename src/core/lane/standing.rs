@@ -1,27 +1,13 @@
 //! Whether a lane may send, and if not, why and until when.
 
-use super::LaneConfig;
 use crate::core::Now;
-use crate::core::outcome::Scope;
+use crate::core::holds::{Finding, Held, Hold, Why};
+use crate::core::message::MessageId;
 use std::time::Duration;
 
 /// Longest that a lane sits on unacknowledged messages without sending. RabbitMQ's consumer timeout is far longer, but a
 /// lane held here is a lane that no other worker can take over.
 pub const HOLD_MAX: Duration = Duration::from_secs(30);
-
-/// The API cannot be reached: how soon a lane that gave its messages back looks again, doubling per failure.
-const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
-
-/// Why a lane does not send, for `/lanes`, the log and the metrics. Holds codes, never texts of the API.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Cause {
-    pub scope: Scope,
-    pub code: Option<i64>,
-    /// Not a pause that the API asked for: nobody can send until something changes.
-    pub is_block: bool,
-    pub remedy: &'static str,
-    pub since_ms: u64,
-}
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum State {
@@ -30,18 +16,19 @@ pub enum State {
     Cooling {
         until: Duration,
     },
-    /// The messages go back to RabbitMQ and the lane is left alone until then.
+    /// The messages go back to RabbitMQ, and the lane is left alone until the hold is lifted.
     Away {
-        until: Duration,
-        cause: Cause,
+        hold: Hold,
     },
     /// Back from `Away`: one request in flight decides whether to flow again.
     Probing {
-        cause: Cause,
+        hold: Hold,
     },
-    /// The messages go back to RabbitMQ, to be fetched from then on with the prefetch of a new limit.
+    /// The messages go back to RabbitMQ, to be fetched anew from then on.
     Rejoining {
         at: Duration,
+        /// Carefully, as this hold was lifted.
+        lifted: Option<Hold>,
     },
     /// An operator said so; until an operator says otherwise.
     Paused {
@@ -73,6 +60,15 @@ impl State {
             Self::Draining => "draining",
         }
     }
+
+    /// What holds the lane, or held it until a moment ago.
+    pub fn hold(&self) -> Option<Hold> {
+        match self {
+            Self::Away { hold } | Self::Probing { hold } => Some(*hold),
+            Self::Rejoining { lifted, .. } => *lifted,
+            Self::Flowing | Self::Cooling { .. } | Self::Paused { .. } | Self::Draining => None,
+        }
+    }
 }
 
 /// The state, with what its transitions must remember.
@@ -81,10 +77,10 @@ pub(super) struct Standing {
     state: State,
     /// The end of the longest pause so far. It outlives states that a lane passes through without sending.
     paused_until: Duration,
-    /// Pauses double per failed probe.
-    failed_probes: u32,
     /// Since when nothing has reached the API.
     unreachable_since: Option<Duration>,
+    /// Different requests that failed in a row, without a word of the API about one of them.
+    failing: Vec<MessageId>,
 }
 
 impl Standing {
@@ -92,13 +88,26 @@ impl Standing {
         Self {
             state: State::Flowing,
             paused_until: Duration::ZERO,
-            failed_probes: 0,
             unreachable_since: None,
+            failing: vec![],
         }
     }
 
     pub(super) fn state(&self) -> State {
         self.state
+    }
+
+    /// The hold whose end one request is trying.
+    pub(super) fn probes(&self) -> Option<Hold> {
+        match self.state {
+            State::Probing { hold } => Some(hold),
+            State::Flowing
+            | State::Cooling { .. }
+            | State::Away { .. }
+            | State::Rejoining { .. }
+            | State::Paused { .. }
+            | State::Draining => None,
+        }
     }
 
     /// Ends a pause that is over.
@@ -110,79 +119,114 @@ impl Standing {
         }
     }
 
+    /// The end of a pause that a probe has to wait for as well.
+    pub(super) fn paused_until(&self, now: Now) -> Option<Duration> {
+        Some(self.paused_until).filter(|until| now.mono < *until)
+    }
+
     /// Nothing is sent before `until`. Never shortens a pause, never ends a state that is stronger.
     pub(super) fn cool(&mut self, until: Duration) {
         self.paused_until = self.paused_until.max(until);
         match &mut self.state {
-            State::Flowing | State::Probing { .. } | State::Cooling { .. } => {
+            State::Flowing | State::Cooling { .. } => {
                 self.state = State::Cooling {
                     until: self.paused_until,
                 };
             }
-            State::Away { until, .. } => *until = self.paused_until.max(*until),
-            State::Rejoining { .. } | State::Paused { .. } | State::Draining => {}
+            State::Probing { .. }
+            | State::Away { .. }
+            | State::Rejoining { .. }
+            | State::Paused { .. }
+            | State::Draining => {}
         }
     }
 
-    /// The API asked for a pause. A long one is not sat out with the messages in hand.
-    pub(super) fn throttle(&mut self, pause: Duration, cause: Cause, now: Now) {
-        self.cool(now.mono + pause);
-        if pause > HOLD_MAX {
-            self.leave(now.mono + pause, cause);
+    /// Something was found that stops the lane at once. False if that is no news.
+    pub(super) fn stop(&mut self, finding: &Finding, now: Now) -> bool {
+        if let State::Away { hold } = self.state
+            && (hold.scope, hold.why, hold.code) == (finding.scope, finding.why, finding.code)
+        {
+            return false;
         }
-    }
-
-    /// Blocked: away, longer each time a probe fails.
-    pub(super) fn halt(&mut self, cause: Cause, config: &LaneConfig, now: Now) {
-        self.leave_for(config.halt_probe, config.halt_probe_max, cause, now);
-    }
-
-    /// Nothing reached the API. Short outages are sat out in pauses of `pause`; after [`HOLD_MAX`] the messages go back.
-    pub(super) fn unreachable(
-        &mut self,
-        pause: Duration,
-        cause: Cause,
-        config: &LaneConfig,
-        now: Now,
-    ) {
-        let since = *self.unreachable_since.get_or_insert(now.mono);
-        let is_probe = matches!(self.state, State::Probing { .. });
-        if is_probe || now.mono.saturating_sub(since) > HOLD_MAX {
-            self.leave_for(
-                UNREACHABLE_PAUSE.min(config.halt_probe),
-                config.halt_probe,
-                cause,
-                now,
-            );
-        } else {
-            self.cool(now.mono + pause);
-        }
-    }
-
-    fn leave_for(&mut self, first: Duration, longest: Duration, mut cause: Cause, now: Now) {
-        if let State::Probing { cause: earlier } = self.state {
-            cause.since_ms = earlier.since_ms;
-        }
-        let pause = first
-            .saturating_mul(1 << self.failed_probes.min(16))
-            .min(longest);
-        if self.leave(now.mono + pause, cause) {
-            self.failed_probes += 1;
-        }
-    }
-
-    fn leave(&mut self, until: Duration, cause: Cause) -> bool {
         match self.state {
             State::Flowing
-            | State::Probing { .. }
             | State::Cooling { .. }
+            | State::Probing { .. }
             | State::Rejoining { .. } => {
-                let until = until.max(self.paused_until);
-                self.state = State::Away { until, cause };
-                true
+                let hold = Hold {
+                    scope: finding.scope,
+                    why: finding.why,
+                    code: finding.code,
+                    remedy: finding.remedy,
+                    since_ms: finding.before.map_or(now.wall_ms, |before| before.since_ms),
+                    // Said by whoever keeps the holds, in a moment.
+                    until_ms: now.wall_ms,
+                    failed_probes: finding.before.map_or(0, |before| before.failed_probes),
+                };
+                self.state = State::Away { hold };
             }
-            State::Away { .. } | State::Paused { .. } | State::Draining => false,
+            State::Away { .. } | State::Paused { .. } | State::Draining => {}
         }
+        true
+    }
+
+    /// All that holds the lane, as of now.
+    pub(super) fn held(&mut self, held: Held, now: Now) {
+        match (self.state, held.paused_since_ms, held.hold) {
+            (State::Draining, _, _) => {}
+            (_, Some(since_ms), _) => self.state = State::Paused { since_ms },
+            (_, None, Some(hold)) => self.hold(hold, now),
+            (State::Paused { .. }, None, None) => self.state = State::Flowing,
+            (State::Away { hold }, None, None) => {
+                self.failing.clear();
+                self.unreachable_since = None;
+                self.state = State::Rejoining {
+                    at: now.mono,
+                    lifted: Some(hold),
+                };
+            }
+            (
+                State::Flowing
+                | State::Cooling { .. }
+                | State::Probing { .. }
+                | State::Rejoining { .. },
+                None,
+                None,
+            ) => {}
+        }
+    }
+
+    fn hold(&mut self, hold: Hold, now: Now) {
+        let left = Duration::from_millis(hold.until_ms.saturating_sub(now.wall_ms));
+        let flows = matches!(self.state, State::Flowing | State::Cooling { .. });
+        // Short enough to be sat out with the messages in hand.
+        if hold.why == Why::Throttle && left <= HOLD_MAX && flows {
+            self.cool(now.mono + left);
+        } else {
+            self.state = State::Away { hold };
+        }
+    }
+
+    /// Nothing reached the API. Short outages are sat out in pauses of `pause`; true once that has lasted for too long.
+    pub(super) fn unreachable(&mut self, pause: Duration, now: Now) -> bool {
+        let since = *self.unreachable_since.get_or_insert(now.mono);
+        let is_long = now.mono.saturating_sub(since) > HOLD_MAX;
+        if !is_long {
+            self.cool(now.mono + pause);
+        }
+        is_long || self.probes().is_some()
+    }
+
+    /// A request failed, and nothing shows that it is its own fault. True if `most` different ones did so in a row.
+    pub(super) fn failed(&mut self, id: &MessageId, most: usize) -> bool {
+        if !self.failing.contains(id) {
+            self.failing.push(id.clone());
+        }
+        if self.failing.len() < most && self.probes().is_none() {
+            return false;
+        }
+        self.failing.clear();
+        true
     }
 
     /// Something answered, so it can be reached.
@@ -190,84 +234,38 @@ impl Standing {
         self.unreachable_since = None;
     }
 
+    /// The API had something to say about a request: it works.
+    pub(super) fn works(&mut self) {
+        self.failing.clear();
+    }
+
     /// An answer about the message itself shows that the lane can send.
     pub(super) fn proved_well(&mut self) {
-        self.failed_probes = 0;
         if let State::Probing { .. } = self.state {
             self.state = State::Flowing;
         }
     }
 
-    /// Subscribed (again): carefully, if the lane was blocked.
+    /// Subscribed (again): carefully, if the lane was held.
     pub(super) fn rejoined(&mut self, now: Now) {
-        match self.state {
-            // Asked for before the block began: not wanted any more.
-            State::Away { until, .. } if now.mono < until => {}
-            State::Away { cause, .. } => self.state = State::Probing { cause },
-            State::Rejoining { .. } if now.mono < self.paused_until => {
-                self.state = State::Cooling {
-                    until: self.paused_until,
-                };
-            }
-            State::Rejoining { .. } => self.state = State::Flowing,
-            State::Flowing
-            | State::Cooling { .. }
-            | State::Probing { .. }
-            | State::Paused { .. }
-            | State::Draining => {}
-        }
+        let State::Rejoining { lifted, .. } = self.state else {
+            return;
+        };
+        self.state = match (lifted, self.paused_until(now)) {
+            (Some(hold), _) => State::Probing { hold },
+            (None, Some(until)) => State::Cooling { until },
+            (None, None) => State::Flowing,
+        };
     }
 
     pub(super) fn rejoin(&mut self, at: Duration) {
         match self.state {
-            State::Flowing | State::Cooling { .. } | State::Rejoining { .. } => {
-                self.state = State::Rejoining { at };
+            State::Flowing | State::Cooling { .. } => {
+                self.state = State::Rejoining { at, lifted: None };
             }
+            State::Rejoining { lifted, .. } => self.state = State::Rejoining { at, lifted },
             // These subscribe anew anyway, or not at all; a probe is worth more than a better prefetch.
             State::Away { .. } | State::Probing { .. } | State::Paused { .. } | State::Draining => {
-            }
-        }
-    }
-
-    pub(super) fn pause(&mut self, now: Now) {
-        match self.state {
-            State::Draining | State::Paused { .. } => {}
-            State::Flowing
-            | State::Cooling { .. }
-            | State::Away { .. }
-            | State::Probing { .. }
-            | State::Rejoining { .. } => {
-                self.state = State::Paused {
-                    since_ms: now.wall_ms,
-                };
-            }
-        }
-    }
-
-    /// What blocked the lane may be mended: a block is probed now. A pause that the API asked for goes on.
-    pub(super) fn try_again(&mut self, now: Now) {
-        if let State::Away { until, cause } = &mut self.state
-            && cause.is_block
-        {
-            *until = now.mono;
-            self.paused_until = now.mono;
-            self.failed_probes = 0;
-        }
-    }
-
-    /// Ends a pause and a block alike.
-    pub(super) fn resume(&mut self) {
-        match self.state {
-            State::Draining | State::Rejoining { .. } => {}
-            State::Flowing
-            | State::Cooling { .. }
-            | State::Away { .. }
-            | State::Probing { .. }
-            | State::Paused { .. } => {
-                self.state = State::Flowing;
-                self.paused_until = Duration::ZERO;
-                self.failed_probes = 0;
-                self.unreachable_since = None;
             }
         }
     }
@@ -279,10 +277,9 @@ impl Standing {
     /// When a lane that gave its messages back wants them again; `None` while it does not.
     pub(super) fn rejoin_at(&self) -> Option<Duration> {
         match self.state {
-            State::Away { until, .. } => Some(until),
-            State::Rejoining { at } => Some(at),
+            State::Rejoining { at, .. } => Some(at),
             State::Flowing | State::Cooling { .. } | State::Probing { .. } => Some(Duration::ZERO),
-            State::Paused { .. } | State::Draining => None,
+            State::Away { .. } | State::Paused { .. } | State::Draining => None,
         }
     }
 }

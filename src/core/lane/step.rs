@@ -1,6 +1,7 @@
 //! What a lane tells the shell, and what it is told.
 
 use super::{Decision, State, Ticket};
+use crate::core::holds::Finding;
 use crate::core::message::Priority;
 use bytes::Bytes;
 use std::fmt;
@@ -27,6 +28,8 @@ pub struct Attempt {
     pub priority: Priority,
     /// From its delivery to now.
     pub waited: Duration,
+    /// `pacing.shadow_mps` would have had it wait.
+    pub would_wait: bool,
 }
 
 impl fmt::Debug for Attempt {
@@ -43,6 +46,42 @@ pub struct Resolved {
     pub ticket: Ticket,
     pub priority: Priority,
     pub decision: Decision,
+}
+
+/// What an answer brought.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// `None`: the message stays in the lane.
+    pub resolved: Option<Resolved>,
+    /// To be told to whoever keeps the holds, who then says what holds the lane.
+    pub finding: Option<Finding>,
+}
+
+/// What keeps the next message from being sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// No message waits.
+    Nothing,
+    /// The number's throughput.
+    Rate,
+    /// As many requests in flight as there may be.
+    InFlight,
+    /// All that wait are for persons whose pair limit is used up.
+    Pair,
+    /// The state says why.
+    State,
+}
+
+impl Rest {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Rate => "rate",
+            Self::InFlight => "in_flight",
+            Self::Pair => "pair",
+            Self::State => "state",
+        }
+    }
 }
 
 /// What became of a delivery that was accepted.
@@ -67,8 +106,16 @@ pub struct Luck {
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     pub state: State,
+    pub rest: Rest,
     pub limit_mps: u32,
+    /// The limit's share that the configuration wants used.
+    pub configured_mps: f64,
+    /// What it is paced at: the configured rate, or less where the API was found to allow less.
     pub rate_mps: f64,
+    /// What the bucket holds, in messages.
+    pub tokens: f64,
+    /// When the bucket holds a whole message.
+    pub next_slot: Duration,
     pub waiting: usize,
     pub in_flight: usize,
     pub in_flight_max: usize,

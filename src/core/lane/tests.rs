@@ -2,11 +2,12 @@
 //! and a receipt without a person if it begins with r.
 
 use super::*;
-use crate::core::answer::Accepted;
+use crate::core::answer::{Accepted, Usage};
+use crate::core::holds::{Finding, Hold, Why};
 use crate::core::intake::{Header, Inbound, IntakeConfig, intake};
 use crate::core::message::History;
 use crate::core::outcome::{Class, ErrorReport, Outcome, Scope};
-use crate::core::pacing::{PaceConfig, PairLimit};
+use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
 
 mod pairs;
@@ -24,10 +25,12 @@ fn config() -> LaneConfig {
             utilization: 1.0,
             burst: Duration::from_millis(100),
         },
-        pair: PairLimit {
+        pair: Spacing {
             interval: Duration::from_secs(6),
             burst: 45,
         },
+        shadow_mps: None,
+        pairs_max: 1_000,
         pair_wait_max: Duration::from_secs(30),
         latency: Duration::from_secs(1),
         max_in_flight: 4,
@@ -40,8 +43,7 @@ fn config() -> LaneConfig {
             max_delay_s: 60,
         },
         redelivery: Redelivery::Resend,
-        halt_probe: Duration::from_secs(60),
-        halt_probe_max: Duration::from_secs(100),
+        breaker_failures: 3,
     }
 }
 
@@ -52,6 +54,7 @@ enum Do {
     Get(&'static str),
     /// A copy off the ladder, or with other headers.
     GetWith(&'static str, History),
+    GetTemplate(&'static str, &'static str),
     GetTimed(&'static str, &'static str, &'static str),
     /// Redelivered, with its count of returns.
     Again(&'static str, u64),
@@ -61,8 +64,11 @@ enum Do {
     Lost,
     Rejoined,
     Limit(u32),
-    Pause,
-    Resume,
+    /// What holds the lane now, by whoever keeps the holds.
+    Order(Held),
+    Token,
+    /// Percent, and minutes to regain.
+    Used(u32, u32),
     Drain,
 }
 use Do::*;
@@ -83,13 +89,15 @@ impl Story {
     }
 
     fn get(&mut self, name: &'static str, inbound: Inbound<'_>) -> String {
-        let body = if name.starts_with('r') {
-            r#"{"status":"read","message_id":"wamid.1"}"#.to_owned()
-        } else {
-            let person = name.chars().next().unwrap_or_default().to_ascii_lowercase();
-            let text = r#""type":"text","text":{"body":"hi"}"#;
-            format!(r#"{{"to":"{}",{text}}}"#, u32::from(person))
-        };
+        if name.starts_with('r') {
+            let body = r#"{"status":"read","message_id":"wamid.1"}"#;
+            return self.take(name, body.to_owned(), inbound);
+        }
+        let text = r#""type":"text","text":{"body":"hi"}"#;
+        self.take(name, to_person(name, text), inbound)
+    }
+
+    fn take(&mut self, name: &'static str, body: String, inbound: Inbound<'_>) -> String {
         let inbound = Inbound {
             message_id: Some(name),
             priority: Some(if name.starts_with(char::is_uppercase) {
@@ -158,6 +166,12 @@ impl Story {
                 };
                 return self.get(name, inbound);
             }
+            GetTemplate(name, template) => {
+                let template = format!(
+                    r#""type":"template","template":{{"name":"{template}","language":{{"code":"en"}}}}"#
+                );
+                return self.take(name, to_person(name, &template), Inbound::default());
+            }
             GetTimed(name, header, at) => {
                 let at = Some(Header::Text(at.as_bytes()));
                 let mut inbound = Inbound::default();
@@ -185,20 +199,53 @@ impl Story {
                 let sent =
                     |ticket: &Ticket| self.lane.is_in_flight(*ticket) && self.name(*ticket) == name;
                 let ticket = (0..self.names.len() as Ticket).find(sent).unwrap();
-                let resolved = self.lane.resolve(ticket, outcome, now, luck);
-                let decision = resolved.map(|resolved| told(&resolved.decision));
-                return decision.unwrap_or_else(|| "stays".to_owned());
+                let verdict = self.lane.resolve(ticket, outcome, now, luck);
+                let decision = verdict.resolved.map(|resolved| told(&resolved.decision));
+                let decision = decision.unwrap_or_else(|| "stays".to_owned());
+                return decision + &found(verdict.finding);
             }
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
             Lost => self.lane.channel_lost(now),
             Rejoined => self.lane.rejoined(now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),
-            Pause => self.lane.pause(now),
-            Resume => self.lane.resume(),
+            Order(held) => self.lane.held(held, now),
+            Token => self.lane.token_changed(),
+            Used(percent, minutes) => {
+                let usage = Usage {
+                    percent: Some(percent),
+                    regain_minutes: Some(minutes),
+                };
+                let finding = self.lane.used(usage, now);
+                return self.lane.state().as_str().to_owned() + &found(finding);
+            }
             Drain => self.lane.drain(),
         }
         self.lane.state().as_str().to_owned()
     }
+}
+
+fn to_person(name: &str, rest: &str) -> String {
+    let person = name.chars().next().unwrap_or_default().to_ascii_lowercase();
+    format!(r#"{{"to":"{}",{rest}}}"#, u32::from(person))
+}
+
+/// What it told of more than its message: `, token block 190`, and with a pause `, lane throttle 4 for 60`.
+fn found(finding: Option<Finding>) -> String {
+    finding.map_or(String::new(), |finding| {
+        let code = finding
+            .code
+            .map_or(String::new(), |code| format!(" {code}"));
+        let pause = finding
+            .pause
+            .map_or(String::new(), |pause| format!(" for {}", pause.as_secs()));
+        let again = if finding.before.is_some() {
+            " again"
+        } else {
+            ""
+        };
+        let (scope, why) = (finding.scope.as_str(), finding.why.as_str());
+        format!(", {scope} {why}{code}{pause}{again}")
+    })
 }
 
 /// `accepted #1 !`: how it ends, the attempts made, and ! if it may be a duplicate.
@@ -258,8 +305,36 @@ fn refused() -> Outcome {
         retry_not_before_s: None,
     }
 }
+const FREE: Held = Held {
+    paused_since_ms: None,
+    hold: None,
+};
+const PAUSED: Held = Held {
+    paused_since_ms: Some(WALL_MS),
+    hold: None,
+};
+fn held(scope: Scope, why: Why, for_s: u64) -> Held {
+    let hold = Hold {
+        scope,
+        why,
+        code: Some(1),
+        remedy: "none",
+        since_ms: WALL_MS,
+        until_ms: WALL_MS + for_s * 1_000,
+        failed_probes: 0,
+    };
+    Held {
+        hold: Some(hold),
+        ..FREE
+    }
+}
 fn transient(proves_unsent: bool) -> Outcome {
+    failing(Scope::Message, proves_unsent)
+}
+fn failing(scope: Scope, proves_unsent: bool) -> Outcome {
     Outcome::Transient {
+        scope,
+        then_invalid: false,
         error: error(Class::Transient),
         max_retries: None,
         min_delay_s: None,
@@ -281,6 +356,15 @@ fn throttled(scope: Scope, pause_s: u32) -> Outcome {
         scope,
         error: error(Class::Throttled),
         pause_s: Some(pause_s),
+        slow_down: false,
+    }
+}
+fn too_fast(pause_s: Option<u32>) -> Outcome {
+    Outcome::Throttled {
+        scope: Scope::Lane,
+        error: error(Class::Throttled),
+        pause_s,
+        slow_down: true,
     }
 }
 fn blocked(second_recipient: bool) -> Outcome {
@@ -288,7 +372,7 @@ fn blocked(second_recipient: bool) -> Outcome {
         scope: Scope::Lane,
         error: error(Class::Blocked),
         remedy: "none",
-        probe: true,
+        is_penalty: false,
         second_recipient,
     }
 }

@@ -7,23 +7,27 @@ use super::table::TABLE;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Effect {
     Transient {
+        /// Whom a run of them stops; [`Scope::Message`]: nobody else.
+        scope: Scope,
         /// Fewer than the general retry policy allows.
         max_retries: Option<u32>,
         min_delay_s: Option<u32>,
         /// False: the API may have taken the message all the same, so a repeat may reach a person twice.
         proves_unsent: bool,
+        /// Met as often as that, it is the request that is wrong.
+        then_invalid: bool,
     },
     Throttled {
         scope: Scope,
-        /// `None`: the pacing of that scope knows best.
+        /// `None`: too fast, so the lane slows down instead.
         pause_s: Option<u32>,
     },
     Blocked {
         scope: Scope,
         /// What mends it, for operators.
         remedy: &'static str,
-        /// May heal with nothing done here: ask the API now and then.
-        probe: bool,
+        /// A penalty that lifts by itself: looked at after 15 minutes, an hour, then every 6 hours.
+        is_penalty: bool,
         /// May be the message's own fault: the block begins when a second recipient fails too.
         second_recipient: bool,
     },
@@ -54,11 +58,12 @@ impl Effect {
 
     pub fn scope(&self) -> Scope {
         match self {
-            Effect::Throttled { scope, .. }
+            Effect::Transient { scope, .. }
+            | Effect::Throttled { scope, .. }
             | Effect::Blocked { scope, .. }
             | Effect::Invalid { scope }
             | Effect::Policy { scope, .. } => *scope,
-            Effect::Transient { .. } | Effect::Undeliverable | Effect::Ambiguous => Scope::Message,
+            Effect::Undeliverable | Effect::Ambiguous => Scope::Message,
         }
     }
 }
@@ -156,6 +161,7 @@ pub struct Override {
     pub min_delay_s: Option<u32>,
     pub pause_s: Option<u32>,
     pub proves_unsent: Option<bool>,
+    pub then_invalid: Option<bool>,
     pub retry_not_before_s: Option<u64>,
     pub second_recipient: Option<bool>,
 }
@@ -171,6 +177,7 @@ impl Override {
             min_delay_s: None,
             pause_s: None,
             proves_unsent: None,
+            then_invalid: None,
             retry_not_before_s: None,
             second_recipient: None,
         }
@@ -182,7 +189,8 @@ impl Override {
             Class::Throttled => self.scope.is_none_or(throttles),
             Class::Blocked => self.scope.is_none_or(blocks),
             Class::Invalid | Class::Policy => self.scope != Some(Scope::Pair),
-            Class::Transient | Class::Undeliverable | Class::Ambiguous => {
+            Class::Transient => self.scope.is_none_or(stops),
+            Class::Undeliverable | Class::Ambiguous => {
                 self.scope.is_none_or(|scope| scope == Scope::Message)
             }
         };
@@ -191,8 +199,11 @@ impl Override {
         }
         let wants = |said: bool, class: Class| said && self.class != class;
         let retries = self.max_retries.is_some() || self.min_delay_s.is_some();
-        if wants(retries || self.proves_unsent.is_some(), Class::Transient) {
-            return Some("max_retries, min_delay_s and proves_unsent need class transient");
+        let own = self.proves_unsent.is_some() || self.then_invalid.is_some();
+        if wants(retries || own, Class::Transient) {
+            return Some(
+                "max_retries, min_delay_s, proves_unsent and then_invalid need class transient",
+            );
         }
         if wants(self.pause_s.is_some(), Class::Throttled) {
             return Some("pause_s needs class throttled");
@@ -220,13 +231,17 @@ impl Override {
         let base = built_in.filter(|effect| effect.class() == self.class);
         match base.unwrap_or(careful(self.class)) {
             Effect::Transient {
+                scope,
                 max_retries,
                 min_delay_s,
                 proves_unsent,
+                then_invalid,
             } => Effect::Transient {
+                scope: self.scope.filter(|scope| stops(*scope)).unwrap_or(scope),
                 max_retries: self.max_retries.or(max_retries),
                 min_delay_s: self.min_delay_s.or(min_delay_s),
                 proves_unsent: self.proves_unsent.unwrap_or(proves_unsent),
+                then_invalid: self.then_invalid.unwrap_or(then_invalid),
             },
             Effect::Throttled { scope, pause_s } => Effect::Throttled {
                 scope: self
@@ -238,12 +253,12 @@ impl Override {
             Effect::Blocked {
                 scope,
                 remedy,
-                probe,
+                is_penalty,
                 second_recipient,
             } => Effect::Blocked {
                 scope: self.scope.filter(|scope| blocks(*scope)).unwrap_or(scope),
                 remedy,
-                probe,
+                is_penalty,
                 second_recipient: self.second_recipient.unwrap_or(second_recipient),
             },
             Effect::Invalid { scope } => Effect::Invalid {
@@ -265,9 +280,11 @@ impl Override {
 fn careful(class: Class) -> Effect {
     match class {
         Class::Transient => Effect::Transient {
+            scope: Scope::Message,
             max_retries: None,
             min_delay_s: None,
             proves_unsent: false,
+            then_invalid: false,
         },
         Class::Throttled => Effect::Throttled {
             scope: Scope::Lane,
@@ -276,7 +293,7 @@ fn careful(class: Class) -> Effect {
         Class::Blocked => Effect::Blocked {
             scope: Scope::Lane,
             remedy: "see the override of this code in the configuration",
-            probe: false,
+            is_penalty: false,
             second_recipient: false,
         },
         Class::Invalid => Effect::Invalid {
@@ -293,13 +310,20 @@ fn careful(class: Class) -> Effect {
 
 fn throttles(scope: Scope) -> bool {
     match scope {
-        Scope::Pair | Scope::Lane | Scope::Waba | Scope::Token | Scope::App => true,
-        Scope::Message | Scope::Template => false,
+        Scope::Pair | Scope::Lane | Scope::Waba | Scope::Token | Scope::App | Scope::Template => {
+            true
+        }
+        Scope::Message => false,
     }
 }
 
+/// What a run of failures may stop.
+fn stops(scope: Scope) -> bool {
+    scope == Scope::Message || blocks(scope)
+}
+
 fn blocks(scope: Scope) -> bool {
-    throttles(scope) && scope != Scope::Pair
+    throttles(scope) && scope != Scope::Pair && scope != Scope::Template
 }
 
 /// The row for an error: one that names its subcode, else the first that covers its code.

@@ -49,7 +49,7 @@ pub(super) const TABLE: &[Row] = &[
     row(131042, BILLING, "billing or eligibility problem", EC),
     row(131045, REGISTRATION, "registration or certificate problem", EC), // 500, does not heal
     row(133000, REGISTRATION, "a deregistration is incomplete", EC),
-    row(133004, maybe_sent(None), "server temporarily unavailable", EC),
+    row(133004, maybe_sent(Scope::Lane), "server temporarily unavailable", EC),
     row(133005, INVALID, "wrong two-step PIN", EC),
     row(133006, REGISTRATION, "the number must be verified first", EC),
     row(133008, INVALID, "too many PIN guesses", EC),
@@ -70,7 +70,7 @@ pub(super) const TABLE: &[Row] = &[
     row(613, throttled(Scope::App, 60), "a custom call rate", GRAPH),
     row(80007, throttled(Scope::Waba, 60), "the account's call rate", EC),
     row(80008, throttled(Scope::Waba, 60), "the account's management call rate", GRAPH),
-    row(130429, throttled(Scope::Lane, 1), "the number's throughput", EC),
+    row(130429, TOO_FAST, "the number's throughput", EC),
     // Called a throttle by Meta, but a penalty for quality that hammering makes worse.
     row(131048, SPAM_NUMBER, "spam restriction of the number", EC),
     row(131056, PAIR, "pair rate limit", EC),
@@ -78,12 +78,12 @@ pub(super) const TABLE: &[Row] = &[
     row(131064, SPAM_ACCOUNT, "account limited for misclassified templates", EC),
     row(131208, throttled(Scope::Lane, 60), "too many group operations", GROUPS),
     row(2494100, throttled(Scope::Lane, 60), "number in maintenance", TP),
-    // Transient. None but 134101 proves that nothing was sent.
-    row(1, maybe_sent(Some(2)), "invalid request or server error", EC),
-    row(2, maybe_sent(None), "downtime or overload", EC),
-    row(131000, maybe_sent(Some(3)), "unknown error", EC),
-    row(131016, maybe_sent(None), "service temporarily unavailable", EC),
-    row(134101, later(3, 600), "the template is still syncing", EC),
+    // Transient. A run of those that name a scope stops all in it: an outage burns no attempts.
+    row(1, maybe_wrong(2, None, false), "invalid request or server error", EC),
+    row(2, maybe_sent(Scope::App), "downtime or overload", EC),
+    row(131000, UNKNOWN_ERROR, "unknown error", EC),
+    row(131016, maybe_sent(Scope::Lane), "service temporarily unavailable", EC),
+    row(134101, SYNCING, "the template is still syncing", EC),
     row(134102, POLICY_TEMPLATE, "template not eligible", EC), // a 500, yet not transient
     // Documented nowhere for WhatsApp: it may speak of the first copy as well as of this one.
     row(506, Effect::Ambiguous, "duplicate post", GRAPH),
@@ -97,9 +97,9 @@ pub(super) const TABLE: &[Row] = &[
     row(131030, INVALID, "recipient not on the test number's list", EC),
     row(131051, INVALID, "unsupported message type", EC),
     // Often the link's origin was away for a moment: the details tell.
-    Row { when: When::FetchFailed, ..row(131052, later(2, 30), "media could not be fetched", EC) },
+    Row { when: When::FetchFailed, ..row(131052, maybe_wrong(2, Some(30), true), "media could not be fetched", EC) },
     row(131052, INVALID, "media could not be downloaded", EC),
-    Row { when: When::FetchFailed, ..row(131053, later(2, 30), "media could not be fetched", EC) },
+    Row { when: When::FetchFailed, ..row(131053, maybe_wrong(2, Some(30), true), "media could not be fetched", EC) },
     row(131053, INVALID, "media could not be uploaded", EC),
     row(131055, INVALID, "wrong template category for the endpoint", EC),
     row(131059, INVALID, "bad cursor", EC),
@@ -115,7 +115,7 @@ pub(super) const TABLE: &[Row] = &[
     row(132018, INVALID, "template validation failed", EC),
     row(132068, INVALID_TEMPLATE, "flow blocked", EC),
     row(134100, INVALID, "only marketing templates on this endpoint", EC),
-    row(135000, INVALID, "unknown error with the parameters", EC),
+    row(135000, maybe_wrong(1, None, true), "unknown error with the parameters", EC),
     row(135002, INVALID, "invalid request", PYWA),
     // This recipient, or Meta's rules for now.
     row(1026, Effect::Undeliverable, "the receiver is incapable", LEGACY),
@@ -136,7 +136,7 @@ pub(super) const TABLE: &[Row] = &[
     row(137000, POLICY, "the recipient's identity changed", EC),
     row(470, POLICY, "outside the 24-hour window", LEGACY),
     row(471, SPAM_NUMBER, "spam restriction of the number", LEGACY),
-    row(1015, throttled(Scope::Lane, 1), "too many requests", LEGACY),
+    row(1015, TOO_FAST, "too many requests", LEGACY),
     row(2061, POLICY_TEMPLATE, "template paused", LEGACY),
     row(2062, POLICY_TEMPLATE, "template disabled", LEGACY),
 ];
@@ -186,17 +186,22 @@ const BAD_PATH: Effect = second_recipient(
     Scope::Lane,
     "check graph.base_url, graph.version and phone_number_id",
 );
-const RESTRICTED: Effect = probed(
+const RESTRICTED: Effect = blocked(
     Scope::Waba,
     "see the account in WhatsApp Manager, and appeal",
 );
-const BILLING: Effect = probed(Scope::Waba, "check the account's payment method");
-const SPAM_NUMBER: Effect = probed(
+const BILLING: Effect = blocked(Scope::Waba, "check the account's payment method");
+const SPAM_NUMBER: Effect = penalty(
     Scope::Lane,
     "lifts by itself; send what is wanted, and less",
 );
-const SPAM_ACCOUNT: Effect = probed(Scope::Waba, "lifts by itself; correct template categories");
+const SPAM_ACCOUNT: Effect = penalty(Scope::Waba, "lifts by itself; correct template categories");
 
+/// No pause: the lane finds the rate that is taken.
+const TOO_FAST: Effect = Effect::Throttled {
+    scope: Scope::Lane,
+    pause_s: None,
+};
 const PAIR: Effect = Effect::Throttled {
     scope: Scope::Pair,
     pause_s: None,
@@ -206,16 +211,16 @@ const fn blocked(scope: Scope, remedy: &'static str) -> Effect {
     Effect::Blocked {
         scope,
         remedy,
-        probe: false,
+        is_penalty: false,
         second_recipient: false,
     }
 }
 
-const fn probed(scope: Scope, remedy: &'static str) -> Effect {
+const fn penalty(scope: Scope, remedy: &'static str) -> Effect {
     Effect::Blocked {
         scope,
         remedy,
-        probe: true,
+        is_penalty: true,
         second_recipient: false,
     }
 }
@@ -224,7 +229,7 @@ const fn second_recipient(scope: Scope, remedy: &'static str) -> Effect {
     Effect::Blocked {
         scope,
         remedy,
-        probe: false,
+        is_penalty: false,
         second_recipient: true,
     }
 }
@@ -243,18 +248,45 @@ const fn not_before(scope: Scope, wait_s: u64) -> Effect {
     }
 }
 
-const fn maybe_sent(max_retries: Option<u32>) -> Effect {
+/// The API has trouble; what it answers proves nothing.
+const fn maybe_sent(scope: Scope) -> Effect {
     Effect::Transient {
-        max_retries,
+        scope,
+        max_retries: None,
         min_delay_s: None,
         proves_unsent: false,
+        then_invalid: false,
     }
 }
 
-const fn later(max_retries: u32, min_delay_s: u32) -> Effect {
+/// Trouble of the API's or of this request: met again and again by one while others pass, it is the request's.
+const fn maybe_wrong(max_retries: u32, min_delay_s: Option<u32>, proves_unsent: bool) -> Effect {
     Effect::Transient {
+        // What proves that a request was looked at and turned down says nothing about others.
+        scope: if proves_unsent {
+            Scope::Message
+        } else {
+            Scope::Lane
+        },
         max_retries: Some(max_retries),
-        min_delay_s: Some(min_delay_s),
-        proves_unsent: true,
+        min_delay_s,
+        proves_unsent,
+        then_invalid: true,
     }
 }
+
+/// Raised on the way of sending, so it may be sent.
+const UNKNOWN_ERROR: Effect = Effect::Transient {
+    scope: Scope::Lane,
+    max_retries: Some(3),
+    min_delay_s: None,
+    proves_unsent: false,
+    then_invalid: false,
+};
+const SYNCING: Effect = Effect::Transient {
+    scope: Scope::Message,
+    max_retries: Some(3),
+    min_delay_s: Some(600),
+    proves_unsent: true,
+    then_invalid: false,
+};

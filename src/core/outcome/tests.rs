@@ -1,5 +1,6 @@
 use serde_json::{Map, Value, json};
 
+use super::super::answer::Usage;
 use super::table::TABLE;
 use super::*;
 
@@ -33,6 +34,7 @@ fn case(case: Map<String, Value>) -> Case {
     Case {
         name: case["name"].as_str().unwrap().to_owned(),
         answer: Answer {
+            usage: Usage::default(),
             status: u16::try_from(case["status"].as_u64().unwrap()).unwrap(),
             retry_after_s: case.get("retry_after_s").and_then(Value::as_u64),
             body: AnswerBody::read(bytes.as_bytes()),
@@ -61,27 +63,35 @@ fn described(outcome: &Outcome) -> Value {
         }
         Outcome::NotSent { .. } => json!({"outcome": "not_sent"}),
         Outcome::Transient {
+            scope,
             max_retries,
             min_delay_s,
             proves_unsent,
-            ..
+            then_invalid,
+            error: _,
         } => json!({
-            "outcome": "transient", "max_retries": max_retries, "min_delay_s": min_delay_s,
-            "proves_unsent": proves_unsent,
+            "outcome": "transient", "scope": scope.as_str(), "max_retries": max_retries, "min_delay_s": min_delay_s,
+            "proves_unsent": proves_unsent, "then_invalid": then_invalid.then_some(true),
         }),
-        Outcome::Throttled { scope, pause_s, .. } => {
-            json!({"outcome": "throttled", "scope": scope.as_str(), "pause_s": pause_s})
-        }
+        Outcome::Throttled {
+            scope,
+            pause_s,
+            slow_down,
+            error: _,
+        } => json!({
+            "outcome": "throttled", "scope": scope.as_str(), "pause_s": pause_s,
+            "slow_down": slow_down.then_some(true),
+        }),
         Outcome::Blocked {
             scope,
             remedy,
-            probe,
+            is_penalty,
             second_recipient,
-            ..
+            error: _,
         } => {
             assert!(!remedy.is_empty());
             json!({
-                "outcome": "blocked", "scope": scope.as_str(), "probe": probe,
+                "outcome": "blocked", "scope": scope.as_str(), "penalty": is_penalty.then_some(true),
                 "second_recipient": second_recipient,
             })
         }
@@ -110,6 +120,7 @@ fn report(outcome: &Outcome) -> Option<&ErrorReport> {
 fn answered(status: u16, body: AnswerBody) -> Reply {
     Reply::Answered(Answer {
         status,
+        usage: Usage::default(),
         retry_after_s: None,
         body,
     })
@@ -276,6 +287,7 @@ fn classification_is_total() {
                 (Some(7), Some(-1)),
             ] {
                 let answer = Answer {
+                    usage: Usage::default(),
                     status,
                     retry_after_s,
                     body: api_error(code, subcode),

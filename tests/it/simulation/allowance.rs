@@ -4,7 +4,7 @@ use super::Us;
 use super::checks::{Checked, ensure};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use whatsapp_dispatcher::core::pacing::{PaceConfig, PairLimit};
+use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
 
 /// After a refusal by the pair limit, Meta's rule and not the account decides for this long: 4^4 s, and 45 × 6 s to regain.
 const PAIR_MEMORY: Us = 600_000_000;
@@ -60,7 +60,7 @@ impl RateAccount {
 }
 
 pub(crate) struct PairAccount {
-    limit: PairLimit,
+    limit: Spacing,
     /// When all slots given are paid back, and all that was sent.
     slots: BTreeMap<usize, Us>,
     counted: BTreeMap<usize, Us>,
@@ -71,7 +71,7 @@ pub(crate) struct PairAccount {
 }
 
 impl PairAccount {
-    pub(crate) fn new(limit: PairLimit) -> Self {
+    pub(crate) fn new(limit: Spacing) -> Self {
         Self {
             limit,
             slots: BTreeMap::new(),

@@ -8,7 +8,7 @@ use super::faults;
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
 use whatsapp_dispatcher::core::lane::{LaneConfig, Redelivery};
-use whatsapp_dispatcher::core::pacing::{PaceConfig, PairLimit};
+use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
 use whatsapp_dispatcher::core::retry::RetryPolicy;
 
 pub(crate) type RequestNo = usize;
@@ -118,7 +118,7 @@ fn lane(index: u64, chance: &mut Chance) -> LanePlan {
             utilization,
             burst,
         },
-        pair: PairLimit {
+        pair: Spacing {
             interval,
             burst: pair_burst,
         },

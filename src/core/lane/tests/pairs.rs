@@ -2,7 +2,7 @@
 
 use super::*;
 
-const FEW: PairLimit = PairLimit {
+const FEW: Spacing = Spacing {
     interval: Duration::from_secs(6),
     burst: 2,
 };
@@ -109,7 +109,7 @@ fn a_reserved_slot_is_not_parked_with_the_other_class() {
     };
     check(
         LaneConfig {
-            pair: PairLimit { burst: 1, ..FEW },
+            pair: Spacing { burst: 1, ..FEW },
             ..config()
         },
         vec![

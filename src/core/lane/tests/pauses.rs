@@ -18,35 +18,63 @@ fn throttles_cool_the_lane_and_long_ones_send_it_away() {
             (Next, "wait 5.000"),
             (At(5.0), "cooling"),
             (Next, "send b1, send a1, idle"),
-            (Answer("a1", throttled(Scope::App, 60)), "stays"),
+            (
+                Answer("a1", throttled(Scope::App, 60)),
+                "stays, app throttle 1 for 60",
+            ),
             (Next, "idle"),
             (Answer("b1", accepted()), "accepted #1"),
             (Next, "idle"),
             (Settled("b1", true), "away"),
             (Next, "give back"),
             (Lost, "away"),
+            (Order(held(Scope::App, Why::Throttle, 65)), "away"),
             (At(65.0), "away"),
+            (Order(FREE), "rejoining"),
             (Rejoined, "probing"),
         ],
     );
 }
 
 #[test]
-fn a_block_sends_the_lane_away_and_a_probe_decides() {
+fn a_short_throttle_of_others_is_sat_out_here() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Order(held(Scope::Waba, Why::Throttle, 20)), "cooling"),
+            (Next, "wait 20.000"),
+            (Order(FREE), "cooling"),
+            (At(20.0), "cooling"),
+            (Next, "send a1, idle"),
+            // And told to others, as it is not this lane's alone.
+            (
+                Answer("a1", throttled(Scope::Waba, 20)),
+                "stays, waba throttle 1 for 20",
+            ),
+            (Next, "wait 40.000"),
+        ],
+    );
+}
+
+#[test]
+fn a_block_sends_the_lane_away_and_one_request_decides() {
     check(
         config(),
         vec![
             (Get("a1"), "waits"),
             (Get("b1"), "waits"),
             (Next, "send a1, send b1, idle"),
-            (Answer("a1", blocked(false)), "stays"),
-            // Of those in flight together, one counts.
+            (Answer("a1", blocked(false)), "stays, lane block 1"),
+            // Of those in flight together, one is news.
             (Answer("b1", blocked(false)), "stays"),
             (Next, "give back"),
             (Lost, "away"),
+            (Order(held(Scope::Lane, Why::Block, 60)), "away"),
             // Asked for before, and not wanted any more.
             (Rejoined, "away"),
             (At(60.0), "away"),
+            (Order(FREE), "rejoining"),
             (Rejoined, "probing"),
             (Again("a1", 1), "waits"),
             (Again("b1", 1), "waits"),
@@ -54,18 +82,38 @@ fn a_block_sends_the_lane_away_and_a_probe_decides() {
             (Next, "wait 60.001"),
             (At(61.0), "probing"),
             (Next, "send a1, idle"),
-            (Answer("a1", blocked(false)), "stays"),
+            (Answer("a1", blocked(false)), "stays, lane block 1 again"),
             (Lost, "away"),
-            // Twice as long, up to the most.
-            (At(160.9), "away"),
-            (Rejoined, "away"),
-            (At(161.0), "away"),
+            (Order(FREE), "rejoining"),
             (Rejoined, "probing"),
             (Again("b1", 2), "waits"),
-            (At(162.0), "probing"),
+            (At(62.0), "probing"),
             (Next, "send b1, idle"),
             (Answer("b1", accepted()), "accepted #1"),
             (Next, "idle"),
+        ],
+    );
+}
+
+#[test]
+fn a_probe_also_waits_for_a_pause() {
+    check(
+        config(),
+        vec![
+            (Order(held(Scope::Lane, Why::Block, 60)), "away"),
+            (Order(FREE), "rejoining"),
+            (Rejoined, "probing"),
+            (Get("a1"), "waits"),
+            (At(1.0), "probing"),
+            (Next, "send a1, idle"),
+            (
+                Answer("a1", too_fast(Some(3))),
+                "stays, lane throttle 1 for 3 again",
+            ),
+            (Order(held(Scope::Lane, Why::Throttle, 4)), "away"),
+            (Order(FREE), "rejoining"),
+            (Rejoined, "probing"),
+            (Next, "wait 4.000"),
         ],
     );
 }
@@ -83,11 +131,36 @@ fn a_block_that_may_be_the_messages_fault_needs_a_second_person() {
             (Answer("a2", blocked(true)), "delay 2 #1"),
             (Get("b1"), "waits"),
             (Next, "send b1, idle"),
-            (Answer("b1", blocked(true)), "stays"),
+            (Answer("b1", blocked(true)), "stays, lane block 1"),
             (Next, "idle"),
             (Settled("a1", true), "away"),
             (Settled("a2", true), "away"),
             (Next, "give back"),
+            (Lost, "away"),
+            (Order(FREE), "rejoining"),
+            (Rejoined, "probing"),
+            // Two persons have met it: the one that tries again need not pay.
+            (Get("c1"), "waits"),
+            (At(1.0), "probing"),
+            (Next, "send c1, idle"),
+            (Answer("c1", blocked(true)), "stays, lane block 1 again"),
+        ],
+    );
+}
+
+#[test]
+fn what_was_said_of_an_old_token_does_not_block_the_new_one() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Get("b1"), "waits"),
+            (Next, "send a1, send b1, idle"),
+            (Token, "flowing"),
+            (Answer("a1", blocked(false)), "stays"),
+            (Next, "send a1, idle"),
+            (Answer("a1", blocked(false)), "stays, lane block 1"),
+            (Answer("b1", blocked(false)), "stays"),
         ],
     );
 }
@@ -106,12 +179,143 @@ fn what_does_not_reach_the_api_costs_nothing() {
             (Answer("a1", not_sent()), "stays"),
             (At(31.0), "cooling"),
             (Next, "send a1, idle"),
-            // Long enough: the messages go back, and the lane looks again soon.
-            (Answer("a1", not_sent()), "stays"),
+            // Long enough: the messages go back, and the API is asked from time to time.
+            (Answer("a1", not_sent()), "stays, lane outage"),
             (Next, "give back"),
             (Lost, "away"),
-            (At(33.0), "away"),
+            (Order(FREE), "rejoining"),
             (Rejoined, "probing"),
+            (Again("a1", 1), "waits"),
+            (At(32.0), "probing"),
+            (Next, "send a1, idle"),
+            (Answer("a1", not_sent()), "stays, lane outage again"),
+        ],
+    );
+}
+
+#[test]
+fn an_outage_costs_few_attempts() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Get("b1"), "waits"),
+            (Get("c1"), "waits"),
+            (Get("d1"), "waits"),
+            (Next, "send a1, send b1, send c1, send d1, idle"),
+            (Answer("a1", failing(Scope::App, false)), "delay 2 #1 !"),
+            (Answer("b1", failing(Scope::Lane, false)), "delay 2 #1 !"),
+            // The third in a row: it is the API, and none of this is charged.
+            (
+                Answer("c1", failing(Scope::App, false)),
+                "delay 2 #0 !, app outage 1",
+            ),
+            (Answer("d1", failing(Scope::Lane, false)), "delay 2 #0 !"),
+            (Settled("a1", true), "away"),
+            (Settled("b1", true), "away"),
+            (Settled("c1", true), "away"),
+            (Settled("d1", true), "away"),
+            (Next, "give back"),
+            (Lost, "away"),
+            (Order(FREE), "rejoining"),
+            (Rejoined, "probing"),
+            (Get("e1"), "waits"),
+            (At(1.0), "probing"),
+            (Next, "send e1, idle"),
+            (
+                Answer("e1", failing(Scope::Lane, false)),
+                "delay 2 #0 !, lane outage 1 again",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn one_request_that_fails_again_and_again_is_no_outage() {
+    let mut story = vec![];
+    for hops in 0..5 {
+        let again = History {
+            hops,
+            ..History::default()
+        };
+        story.extend([
+            (GetWith("a1", again), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", failing(Scope::Lane, false)), "delay 2 #1 !"),
+            (Settled("a1", true), "flowing"),
+        ]);
+    }
+    check(config(), story);
+}
+
+#[test]
+fn failures_with_an_answer_between_them_are_no_outage() {
+    let mut story = vec![];
+    for (name, send, outcome, expected) in [
+        ("a1", "send a1, idle", unknown(), "unknown #1 !"),
+        ("b1", "send b1, idle", unknown(), "unknown #1 !"),
+        ("c1", "send c1, idle", refused(), "rejected #1"),
+        ("d1", "send d1, idle", unknown(), "unknown #1 !"),
+        ("e1", "send e1, idle", unknown(), "unknown #1 !"),
+        ("f1", "send f1, idle", accepted(), "accepted #1"),
+        ("g1", "send g1, idle", unknown(), "unknown #1 !"),
+        ("h1", "send h1, idle", unknown(), "unknown #1 !"),
+    ] {
+        story.extend([
+            (Get(name), "waits"),
+            (Next, send),
+            (Answer(name, outcome), expected),
+            (Settled(name, true), "flowing"),
+        ]);
+    }
+    story.extend([
+        (Get("i1"), "waits"),
+        (Next, "send i1, idle"),
+        (Answer("i1", unknown()), "unknown #1 !, lane outage 1"),
+    ]);
+    check(config(), story);
+}
+
+#[test]
+fn too_fast_lowers_the_rate_and_only_a_hint_pauses() {
+    let slow = LaneConfig {
+        pace: PaceConfig {
+            limit_mps: 10,
+            burst: Duration::ZERO,
+            ..config().pace
+        },
+        ..config()
+    };
+    check(
+        slow,
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", too_fast(None)), "stays"),
+            // 8.5 in a second, from an empty bucket.
+            (Next, "wait 0.118"),
+            (At(0.2), "flowing"),
+            (Next, "send a1, idle"),
+            (Answer("a1", too_fast(Some(2))), "stays"),
+            (Next, "wait 2.200"),
+        ],
+    );
+}
+
+#[test]
+fn usage_near_its_end_slows_down_and_at_its_end_stops() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Used(50, 0), "flowing"),
+            (Next, "send a1, idle"),
+            (Used(100, 0), "flowing"),
+            (Get("b1"), "waits"),
+            // A twentieth of 1,000.
+            (Next, "wait 0.020"),
+            (Used(100, 3), "away, waba throttle for 180"),
+            (Used(100, 3), "away"),
         ],
     );
 }
@@ -119,32 +323,10 @@ fn what_does_not_reach_the_api_costs_nothing() {
 #[test]
 fn no_pause_is_shortened() {
     check(
-        LaneConfig {
-            halt_probe: Duration::from_secs(1),
-            ..config()
-        },
-        vec![
-            (Get("a1"), "waits"),
-            (Get("b1"), "waits"),
-            (Get("c1"), "waits"),
-            (Next, "send a1, send b1, send c1, idle"),
-            (Answer("a1", throttled(Scope::Lane, 20)), "stays"),
-            (Answer("b1", blocked(false)), "stays"),
-            (Answer("c1", throttled(Scope::Lane, 25)), "stays"),
-            (Next, "give back"),
-            (Lost, "away"),
-            (At(24.9), "away"),
-            (Rejoined, "away"),
-            (At(25.0), "away"),
-            (Rejoined, "probing"),
-        ],
-    );
-    check(
         config(),
         vec![
             (Rejoined, "flowing"),
             (Get("a1"), "waits"),
-            (Next, "wait 0.001"),
             (At(1.0), "flowing"),
             (Next, "send a1, idle"),
             (Answer("a1", throttled(Scope::Lane, 20)), "stays"),
@@ -159,7 +341,7 @@ fn no_pause_is_shortened() {
 
 #[test]
 fn paused_and_draining_lanes_finish_what_is_in_flight() {
-    for (stop, state) in [(Pause, "paused"), (Drain, "draining")] {
+    for (stop, state) in [(Order(PAUSED), "paused"), (Drain, "draining")] {
         check(
             config(),
             vec![
@@ -180,8 +362,28 @@ fn paused_and_draining_lanes_finish_what_is_in_flight() {
         config(),
         vec![
             (Drain, "draining"),
-            (Resume, "draining"),
-            (Pause, "draining"),
+            (Order(FREE), "draining"),
+            (Order(PAUSED), "draining"),
+        ],
+    );
+}
+
+#[test]
+fn a_block_outlasts_a_pause() {
+    check(
+        config(),
+        vec![
+            (Order(held(Scope::Token, Why::Block, 60)), "away"),
+            (
+                Order(Held {
+                    paused_since_ms: Some(WALL_MS),
+                    ..held(Scope::Token, Why::Block, 60)
+                }),
+                "paused",
+            ),
+            (Order(held(Scope::Token, Why::Block, 60)), "away"),
+            (Order(FREE), "rejoining"),
+            (Rejoined, "probing"),
         ],
     );
 }
@@ -198,8 +400,8 @@ fn a_new_limit_needs_a_new_channel() {
         (Limit(2), "flowing"),
         // A pause in between does not make it forget.
         (Limit(1_000), "rejoining"),
-        (Pause, "paused"),
-        (Resume, "flowing"),
+        (Order(PAUSED), "paused"),
+        (Order(FREE), "flowing"),
         (Next, "give back"),
     ];
     let wide = LaneConfig {
@@ -207,4 +409,36 @@ fn a_new_limit_needs_a_new_channel() {
         ..config()
     };
     check(wide, story);
+}
+
+#[test]
+fn messages_of_a_paused_template_wait_in_the_broker() {
+    check(
+        config(),
+        vec![
+            (GetTemplate("a1", "sale"), "waits"),
+            (GetTemplate("b1", "sale"), "waits"),
+            (Next, "send a1, send b1, idle"),
+            (
+                Answer("a1", throttled(Scope::Template, 100)),
+                "delay 110 #0, template throttle 1 for 100",
+            ),
+            (
+                Answer("b1", throttled(Scope::Template, 100)),
+                "delay 110 #0",
+            ),
+            (At(10.0), "flowing"),
+            (GetTemplate("c1", "sale"), "waits"),
+            (GetTemplate("d1", "order"), "waits"),
+            (Get("e1"), "waits"),
+            // With room for two more in flight.
+            (Settled("a1", true), "flowing"),
+            (Settled("b1", true), "flowing"),
+            (Next, "c1 delay 90 #0, send d1, send e1, idle"),
+            (At(100.0), "flowing"),
+            (GetTemplate("f1", "sale"), "waits"),
+            (Settled("c1", true), "flowing"),
+            (Next, "send f1, idle"),
+        ],
+    );
 }

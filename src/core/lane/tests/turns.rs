@@ -135,9 +135,9 @@ fn deadlines_and_schedules_need_no_send() {
                 "waits",
             ),
             // While it waits for its turn.
-            (Pause, "paused"),
+            (Order(PAUSED), "paused"),
             (At(9.0), "paused"),
-            (Resume, "flowing"),
+            (Order(FREE), "flowing"),
             (Next, "c1 expired #0, idle"),
             // A retry that would come too late is not made.
             (

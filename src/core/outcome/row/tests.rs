@@ -19,18 +19,23 @@ fn an_override_keeps_what_it_does_not_say() {
     let mut more = Override::new(131000, Class::Transient);
     more.max_retries = Some(7);
     let expected = Effect::Transient {
+        scope: Scope::Lane,
         max_retries: Some(7),
         min_delay_s: None,
         proves_unsent: false,
+        then_invalid: false,
     };
     assert_eq!(effect(more), expected);
 
-    let mut wider = Override::new(131042, Class::Blocked);
+    let mut wider = Override::new(131048, Class::Blocked);
     wider.scope = Some(Scope::App);
-    let Effect::Blocked { scope, probe, .. } = effect(wider) else {
+    let Effect::Blocked {
+        scope, is_penalty, ..
+    } = effect(wider)
+    else {
         panic!("not a block");
     };
-    assert!(scope == Scope::App && probe);
+    assert!(scope == Scope::App && is_penalty);
 
     let mut parked = Override::new(999_999, Class::Policy);
     parked.retry_not_before_s = Some(60);
@@ -47,7 +52,8 @@ fn an_override_cannot_throttle_a_message() {
         (Class::Throttled, Scope::Message),
         (Class::Blocked, Scope::Pair),
         (Class::Blocked, Scope::Template),
-        (Class::Transient, Scope::Lane),
+        (Class::Transient, Scope::Template),
+        (Class::Undeliverable, Scope::Lane),
     ] {
         let mut wish = Override::new(999_999, class);
         wish.scope = Some(scope);

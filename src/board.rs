@@ -1,0 +1,461 @@
+//! The board: what holds which lane, in this worker and, by way of `wa.lanes.log`, in all of them. Everything that concerns
+//! more than one lane meets here; [`crate::core::holds`] decides.
+//!
+//! A lane that finds a fault tells the board, which tells every lane that it strikes at once, and the other workers. The board also
+//! asks the API whether a block is over: by reading the number's health, which spends no message.
+
+use crate::broker::Sessions;
+use crate::broker::lanes_log::{self, Entry, LogError, Pen, Tail};
+use crate::broker::session::Session;
+use crate::clock::Clock;
+use crate::core::Now;
+use crate::core::holds::{Due, Finding, Held, Holds, Place, Reach, Record};
+use crate::core::message::LaneId;
+use crate::credentials::Token;
+use crate::graph::{Graph, Health};
+use crate::metrics::Metrics;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Longest that lanes wait for the log to be read back; without it a worker finds blocks out by itself.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait for others to have been told.
+const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Before the log is opened again that broke off.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the process wants of one lane. Only the newest counts.
+#[derive(Clone)]
+pub struct Orders {
+    pub held: Held,
+    /// Templates whose messages wait, until when.
+    pub templates: Arc<[(Arc<str>, u64)]>,
+    pub token: Arc<Token>,
+    /// The number's limit, once the API has told it.
+    pub limit_mps: Option<u32>,
+}
+
+/// A lane on the board.
+struct Post {
+    place: Place,
+    orders: watch::Sender<Orders>,
+}
+
+struct Inner {
+    holds: Holds,
+    posts: Vec<Post>,
+    /// Records to write, in order.
+    outgoing: VecDeque<Record>,
+    /// Records ever put into `outgoing`.
+    queued: u64,
+    /// How far the log was read.
+    offset: Option<u64>,
+}
+
+pub struct Board {
+    inner: Mutex<Inner>,
+    to_write: Notify,
+    /// Something may be due earlier.
+    to_tend: Notify,
+    /// Records done with, and whether the last one was written.
+    told: watch::Sender<(u64, bool)>,
+    graph: Graph,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    worker_id: String,
+}
+
+/// An operator's word that reached this worker only.
+#[derive(Debug, thiserror::Error)]
+#[error("done in this worker; the others could not be told, as wa.lanes.log cannot be written")]
+pub struct NotTold;
+
+impl Board {
+    pub fn new(
+        holds: Holds,
+        graph: Graph,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        worker_id: &str,
+    ) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                holds,
+                posts: vec![],
+                outgoing: VecDeque::new(),
+                queued: 0,
+                offset: None,
+            }),
+            to_write: Notify::new(),
+            to_tend: Notify::new(),
+            told: watch::Sender::new((0, true)),
+            graph,
+            clock,
+            metrics,
+            worker_id: worker_id.to_owned(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A lane that wants to be told what concerns it.
+    pub fn post(&self, place: Place, token: Arc<Token>) -> watch::Sender<Orders> {
+        let orders = watch::Sender::new(Orders {
+            held: Held::default(),
+            templates: Arc::new([]),
+            token,
+            limit_mps: None,
+        });
+        let post = Post {
+            place,
+            orders: orders.clone(),
+        };
+        self.lock().posts.push(post);
+        orders
+    }
+
+    /// A lane met something that concerns more than the message it was about.
+    pub fn found(&self, lane: &LaneId, finding: &Finding) {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        let Some(place) = inner.place(lane) else {
+            return;
+        };
+        if let Some((reach, record)) = inner.holds.found(&place, finding, now) {
+            self.metrics
+                .holds_found
+                .with_label_values(&[reach.scope.as_str(), finding.why.as_str()])
+                .inc();
+            tracing::warn!(
+                scope = reach.scope.as_str(), key = %reach.key, why = finding.why.as_str(), code = finding.code,
+                remedy = finding.remedy, "held: nobody in scope sends"
+            );
+            self.share(&mut inner, record);
+            inner.order(&reach, now);
+        }
+        // Whatever the board made of it: the lane has stopped, and must hear until when.
+        inner.order_lane(&place.lane, now);
+        self.to_tend.notify_one();
+    }
+
+    fn share(&self, inner: &mut Inner, record: Option<Record>) {
+        if let Some(record) = record {
+            inner.outgoing.push_back(record);
+            inner.queued += 1;
+            self.to_write.notify_one();
+        }
+    }
+
+    /// Stops a lane in every worker. `None`: not a lane of this worker.
+    pub async fn pause(&self, lane: &LaneId) -> Option<Result<(), NotTold>> {
+        {
+            let (mut inner, now) = (self.lock(), self.clock.now());
+            let place = inner.place(lane)?;
+            let record = inner.holds.pause(&place, now);
+            self.share(&mut inner, record);
+            inner.order_lane(&place.lane, now);
+        }
+        Some(self.have_told().await)
+    }
+
+    /// Ends a pause and whatever else holds the lane, in every worker.
+    pub async fn resume(&self, lane: &LaneId) -> Option<Result<(), NotTold>> {
+        {
+            let (mut inner, now) = (self.lock(), self.clock.now());
+            let place = inner.place(lane)?;
+            for (reach, record) in inner.holds.resume(&place, now) {
+                self.share(&mut inner, Some(record));
+                inner.order(&reach, now);
+            }
+        }
+        Some(self.have_told().await)
+    }
+
+    async fn have_told(&self) -> Result<(), NotTold> {
+        if self.told().await {
+            Ok(())
+        } else {
+            Err(NotTold)
+        }
+    }
+
+    /// Waits until the other workers can know what this one knew when it asked; false if they cannot.
+    pub async fn told(&self) -> bool {
+        let queued = self.lock().queued;
+        let mut told = self.told.subscribe();
+        let all = told.wait_for(|(count, _)| *count >= queued);
+        let all = tokio::time::timeout(TOLD_TIMEOUT, all).await;
+        matches!(all, Ok(Ok(last)) if last.1)
+    }
+
+    /// A new token was loaded for an account: blocks of the old one do not concern its lanes any more, others may be mended.
+    pub fn token_changed(&self, waba: &str, token: &Arc<Token>) {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        let Inner { holds, posts, .. } = &mut *inner;
+        for post in posts.iter_mut().filter(|post| &*post.place.waba == waba) {
+            post.place.token = token.fingerprint.clone();
+            post.orders
+                .send_modify(|orders| orders.token = token.clone());
+            holds.look_again(&post.place, now);
+            let held = holds.on(&post.place, now);
+            post.orders.send_modify(|orders| orders.held = held);
+        }
+        self.to_tend.notify_one();
+    }
+
+    /// Passes sessions on to the lanes once the log was read, so that no lane begins that should not. Runs for ever.
+    pub async fn run(
+        self: Arc<Self>,
+        mut opened: Sessions,
+        joined: watch::Sender<Option<Arc<Session>>>,
+    ) {
+        loop {
+            let session = opened.borrow_and_update().clone();
+            let Some(session) = session else {
+                joined.send_replace(None);
+                if opened.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let log = tokio::select! {
+                log = self.catch_up(&session) => log,
+                Ok(()) = opened.changed() => continue,
+            };
+            joined.send_replace(Some(session.clone()));
+            tokio::select! {
+                () = self.keep_log(&session, log) => {}
+                () = self.tend() => {}
+                changed = opened.changed() => if changed.is_err() {
+                    joined.send_replace(None);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Opens the log and reads what it has. `None`: this worker is on its own.
+    async fn catch_up(&self, session: &Session) -> Option<(Tail, Pen)> {
+        let after = self.lock().offset;
+        let reading = async {
+            let (mut tail, pen) = lanes_log::open(session, after).await?;
+            let mark = format!(
+                r#"{{"mark":"{}-{}-{}"}}"#,
+                self.worker_id,
+                session.epoch,
+                self.clock.now().wall_ms
+            );
+            pen.write(mark.as_bytes()).await?;
+            tail.read_up_to(mark.as_bytes(), |entry| self.heard(&entry))
+                .await?;
+            Ok::<_, LogError>((tail, pen))
+        };
+        let why = match tokio::time::timeout(CATCH_UP_TIMEOUT, reading).await {
+            Ok(Ok(log)) => {
+                self.metrics.lanes_log_available.set(1);
+                return Some(log);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not read within {CATCH_UP_TIMEOUT:?}"),
+        };
+        self.metrics.lanes_log_available.set(0);
+        tracing::warn!(
+            why,
+            "wa.lanes.log cannot be used: this worker neither hears of pauses and blocks nor tells of its own"
+        );
+        None
+    }
+
+    fn heard(&self, entry: &Entry) {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        inner.offset = Some(entry.offset);
+        let Some(record) = Record::from_json(&entry.body) else {
+            return;
+        };
+        let worker = record.worker.clone();
+        if let Some(reach) = inner.holds.heard(record) {
+            tracing::info!(scope = reach.scope.as_str(), key = %reach.key, worker = %worker, "heard from another worker");
+            inner.order(&reach, now);
+            self.to_tend.notify_one();
+        }
+    }
+
+    /// Follows the log and writes to it, until the session ends.
+    async fn keep_log(&self, session: &Session, mut log: Option<(Tail, Pen)>) {
+        loop {
+            let Some((mut tail, pen)) = log.take() else {
+                return self.write_nothing().await;
+            };
+            let error = tokio::select! {
+                error = self.follow(&mut tail) => error,
+                error = self.write_all(&pen) => error,
+            };
+            tracing::warn!(%error, "wa.lanes.log broke off: opening it again");
+            tail.close().await;
+            tokio::time::sleep(REOPEN_PAUSE).await;
+            log = self.catch_up(session).await;
+        }
+    }
+
+    async fn follow(&self, tail: &mut Tail) -> LogError {
+        loop {
+            match tail.next().await {
+                Ok(entry) => self.heard(&entry),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn write_all(&self, pen: &Pen) -> LogError {
+        loop {
+            let record = self.next_to_write().await;
+            if let Err(error) = pen.write(&record.to_json()).await {
+                return error;
+            }
+            self.lock().outgoing.pop_front();
+            self.told.send_modify(|told| *told = (told.0 + 1, true));
+        }
+    }
+
+    /// Nobody can be told; nobody shall wait for it.
+    async fn write_nothing(&self) {
+        loop {
+            let record = self.next_to_write().await;
+            let mut inner = self.lock();
+            inner.outgoing.pop_front();
+            inner.holds.not_told(&record);
+            drop(inner);
+            self.told.send_modify(|told| *told = (told.0 + 1, false));
+        }
+    }
+
+    async fn next_to_write(&self) -> Record {
+        loop {
+            let next = self.lock().outgoing.front().cloned();
+            match next {
+                Some(record) => return record,
+                None => self.to_write.notified().await,
+            }
+        }
+    }
+
+    /// Asks the API what may be over, ends what is, for ever.
+    async fn tend(&self) {
+        let mut asking: FuturesUnordered<BoxFuture<'static, (Reach, bool)>> =
+            FuturesUnordered::new();
+        loop {
+            asking.extend(self.see_to_what_is_due());
+            tokio::select! {
+                Some((reach, is_well)) = asking.next(), if !asking.is_empty() => self.asked(&reach, is_well),
+                () = self.to_tend.notified() => {}
+                () = self.sleep_until_due() => {}
+            }
+        }
+    }
+
+    fn see_to_what_is_due(&self) -> Vec<BoxFuture<'static, (Reach, bool)>> {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        let places: Vec<Place> = inner.posts.iter().map(|post| post.place.clone()).collect();
+        let mut asking = vec![];
+        for due in inner.holds.due(&places, now) {
+            match due {
+                Due::Ask(reach, lane) => asking.extend(self.ask(&inner, reach, lane)),
+                Due::Ended(reach) => inner.order(&reach, now),
+                Due::Tell(record) => self.share(&mut inner, Some(record)),
+            }
+        }
+        asking
+    }
+
+    fn ask(
+        &self,
+        inner: &Inner,
+        reach: Reach,
+        lane: LaneId,
+    ) -> Option<BoxFuture<'static, (Reach, bool)>> {
+        let post = inner.posts.iter().find(|post| post.place.lane == lane)?;
+        let (graph, token) = (self.graph.clone(), post.orders.borrow().token.clone());
+        let metrics = self.metrics.clone();
+        let asking = async move {
+            let health = graph.health(&lane, &token).await;
+            metrics
+                .health_probes
+                .with_label_values(&[health.as_str()])
+                .inc();
+            (reach, health == Health::Well)
+        };
+        Some(asking.boxed())
+    }
+
+    fn asked(&self, reach: &Reach, is_well: bool) {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        let record = inner.holds.asked(reach, is_well, now);
+        let (scope, key) = (reach.scope.as_str(), &reach.key);
+        if is_well {
+            tracing::info!(scope, %key, "lifted: the API says that it can send, one request tries");
+        } else {
+            tracing::debug!(scope, %key, "still held");
+        }
+        self.share(&mut inner, record);
+        inner.order(reach, now);
+    }
+
+    fn sleep_until_due(&self) -> impl Future<Output = ()> + use<> {
+        let (due_ms, now_ms) = (self.lock().holds.next_due_ms(), self.clock.now().wall_ms);
+        async move {
+            match due_ms {
+                Some(due_ms) => {
+                    let wait = Duration::from_millis(due_ms.saturating_sub(now_ms));
+                    tokio::time::sleep(wait).await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn place(&self, lane: &LaneId) -> Option<Place> {
+        let post = self.posts.iter().find(|post| post.place.lane == *lane)?;
+        Some(post.place.clone())
+    }
+
+    /// Tells every lane in reach what holds it now.
+    fn order(&self, reach: &Reach, now: Now) {
+        for post in &self.posts {
+            let of_template = reach
+                .key
+                .strip_prefix(&*post.place.waba)
+                .is_some_and(|rest| rest.starts_with('/'));
+            if of_template {
+                let templates = self.holds.templates(&post.place.waba);
+                let templates = templates
+                    .map(|(name, until_ms)| (name.into(), until_ms))
+                    .collect();
+                post.orders
+                    .send_modify(|orders| orders.templates = templates);
+            } else if post.place.is_in(reach) {
+                self.order_post(post, now);
+            }
+        }
+    }
+
+    fn order_lane(&self, lane: &LaneId, now: Now) {
+        for post in self.posts.iter().filter(|post| post.place.lane == *lane) {
+            self.order_post(post, now);
+        }
+    }
+
+    fn order_post(&self, post: &Post, now: Now) {
+        let held = self.holds.on(&post.place, now);
+        post.orders.send_modify(|orders| orders.held = held);
+    }
+}

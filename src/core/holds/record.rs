@@ -1,0 +1,144 @@
+//! One record of `wa.lanes.log`, as JSON. What a later version writes and this one does not know is passed over.
+
+use super::{Hold, Reach, Why};
+use crate::core::outcome::{Scope, remedy_like};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One thing that a worker tells all others.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Record {
+    pub at_ms: u64,
+    pub worker: Arc<str>,
+    pub run: u64,
+    pub reach: Reach,
+    pub news: News,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum News {
+    Held(Hold),
+    Lifted,
+    Paused { since_ms: u64 },
+    Resumed,
+    TemplateHeld { until_ms: u64 },
+}
+
+/// What a record speaks of: the last one of a slot stands. A pause and a block of the same lane are two things.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Slot(Reach, bool);
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    at_ms: u64,
+    worker: &'a str,
+    run: u64,
+    scope: &'a str,
+    key: &'a str,
+    #[serde(flatten)]
+    news: WireNews,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+enum WireNews {
+    Held {
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i64>,
+        remedy: String,
+        since_ms: u64,
+        until_ms: u64,
+        failed_probes: u32,
+    },
+    Lifted,
+    Paused {
+        since_ms: u64,
+    },
+    Resumed,
+    TemplateHeld {
+        until_ms: u64,
+    },
+}
+
+impl Record {
+    pub(super) fn slot(&self) -> Slot {
+        let is_pause = matches!(self.news, News::Paused { .. } | News::Resumed);
+        Slot(self.reach.clone(), is_pause)
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        let wire = Wire {
+            at_ms: self.at_ms,
+            worker: &self.worker,
+            run: self.run,
+            scope: self.reach.scope.as_str(),
+            key: &self.reach.key,
+            news: wire_news(&self.news),
+        };
+        // A struct of strings and numbers cannot fail to serialise.
+        serde_json::to_vec(&wire).unwrap_or_default()
+    }
+
+    /// `None`: not a record that this version knows.
+    pub fn from_json(bytes: &[u8]) -> Option<Self> {
+        let wire: Wire<'_> = serde_json::from_slice(bytes).ok()?;
+        let scope: Scope = wire.scope.parse().ok()?;
+        Some(Self {
+            at_ms: wire.at_ms,
+            worker: wire.worker.into(),
+            run: wire.run,
+            reach: Reach {
+                scope,
+                key: wire.key.into(),
+            },
+            news: news(wire.news, scope)?,
+        })
+    }
+}
+
+fn wire_news(news: &News) -> WireNews {
+    match news {
+        News::Held(hold) => WireNews::Held {
+            why: hold.why.as_str().to_owned(),
+            code: hold.code,
+            remedy: hold.remedy.to_owned(),
+            since_ms: hold.since_ms,
+            until_ms: hold.until_ms,
+            failed_probes: hold.failed_probes,
+        },
+        News::Lifted => WireNews::Lifted,
+        News::Paused { since_ms } => WireNews::Paused {
+            since_ms: *since_ms,
+        },
+        News::Resumed => WireNews::Resumed,
+        News::TemplateHeld { until_ms } => WireNews::TemplateHeld {
+            until_ms: *until_ms,
+        },
+    }
+}
+
+fn news(news: WireNews, scope: Scope) -> Option<News> {
+    Some(match news {
+        WireNews::Held {
+            why,
+            code,
+            remedy,
+            since_ms,
+            until_ms,
+            failed_probes,
+        } => News::Held(Hold {
+            scope,
+            why: Why::ALL.into_iter().find(|known| known.as_str() == why)?,
+            code,
+            remedy: remedy_like(&remedy),
+            since_ms,
+            until_ms,
+            failed_probes,
+        }),
+        WireNews::Lifted => News::Lifted,
+        WireNews::Paused { since_ms } => News::Paused { since_ms },
+        WireNews::Resumed => News::Resumed,
+        WireNews::TemplateHeld { until_ms } => News::TemplateHeld { until_ms },
+    })
+}
