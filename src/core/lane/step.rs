@@ -85,6 +85,10 @@ impl Rest {
 }
 
 /// What became of a delivery that was accepted.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "on the stack for a moment; a box would cost an allocation"
+)]
 #[derive(Debug)]
 pub enum Joined {
     Waits,
