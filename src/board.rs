@@ -5,7 +5,7 @@
 //! asks the API whether a block is over: by reading the number's health, which spends no message.
 
 use crate::broker::Sessions;
-use crate::broker::lanes_log::{self, Entry, LogError, Pen, Tail};
+use crate::broker::lanes_log::Entry;
 use crate::broker::session::Session;
 use crate::clock::Clock;
 use crate::core::Now;
@@ -22,14 +22,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// Longest that lanes wait for the log to be read back; without it a worker finds blocks out by itself.
-const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Longest wait for others to have been told.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Before the log is opened again that broke off.
-const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+mod log;
 
 /// What the process wants of one lane. Only the newest counts.
 #[derive(Clone)]
@@ -242,41 +238,9 @@ impl Board {
         }
     }
 
-    /// Opens the log and reads what it has. `None`: this worker is on its own.
-    async fn catch_up(&self, session: &Session) -> Option<(Tail, Pen)> {
-        let after = self.lock().offset;
-        let reading = async {
-            let (mut tail, pen) = lanes_log::open(session, after).await?;
-            let mark = format!(
-                r#"{{"mark":"{}-{}-{}"}}"#,
-                self.worker_id,
-                session.epoch,
-                self.clock.now().wall_ms
-            );
-            pen.write(mark.as_bytes()).await?;
-            tail.read_up_to(mark.as_bytes(), |entry| self.heard(&entry))
-                .await?;
-            Ok::<_, LogError>((tail, pen))
-        };
-        let why = match tokio::time::timeout(CATCH_UP_TIMEOUT, reading).await {
-            Ok(Ok(log)) => {
-                self.metrics.lanes_log_available.set(1);
-                return Some(log);
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("not read within {CATCH_UP_TIMEOUT:?}"),
-        };
-        self.metrics.lanes_log_available.set(0);
-        tracing::warn!(
-            why,
-            "wa.lanes.log cannot be used: this worker neither hears of pauses and blocks nor tells of its own"
-        );
-        None
-    }
-
     fn heard(&self, entry: &Entry) {
         let (mut inner, now) = (self.lock(), self.clock.now());
-        inner.offset = Some(entry.offset);
+        inner.offset = inner.offset.max(Some(entry.offset));
         let Some(record) = Record::from_json(&entry.body) else {
             return;
         };
@@ -285,65 +249,6 @@ impl Board {
             tracing::info!(scope = reach.scope.as_str(), key = %reach.key, worker = %worker, "heard from another worker");
             inner.order(&reach, now);
             self.to_tend.notify_one();
-        }
-    }
-
-    /// Follows the log and writes to it, until the session ends.
-    async fn keep_log(&self, session: &Session, mut log: Option<(Tail, Pen)>) {
-        loop {
-            let Some((mut tail, pen)) = log.take() else {
-                return self.write_nothing().await;
-            };
-            let error = tokio::select! {
-                error = self.follow(&mut tail) => error,
-                error = self.write_all(&pen) => error,
-            };
-            tracing::warn!(%error, "wa.lanes.log broke off: opening it again");
-            tail.close().await;
-            tokio::time::sleep(REOPEN_PAUSE).await;
-            log = self.catch_up(session).await;
-        }
-    }
-
-    async fn follow(&self, tail: &mut Tail) -> LogError {
-        loop {
-            match tail.next().await {
-                Ok(entry) => self.heard(&entry),
-                Err(error) => return error,
-            }
-        }
-    }
-
-    async fn write_all(&self, pen: &Pen) -> LogError {
-        loop {
-            let record = self.next_to_write().await;
-            if let Err(error) = pen.write(&record.to_json()).await {
-                return error;
-            }
-            self.lock().outgoing.pop_front();
-            self.told.send_modify(|told| *told = (told.0 + 1, true));
-        }
-    }
-
-    /// Nobody can be told; nobody shall wait for it.
-    async fn write_nothing(&self) {
-        loop {
-            let record = self.next_to_write().await;
-            let mut inner = self.lock();
-            inner.outgoing.pop_front();
-            inner.holds.not_told(&record);
-            drop(inner);
-            self.told.send_modify(|told| *told = (told.0 + 1, false));
-        }
-    }
-
-    async fn next_to_write(&self) -> Record {
-        loop {
-            let next = self.lock().outgoing.front().cloned();
-            match next {
-                Some(record) => return record,
-                None => self.to_write.notified().await,
-            }
         }
     }
 

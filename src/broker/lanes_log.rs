@@ -3,7 +3,7 @@
 //! A stream has no end to read up to. So a mark of our own is written and read back: what stands before it has been read then
 //! (a millisecond when idle).
 
-use super::declare::{TopologyError, explain};
+use super::declare::{Mode, TopologyError, declare, explain};
 use super::session::Session;
 use super::topology;
 use futures_util::StreamExt;
@@ -56,6 +56,9 @@ pub struct Entry {
 pub async fn open(session: &Session, after: Option<u64>) -> Result<(Tail, Pen), LogError> {
     let named = |error| explain(topology::LANES_LOG, error);
     let channel = session.lane_channel().await.map_err(named)?;
+    if session.declares() {
+        declare(&channel, topology::lanes_log(), Mode::Declare).await?;
+    }
     let qos = channel.basic_qos(PREFETCH, BasicQosOptions::default());
     qos.await.map_err(named)?;
     let from = match after {

@@ -208,14 +208,13 @@ pub(super) fn used() -> Vec<Object> {
 fn shared() -> Vec<Object> {
     let unrouted = || vec![text("alternate-exchange", UNROUTED)];
     let limit = int("x-delivery-limit", DELIVERY_LIMIT);
-    vec![
+    let mut objects = vec![
         exchange(UNROUTED, ExchangeKind::Fanout, vec![]),
         exchange(SEND, ExchangeKind::Direct, unrouted()),
         exchange(DELAY_OUT, ExchangeKind::Topic, unrouted()),
         exchange(RESULTS, ExchangeKind::Topic, vec![]),
         exchange(DEAD, ExchangeKind::Fanout, vec![]),
         exchange(EVENTS, ExchangeKind::Topic, vec![]),
-        exchange(LANES_LOG, ExchangeKind::Fanout, vec![]),
         queue(UNROUTED, vec![quorum(), limit.clone()]),
         bind(UNROUTED, UNROUTED, ""),
         queue(
@@ -225,6 +224,15 @@ fn shared() -> Vec<Object> {
         bind(DEAD, DEAD, ""),
         stream(RESULTS_LOG, "7D", 4_000_000_000, 100_000_000),
         bind(RESULTS_LOG, RESULTS, "#"),
+    ];
+    objects.extend(lanes_log());
+    objects
+}
+
+/// What the workers tell each other; also for declaring it again in case somebody deleted it.
+pub(super) fn lanes_log() -> [Object; 3] {
+    [
+        exchange(LANES_LOG, ExchangeKind::Fanout, vec![]),
         stream(LANES_LOG, "30D", 64_000_000, 4_000_000),
         bind(LANES_LOG, LANES_LOG, ""),
     ]

@@ -11,138 +11,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod hold;
+mod place;
 mod record;
 
-pub use record::{News, Record};
+pub use hold::{Finding, Held, Hold, ProbePeriods, Why};
+pub use place::{Place, Reach};
+pub use record::{News, Record, Slot};
 
 /// Who found a hold looks whether it is over; should that worker be gone, another one does this much later.
 const GRACE_MS: u64 = 15_000;
 
-/// A penalty for quality: hammering makes it worse. Source: "Error codes", 131048 and 131064, and experience.
-const PENALTY_PROBES: [Duration; 3] = [
-    Duration::from_secs(15 * 60),
-    Duration::from_secs(3_600),
-    Duration::from_secs(6 * 3_600),
-];
-
-/// First look at an outage, and the longest pause between two of them.
-const OUTAGE_PROBE: Duration = Duration::from_secs(2);
-const OUTAGE_PROBE_MAX: Duration = Duration::from_secs(30);
-
-/// Longest pause of a throttle that is met again and again.
-const THROTTLE_MAX: Duration = Duration::from_secs(3_600);
-
 /// The log keeps records for 30 days: a pause is told again before it would be forgotten.
 const TELL_AGAIN_MS: u64 = 7 * 24 * 3_600 * 1_000;
-
-/// Where a lane belongs: what a fault of a wider scope strikes it by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub lane: LaneId,
-    pub waba: Arc<str>,
-    /// A fingerprint of the access token, never the token.
-    pub token: Arc<str>,
-    pub app: Arc<str>,
-}
-
-/// Everything of one scope with one name.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct Reach {
-    pub scope: Scope,
-    pub key: Arc<str>,
-}
-
-impl Place {
-    /// `None`: a message, a pair or a template is no place of a lane's.
-    pub fn reach(&self, scope: Scope) -> Option<Reach> {
-        let key = match scope {
-            Scope::Lane => self.lane.0.clone(),
-            Scope::Waba => self.waba.clone(),
-            Scope::Token => self.token.clone(),
-            Scope::App => self.app.clone(),
-            Scope::Message | Scope::Pair | Scope::Template => return None,
-        };
-        Some(Reach { scope, key })
-    }
-
-    fn reaches(&self) -> impl Iterator<Item = Reach> {
-        let scopes = [Scope::Lane, Scope::Waba, Scope::Token, Scope::App];
-        scopes.into_iter().filter_map(|scope| self.reach(scope))
-    }
-
-    pub fn is_in(&self, reach: &Reach) -> bool {
-        self.reach(reach.scope).as_ref() == Some(reach)
-    }
-}
-
-/// Why nobody in scope sends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
-    /// Until something changes: a token, a registration, a payment method, …
-    Block,
-    /// Lifts by itself, in hours.
-    Penalty,
-    /// The API asked for a pause.
-    Throttle,
-    /// The API has trouble, or cannot be reached.
-    Outage,
-}
-
-impl Why {
-    pub const ALL: [Self; 4] = [Self::Block, Self::Penalty, Self::Throttle, Self::Outage];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Block => "block",
-            Self::Penalty => "penalty",
-            Self::Throttle => "throttle",
-            Self::Outage => "outage",
-        }
-    }
-}
-
-/// What keeps a lane from sending. Holds codes, never texts of the API.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Hold {
-    pub scope: Scope,
-    pub why: Why,
-    pub code: Option<i64>,
-    /// What would mend it.
-    pub remedy: &'static str,
-    pub since_ms: u64,
-    /// The end of a throttle; for others, when the API is asked whether it is over.
-    pub until_ms: u64,
-    pub failed_probes: u32,
-}
-
-/// What an answer tells about more than its message.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Finding {
-    pub scope: Scope,
-    pub why: Why,
-    pub code: Option<i64>,
-    pub remedy: &'static str,
-    /// How long the API wants to be left alone.
-    pub pause: Option<Duration>,
-    /// The hold whose end was being tried, in vain.
-    pub before: Option<Hold>,
-    /// Which template, if that is the scope.
-    pub template: Option<Arc<str>>,
-}
-
-/// All that holds one lane.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Held {
-    pub paused_since_ms: Option<u64>,
-    pub hold: Option<Hold>,
-}
-
-/// How soon it is looked whether a block is over, and how seldom at last.
-#[derive(Clone, Copy, Debug)]
-pub struct ProbePeriods {
-    pub first: Duration,
-    pub longest: Duration,
-}
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -153,6 +34,14 @@ struct Entry {
     is_asked: bool,
     /// Known here only: the network may be this worker's alone.
     is_own: bool,
+}
+
+impl Entry {
+    /// When it is over, or to be asked about, by this worker.
+    fn due_ms(&self, worker: &Arc<str>) -> u64 {
+        let is_ours = self.hold.why == Why::Throttle || self.author == *worker;
+        self.hold.until_ms + if is_ours { 0 } else { GRACE_MS }
+    }
 }
 
 /// What has to be done when a moment has come.
@@ -177,7 +66,7 @@ pub struct Holds {
     /// By account and template: until when.
     templates: BTreeMap<Arc<str>, u64>,
     /// Own records that have not come back from the log: until they do, they are newer than whatever comes from it.
-    outstanding: HashMap<record::Slot, u32>,
+    outstanding: HashMap<Slot, u32>,
 }
 
 impl Holds {
@@ -196,7 +85,7 @@ impl Holds {
     /// What holds a lane there. Of several the widest is told: it is the one to mend first.
     pub fn on(&self, place: &Place, now: Now) -> Held {
         let active = place.reaches().filter_map(|reach| self.faults.get(&reach));
-        let active = active.filter(|entry| !is_over(&entry.hold, now));
+        let active = active.filter(|entry| !entry.hold.is_over(now));
         Held {
             paused_since_ms: self
                 .pauses
@@ -228,8 +117,8 @@ impl Holds {
         let reach = place.reach(scope)?;
         let hold = self.hold(scope, finding, now);
         if let Some(known) = self.faults.get(&reach)
-            && !is_over(&known.hold, now)
-            && !outweighs(&hold, &known.hold)
+            && !known.hold.is_over(now)
+            && !hold.outweighs(&known.hold)
         {
             return None;
         }
@@ -274,7 +163,7 @@ impl Holds {
             Some(before) if before.why == finding.why => before.failed_probes + 1,
             Some(_) | None => 0,
         };
-        let wait = self.wait(finding.why, failed_probes, finding.pause);
+        let wait = self.periods.wait(finding.why, failed_probes, finding.pause);
         Hold {
             scope,
             why: finding.why,
@@ -283,27 +172,6 @@ impl Holds {
             since_ms: finding.before.map_or(now.wall_ms, |before| before.since_ms),
             until_ms: now.wall_ms + ms(wait),
             failed_probes,
-        }
-    }
-
-    /// How long to leave the API alone.
-    fn wait(&self, why: Why, failed_probes: u32, pause: Option<Duration>) -> Duration {
-        let doubled = |first: Duration, longest: Duration| {
-            first
-                .saturating_mul(1 << failed_probes.min(16))
-                .min(longest)
-        };
-        let asked = pause.unwrap_or_default();
-        match why {
-            Why::Block => doubled(self.periods.first, self.periods.longest).max(asked),
-            Why::Penalty => {
-                let last = PENALTY_PROBES.len() - 1;
-                let step = usize::try_from(failed_probes).unwrap_or(last).min(last);
-                PENALTY_PROBES[step].max(asked)
-            }
-            // What the API asks for is never shortened.
-            Why::Throttle => doubled(asked, THROTTLE_MAX).max(asked),
-            Why::Outage => doubled(OUTAGE_PROBE, OUTAGE_PROBE_MAX).max(asked),
         }
     }
 
@@ -342,9 +210,14 @@ impl Holds {
         record
     }
 
+    /// This life of this worker wrote it.
+    pub fn is_own(&self, record: &Record) -> bool {
+        record.run == self.run
+    }
+
     /// What the log says, in its order. Returns what it struck, if that is news here.
     pub fn heard(&mut self, record: Record) -> Option<Reach> {
-        if record.run == self.run {
+        if self.is_own(&record) {
             self.not_told(&record);
             return None;
         }
@@ -402,17 +275,12 @@ impl Holds {
             .faults
             .values()
             .filter(|entry| !entry.is_asked)
-            .map(|entry| self.due_ms(entry));
+            .map(|entry| entry.due_ms(&self.worker));
         let pauses = self
             .pauses
             .values()
             .map(|(_, told_ms)| told_ms + TELL_AGAIN_MS);
         faults.chain(pauses).min()
-    }
-
-    fn due_ms(&self, entry: &Entry) -> u64 {
-        let is_ours = entry.hold.why == Why::Throttle || entry.author == self.worker;
-        entry.hold.until_ms + if is_ours { 0 } else { GRACE_MS }
     }
 
     /// What has to be done by now. A hold that none of `places` is under is another worker's to look after.
@@ -421,9 +289,7 @@ impl Holds {
         let mut over = vec![];
         let worker = self.worker.clone();
         for (reach, entry) in &mut self.faults {
-            let is_ours = entry.hold.why == Why::Throttle || entry.author == worker;
-            let grace_ms = if is_ours { 0 } else { GRACE_MS };
-            if entry.is_asked || entry.hold.until_ms + grace_ms > now.wall_ms {
+            if entry.is_asked || entry.due_ms(&worker) > now.wall_ms {
                 continue;
             }
             let place = places.iter().find(|place| place.is_in(reach));
@@ -469,7 +335,7 @@ impl Holds {
             return (!is_own).then(|| self.tell(reach.clone(), News::Lifted, now));
         }
         hold.failed_probes += 1;
-        hold.until_ms = now.wall_ms + ms(self.wait(hold.why, hold.failed_probes, None));
+        hold.until_ms = now.wall_ms + ms(self.periods.wait(hold.why, hold.failed_probes, None));
         let entry = Entry {
             hold,
             author: self.worker.clone(),
@@ -522,22 +388,6 @@ impl Holds {
         }
         ended
     }
-}
-
-fn is_over(hold: &Hold, now: Now) -> bool {
-    hold.why == Why::Throttle && hold.until_ms <= now.wall_ms
-}
-
-/// Whether what was met now says more than what is known. Stragglers of the same fault do not.
-fn outweighs(found: &Hold, known: &Hold) -> bool {
-    let rank = |hold: &Hold| match hold.why {
-        Why::Throttle => 0,
-        Why::Outage => 1,
-        Why::Block => 2,
-        Why::Penalty => 3,
-    };
-    let is_longer = found.why == Why::Throttle && found.until_ms > known.until_ms;
-    rank(found) > rank(known) || rank(found) == rank(known) && is_longer
 }
 
 fn ms(time: Duration) -> u64 {

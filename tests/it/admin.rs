@@ -178,6 +178,8 @@ wa_dispatcher_build_info gauge
 wa_dispatcher_dead_letters_total counter
 wa_dispatcher_delayed_total counter
 wa_dispatcher_end_to_end_seconds histogram
+wa_dispatcher_health_probes_total counter
+wa_dispatcher_holds_found_total counter
 wa_dispatcher_lane_in_flight gauge
 wa_dispatcher_lane_in_flight_max gauge
 wa_dispatcher_lane_limit_messages_per_second gauge
@@ -187,7 +189,9 @@ wa_dispatcher_lane_rate_messages_per_second gauge
 wa_dispatcher_lane_resubscriptions_total counter
 wa_dispatcher_lane_state gauge
 wa_dispatcher_lane_subscribed gauge
+wa_dispatcher_lane_tokens gauge
 wa_dispatcher_lane_waiting gauge
+wa_dispatcher_lanes_log_available gauge
 wa_dispatcher_pacing_wait_seconds histogram
 wa_dispatcher_possible_duplicates_total counter
 wa_dispatcher_publish_refused_total counter
@@ -196,6 +200,7 @@ wa_dispatcher_redelivered_total counter
 wa_dispatcher_replies_undelivered_total counter
 wa_dispatcher_requests_total counter
 wa_dispatcher_settled_void_total counter
+wa_dispatcher_shadow_waits_total counter
 wa_dispatcher_token_reloads_total counter
 wa_dispatcher_unrouted_total counter";
 

@@ -26,7 +26,7 @@ pub enum News {
 
 /// What a record speaks of: the last one of a slot stands. A pause and a block of the same lane are two things.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Slot(Reach, bool);
+pub struct Slot(Reach, bool);
 
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
@@ -62,7 +62,7 @@ enum WireNews {
 }
 
 impl Record {
-    pub(super) fn slot(&self) -> Slot {
+    pub fn slot(&self) -> Slot {
         let is_pause = matches!(self.news, News::Paused { .. } | News::Resumed);
         Slot(self.reach.clone(), is_pause)
     }

@@ -1,0 +1,137 @@
+//! The board's way to the other workers: reading `wa.lanes.log` back, following it, writing to it.
+
+use super::Board;
+use crate::broker::lanes_log::{self, Entry, LogError, Pen, Tail};
+use crate::broker::session::Session;
+use crate::core::holds::Record;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Longest that lanes wait for the log to be read back; without it a worker finds blocks out by itself.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Before the log is opened again that broke off.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before the log is tried again that could not be used.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
+
+impl Board {
+    /// Opens the log and reads what it has. `None`: this worker is on its own.
+    pub(super) async fn catch_up(&self, session: &Session) -> Option<(Tail, Pen)> {
+        let after = self.lock().offset;
+        let mut read = vec![];
+        let reading = async {
+            let (mut tail, pen) = lanes_log::open(session, after).await?;
+            let mark = format!(
+                r#"{{"mark":"{}-{}-{}"}}"#,
+                self.worker_id,
+                session.epoch,
+                self.clock.now().wall_ms
+            );
+            pen.write(mark.as_bytes()).await?;
+            tail.read_up_to(mark.as_bytes(), |entry| read.push(entry))
+                .await?;
+            Ok::<_, LogError>((tail, pen))
+        };
+        let why = match tokio::time::timeout(CATCH_UP_TIMEOUT, reading).await {
+            Ok(Ok(log)) => {
+                self.metrics.lanes_log_available.set(1);
+                self.heard_all(read);
+                return Some(log);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not read within {CATCH_UP_TIMEOUT:?}"),
+        };
+        self.metrics.lanes_log_available.set(0);
+        // It may be another log by then.
+        self.lock().offset = None;
+        tracing::warn!(
+            why,
+            "wa.lanes.log cannot be used: this worker neither hears of pauses and blocks nor tells of its own"
+        );
+        None
+    }
+
+    /// What was missed. Only the last word on each thing is acted on: what came before it is over.
+    fn heard_all(&self, entries: Vec<Entry>) {
+        let mut last = HashMap::new();
+        for entry in entries {
+            if let Some(record) = Record::from_json(&entry.body) {
+                if self.lock().holds.is_own(&record) {
+                    self.heard(&entry);
+                }
+                last.insert(record.slot(), entry);
+            } else {
+                self.lock().offset = Some(entry.offset);
+            }
+        }
+        let mut last: Vec<Entry> = last.into_values().collect();
+        last.sort_by_key(|entry| entry.offset);
+        for entry in last {
+            self.heard(&entry);
+        }
+    }
+
+    /// Follows the log and writes to it, until the session ends.
+    pub(super) async fn keep_log(&self, session: &Session, mut log: Option<(Tail, Pen)>) {
+        loop {
+            let Some((mut tail, pen)) = log.take() else {
+                drop(tokio::time::timeout(RETRY_PAUSE, self.write_nothing()).await);
+                log = self.catch_up(session).await;
+                continue;
+            };
+            let error = tokio::select! {
+                error = self.follow(&mut tail) => error,
+                error = self.write_all(&pen) => error,
+            };
+            self.metrics.lanes_log_available.set(0);
+            tracing::warn!(%error, "wa.lanes.log broke off: opening it again");
+            tail.close().await;
+            tokio::time::sleep(REOPEN_PAUSE).await;
+            log = self.catch_up(session).await;
+        }
+    }
+
+    async fn follow(&self, tail: &mut Tail) -> LogError {
+        loop {
+            match tail.next().await {
+                Ok(entry) => self.heard(&entry),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn write_all(&self, pen: &Pen) -> LogError {
+        loop {
+            let record = self.next_to_write().await;
+            if let Err(error) = pen.write(&record.to_json()).await {
+                return error;
+            }
+            self.lock().outgoing.pop_front();
+            self.told.send_modify(|told| *told = (told.0 + 1, true));
+        }
+    }
+
+    /// Nobody can be told; nobody shall wait for it.
+    async fn write_nothing(&self) {
+        loop {
+            let record = self.next_to_write().await;
+            let mut inner = self.lock();
+            inner.outgoing.pop_front();
+            inner.holds.not_told(&record);
+            drop(inner);
+            self.told.send_modify(|told| *told = (told.0 + 1, false));
+        }
+    }
+
+    async fn next_to_write(&self) -> Record {
+        loop {
+            let next = self.lock().outgoing.front().cloned();
+            match next {
+                Some(record) => return record,
+                None => self.to_write.notified().await,
+            }
+        }
+    }
+}

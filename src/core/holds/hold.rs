@@ -1,0 +1,134 @@
+//! What is known of one hold, and how long it is left alone before it is looked whether it is over.
+
+use crate::core::Now;
+use crate::core::outcome::Scope;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A penalty for quality: hammering makes it worse. Source: "Error codes", 131048 and 131064, and experience.
+const PENALTY_PROBES: [Duration; 3] = [
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(3_600),
+    Duration::from_secs(6 * 3_600),
+];
+
+/// First look at an outage, and the longest pause between two of them.
+const OUTAGE_PROBE: Duration = Duration::from_secs(2);
+const OUTAGE_PROBE_MAX: Duration = Duration::from_secs(30);
+
+/// Longest pause of a throttle that is met again and again.
+const THROTTLE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Why nobody in scope sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// Until something changes: a token, a registration, a payment method, …
+    Block,
+    /// Lifts by itself, in hours.
+    Penalty,
+    /// The API asked for a pause.
+    Throttle,
+    /// The API has trouble, or cannot be reached.
+    Outage,
+}
+
+impl Why {
+    pub const ALL: [Self; 4] = [Self::Block, Self::Penalty, Self::Throttle, Self::Outage];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Penalty => "penalty",
+            Self::Throttle => "throttle",
+            Self::Outage => "outage",
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Throttle => 0,
+            Self::Outage => 1,
+            Self::Block => 2,
+            Self::Penalty => 3,
+        }
+    }
+}
+
+/// What keeps a lane from sending. Holds codes, never texts of the API.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Hold {
+    pub scope: Scope,
+    pub why: Why,
+    pub code: Option<i64>,
+    /// What would mend it.
+    pub remedy: &'static str,
+    pub since_ms: u64,
+    /// The end of a throttle; for others, when the API is asked whether it is over.
+    pub until_ms: u64,
+    pub failed_probes: u32,
+}
+
+impl Hold {
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        self.why == Why::Throttle && self.until_ms <= now.wall_ms
+    }
+
+    /// Whether this says more than what is `known`. Stragglers of the same fault do not.
+    pub(super) fn outweighs(&self, known: &Self) -> bool {
+        let is_longer = self.why == Why::Throttle && self.until_ms > known.until_ms;
+        let (ours, theirs) = (self.why.rank(), known.why.rank());
+        ours > theirs || ours == theirs && is_longer
+    }
+}
+
+/// What an answer tells about more than its message.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Finding {
+    pub scope: Scope,
+    pub why: Why,
+    pub code: Option<i64>,
+    pub remedy: &'static str,
+    /// How long the API wants to be left alone.
+    pub pause: Option<Duration>,
+    /// The hold whose end was being tried, in vain.
+    pub before: Option<Hold>,
+    /// Which template, if that is the scope.
+    pub template: Option<Arc<str>>,
+}
+
+/// All that holds one lane.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Held {
+    pub paused_since_ms: Option<u64>,
+    pub hold: Option<Hold>,
+}
+
+/// How soon it is looked whether a block is over, and how seldom at last.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbePeriods {
+    pub first: Duration,
+    pub longest: Duration,
+}
+
+impl ProbePeriods {
+    /// How long to leave the API alone.
+    pub(super) fn wait(&self, why: Why, failed_probes: u32, pause: Option<Duration>) -> Duration {
+        let doubled = |first: Duration, longest: Duration| {
+            first
+                .saturating_mul(1 << failed_probes.min(16))
+                .min(longest)
+        };
+        let asked = pause.unwrap_or_default();
+        match why {
+            Why::Block => doubled(self.first, self.longest).max(asked),
+            Why::Penalty => {
+                let last = PENALTY_PROBES.len() - 1;
+                let step = usize::try_from(failed_probes).unwrap_or(last).min(last);
+                PENALTY_PROBES[step].max(asked)
+            }
+            // What the API asks for is never shortened.
+            Why::Throttle => doubled(asked, THROTTLE_MAX).max(asked),
+            Why::Outage => doubled(OUTAGE_PROBE, OUTAGE_PROBE_MAX).max(asked),
+        }
+    }
+}
