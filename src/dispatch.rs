@@ -446,7 +446,7 @@ impl LaneTask {
     /// What waited is RabbitMQ's again; what is in flight is awaited.
     fn channel_lost(&mut self) {
         self.observer.metrics.subscribed.set(0);
-        self.lane.channel_lost(self.shared.now());
+        self.lane.channel_lost();
         let lane = &self.lane;
         let waited = |ticket: &Ticket, _: &mut Delivery| !lane.is_in_flight(*ticket);
         for (_, delivery) in self.deliveries.extract_if(waited) {

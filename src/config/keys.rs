@@ -220,7 +220,7 @@ pub const KEYS: &[Key] = &[
     key("intake.max_body_bytes", "262144", bytes(1_024, 16_777_216), "Longest request body; longer ones are rejected"),
     key("intake.check_sizes", "true", Kind::Flag, "Check Meta's documented lengths before sending"),
 
-    key("pacing.utilization", "0.97", Kind::Share { min: 0.1, max: 1.0 }, "Share of a number's limit that is used"),
+    key("pacing.utilization", "0.953", Kind::Share { min: 0.1, max: 1.0 }, "Share of a number's limit that is used"),
     key("pacing.burst_ms", "5", ms(0, 100), "How much lateness may be caught up at once"),
     key("pacing.bulk_every", "10", count(2, 1_000), "One send in this many is bulk while high-priority requests wait"),
     bare("pacing.shadow_mps", count(1, 100_000), "Optional: a rate to try out; counts the sends that it would have had wait, and delays none"),

@@ -7,6 +7,7 @@ use super::Now;
 use super::message::{Message, Priority, Recipient};
 use super::pacing::{Debt, Spacing};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// Names a delivery that the shell keeps.
@@ -42,10 +43,34 @@ struct Line {
     high: Rank,
     bulk: Rank,
     in_flight: bool,
+}
+
+/// What a person has had of the pair limit.
+#[derive(Default)]
+struct Owed {
     /// The slots given, to those sent and to those that wait for theirs on the ladder.
-    debt: Debt,
+    slots: Debt,
     /// What the API has counted. A slot is worth no more than this allows: whoever comes late to it finds others there.
     counted: Debt,
+}
+
+impl Owed {
+    fn is_nothing(&self, now: Now) -> bool {
+        self.slots.is_clear(now) && self.counted.is_clear(now)
+    }
+}
+
+/// Whom something is owed for, as 64 bits of a hash: small, and no number. Among a million people, two share an allowance with a
+/// chance of one in forty million.
+type Debtor = u64;
+
+fn debtor(key: &Key) -> Option<Debtor> {
+    let Key::Person(recipient) = key else {
+        return None;
+    };
+    let mut hasher = DefaultHasher::new();
+    recipient.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 impl Line {
@@ -68,12 +93,6 @@ impl Line {
     fn is_idle(&self) -> bool {
         !self.in_flight && self.high.queue.is_empty() && self.bulk.queue.is_empty()
     }
-    fn is_forgettable(&self, now: Now) -> bool {
-        self.is_idle() && self.owes_nothing(now)
-    }
-    fn owes_nothing(&self, now: Now) -> bool {
-        self.debt.is_clear(now) && self.counted.is_clear(now)
-    }
 }
 
 pub(super) struct Backlog {
@@ -81,13 +100,14 @@ pub(super) struct Backlog {
     pairs_max: usize,
     bulk_every: u32,
     lines: HashMap<Key, Line>,
+    owed: HashMap<Debtor, Owed>,
     ready_high: VecDeque<Key>,
     ready_bulk: VecDeque<Key>,
     /// By the moment the pair limit lets go.
     parked: BTreeMap<Place, (Key, Priority)>,
     parkings: u64,
-    /// People written to, in the order in which their debt is looked at for forgetting them.
-    sweep: VecDeque<Key>,
+    /// Those of `owed`, in the order in which they are looked at for forgetting them.
+    sweep: VecDeque<Debtor>,
     waiting: usize,
     high_in_a_row: u32,
 }
@@ -99,6 +119,7 @@ impl Backlog {
             pairs_max,
             bulk_every,
             lines: HashMap::new(),
+            owed: HashMap::new(),
             ready_high: VecDeque::new(),
             ready_bulk: VecDeque::new(),
             parked: BTreeMap::new(),
@@ -119,9 +140,9 @@ impl Backlog {
         self.parked.len()
     }
 
-    /// People remembered, waiting or in debt: what the pair limit costs in memory.
+    /// People whose pair limit is remembered.
     pub(super) fn people(&self) -> usize {
-        self.lines.len()
+        self.owed.len()
     }
 
     pub(super) fn push(&mut self, message: Message, ticket: Ticket, now: Now) {
@@ -144,6 +165,8 @@ impl Backlog {
         } else {
             queue.len()
         };
+        // Most people have one message waiting: no room for more is made in advance.
+        queue.reserve_exact(usize::from(queue.is_empty()));
         queue.insert(place, waiting);
         self.waiting += 1;
         // It may have a slot, or make the line too long.
@@ -197,18 +220,19 @@ impl Backlog {
 
     /// When the next message to this person may go. `reserved`: it has its slot already.
     pub(super) fn pair_not_before(&self, key: &Key, reserved: bool) -> Duration {
-        self.lines.get(key).map_or(Duration::ZERO, |line| {
-            let counted = line.counted.not_before(&self.pair);
-            let slot = line.debt.not_before(&self.pair);
+        let owed = debtor(key).and_then(|debtor| self.owed.get(&debtor));
+        owed.map_or(Duration::ZERO, |owed| {
+            let counted = owed.counted.not_before(&self.pair);
+            let slot = owed.slots.not_before(&self.pair);
             if reserved { counted } else { counted.max(slot) }
         })
     }
 
     /// Out of the line for good, unsent.
-    pub(super) fn take(&mut self, key: &Key, priority: Priority, now: Now) -> Option<Waiting> {
+    pub(super) fn take(&mut self, key: &Key, priority: Priority) -> Option<Waiting> {
         let waiting = self.pop(key, priority)?;
         self.make_ready(key, priority, false);
-        self.forget_if_done(key, now);
+        self.drop_if_idle(key);
         Some(waiting)
     }
 
@@ -226,45 +250,44 @@ impl Backlog {
     /// Takes the person's next slot.
     pub(super) fn take_slot(&mut self, key: &Key, now: Now) {
         let pair = self.pair;
-        if let Some(line) = self.indebt(key, now) {
-            line.debt.charge(&pair, now);
+        if let Some(owed) = self.owed(key) {
+            owed.slots.charge(&pair, now);
         }
     }
 
     /// The API may have counted a message.
     pub(super) fn count_pair(&mut self, key: &Key, now: Now) {
         let pair = self.pair;
-        if let Some(line) = self.indebt(key, now) {
-            line.counted.charge(&pair, now);
+        if let Some(owed) = self.owed(key) {
+            owed.counted.charge(&pair, now);
         }
     }
 
-    /// The line of a person who is about to owe something.
-    fn indebt(&mut self, key: &Key, now: Now) -> Option<&mut Line> {
-        let line = self.lines.get_mut(key)?;
-        let Key::Person(_) = key else { return None };
-        if line.owes_nothing(now) {
-            self.sweep.push_back(key.clone());
-        }
-        Some(line)
+    /// The account of a person who is about to owe something.
+    fn owed(&mut self, key: &Key) -> Option<&mut Owed> {
+        let debtor = debtor(key)?;
+        Some(self.owed.entry(debtor).or_insert_with(|| {
+            self.sweep.push_back(debtor);
+            Owed::default()
+        }))
     }
 
     /// The request in flight was answered (and put back, if it stays): the next may go.
-    pub(super) fn answered(&mut self, key: &Key, now: Now) {
+    pub(super) fn answered(&mut self, key: &Key) {
         if let Some(line) = self.lines.get_mut(key) {
             line.in_flight = false;
         }
         self.make_ready(key, Priority::High, true);
         self.make_ready(key, Priority::Bulk, true);
-        self.forget_if_done(key, now);
+        self.drop_if_idle(key);
     }
 
     /// The API refused this person until then, whatever we had counted.
     pub(super) fn forbid_pair(&mut self, key: &Key, until: Duration) {
-        if let (Key::Person(_), Some(line)) = (key, self.lines.get_mut(key)) {
-            line.debt.forbid_until(&self.pair, until);
-            line.counted.forbid_until(&self.pair, until);
-            self.sweep.push_back(key.clone());
+        let pair = self.pair;
+        if let Some(owed) = self.owed(key) {
+            owed.slots.forbid_until(&pair, until);
+            owed.counted.forbid_until(&pair, until);
         }
     }
 
@@ -304,24 +327,21 @@ impl Backlog {
     /// written to within the time of their debt: rate × interval, or the messages outstanding × interval after bursts.
     pub(super) fn forget_some(&mut self, now: Now) {
         for _ in 0..2 {
-            let Some(key) = self.sweep.pop_front() else {
+            let Some(debtor) = self.sweep.pop_front() else {
                 return;
             };
-            match self.lines.get(&key) {
-                // Too many: who was looked at longest ago goes. Should the API count it still, it says so, to that person alone.
-                Some(line) if line.is_idle() && self.lines.len() > self.pairs_max => {
-                    self.lines.remove(&key);
-                }
-                Some(line) if line.is_forgettable(now) => drop(self.lines.remove(&key)),
-                Some(line) if line.owes_nothing(now) => {} // comes back to the sweep with its next send
-                Some(_) => self.sweep.push_back(key),
+            // Too many: who was looked at longest ago goes. Should the API count it still, it says so, to that person alone.
+            let is_over = self.owed.len() > self.pairs_max;
+            match self.owed.get(&debtor) {
+                Some(owed) if is_over || owed.is_nothing(now) => drop(self.owed.remove(&debtor)),
+                Some(_) => self.sweep.push_back(debtor),
                 None => {}
             }
         }
     }
 
     /// Everything that waited is RabbitMQ's again. Debts stay: they are owed by the number, not by its deliveries.
-    pub(super) fn clear(&mut self, now: Now) -> impl Iterator<Item = Message> + use<> {
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = Message> + use<> {
         self.ready_high.clear();
         self.ready_bulk.clear();
         self.parked.clear();
@@ -333,7 +353,7 @@ impl Backlog {
                 cleared.extend(waiting);
             }
         }
-        self.lines.retain(|_, line| !line.is_forgettable(now));
+        self.lines.retain(|_, line| !line.is_idle());
         // As they came, not as the map happens to hold them: what is remembered of them must not depend on chance.
         cleared.sort_unstable_by_key(|waiting| waiting.ticket);
         cleared.into_iter().map(|waiting| waiting.message)
@@ -375,12 +395,8 @@ impl Backlog {
         }
     }
 
-    fn forget_if_done(&mut self, key: &Key, now: Now) {
-        if self
-            .lines
-            .get(key)
-            .is_some_and(|line| line.is_forgettable(now))
-        {
+    fn drop_if_idle(&mut self, key: &Key) {
+        if self.lines.get(key).is_some_and(Line::is_idle) {
             self.lines.remove(key);
         }
     }

@@ -312,14 +312,14 @@ impl Lane {
     fn try_send(&mut self, key: &Key, priority: Priority, now: Now) -> Option<Step> {
         let message = &self.backlog.front(key, priority)?.message;
         if let Some(decision) = self.terms(now, 0.0).unsent(message) {
-            return self.decide_front(key, priority, decision, now);
+            return self.decide_front(key, priority, decision);
         }
         if let Some(wait_ms) = self.templates.wait_ms(message.template.as_ref(), now) {
             // Its place in the line, 0 to 1, spreads them.
             let jitter = f64::from(u32::try_from(self.backlog.len() % 100).unwrap_or(0)) / 100.0;
             let delay_s = templates::spread_s(wait_ms, jitter);
             let decision = self.terms(now, 0.0).later(message, delay_s, None);
-            return self.decide_front(key, priority, decision, now);
+            return self.decide_front(key, priority, decision);
         }
         let reserved = message.history.pair_reserved;
         let not_before = self.backlog.pair_not_before(key, reserved);
@@ -392,17 +392,11 @@ impl Lane {
         if let Decision::Delay { .. } = decision {
             self.backlog.take_slot(key, now);
         }
-        self.decide_front(key, priority, decision, now)
+        self.decide_front(key, priority, decision)
     }
 
-    fn decide_front(
-        &mut self,
-        key: &Key,
-        priority: Priority,
-        decision: Decision,
-        now: Now,
-    ) -> Option<Step> {
-        let waiting = self.backlog.take(key, priority, now)?;
+    fn decide_front(&mut self, key: &Key, priority: Priority, decision: Decision) -> Option<Step> {
+        let waiting = self.backlog.take(key, priority)?;
         Some(Step::Decide(self.settle(
             waiting.ticket,
             waiting.message,
@@ -416,8 +410,8 @@ impl Lane {
     }
 
     /// The lane's channel is gone: what waited is RabbitMQ's again, what is in flight will be delivered again.
-    pub fn channel_lost(&mut self, now: Now) {
-        for message in self.backlog.clear(now) {
+    pub fn channel_lost(&mut self) {
+        for message in self.backlog.clear() {
             self.recent
                 .remember(Identity::of(&message), unsent(&message));
         }

@@ -61,6 +61,14 @@ impl Broker {
         })
     }
 
+    /// One more lane.
+    pub(crate) async fn add_lane(&self, lane: &str) -> Result<()> {
+        let phone_number_ids = vec![lane.to_owned()];
+        let channel = self.connection.create_channel().await?;
+        let objects = Topology { phone_number_ids }.objects();
+        Ok(declare(&channel, objects, Mode::Declare).await?)
+    }
+
     pub(crate) fn amqp(&self) -> &str {
         &self.amqp
     }
@@ -142,11 +150,28 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Publishes to one lane; the n-th has the id `n`, and a recipient of its own.
     pub(crate) async fn publish(&mut self, lane: &str, priority: u8) -> Result<()> {
+        let to = format!("+1555{:07}", self.published);
+        self.publish_to(lane, &to, priority).await
+    }
+
+    /// As [`Publisher::publish`], to somebody.
+    pub(crate) async fn publish_to(&mut self, lane: &str, to: &str, priority: u8) -> Result<()> {
         let n = self.published;
         self.published += 1;
         let body = format!(
-            r#"{{"messaging_product":"whatsapp","biz_opaque_callback_data":"{n}","to":"+1555{n:07}","type":"text","text":{{"body":"Your parcel {n} is on its way."}}}}"#
+            r#"{{"messaging_product":"whatsapp","biz_opaque_callback_data":"{n}","to":"{to}","type":"text","text":{{"body":"Your parcel {n} is on its way."}}}}"#
         );
+        self.send(lane, n, &body, priority).await
+    }
+
+    /// What no API would take.
+    pub(crate) async fn publish_garbage(&mut self, lane: &str) -> Result<()> {
+        let n = self.published;
+        self.published += 1;
+        self.send(lane, n, "[not a message", 0).await
+    }
+
+    async fn send(&mut self, lane: &str, n: usize, body: &str, priority: u8) -> Result<()> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let properties = BasicProperties::default()
             .with_message_id(n.to_string().into())

@@ -49,12 +49,7 @@ impl Candidate {
     pub(crate) fn start(kind: Kind, settings: &Settings<'_>) -> Result<Self> {
         let config = std::env::temp_dir().join(format!("sidebyside-{}.toml", std::process::id()));
         let mut command = match kind {
-            Kind::Ours => {
-                std::fs::write(&config, toml(settings))?;
-                let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher"));
-                command.arg("run").arg("--config").arg(&config);
-                command
-            }
+            Kind::Ours => return Self::ours(&toml(settings)),
             Kind::Bare => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args([
@@ -71,6 +66,16 @@ impl Candidate {
                 command
             }
         };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        Ok(Self { child, config })
+    }
+
+    /// The dispatcher with a config of its own.
+    pub(crate) fn ours(toml: &str) -> Result<Self> {
+        let config = std::env::temp_dir().join(format!("sidebyside-{}.toml", std::process::id()));
+        std::fs::write(&config, toml)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher"));
+        command.arg("run").arg("--config").arg(&config);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         Ok(Self { child, config })
     }

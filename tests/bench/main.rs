@@ -1,7 +1,7 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
-//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2; all of them if none is named. The simulated API runs
-//! in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
+//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, and those of [`limits`]; all of them if none is named.
+//! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
 
 #![expect(
@@ -14,6 +14,8 @@ mod bare;
 mod broker;
 mod candidate;
 mod http;
+mod limits;
+mod pairs;
 
 use crate::http::Client;
 use anyhow::{Context, Result, bail};
@@ -41,7 +43,8 @@ fn main() -> Result<()> {
         Some((first, rest)) if first == "http" => return http::run(rest),
         Some(_) | None => {}
     }
-    let known = ["drain", "pace-80", "pace-1000", "idle", "priority", "http2"];
+    let own = ["drain", "pace-80", "pace-1000", "idle", "priority", "http2"];
+    let known: Vec<&str> = own.into_iter().chain(limits::ROWS).collect();
     if let Some(unknown) = arguments
         .iter()
         .find(|argument| !known.contains(&argument.as_str()))
@@ -62,7 +65,8 @@ fn main() -> Result<()> {
                 "pace-1000" => pace(1000, 350, 12, 25).await?,
                 "idle" => idle().await?,
                 "priority" => priority().await?,
-                _ => http2().await?,
+                "http2" => http2().await?,
+                row => limits::run(row).await?,
             }
         }
         Ok(())

@@ -44,7 +44,7 @@ fn write_to(backlog: &mut Backlog, person: u64, sent_at: u64, took: u64) {
     backlog.take_to_send(&key, Priority::Bulk).unwrap();
     backlog.count_pair(&key, at(sent_at + took));
     backlog.take_slot(&key, at(sent_at + took));
-    backlog.answered(&key, at(sent_at + took));
+    backlog.answered(&key);
 }
 
 /// How many people are remembered after each of these seconds, one person written to in each, answered after `took`.
@@ -84,12 +84,32 @@ fn whoever_waits_or_owes_is_not_forgotten() {
     for _ in 0..20 {
         backlog.forget_some(at(5));
     }
-    assert_eq!(backlog.people(), 2);
+    assert_eq!((backlog.people(), backlog.len()), (1, 1));
     // Debts are owed by the number, whatever becomes of its deliveries.
-    assert_eq!(backlog.clear(at(5)).count(), 1);
+    assert_eq!(backlog.clear().count(), 1);
     assert_eq!((backlog.people(), backlog.len()), (1, 0));
-    assert_eq!(backlog.clear(at(6)).count(), 0);
+    backlog.forget_some(at(6));
     assert_eq!(backlog.people(), 0);
+}
+
+#[test]
+fn no_more_people_are_remembered_than_allowed() {
+    let patient = Spacing {
+        interval: Duration::from_secs(1_000),
+        ..PAIR
+    };
+    let mut backlog = Backlog::new(patient, 50, 3);
+    for person in 0..500 {
+        write_to(&mut backlog, person, person, 0);
+        backlog.forget_some(at(person));
+        assert!(backlog.people() <= 51, "{}", backlog.people());
+    }
+    // The oldest went.
+    let is_remembered = |person| {
+        let key = key(&message(person));
+        backlog.pair_not_before(&key, false) > Duration::ZERO
+    };
+    assert!(!is_remembered(1) && is_remembered(499));
 }
 
 #[test]
@@ -101,7 +121,7 @@ fn what_waits_is_given_back_in_the_order_it_came() {
         backlog.push(message, ticket, at(0));
     }
     let order: Vec<u64> = backlog
-        .clear(at(0))
+        .clear()
         .map(|message| message.delivery_count)
         .collect();
     assert!(order.is_sorted() && order.len() == 50, "{order:?}");

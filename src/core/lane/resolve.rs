@@ -81,7 +81,7 @@ impl Lane {
         if counts && !had_slot {
             self.backlog.take_slot(&key, now);
         }
-        self.backlog.answered(&key, now);
+        self.backlog.answered(&key);
         let resolved = decided.map(|(message, decision)| {
             // What RabbitMQ delivers again must not be on the ladder as well.
             let is_twice = orphaned && matches!(decision, Decision::Delay { .. });

@@ -205,7 +205,7 @@ impl Story {
                 return decision + &found(verdict.finding);
             }
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
-            Lost => self.lane.channel_lost(now),
+            Lost => self.lane.channel_lost(),
             Rejoined => self.lane.rejoined(now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),
             Order(held) => self.lane.held(held, now),

@@ -26,7 +26,7 @@ async fn a_lane_finds_the_rate_that_the_api_allows() {
         told["rate_messages_per_second"].as_f64().unwrap(),
     );
     assert!(
-        (configured - 77.6).abs() < 1e-6 && effective < 70.0,
+        (configured - 76.24).abs() < 1e-6 && effective < 70.0,
         "{told}"
     );
     accepted(&world, &ids).await;
