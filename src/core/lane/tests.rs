@@ -10,6 +10,7 @@ use crate::core::outcome::{Class, ErrorReport, Outcome, Scope};
 use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
 
+mod codes;
 mod pairs;
 mod pauses;
 mod redelivery;
