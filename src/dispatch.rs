@@ -1,6 +1,7 @@
 //! One task per lane: take everything that is ready, feed the core, perform its steps. The only file that knows the order
 //! intake → validate → pace → send → classify → decide → publish → settle.
 
+mod arrive;
 mod conclude;
 mod consumer;
 mod observe;
@@ -8,22 +9,20 @@ mod observe;
 pub use conclude::Concluder;
 
 use crate::board::{Board, Orders};
-use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
 use crate::core::holds::Place;
-use crate::core::intake::{IntakeConfig, intake};
-use crate::core::lane::{Attempt, Joined, Lane, Luck, Resolved, State, Step, Ticket, View};
+use crate::core::intake::IntakeConfig;
+use crate::core::lane::{Attempt, Lane, Luck, Resolved, State, Step, Ticket, View};
 use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
 use crate::credentials::Token;
 use crate::graph::Graph;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
-use conclude::seconds_between;
-use consumer::{Consumer, Event};
+use consumer::Consumer;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -344,83 +343,6 @@ impl LaneTask {
         self.work.push(concluding.boxed());
     }
 
-    fn heed(&mut self, event: Event) {
-        let phone_number_id = self.lane.id();
-        match event {
-            Event::Delivered(delivery) => self.take_all_ready(delivery),
-            Event::Opened => {
-                self.observer.metrics.subscribed.set(1);
-                self.lane.rejoined(self.shared.now());
-            }
-            Event::NotOpened(error) => {
-                tracing::warn!(%phone_number_id, %error, "cannot subscribe to the lane: trying again");
-            }
-            Event::Lost(reason) => self.consumer_lost(&reason),
-            Event::SessionChanged => self.channel_lost(),
-        }
-    }
-
-    fn take_all_ready(&mut self, first: Delivery) {
-        self.take(first);
-        let clock = self.shared.concluder.clock;
-        while let Some(next) = self.consumer.next_now(|| clock.now().mono) {
-            match next {
-                Event::Delivered(delivery) => self.take(delivery),
-                other @ (Event::Opened
-                | Event::NotOpened(_)
-                | Event::Lost(_)
-                | Event::SessionChanged) => {
-                    return self.heed(other);
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, delivery: Delivery) {
-        let now = self.shared.now();
-        if delivery.redelivered {
-            self.shared.concluder.metrics.redelivered.inc();
-        }
-        let inbound = delivery.inbound();
-        let message = match intake(delivery.body.clone(), inbound, &self.shared.intake, now) {
-            Ok(message) => message,
-            Err(refusal) => {
-                let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
-                let lane = self.lane.id().clone();
-                let answering = async move {
-                    shared
-                        .concluder
-                        .refusal(&metrics, &lane, delivery, refusal)
-                        .await;
-                    Done::Refused
-                };
-                return self.work.push(answering.boxed());
-            }
-        };
-        if let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0) {
-            let waited = seconds_between(at, now.wall_ms);
-            self.observer
-                .metrics
-                .queue_wait(message.priority)
-                .observe(waited);
-        }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        match self.lane.accept(message, ticket, now) {
-            Joined::Waits => drop(self.deliveries.insert(ticket, delivery)),
-            Joined::Decided(resolved) => {
-                self.deliveries.insert(ticket, delivery);
-                self.carry_out(resolved);
-            }
-            // The delivery it was sent under is void: this one will be settled in its place.
-            Joined::InFlight(original) => {
-                if let Some(void) = self.deliveries.insert(original, delivery) {
-                    void.give_back();
-                }
-            }
-        }
-    }
-
     fn obey(&mut self) {
         let (orders, now) = (self.orders.borrow_and_update().clone(), self.shared.now());
         if !Arc::ptr_eq(&orders.token, &self.token) {
@@ -434,30 +356,6 @@ impl LaneTask {
             self.lane.set_limit(limit_mps, now);
         }
         self.lane.held(orders.held, now);
-    }
-
-    fn consumer_lost(&mut self, reason: &Ended) {
-        self.observer.metrics.resubscriptions.inc();
-        let phone_number_id = self.lane.id();
-        tracing::warn!(%phone_number_id, %reason, "the lane lost its consumer: subscribing again");
-        self.channel_lost();
-    }
-
-    /// What waited is RabbitMQ's again; what is in flight is awaited.
-    fn channel_lost(&mut self) {
-        self.observer.metrics.subscribed.set(0);
-        self.lane.channel_lost();
-        let lane = &self.lane;
-        let waited = |ticket: &Ticket, _: &mut Delivery| !lane.is_in_flight(*ticket);
-        for (_, delivery) in self.deliveries.extract_if(waited) {
-            delivery.give_back();
-        }
-    }
-
-    /// Closes the lane's channel: nothing is in flight, and RabbitMQ gets back what waits.
-    async fn leave(&mut self) {
-        self.consumer.close().await;
-        self.channel_lost();
     }
 }
 

@@ -226,7 +226,7 @@ pub const KEYS: &[Key] = &[
     bare("pacing.shadow_mps", count(1, 100_000), "Optional: a rate to try out; counts the sends that it would have had wait, and delays none"),
     key("pacing.pair_interval_ms", "6000", ms(0, 600_000), "Spacing of messages to one person, once the burst is used; 0: no pair limit"),
     key("pacing.pair_burst", "45", count(1, 1_000), "Messages to one person that may go without spacing"),
-    key("pacing.pairs_max", "100000", count(1_000, 10_000_000), "Recipients per number whose pair limit is remembered; beyond it the oldest are forgotten"),
+    key("pacing.pairs_max", "100000", count(1_000, 10_000_000), "Most recipients per number whose pair limit is remembered"),
     key("pacing.pair_wait_max_s", "30", seconds(0, 600), "Longest wait for the pair limit in the lane; longer ones wait in RabbitMQ"),
 
     key("lanes.latency_ms", "1000", ms(10, 60_000), "API latency that requests in flight are sized for: rate × latency"),

@@ -94,23 +94,7 @@ fn script() -> Script {
     }
 }
 
-/// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
-async fn everything_emitted(level: &str) -> (String, Vec<String>) {
-    let mut setup = Setup::default()
-        .set("log.level", &format!("\"{level}\""))
-        .set("retry.max_attempts", "2")
-        .set("lanes.halt_probe_s", "1");
-    setup.sim.apps = [("shop".to_owned(), APP_SECRET.to_owned())].into();
-    setup.sim.defaults.app = Some("shop".to_owned());
-    setup.account = format!("app = \"shop\"\napp_secret = \"{APP_SECRET}\"\n");
-    let (mut world, proxy) = World::behind_proxy(setup).await;
-    world.sim.set_script(script());
-    world.folder.write("token", TOKEN);
-    world
-        .worker
-        .metric("token_reloads_total", &[("result", "ok")], |n| n == 1.0)
-        .await;
-
+async fn see_every_end(world: &World) {
     let requests = requests();
     let ids: Vec<String> = requests.iter().map(|request| request.id()).collect();
     world.client.publish(requests).await;
@@ -121,10 +105,32 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
     for id in ["unknown", "failed", "rejected", "expired", "accepted"] {
         assert_eq!(status(id), id, "the test means to see each of these");
     }
-    // A lane that is halted and a session that is lost tell the most.
+}
+
+/// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
+async fn everything_emitted(level: &str) -> (String, Vec<String>) {
+    let mut setup = Setup::default()
+        .set("log.level", &format!("\"{level}\""))
+        .set("retry.max_attempts", "2")
+        .set("lanes.halt_probe_s", "1");
+    setup.sim.apps = [("shop".to_owned(), APP_SECRET.to_owned())].into();
+    setup.sim.defaults.app = Some("shop".to_owned());
+    setup.account = format!("app = \"shop\"\napp_secret = \"{APP_SECRET}\"\n");
+    let (mut world, proxy) = World::behind_proxy(setup).await;
+    let queue = world.client.queue(Some(("wa.lanes.log", ""))).await;
+    let records = world.client.read(&queue).await;
+    world.sim.set_script(script());
+    world.folder.write("token", TOKEN);
+    world
+        .worker
+        .metric("token_reloads_total", &[("result", "ok")], |n| n == 1.0)
+        .await;
+
+    see_every_end(&world).await;
+    // A lane that is halted and a session that is lost tell the most, and a token that is refused is told to others.
     world
         .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = Some(131042));
+        .change_number(NUMBER, |rules| rules.blocked_code = Some(190));
     world
         .client
         .publish([Request::json(
@@ -154,8 +160,18 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
         .into_iter()
         .map(|entry| entry.wamid)
         .collect();
+    let told = records
+        .until("a record for the other workers", |letters| {
+            !letters.is_empty()
+        })
+        .await;
+    let told: Vec<_> = told
+        .iter()
+        .map(|letter| String::from_utf8_lossy(&letter.body).into_owned())
+        .collect();
+    let log = world.worker.log.text();
     (
-        format!("{}\n{lanes}\n{metrics}", world.worker.log.text()),
+        format!("{log}\n{lanes}\n{metrics}\n{}", told.join("\n")),
         wamids,
     )
 }

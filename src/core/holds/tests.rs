@@ -200,7 +200,7 @@ fn a_new_token_leaves_the_old_ones_block_behind() {
     let hold = holds.on(&renewed, at(5)).hold.unwrap();
     assert_eq!(hold.scope, Scope::Lane);
     // What the token may have mended is looked at now.
-    let due = holds.due(&[renewed.clone()], at(5));
+    let due = holds.due(std::slice::from_ref(&renewed), at(5));
     assert_eq!(
         due,
         [Due::Ask(renewed.reach(Scope::Lane).unwrap(), renewed.lane)]

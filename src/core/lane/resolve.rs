@@ -39,10 +39,9 @@ impl Lane {
             self.orphans.remove(&Identity::of(&waiting.message));
         }
         let ticket = waiting.ticket;
-        let counts = may_count(&outcome);
-        let had_slot = waiting.message.history.pair_reserved;
-        // Used up: another attempt needs another slot.
-        waiting.message.history.pair_reserved &= !counts;
+        if may_count(&outcome) {
+            self.charge_pair(&mut waiting.message, &key, now);
+        }
         let is_outdated = tokens_before != self.tokens_before;
         let (fate, finding) = if is_outdated && matches!(outcome, Outcome::Blocked { .. }) {
             // Said of a token that is no longer in use.
@@ -75,12 +74,6 @@ impl Lane {
                 Some((waiting.message, decision))
             }
         };
-        if counts {
-            self.backlog.count_pair(&key, now);
-        }
-        if counts && !had_slot {
-            self.backlog.take_slot(&key, now);
-        }
         self.backlog.answered(&key);
         let resolved = decided.map(|(message, decision)| {
             // What RabbitMQ delivers again must not be on the ladder as well.
@@ -93,6 +86,14 @@ impl Lane {
             self.settle(ticket, message, decision)
         });
         Verdict { resolved, finding }
+    }
+
+    /// The API may have counted it. A reserved slot is used up with it: another attempt needs another one.
+    fn charge_pair(&mut self, message: &mut Message, key: &Key, now: Now) {
+        self.backlog.count_pair(key, now);
+        if !std::mem::take(&mut message.history.pair_reserved) {
+            self.backlog.take_slot(key, now);
+        }
     }
 
     /// What the usage headers of an answer say about the account and the app.
@@ -185,33 +186,45 @@ impl Lane {
                     }
                 }
             }
-            Outcome::Blocked {
-                scope,
-                error,
-                remedy,
-                is_penalty,
-                second_recipient,
-            } => {
-                self.answers_well();
-                // Refusals that one message's body can earn block the lane only once a second person's is refused too; until
-                // then the message is tried again like any failed one.
-                let is_first = self.suspect.as_ref().is_none_or(|suspect| suspect == key);
-                let is_doubtful = *second_recipient && is_first && self.standing.probes().is_none();
-                if is_doubtful && !matches!(self.state(), State::Away { .. }) {
-                    self.suspect = Some(key.clone());
-                    return (decided, None);
-                }
-                self.suspect = None;
-                message.history.last_error = error.code;
-                let why = if *is_penalty {
-                    Why::Penalty
-                } else {
-                    Why::Block
-                };
-                let finding = self.finding(*scope, why, error.code, remedy, None);
-                (Fate::Stays, self.found(finding, now))
-            }
+            Outcome::Blocked { .. } => self.blocked(message, key, outcome, now),
         }
+    }
+
+    /// Refusals that one message's body can earn block the lane only once a second person's is refused too; until then the message
+    /// is tried again like any failed one.
+    fn blocked(
+        &mut self,
+        message: &mut Message,
+        key: &Key,
+        outcome: &Outcome,
+        now: Now,
+    ) -> (Fate, Option<Finding>) {
+        let Outcome::Blocked {
+            scope,
+            error,
+            remedy,
+            is_penalty,
+            second_recipient,
+        } = outcome
+        else {
+            return (Fate::Decided { is_charged: true }, None);
+        };
+        self.answers_well();
+        let is_first = self.suspect.as_ref().is_none_or(|suspect| suspect == key);
+        let is_doubtful = *second_recipient && is_first && self.standing.probes().is_none();
+        if is_doubtful && !matches!(self.state(), State::Away { .. }) {
+            self.suspect = Some(key.clone());
+            return (Fate::Decided { is_charged: true }, None);
+        }
+        self.suspect = None;
+        message.history.last_error = error.code;
+        let why = if *is_penalty {
+            Why::Penalty
+        } else {
+            Why::Block
+        };
+        let finding = self.finding(*scope, why, error.code, remedy, None);
+        (Fate::Stays, self.found(finding, now))
     }
 
     fn answers_well(&mut self) {
