@@ -3,7 +3,7 @@
 use crate::board::{Board, NotTold};
 use crate::broker::Sessions;
 use crate::clock::Clock;
-use crate::core::holds::Why;
+use crate::core::holds::{Hold, Why};
 use crate::core::lane::{State, View};
 use crate::core::message::LaneId;
 use crate::dispatch::LaneHandle;
@@ -64,12 +64,9 @@ async fn metrics(Shared(admin): Shared<Admin>) -> Response {
         .as_ref()
         .is_some_and(|session| session.is_blocked());
     admin.metrics.broker_blocked.set(i64::from(blocked));
-    match admin.metrics.gather(
-        admin
-            .lanes
-            .iter()
-            .map(|lane| (lane.id.as_str(), lane.view())),
-    ) {
+    let lanes = admin.lanes.iter();
+    let views = lanes.map(|lane| (lane.id.as_str(), lane.view()));
+    match admin.metrics.gather(views, admin.clock.now()) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
@@ -127,20 +124,17 @@ fn not_served() -> Response {
 
 fn describe(lane: &LaneHandle, clock: &Clock) -> Value {
     let view = lane.view();
-    let next_slot_s = view
-        .next_slot
-        .saturating_sub(clock.now().mono)
-        .as_secs_f64();
+    let now = clock.now();
     let mut described = json!({
         "phone_number_id": lane.id.as_str(),
         "waba_id": lane.waba_id,
         "state": view.state.as_str(),
         "held_by": held_by(&view),
         "limit_messages_per_second": view.limit_mps,
-        "configured_rate_messages_per_second": view.configured_mps,
-        "rate_messages_per_second": view.rate_mps,
-        "tokens": view.tokens,
-        "next_slot_seconds": next_slot_s,
+        "configured_rate_messages_per_second": rounded(view.configured_mps),
+        "rate_messages_per_second": rounded(view.bucket.rate_mps),
+        "tokens": rounded(view.bucket.tokens(now)),
+        "next_slot_seconds": view.bucket.wait(now).as_secs_f64(),
         "waiting": view.waiting,
         "in_flight": view.in_flight,
         "in_flight_max": view.in_flight_max,
@@ -153,15 +147,11 @@ fn describe(lane: &LaneHandle, clock: &Clock) -> Value {
         } else {
             "next_probe"
         };
-        described["cause"] = json!({
-            "scope": hold.scope.as_str(),
-            "why": hold.why.as_str(),
-            "code": hold.code,
-            "remedy": hold.remedy,
-            "since": rfc3339(hold.since_ms),
-            looks: rfc3339(hold.until_ms),
-            "failed_probes": hold.failed_probes,
-        });
+        described["cause"] = cause(&hold);
+        described["cause"][looks] = json!(rfc3339(hold.until_ms));
+    }
+    if let Some(hold) = view.state.lifted() {
+        described["lifted"] = cause(&hold);
     }
     if let State::Paused { since_ms } = view.state {
         described["since"] = json!(rfc3339(since_ms));
@@ -169,16 +159,31 @@ fn describe(lane: &LaneHandle, clock: &Clock) -> Value {
     described
 }
 
+fn cause(hold: &Hold) -> Value {
+    json!({
+        "scope": hold.scope.as_str(),
+        "why": hold.why.as_str(),
+        "code": hold.code,
+        "remedy": hold.remedy,
+        "since": rfc3339(hold.since_ms),
+        "failed_probes": hold.failed_probes,
+    })
+}
+
+/// More digits help nobody.
+fn rounded(number: f64) -> f64 {
+    (number * 1_000.0).round() / 1_000.0
+}
+
 /// The one thing that keeps the next message from being sent now.
 fn held_by(view: &View) -> &'static str {
-    match (&view.state, view.state.hold()) {
-        (State::Flowing, _) => view.rest.as_str(),
-        (State::Cooling { .. }, _) => "throttle",
-        (State::Paused { .. }, _) => "operator",
-        (State::Draining, _) => "drain",
-        (State::Rejoining { .. }, None) => "new_limit",
-        (_, Some(hold)) => hold.why.as_str(),
-        (State::Away { .. } | State::Probing { .. }, None) => "block",
+    match view.state {
+        State::Flowing | State::Probing { .. } => view.rest.as_str(),
+        State::Cooling { .. } => "throttle",
+        State::Away { hold } => hold.why.as_str(),
+        State::Rejoining { .. } => "rejoining",
+        State::Paused { .. } => "operator",
+        State::Draining => "drain",
     }
 }
 

@@ -9,7 +9,7 @@ use crate::broker::lanes_log::Entry;
 use crate::broker::session::Session;
 use crate::clock::Clock;
 use crate::core::Now;
-use crate::core::holds::{Due, Finding, Held, Holds, Place, Reach, Record};
+use crate::core::holds::{Due, Finding, Held, Holds, News, Place, Reach, Record};
 use crate::core::message::LaneId;
 use crate::credentials::Token;
 use crate::graph::{Graph, Health};
@@ -244,9 +244,9 @@ impl Board {
         let Some(record) = Record::from_json(&entry.body) else {
             return;
         };
-        let worker = record.worker.clone();
+        let (worker, news) = (record.worker.clone(), record.news.clone());
         if let Some(reach) = inner.holds.heard(record) {
-            tracing::info!(scope = reach.scope.as_str(), key = %reach.key, worker = %worker, "heard from another worker");
+            log_heard(&reach, &news, &worker);
             inner.order(&reach, now);
             self.to_tend.notify_one();
         }
@@ -273,7 +273,11 @@ impl Board {
         for due in inner.holds.due(&places, now) {
             match due {
                 Due::Ask(reach, lane) => asking.extend(self.ask(&inner, reach, lane)),
-                Due::Ended(reach) => inner.order(&reach, now),
+                Due::Ended(reach) => {
+                    let (scope, key) = (reach.scope.as_str(), &reach.key);
+                    tracing::info!(scope, %key, "the pause is over that the API asked for");
+                    inner.order(&reach, now);
+                }
                 Due::Tell(record) => self.share(&mut inner, Some(record)),
             }
         }
@@ -324,6 +328,22 @@ impl Board {
                 None => std::future::pending().await,
             }
         }
+    }
+}
+
+fn log_heard(reach: &Reach, news: &News, worker: &str) {
+    let (scope, key) = (reach.scope.as_str(), &reach.key);
+    match news {
+        News::Held(hold) => tracing::warn!(
+            scope, %key, why = hold.why.as_str(), code = hold.code, remedy = hold.remedy, worker,
+            "held, as another worker found: nobody in scope sends"
+        ),
+        News::Lifted => {
+            tracing::info!(scope, %key, worker, "lifted, as another worker found: one request tries")
+        }
+        News::Paused { .. } => tracing::info!(%key, worker, "paused by an operator"),
+        News::Resumed => tracing::info!(%key, worker, "resumed by an operator"),
+        News::TemplateHeld { .. } => tracing::info!(%key, worker, "messages of this template wait"),
     }
 }
 

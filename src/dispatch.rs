@@ -127,7 +127,7 @@ impl LaneTask {
             waba_id,
             orders,
             limit_is_stale: Arc::default(),
-            view: Arc::new(Mutex::new(lane.view(now))),
+            view: Arc::new(Mutex::new(lane.view())),
         };
         let metrics = shared.concluder.metrics.clone();
         let task = Self {
@@ -199,7 +199,7 @@ impl LaneTask {
         let wanted_at = self.lane.rejoin_at();
         let open_at = self.consumer.open_if_due(wanted_at, prefetch, now);
         self.observer.state(self.lane.state());
-        let view = self.lane.view(self.shared.now());
+        let view = self.lane.view();
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
         [wake, open_at].into_iter().flatten().min()
     }

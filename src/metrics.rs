@@ -1,6 +1,7 @@
 //! Every metric: name, label and bucket in one place, over a registry of our own. Series exist from the start, at zero.
 //! A recipient is never a label; API error codes outside the built-in table are counted as `other`.
 
+use crate::core::Now;
 use crate::core::holds::Why;
 use crate::core::lane::{State, View};
 use crate::core::message::Priority;
@@ -343,6 +344,7 @@ impl Metrics {
     pub fn gather<'a>(
         &self,
         lanes: impl Iterator<Item = (&'a str, View)>,
+        now: Now,
     ) -> anyhow::Result<Vec<u8>> {
         let guard = self
             .gathering
@@ -362,7 +364,9 @@ impl Metrics {
                 let since_s = Duration::from_millis(hold.since_ms).as_secs_f64();
                 self.lane_hold_since.with_label_values(&labels).set(since_s);
             }
-            self.lane_tokens.with_label_values(lane).set(view.tokens);
+            self.lane_tokens
+                .with_label_values(lane)
+                .set(view.bucket.tokens(now));
             for word in State::WORDS {
                 self.lane_state
                     .with_label_values(&[phone_number_id, word])
@@ -371,7 +375,9 @@ impl Metrics {
             self.lane_limit
                 .with_label_values(lane)
                 .set(f64::from(view.limit_mps));
-            self.lane_rate.with_label_values(lane).set(view.rate_mps);
+            self.lane_rate
+                .with_label_values(lane)
+                .set(view.bucket.rate_mps);
             let count = |gauges: &IntGaugeVec, value: usize| {
                 gauges
                     .with_label_values(lane)

@@ -115,16 +115,13 @@ impl Lane {
         self.standing.state()
     }
 
-    pub fn view(&self, now: Now) -> View {
-        let (tokens, next_slot) = self.pace.bucket(now);
+    pub fn view(&self) -> View {
         View {
             state: self.state(),
             rest: self.rest,
             limit_mps: self.config.pace.limit_mps,
             configured_mps: self.config.pace.rate_mps(),
-            rate_mps: self.pace.effective_mps(),
-            tokens,
-            next_slot,
+            bucket: self.pace.bucket(),
             waiting: self.backlog.len(),
             in_flight: self.in_flight(),
             in_flight_max: self.config.in_flight_max(),

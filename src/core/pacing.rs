@@ -117,15 +117,14 @@ impl Pace {
         self.config.rate_mps() * self.share
     }
 
-    /// What the bucket holds, in messages, and when the next may go.
-    pub fn bucket(&self, now: Now) -> (f64, Duration) {
+    pub fn bucket(&self) -> Bucket {
         let quota = self.config.quota(self.share);
-        let most = f64::from(quota.burst_size().get()) / f64::from(CELLS.get());
-        let (left, at) = self.left;
-        let since = now.mono.saturating_sub(at).as_secs_f64();
-        let tokens = (left + since * self.effective_mps()).min(most);
-        let missing_s = (1.0 - tokens).max(0.0) / self.effective_mps();
-        (tokens, now.mono + Duration::from_secs_f64(missing_s))
+        Bucket {
+            left: self.left.0,
+            at: self.left.1,
+            most: f64::from(quota.burst_size().get()) / f64::from(CELLS.get()),
+            rate_mps: self.effective_mps(),
+        }
     }
 
     /// Takes all tokens. Also what a changed rate starts from, so a change never grants a burst.
@@ -190,6 +189,28 @@ impl Pace {
             // The burst is never below one message, so this cannot happen; waiting a period is the harmless answer.
             Err(_) => Err(now.mono + Duration::from_secs_f64(1.0 / self.effective_mps())),
         }
+    }
+}
+
+/// What a lane's bucket held at some moment, in messages, and so what it holds later.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    left: f64,
+    at: Duration,
+    most: f64,
+    pub rate_mps: f64,
+}
+
+impl Bucket {
+    pub fn tokens(&self, now: Now) -> f64 {
+        let since_s = now.mono.saturating_sub(self.at).as_secs_f64();
+        (self.left + since_s * self.rate_mps).min(self.most)
+    }
+
+    /// How long until it holds a whole message.
+    pub fn wait(&self, now: Now) -> Duration {
+        let missing = (1.0 - self.tokens(now)).max(0.0);
+        Duration::from_secs_f64(missing / self.rate_mps)
     }
 }
 

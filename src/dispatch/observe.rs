@@ -69,20 +69,17 @@ impl Observer {
         }
         let (phone_number_id, to) = (&self.lane, self.noticed);
         match state {
-            State::Away { hold } => tracing::info!(
-                %phone_number_id, from, to, scope = hold.scope.as_str(), why = hold.why.as_str(), code = hold.code,
-                remedy = hold.remedy, "the lane stops sending and gives its messages back"
-            ),
-            // Once a second at a throttled number: nobody wants to read that.
-            State::Cooling { .. } => tracing::debug!(%phone_number_id, from, to, "lane state"),
-            State::Flowing if from == "cooling" => {
-                tracing::debug!(%phone_number_id, from, to, "lane state");
+            State::Flowing if from == "probing" => {
+                tracing::info!(%phone_number_id, "the lane flows again");
             }
+            State::Paused { .. } => tracing::info!(%phone_number_id, "the lane is paused"),
+            // What holds a lane the board says, once for all that it strikes; a throttled lane cools and flows each second.
             State::Flowing
+            | State::Cooling { .. }
+            | State::Away { .. }
             | State::Probing { .. }
             | State::Rejoining { .. }
-            | State::Paused { .. }
-            | State::Draining => tracing::info!(%phone_number_id, from, to, "lane state"),
+            | State::Draining => tracing::debug!(%phone_number_id, from, to, "lane state"),
         }
     }
 }

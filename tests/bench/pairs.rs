@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
     let used_mb = rss_mb()? - before_mb;
     println!(
         "  {} remembered, {used_mb:.0} MB, {:.0} bytes each",
-        lane.view(now).pairs,
+        lane.view().pairs,
         used_mb * 1_048_576.0 / f64::from(PAIRS)
     );
     Ok(())

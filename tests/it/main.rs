@@ -14,7 +14,7 @@ mod flow;
 mod holds;
 mod privacy;
 mod rights;
-// mod simulation;
+mod simulation;
 mod support;
 mod tidy;
 mod tls;

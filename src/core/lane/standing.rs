@@ -61,12 +61,29 @@ impl State {
         }
     }
 
-    /// What holds the lane, or held it until a moment ago.
+    /// What keeps the lane from sending.
     pub fn hold(&self) -> Option<Hold> {
         match self {
-            Self::Away { hold } | Self::Probing { hold } => Some(*hold),
+            Self::Away { hold } => Some(*hold),
+            Self::Flowing
+            | Self::Cooling { .. }
+            | Self::Probing { .. }
+            | Self::Rejoining { .. }
+            | Self::Paused { .. }
+            | Self::Draining => None,
+        }
+    }
+
+    /// What kept it from sending until a moment ago: one request has to show that it is over.
+    pub fn lifted(&self) -> Option<Hold> {
+        match self {
+            Self::Probing { hold } => Some(*hold),
             Self::Rejoining { lifted, .. } => *lifted,
-            Self::Flowing | Self::Cooling { .. } | Self::Paused { .. } | Self::Draining => None,
+            Self::Flowing
+            | Self::Cooling { .. }
+            | Self::Away { .. }
+            | Self::Paused { .. }
+            | Self::Draining => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Decision, State, Ticket};
 use crate::core::holds::Finding;
 use crate::core::message::Priority;
+use crate::core::pacing::Bucket;
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
@@ -114,12 +115,8 @@ pub struct View {
     pub limit_mps: u32,
     /// The limit's share that the configuration wants used.
     pub configured_mps: f64,
-    /// What it is paced at: the configured rate, or less where the API was found to allow less.
-    pub rate_mps: f64,
-    /// What the bucket holds, in messages.
-    pub tokens: f64,
-    /// When the bucket holds a whole message.
-    pub next_slot: Duration,
+    /// With the rate that it is paced at: the configured one, or less where the API was found to allow less.
+    pub bucket: Bucket,
     pub waiting: usize,
     pub in_flight: usize,
     pub in_flight_max: usize,
