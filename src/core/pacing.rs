@@ -127,15 +127,30 @@ impl Pace {
         }
     }
 
-    /// Takes all tokens. Also what a changed rate starts from, so a change never grants a burst.
+    /// Takes all tokens. Also what another limit starts from, so that it never grants a burst.
     pub fn empty(&mut self, now: Now) {
+        self.refill(0.0, now);
+    }
+
+    /// A new bucket that holds so many messages, if that is less than it can.
+    fn refill(&mut self, messages: f64, now: Now) {
         self.clock.set(now.mono);
         let quota = self.config.quota(self.share);
         self.limiter = limiter(quota, &self.clock);
-        let taken = self.limiter.check_n(quota.burst_size());
-        debug_assert!(matches!(taken, Ok(Ok(_))), "a new bucket is full");
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, and is bounded by the burst"
+        )]
+        let cells = (messages * f64::from(CELLS.get())) as u32;
+        let most = quota.burst_size().get();
+        let kept = cells.min(most);
+        if let Some(surplus) = NonZeroU32::new(most - kept) {
+            let taken = self.limiter.check_n(surplus);
+            debug_assert!(matches!(taken, Ok(Ok(_))), "a new bucket is full");
+        }
         self.not_before = now.mono;
-        self.left = (0.0, now.mono);
+        self.left = (f64::from(kept) / f64::from(CELLS.get()), now.mono);
     }
 
     pub fn set_limit(&mut self, limit_mps: u32, now: Now) {
@@ -164,8 +179,14 @@ impl Pace {
     fn adjust(&mut self, now: Now) {
         let share = self.ceiling.share(now);
         if share != self.share {
+            // A rate that rises each second and began anew each time would never let a slow number send.
+            let kept = if share > self.share {
+                self.bucket(now).0
+            } else {
+                0.0
+            };
             self.share = share;
-            self.empty(now);
+            self.refill(kept, now);
         }
     }
 
@@ -351,6 +372,30 @@ mod tests {
         let later = at(Duration::from_secs(10));
         pace.set_limit(100, later);
         assert_eq!(pace.permit(later), Err(Duration::from_millis(10_010)));
+    }
+
+    #[test]
+    fn a_slow_rate_that_rises_each_second_still_sends() {
+        let config = PaceConfig {
+            limit_mps: 1,
+            utilization: 0.5,
+            burst: Duration::ZERO,
+        };
+        let mut now = at(Duration::from_secs(10));
+        let mut pace = Pace::new(config, now);
+        for _ in 0..5 {
+            pace.refused(now.mono, now);
+        }
+        // 0.22 a second at first, and the hundredths that the limiter rounds off.
+        let Err(until) = pace.permit(now) else {
+            panic!("an empty bucket")
+        };
+        now.mono = until;
+        while let Err(until) = pace.permit(now) {
+            now.mono = until;
+        }
+        let waited = now.mono.as_secs_f64() - 10.0;
+        assert!((4.5..4.7).contains(&waited), "{waited}");
     }
 
     #[test]
