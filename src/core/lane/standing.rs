@@ -193,7 +193,7 @@ impl Standing {
             (State::Draining, _, _) => {}
             (_, Some(since_ms), _) => self.state = State::Paused { since_ms },
             (_, None, Some(hold)) => self.hold(hold, now),
-            (State::Paused { .. }, None, None) => self.state = State::Flowing,
+            (State::Paused { .. }, None, None) => self.state = self.flowing(now),
             (State::Away { hold }, None, None) => {
                 self.failing.clear();
                 self.unreachable_since = None;
@@ -210,6 +210,14 @@ impl Standing {
                 None,
                 None,
             ) => {}
+        }
+    }
+
+    /// Free to send, once the pause is over that the API has asked for.
+    fn flowing(&self, now: Now) -> State {
+        match self.paused_until(now) {
+            Some(until) => State::Cooling { until },
+            None => State::Flowing,
         }
     }
 
@@ -268,10 +276,9 @@ impl Standing {
         let State::Rejoining { lifted, .. } = self.state else {
             return;
         };
-        self.state = match (lifted, self.paused_until(now)) {
-            (Some(hold), _) => State::Probing { hold },
-            (None, Some(until)) => State::Cooling { until },
-            (None, None) => State::Flowing,
+        self.state = match lifted {
+            Some(hold) => State::Probing { hold },
+            None => self.flowing(now),
         };
     }
 

@@ -335,6 +335,10 @@ fn no_pause_is_shortened() {
             (Lost, "rejoining"),
             (Rejoined, "cooling"),
             (Next, "wait 21.000"),
+            // Nor by an operator who stopped the lane in between.
+            (Order(PAUSED), "paused"),
+            (Order(FREE), "cooling"),
+            (Next, "wait 21.000"),
         ],
     );
 }
