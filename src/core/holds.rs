@@ -115,15 +115,25 @@ impl Holds {
         }
         let scope = self.narrowed(place, finding, now);
         let reach = place.reach(scope)?;
-        let hold = self.hold(scope, finding, now);
-        if let Some(known) = self.faults.get(&reach)
-            && !known.hold.is_over(now)
-            && !hold.outweighs(&known.hold)
-        {
-            return None;
-        }
+        let mut hold = self.hold(scope, finding, now);
         // Without a code it may be this worker's own way to the API: another may still reach it.
         let is_own = finding.why == Why::Outage && finding.code.is_none();
+        let known = self.faults.get(&reach);
+        if let Some(known) = known.filter(|known| !known.hold.is_over(now)) {
+            let told = hold;
+            // What others can know goes before what is this worker's own.
+            if !told.outweighs(&known.hold) && (is_own || !known.is_own) {
+                hold = known.hold;
+            }
+            // A pause that the API asked for ends no earlier for something else that was met in it.
+            let is_pause = told.why == Why::Throttle || known.hold.why == Why::Throttle;
+            if is_pause {
+                hold.until_ms = told.until_ms.max(known.hold.until_ms);
+            }
+            if hold == known.hold {
+                return None;
+            }
+        }
         let entry = Entry {
             hold,
             author: self.worker.clone(),

@@ -90,6 +90,27 @@ fn stragglers_are_no_news_and_worse_is() {
     assert!(holds.found(&place(1), &block(Scope::Lane), at(9)).is_some());
 }
 
+#[test]
+fn a_pause_that_was_asked_for_is_not_shortened_by_what_else_is_met() {
+    let throttle = finding(Scope::Lane, Why::Throttle, Some(131_057), Some(600));
+    let unreachable = finding(Scope::Lane, Why::Outage, None, None);
+    for (first, second, why) in [
+        (&throttle, &block(Scope::Lane), Why::Block),
+        (&block(Scope::Lane), &throttle, Why::Block),
+        (&throttle, &unreachable, Why::Outage),
+        // What others can know goes before what is this worker's own.
+        (&unreachable, &throttle, Why::Throttle),
+    ] {
+        let mut holds = holds("a", 1);
+        holds.found(&place(1), first, at(0)).unwrap();
+        let (_, record) = holds.found(&place(1), second, at(0)).unwrap();
+        assert_eq!(record.is_none(), why == Why::Outage);
+        assert_eq!(holds.on(&place(1), at(0)).hold.unwrap().why, why);
+        assert_eq!(holds.due(&places(), at(599)), [], "{second:?}");
+        assert_eq!(holds.due(&places(), at(600)).len(), 1);
+    }
+}
+
 /// At which seconds the API is asked, if it says no each time.
 fn asked(finding: &Finding, times: usize) -> Vec<u64> {
     let mut holds = holds("a", 1);
