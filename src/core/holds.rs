@@ -66,7 +66,7 @@ pub struct Holds {
     /// By account and template: until when.
     templates: BTreeMap<Arc<str>, u64>,
     /// Own records that have not come back from the log: until they do, they are newer than whatever comes from it.
-    outstanding: HashMap<Slot, u32>,
+    outstanding: HashMap<Slot, Vec<Record>>,
 }
 
 impl Holds {
@@ -216,7 +216,8 @@ impl Holds {
             reach,
             news,
         };
-        *self.outstanding.entry(record.slot()).or_default() += 1;
+        let outstanding = self.outstanding.entry(record.slot()).or_default();
+        outstanding.push(record.clone());
         record
     }
 
@@ -227,10 +228,10 @@ impl Holds {
 
     /// What the log says, in its order. Returns what it struck, if that is news here.
     pub fn heard(&mut self, record: Record) -> Option<Reach> {
-        if self.is_own(&record) {
-            self.not_told(&record);
+        if self.is_own(&record) && self.not_told(&record) {
             return None;
         }
+        // What follows is another's, or ours written twice as its first confirm was lost: then the others go by the second.
         // Ours comes later in the log, and stands.
         if self.outstanding.contains_key(&record.slot()) {
             return None;
@@ -268,15 +269,20 @@ impl Holds {
         Some(reach)
     }
 
-    /// The record came back, or never will: whatever comes from the log counts again.
-    pub fn not_told(&mut self, record: &Record) {
+    /// The record came back, or never will: whatever comes from the log counts again. False if it was not waited for.
+    pub fn not_told(&mut self, record: &Record) -> bool {
         let slot = record.slot();
-        if let Some(count) = self.outstanding.get_mut(&slot) {
-            *count -= 1;
-            if *count == 0 {
-                self.outstanding.remove(&slot);
-            }
+        let Some(waits) = self.outstanding.get_mut(&slot) else {
+            return false;
+        };
+        let Some(index) = waits.iter().position(|waits| waits == record) else {
+            return false;
+        };
+        waits.remove(index);
+        if waits.is_empty() {
+            self.outstanding.remove(&slot);
         }
+        true
     }
 
     /// When [`Holds::due`] should be asked next, in wall time.

@@ -251,6 +251,21 @@ fn operators_pause_and_resume_in_every_worker() {
 }
 
 #[test]
+fn what_was_written_twice_counts_twice_for_everybody() {
+    let (mut here, mut there) = (holds("a", 1), holds("b", 2));
+    let paused = there.pause(&place(1), at(0)).unwrap();
+    let (_, resumed) = here.resume(&place(1), at(1)).remove(0);
+    // The confirm of the first was lost.
+    let log = [&resumed, &paused, &resumed];
+    for holds in [&mut here, &mut there] {
+        for record in log {
+            holds.heard(record.clone());
+        }
+        assert_eq!(holds.on(&place(1), at(2)).paused_since_ms, None);
+    }
+}
+
+#[test]
 fn a_pause_is_told_again_before_the_log_forgets_it() {
     let mut holds = holds("a", 1);
     holds.pause(&place(1), at(0));
