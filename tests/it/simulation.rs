@@ -7,6 +7,7 @@
 
 mod allowance;
 mod api;
+mod board;
 mod broker;
 mod chance;
 mod checks;
@@ -15,17 +16,21 @@ mod decisions;
 mod deliveries;
 mod fates;
 mod faults;
+mod flaws;
+mod knowledge;
+mod lanes_log;
 mod mishaps;
 mod plan;
 mod process;
 mod publishing;
+mod stops;
 mod worker;
 mod world;
 
 use checks::{Tally, Violation};
+use flaws::Flaw;
 use plan::Plan;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use worker::Flaw;
 use world::Simulation;
 
 /// Virtual time, in microseconds.
@@ -33,12 +38,15 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 28] = [
+const EVENTS: [&str; 47] = [
     "130429 by the rules",
     "131056 by the rules",
+    "a new token",
     "abandon",
     "accepted",
     "adopted by a redelivery",
+    "block of a lane",
+    "block of more than a lane",
     "bury",
     "channel lost",
     "crash",
@@ -46,7 +54,12 @@ const EVENTS: [&str; 28] = [
     "drained",
     "expired",
     "forget",
+    "health not well",
+    "health well",
+    "heard from another worker",
     "lane given back",
+    "outage of a lane",
+    "outage of more than a lane",
     "outcome accepted",
     "outcome blocked",
     "outcome not sent",
@@ -54,13 +67,24 @@ const EVENTS: [&str; 28] = [
     "outcome throttled",
     "outcome transient",
     "outcome unknown",
+    "paused by an operator",
+    "penalty",
     "publish refused",
+    "record held",
+    "record lifted",
+    "record paused",
+    "record resumed",
+    "record written, and its confirm lost",
     "redelivered",
     "refused at intake",
     "rejected",
     "seed with a repeated send",
     "session lost",
     "settled void",
+    "slowed down",
+    "throttle of a lane",
+    "throttle of more than a lane",
+    "uncharged",
     "unknown",
 ];
 /// Lines of the story that a failure shows.

@@ -4,6 +4,7 @@ use super::Us;
 use super::checks::{Checked, ensure};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use whatsapp_dispatcher::core::lane::View;
 use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
 
 /// After a refusal by the pair limit, Meta's rule and not the account decides for this long: 4^4 s, and 45 × 6 s to regain.
@@ -11,11 +12,22 @@ const PAIR_MEMORY: Us = 600_000_000;
 /// The limiter counts in hundredths of a message.
 const ROUNDING: f64 = 0.02;
 
+/// By then the whole rate is found again: a hundredth each second.
+const RECOVERY: Us = 101_000_000;
+
 /// One tenure of a lane: from an empty bucket at its start.
 pub(crate) struct RateAccount {
     pub(crate) config: PaceConfig,
     since: Us,
     sends: Vec<Us>,
+    /// The lowest rate since the last send, and how often it has changed: each time costs what the limiter rounds off.
+    slowest_mps: f64,
+    last_mps: f64,
+    changes: u32,
+    /// It began anew, at a lower rate.
+    lowered_at: Us,
+    /// The API found it too fast.
+    slowed_at: Option<Us>,
 }
 
 impl RateAccount {
@@ -24,12 +36,52 @@ impl RateAccount {
             config,
             since: now,
             sends: vec![],
+            slowest_mps: config.rate_mps(),
+            last_mps: config.rate_mps(),
+            changes: 0,
+            lowered_at: now,
+            slowed_at: None,
         }
+    }
+
+    /// What the lane takes to be its rate.
+    pub(crate) fn note(&mut self, view: &View, now: Us) {
+        if view.rate_mps < self.last_mps {
+            self.lowered_at = now;
+        }
+        if view.rate_mps != self.last_mps {
+            self.last_mps = view.rate_mps;
+            self.changes += 1;
+        }
+        self.slowest_mps = self.slowest_mps.min(view.rate_mps);
+    }
+
+    pub(crate) fn slowed(&mut self, now: Us) {
+        self.slowed_at = Some(now);
+        self.lowered_at = now;
+    }
+
+    /// P2: never faster than configured, and as fast once the API has had nothing against it for long enough.
+    pub(crate) fn check_recovered(&mut self, view: &View, now: Us) -> Checked {
+        let (rate, configured) = (view.rate_mps, self.config.rate_mps());
+        ensure(rate <= configured, "P2", || {
+            format!("a rate of {rate} is more than {configured}")
+        })?;
+        let lately = self.slowed_at.is_some_and(|at| now < at + RECOVERY);
+        ensure(lately || rate == configured, "P2", || {
+            format!(
+                "still at {rate} of {configured}, long after {:?}",
+                self.slowed_at
+            )
+        })?;
+        (self.slowest_mps, self.last_mps, self.changes) = (rate, rate, 0);
+        Ok(())
     }
 
     pub(crate) fn begin(&mut self, now: Us) {
         self.since = now;
         self.sends.clear();
+        self.changes = 0;
     }
 
     /// In any window of W seconds at most 1 + rate × (W + burst), and from an empty bucket at the start.
@@ -54,8 +106,10 @@ impl RateAccount {
 
     /// The latest moment at which the next send must be allowed.
     pub(crate) fn due(&self) -> Us {
-        let period = (1e6 / self.config.rate_mps()) as Us;
-        self.sends.last().copied().unwrap_or(self.since) + period
+        let messages = 1.0 + ROUNDING * f64::from(self.changes);
+        let period = (1e6 * messages / self.slowest_mps) as Us;
+        let last = self.sends.last().copied().unwrap_or(self.since);
+        last.max(self.lowered_at) + period
     }
 }
 

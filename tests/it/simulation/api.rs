@@ -6,11 +6,11 @@ use super::plan::{Plan, RequestNo};
 use super::worker::Who;
 use bytes::Bytes;
 use graph_sim::rules::{Ending, Method, Request, World};
-use graph_sim::{Entry, NumberRules, Options, Script, Token, TokenState};
-use whatsapp_dispatcher::core::answer::{Answer, AnswerBody, Reply};
+use graph_sim::{Entry, NumberRules, Options, Script, Token, TokenState, Usage, Whose};
+use serde_json::Value;
+use whatsapp_dispatcher::core::answer::{self, Answer, AnswerBody, Reply};
 use whatsapp_dispatcher::core::lane::Ticket;
 
-const TOKEN: &str = "token";
 /// `graph.max_response_bytes`.
 const MAX_RESPONSE_BYTES: usize = 65_536;
 
@@ -20,6 +20,7 @@ pub(crate) struct Call {
     pub(crate) ticket: Ticket,
     pub(crate) request: RequestNo,
     pub(crate) body: Bytes,
+    pub(crate) bearer: String,
     pub(crate) sent_at: Us,
 }
 
@@ -36,8 +37,21 @@ pub(crate) struct Api {
     world: World,
     paths: Vec<String>,
     ids: Vec<String>,
+    /// Of each lane.
+    accounts: Vec<usize>,
+    /// Of each account, the newest.
+    tokens: Vec<u64>,
     timeout: Us,
     outage_until: Us,
+}
+
+/// Which token of an account's.
+pub(crate) fn token(account: usize, number: u64) -> String {
+    format!("token-{account}-{number}")
+}
+
+pub(crate) fn waba(account: usize) -> String {
+    format!("waba-{account}")
 }
 
 impl Api {
@@ -53,7 +67,9 @@ impl Api {
             script: Script {
                 faults: plan.faults.clone(),
             },
-            tokens: vec![token(TokenState::Valid)],
+            tokens: (0..plan.accounts)
+                .map(|account| listed(account, 0, true))
+                .collect(),
             ..Options::default()
         });
         Self {
@@ -64,6 +80,8 @@ impl Api {
                 .map(|lane| format!("/v24.0/{}/messages", lane.id))
                 .collect(),
             ids: plan.lanes.iter().map(|lane| lane.id.clone()).collect(),
+            accounts: plan.lanes.iter().map(|lane| lane.account).collect(),
+            tokens: vec![0; plan.accounts],
             timeout: plan.request_timeout,
             outage_until: 0,
         }
@@ -77,13 +95,66 @@ impl Api {
         self.outage_until = self.outage_until.max(until);
     }
 
-    pub(crate) fn set_token(&mut self, valid: bool) {
-        let state = if valid {
-            TokenState::Valid
-        } else {
-            TokenState::Expired
+    pub(crate) fn tokens(&self) -> &[u64] {
+        &self.tokens
+    }
+
+    pub(crate) fn expire_token(&mut self, account: usize) {
+        self.world
+            .set_tokens(vec![listed(account, self.tokens[account], false)]);
+    }
+
+    /// The API accepts it again, or a new one in its place.
+    pub(crate) fn heal_token(&mut self, account: usize, renews: bool) {
+        self.tokens[account] += u64::from(renews);
+        self.world
+            .set_tokens(vec![listed(account, self.tokens[account], true)]);
+    }
+
+    /// Lasts until it is over, or the calm.
+    pub(crate) fn block_account(&mut self, account: usize, code: i64, for_us: Us, now: Us) {
+        self.change_account(account, now, |rules| {
+            rules.blocked_code = Some(code);
+            rules.blocked_ms = Some(for_us / 1_000);
+        });
+    }
+
+    pub(crate) fn set_usage(&mut self, account: usize, usage: Option<Usage>, now: Us) {
+        self.change_account(account, now, |rules| rules.usage = usage);
+    }
+
+    fn change_account(&mut self, account: usize, now: Us, change: impl Fn(&mut NumberRules)) {
+        let whose = Whose::Waba(waba(account));
+        self.world.change_rules(&whose, now, change).unwrap();
+    }
+
+    pub(crate) fn set_inbound(&mut self, lane: usize, mps: f64, now: Us) {
+        self.change(lane, now, |rules| rules.inbound_mps = mps);
+    }
+
+    /// Whether a number can send, as `Graph::health` reads it, and when the answer is here.
+    pub(crate) fn health(&mut self, lane: usize, token_no: u64, now: Us) -> (bool, Us) {
+        if self.is_out(now) {
+            return (false, now + 1_000);
+        }
+        let path = format!("/v24.0/{}", self.ids[lane]);
+        let bearer = token(self.accounts[lane], token_no);
+        let request = Request {
+            method: Method::Get,
+            path: &path,
+            query: "fields=health_status",
+            bearer: Some(&bearer),
+            body: &[],
+            received_us: now,
         };
-        self.world.set_tokens(vec![token(state)]);
+        let arrival = self.world.arrival_us(Method::Get, &path, now);
+        let reply = self.world.handle(&request, arrival);
+        let at = reply.answer_at_us.min(now + self.timeout);
+        let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
+        let can_send =
+            body.is_some_and(|body| body["health_status"]["can_send_message"] != "BLOCKED");
+        let is_answer = matches!(reply.ending, Ending::Answer) && reply.answer_at_us <= at;
+        (is_answer && reply.status == 200 && can_send, at)
     }
 
     pub(crate) fn limit_mps(&self, lane: usize) -> u32 {
@@ -95,18 +166,23 @@ impl Api {
     }
 
     fn change(&mut self, lane: usize, now: Us, change: impl Fn(&mut NumberRules)) {
-        let mut rules = self.world.rules_of(&self.ids[lane]).clone();
-        change(&mut rules);
-        self.world.set_rules(&self.ids[lane], rules, now);
+        let whose = Whose::Number(self.ids[lane].clone());
+        self.world.change_rules(&whose, now, change).unwrap();
     }
 
     /// No fault from here on, and no customer writes.
     pub(crate) fn calm(&mut self, now: Us) {
         self.world.set_script(Script::default(), now);
-        self.set_token(true);
         self.outage_until = 0;
-        for lane in 0..self.ids.len() {
-            self.change(lane, now, |rules| rules.inbound_mps = 0.0);
+        for account in 0..self.tokens.len() {
+            for number in 0..=self.tokens[account] {
+                self.world.set_tokens(vec![listed(account, number, true)]);
+            }
+            self.change_account(account, now, |rules| {
+                rules.inbound_mps = 0.0;
+                rules.usage = None;
+                rules.blocked_code = None;
+            });
         }
     }
 
@@ -120,7 +196,7 @@ impl Api {
             method: Method::Post,
             path: &self.paths[call.who.lane],
             query: "",
-            bearer: Some(TOKEN),
+            bearer: Some(&call.bearer),
             body: &call.body,
             received_us: call.sent_at,
         };
@@ -151,22 +227,28 @@ impl Api {
     }
 }
 
-fn token(state: TokenState) -> Token {
+fn listed(account: usize, number: u64, is_valid: bool) -> Token {
     Token {
-        token: TOKEN.to_owned(),
-        state,
+        token: token(account, number),
+        state: match is_valid {
+            true => TokenState::Valid,
+            false => TokenState::Expired,
+        },
         numbers: None,
     }
 }
 
 fn answered(reply: &graph_sim::rules::Reply, body: AnswerBody) -> Reply {
-    let retry_after = reply
-        .headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+    let header = |wanted: &str| {
+        let mut headers = reply.headers.iter();
+        let found = headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.as_str())
+    };
+    let (business, app) = (header("x-business-use-case-usage"), header("x-app-usage"));
     Reply::Answered(Answer {
         status: reply.status,
-        retry_after_s: retry_after.and_then(|(_, value)| value.parse().ok()),
+        usage: answer::Usage::read(business.map(str::as_bytes), app.map(str::as_bytes)),
+        retry_after_s: header("retry-after").and_then(|value| value.parse().ok()),
         body,
     })
 }

@@ -1,14 +1,16 @@
 //! What one process did on one lane: order, pauses, attempts, memory and wake-ups, judged by a second account of the lane's rules.
 
 use super::Us;
-use super::allowance::{PairAccount, RateAccount, us};
+use super::allowance::{PairAccount, RateAccount};
 use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::decisions;
 use super::plan::RequestNo;
+use super::stops::{Reaction, Stops};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-use whatsapp_dispatcher::core::lane::{Decision, HOLD_MAX, LaneConfig, State, Ticket, View};
+use whatsapp_dispatcher::core::Now;
+use whatsapp_dispatcher::core::holds::Held;
+use whatsapp_dispatcher::core::lane::{Decision, LaneConfig, State, Ticket, View};
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 use whatsapp_dispatcher::core::report::Status;
 
@@ -20,6 +22,8 @@ pub(crate) struct Item {
     pub(crate) request: RequestNo,
     pub(crate) person: Option<usize>,
     pub(crate) copy: Copy,
+    /// How many tokens the lane had had before the one it was sent with.
+    pub(crate) token: u64,
 }
 
 impl Item {
@@ -41,14 +45,8 @@ pub(crate) struct Conduct {
     settling: BTreeMap<Ticket, Item>,
     rate: RateAccount,
     pairs: PairAccount,
-    quiet_until: Us,
-    blocked: bool,
-    paused: bool,
-    draining: bool,
-    /// Gives its messages back for a new prefetch.
-    rejoining: bool,
-    /// After a block, until an answer shows that the lane can send.
-    careful: bool,
+    stops: Stops,
+    tokens: u64,
     /// What the process must still know: requests that ended here, in order.
     ended: Vec<(RequestNo, u32)>,
     /// Given back unsent, with the count of returns that they must have if nobody else had them.
@@ -68,29 +66,22 @@ impl Conduct {
             settling: BTreeMap::new(),
             rate: RateAccount::new(config.pace, now),
             pairs: PairAccount::new(config.pair),
-            quiet_until: 0,
-            blocked: false,
-            paused: false,
-            draining: false,
-            rejoining: false,
-            careful: false,
+            stops: Stops::new(config.breaker_failures),
+            tokens: 0,
             ended: vec![],
             unsent: BTreeMap::new(),
         }
     }
 
     pub(crate) fn await_limit(&mut self) {
-        self.rejoining = true;
+        self.stops.rejoin();
     }
 
-    pub(crate) fn rejoined(&mut self, prefetch: u16, state: State, now: Us) {
+    pub(crate) fn rejoined(&mut self, prefetch: u16, now: Us) {
         self.prefetch = prefetch.into();
         self.prefetch_max = self.prefetch_max.max(self.prefetch);
         self.prefetch_believed = Some(self.config.prefetch());
-        let stays_away = matches!(state, State::Away { .. });
-        self.careful |= self.blocked;
-        self.blocked &= stays_away;
-        self.rejoining = false;
+        self.stops.rejoined();
         self.rate.begin(now);
     }
 
@@ -100,7 +91,9 @@ impl Conduct {
             self.rate.config.limit_mps = limit_mps;
             self.rate.begin(now);
         }
-        self.rejoining |= matches!(state, State::Rejoining { .. });
+        if let State::Rejoining { .. } = state {
+            self.stops.rejoin();
+        }
     }
 
     /// Its channel was opened with another prefetch than the limit asks for.
@@ -109,20 +102,28 @@ impl Conduct {
         asked_for.is_some_and(|prefetch| prefetch != self.config.prefetch())
     }
 
-    pub(crate) fn pause(&mut self) {
-        self.paused = true;
-    }
-
     pub(crate) fn drain(&mut self) {
-        self.draining = true;
+        self.stops.drain();
     }
 
-    pub(crate) fn resume(&mut self) {
-        self.paused = false;
-        self.blocked = false;
-        self.careful = false;
-        self.rejoining = self.is_outdated();
-        self.quiet_until = 0;
+    /// What holds the lane from now on. `flows`: it was in the middle of sending.
+    pub(crate) fn told(&mut self, held: &Held, flows: bool, now: Now) {
+        let is_outdated = self.is_outdated();
+        self.stops.told(held, flows, is_outdated, now);
+    }
+
+    pub(crate) fn token_changed(&mut self) {
+        self.tokens += 1;
+    }
+
+    /// Whether an answer speaks of a token that is no longer in use.
+    pub(crate) fn is_of_old_token(&self, item: &Item) -> bool {
+        item.token != self.tokens
+    }
+
+    /// One request at a time, as its answer says whether there may be more.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.stops.is_careful()
     }
 
     /// It waits in the lane now.
@@ -230,25 +231,17 @@ impl Conduct {
         lately.into_iter().any(|known| *known == item.identity())
     }
 
-    pub(crate) fn sent(&mut self, ticket: Ticket, now: Us) -> Result<Item, Violation> {
-        let Some(item) = self.waiting.remove(&ticket) else {
+    pub(crate) fn sent(&mut self, ticket: Ticket, view: &View, now: Us) -> Result<Item, Violation> {
+        let Some(mut item) = self.waiting.remove(&ticket) else {
             return Violation::of("P1", format!("ticket {ticket} was sent and does not wait"));
         };
         let request = item.request;
         let others = self.flights.len() + self.settling.len();
-        for (forbidden, why) in [
-            (self.paused, "paused"),
-            (self.draining, "draining"),
-            (self.blocked, "blocked"),
-            (self.rejoining, "rejoining"),
-            (now < self.quiet_until, "cooling"),
-            (self.careful && others > 0, "probing with another in flight"),
-            (others >= self.config.in_flight_max(), "full"),
-        ] {
-            ensure(!forbidden, "P4", || {
-                format!("request {request} was sent while the lane was {why}")
-            })?;
-        }
+        self.stops.check(request, others, now)?;
+        ensure(others < self.config.in_flight_max(), "P4", || {
+            format!("request {request} was sent while the lane was full")
+        })?;
+        self.rate.check_recovered(view, now)?;
         self.rate.send(now)?;
         if let Some(person) = item.person {
             let mut flights = self.flights.values();
@@ -259,6 +252,7 @@ impl Conduct {
             let reserved = item.copy.history.pair_reserved;
             self.pairs.send(person, reserved, now)?;
         }
+        item.token = self.tokens;
         self.flights.insert(ticket, item.clone());
         Ok(item)
     }
@@ -269,8 +263,7 @@ impl Conduct {
         ticket: Ticket,
         outcome: &Outcome,
         decision: Option<&Decision>,
-        quick_pause: Duration,
-        state: State,
+        reaction: &Reaction,
         now: Us,
     ) -> Result<Item, Violation> {
         let Some(mut item) = self.flights.remove(&ticket) else {
@@ -283,9 +276,18 @@ impl Conduct {
             let request = item.request;
             format!("request {request} leaves for the ladder, and the broker delivers it again")
         })?;
+        self.rate.note(&reaction.view, now);
+        if let Outcome::Throttled {
+            scope: Scope::Lane, ..
+        } = outcome
+        {
+            self.rate.slowed(now);
+        }
+        let is_old = self.is_of_old_token(&item) && matches!(outcome, Outcome::Blocked { .. });
+        let is_charged = is_old || self.stops.met(item.request, outcome, reaction, now);
         let attempts_max = self.config.retry.max_attempts;
-        decisions::check(&item, outcome, decision, attempts_max)?;
-        self.note_outcome(&mut item, outcome, decision, quick_pause, state, now);
+        decisions::check(&item, outcome, decision, is_old, is_charged, attempts_max)?;
+        self.note_pair(&mut item, outcome, now);
         match decision {
             None => drop(self.waiting.insert(ticket, item.clone())),
             Some(_) => drop(self.settling.insert(ticket, item.clone())),
@@ -293,44 +295,19 @@ impl Conduct {
         Ok(item)
     }
 
-    fn note_outcome(
-        &mut self,
-        item: &mut Item,
-        outcome: &Outcome,
-        decision: Option<&Decision>,
-        quick_pause: Duration,
-        state: State,
-        now: Us,
-    ) {
-        let stays = matches!(decision, None | Some(Decision::Abandon));
-        let is_away = matches!(state, State::Away { .. });
-        match outcome {
-            Outcome::Accepted(_) | Outcome::Refused { .. } => self.careful = false,
-            // How long an outage is sat out, and whether a second recipient confirmed a block: only the lane knows.
-            Outcome::NotSent { .. } if !is_away => self.be_quiet(now + us(quick_pause)),
-            Outcome::NotSent { .. }
-            | Outcome::Blocked {
-                second_recipient: true,
-                ..
-            } => self.blocked |= is_away,
-            Outcome::Blocked { .. } if stays => self.blocked = true,
-            Outcome::Throttled {
-                scope: Scope::Pair,
-                pause_s,
-                ..
-            } => {
-                let pause = Us::from(pause_s.unwrap_or(1).max(1)) * 1_000_000;
-                if let Some(person) = item.person {
-                    self.pairs.refuse(person, pause, now);
-                    item.copy.history.pair_reserved = false;
-                }
-            }
-            Outcome::Throttled { pause_s, .. } => {
-                let pause = Duration::from_secs(pause_s.unwrap_or(1).max(1).into());
-                self.be_quiet(now + us(pause));
-                self.blocked |= pause > HOLD_MAX;
-            }
-            Outcome::Blocked { .. } | Outcome::Transient { .. } | Outcome::Unknown { .. } => {}
+    fn note_pair(&mut self, item: &mut Item, outcome: &Outcome, now: Us) {
+        let Some(person) = item.person else {
+            return;
+        };
+        if let Outcome::Throttled {
+            scope: Scope::Pair,
+            pause_s,
+            ..
+        } = outcome
+        {
+            let pause = Us::from(pause_s.unwrap_or(1).max(1)) * 1_000_000;
+            self.pairs.refuse(person, pause, now);
+            item.copy.history.pair_reserved = false;
         }
         let counts = matches!(
             outcome,
@@ -340,7 +317,7 @@ impl Conduct {
                 | Outcome::Unknown { .. }
         );
         // It reached the API some time before the answer.
-        if let Some(person) = item.person.filter(|_| counts) {
+        if counts {
             self.pairs.count(person, now);
             if !std::mem::take(&mut item.copy.history.pair_reserved) {
                 self.pairs.take_slot(person, now);
@@ -348,9 +325,15 @@ impl Conduct {
         }
     }
 
-    fn be_quiet(&mut self, until: Us) {
-        self.quiet_until = self.quiet_until.max(until);
-        self.careful &= self.blocked;
+    /// What a usage header said.
+    pub(crate) fn used(&mut self, view: &View, now: Us) {
+        self.rate.note(view, now);
+        self.rate.slowed(now);
+    }
+
+    /// It told the whole account to stop.
+    pub(crate) fn used_up(&mut self) {
+        self.stops.used_up();
     }
 
     pub(crate) fn in_flight(&self) -> Vec<RequestNo> {
@@ -371,7 +354,13 @@ impl Conduct {
     }
 
     /// The lane rests until `wake`: is anything overdue, or forgotten?
-    pub(crate) fn rests(&self, view: &View, may_send: bool, wake: Option<Us>, now: Us) -> Checked {
+    pub(crate) fn rests(
+        &mut self,
+        view: &View,
+        may_send: bool,
+        wake: Option<Us>,
+        now: Us,
+    ) -> Checked {
         let in_flight = self.flights.len() + self.settling.len();
         let counted = (view.waiting, view.in_flight);
         ensure(counted == (self.waiting.len(), in_flight), "P1", || {
@@ -382,9 +371,10 @@ impl Conduct {
         })?;
         // It may give its messages back for another prefetch, and only for that.
         let rejoins = matches!(view.state, State::Rejoining { .. }) && self.is_outdated();
-        let stopped = self.paused || self.draining || self.blocked || !may_send;
-        let stopped = stopped || self.rejoining || rejoins;
-        let full = in_flight >= self.config.in_flight_max() || self.careful && in_flight > 0;
+        let stopped = self.stops.forbids() || !may_send || rejoins;
+        let is_careful = self.stops.is_careful();
+        let full = in_flight >= self.config.in_flight_max() || is_careful && in_flight > 0;
+        self.rate.note(view, now);
         if stopped || full {
             return Ok(());
         }
@@ -410,6 +400,6 @@ impl Conduct {
         };
         let first = self.waiting.values().filter_map(due).min()?;
         let paced = self.rate.due();
-        Some(first.max(paced).max(self.quiet_until).max(now))
+        Some(first.max(paced).max(self.stops.quiet_until()).max(now))
     }
 }

@@ -10,6 +10,8 @@ pub(super) fn check(
     item: &Item,
     outcome: &Outcome,
     decision: Option<&Decision>,
+    is_old: bool,
+    is_charged: bool,
     attempts_max: u32,
 ) -> Checked {
     let request = item.request;
@@ -17,7 +19,7 @@ pub(super) fn check(
         Outcome::Throttled { .. } | Outcome::NotSent { .. } => true,
         Outcome::Blocked {
             second_recipient, ..
-        } => !second_recipient,
+        } => is_old || !second_recipient,
         Outcome::Accepted(_)
         | Outcome::Refused { .. }
         | Outcome::Transient { .. }
@@ -38,8 +40,10 @@ pub(super) fn check(
         }
     };
     let before = item.copy.history.attempts;
-    ensure(attempts == before + 1, "P4", || {
-        format!("request {request}: attempt {attempts} follows {before}")
+    // Who asks for a report of what is unknown is told of every attempt.
+    let is_charged = is_charged || status == Some(Status::Unknown);
+    ensure(attempts == before + u32::from(is_charged), "P4", || {
+        format!("request {request}: attempt {attempts} follows {before}, charged {is_charged}")
     })?;
     ensure(attempts <= attempts_max, "P7", || {
         format!("request {request} has made {attempts} attempts")
@@ -47,6 +51,7 @@ pub(super) fn check(
     let fits = match (outcome, status) {
         (Outcome::Accepted(_), status) => status == Some(Status::Accepted),
         (Outcome::Refused { .. }, status) => status == Some(Status::Rejected),
+        (Outcome::Transient { then_invalid, .. }, Some(Status::Rejected)) => *then_invalid,
         (_, Some(Status::Accepted | Status::Rejected)) => false,
         (_, Some(Status::Expired | Status::Failed | Status::Unknown) | None) => true,
     };

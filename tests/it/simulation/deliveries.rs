@@ -6,8 +6,9 @@ use super::allowance::us;
 use super::broker::{ChannelId, Copy, Tag};
 use super::checks::Checked;
 use super::conduct::Item;
+use super::flaws::Flaw;
 use super::publishing::{Held, Letter};
-use super::worker::{Flaw, Who};
+use super::worker::Who;
 use super::world::{Event, Simulation};
 use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
 use whatsapp_dispatcher::core::lane::Joined;
@@ -22,7 +23,9 @@ const INTAKE: IntakeConfig = IntakeConfig {
 impl Simulation {
     /// Starts to subscribe if the lane wants it and the time has come. Returns when to look again.
     pub(super) fn open_if_due(&mut self, who: Who) -> Option<Us> {
-        self.processes[who.worker].session?;
+        if !self.processes[who.worker].joined {
+            return None;
+        }
         let now = self.now_us;
         let shell = self.shell_mut(who);
         if shell.channel.is_some() || shell.is_opening {
@@ -49,6 +52,7 @@ impl Simulation {
         if !current {
             return Ok(());
         }
+        self.obey(who);
         let now = self.now();
         let shell = self.shell_mut(who);
         // As it was when the broker was asked: the limit may have changed since.
@@ -63,7 +67,7 @@ impl Simulation {
         shell.channel = Some(channel);
         shell.lane.rejoined(now);
         let state = shell.lane.state();
-        shell.conduct.rejoined(prefetch, state, us(now.mono));
+        shell.conduct.rejoined(prefetch, us(now.mono));
         self.note(|| format!("{who} subscribes, {}", state.as_str()));
         self.deliver_all(who.lane);
         self.turn(who)
@@ -73,6 +77,7 @@ impl Simulation {
         if !self.is_alive(who) || self.shell_mut(who).channel != Some(channel) {
             return Ok(());
         }
+        self.obey(who);
         let (now, request) = (self.now(), copy.request);
         self.note(|| {
             let again = if copy.redelivered { " again" } else { "" };
@@ -113,6 +118,7 @@ impl Simulation {
             request,
             person,
             copy,
+            token: 0,
         };
         let shell = self.shell_mut(who);
         let ticket = shell.next_ticket;

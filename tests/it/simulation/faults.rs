@@ -1,7 +1,8 @@
 //! What the API does wrong in one seed, as a script of the simulator's.
 
+use super::Us;
 use super::chance::Chance;
-use graph_sim::{Action, Fault, Match};
+use graph_sim::{Action, Fault, Match, On};
 
 /// Marks a scripted refusal, so that one the rules give can be told from it.
 pub(crate) const SCRIPTED: &str = "scripted";
@@ -58,12 +59,7 @@ pub(crate) fn draw(chance: &mut Chance) -> Vec<Fault> {
         let accepted = (MAYBE_SENT.contains(&code) && chance.percent(50)).then_some(true);
         let mut fault = Fault {
             accepted,
-            ..Fault::new(Action::Error {
-                code,
-                status: None,
-                subcode: None,
-                details: Some(SCRIPTED.to_owned()),
-            })
+            ..Fault::new(scripted(code))
         };
         if chance.percent(20) {
             let seconds = chance.pick(&["1", "7", "45"]);
@@ -79,6 +75,39 @@ pub(crate) fn draw(chance: &mut Chance) -> Vec<Fault> {
         };
     }
     faults
+}
+
+/// The whole API in trouble for seconds or minutes, in one seed of three.
+pub(crate) fn outage(span: Us, chance: &mut Chance) -> Option<Fault> {
+    if chance.percent(67) {
+        return None;
+    }
+    let from_ms = chance.within(0..=span / 1_000);
+    let lasts_ms = chance.pick(&[2_000, 10_000, 90_000]);
+    let action = match chance.within(0..=2) {
+        0 => scripted(2),
+        1 => scripted(131_016),
+        _ => gateway(502).action,
+    };
+    Some(Fault {
+        matches: Match {
+            on: On::Any,
+            from_ms,
+            to_ms: Some(from_ms + lasts_ms),
+            ..Match::default()
+        },
+        accepted: chance.percent(20).then_some(true),
+        ..Fault::new(action)
+    })
+}
+
+fn scripted(code: i64) -> Action {
+    Action::Error {
+        code,
+        status: None,
+        subcode: None,
+        details: Some(SCRIPTED.to_owned()),
+    }
 }
 
 fn gateway(status: u16) -> Fault {

@@ -3,10 +3,12 @@
 //! Each kind of fault is fully off in about half of the seeds, so that rare mixes occur instead of everything at once.
 
 use super::Us;
+use super::api::waba;
 use super::chance::Chance;
 use super::faults;
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
+use whatsapp_dispatcher::core::holds::ProbePeriods;
 use whatsapp_dispatcher::core::lane::{LaneConfig, Redelivery};
 use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
 use whatsapp_dispatcher::core::retry::RetryPolicy;
@@ -20,6 +22,9 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) workers: usize,
     pub(crate) lanes: Vec<LanePlan>,
+    /// Each with its token.
+    pub(crate) accounts: usize,
+    pub(crate) probes: ProbePeriods,
     pub(crate) requests: Vec<Request>,
     pub(crate) mishaps: Vec<(Us, Mishap)>,
     pub(crate) faults: Vec<Fault>,
@@ -31,6 +36,7 @@ pub(crate) struct Plan {
 
 pub(crate) struct LanePlan {
     pub(crate) id: String,
+    pub(crate) account: usize,
     pub(crate) config: LaneConfig,
     pub(crate) rules: NumberRules,
     /// The limit is not configured but read from the API at every start.
@@ -42,6 +48,8 @@ pub(crate) struct Network {
     pub(crate) broker_us: Us,
     /// How late a timer fires, at most.
     pub(crate) late_us: Us,
+    /// How long a record of the log is on its way to a reader, at most.
+    pub(crate) log_us: Us,
     /// Publishes that the broker turns away.
     pub(crate) nack_percent: u64,
 }
@@ -65,14 +73,59 @@ pub(crate) struct Request {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mishap {
-    SessionLost { worker: usize, for_us: Us },
-    ChannelLost { worker: usize, lane: usize },
-    Crash { worker: usize, for_us: Us },
-    Drain { worker: usize, for_us: Us },
-    Pause { lane: usize, for_us: Us },
-    SetLimit { lane: usize, limit_mps: u32 },
-    TokenExpires { for_us: Us, told: bool },
-    Outage { for_us: Us },
+    SessionLost {
+        worker: usize,
+        for_us: Us,
+    },
+    ChannelLost {
+        worker: usize,
+        lane: usize,
+    },
+    Crash {
+        worker: usize,
+        for_us: Us,
+    },
+    Drain {
+        worker: usize,
+        for_us: Us,
+    },
+    /// An operator's word, to one worker.
+    Pause {
+        worker: usize,
+        lane: usize,
+        for_us: Us,
+    },
+    SetLimit {
+        lane: usize,
+        limit_mps: u32,
+    },
+    /// For good, if a new one takes its place.
+    TokenExpires {
+        account: usize,
+        for_us: Us,
+        renews: bool,
+    },
+    AccountBlocked {
+        account: usize,
+        code: i64,
+        for_us: Us,
+    },
+    /// Customers write.
+    Inbound {
+        lane: usize,
+        mps: u32,
+        for_us: Us,
+    },
+    /// The account's calls are counted, and told.
+    Usage {
+        account: usize,
+        percent: u32,
+        regain_minutes: u32,
+        for_us: Us,
+    },
+    Outage {
+        for_us: Us,
+    },
 }
 
 impl Plan {
@@ -80,32 +133,43 @@ impl Plan {
         let mut chance = Chance::new(seed);
         let chance = &mut chance;
         let span = chance.within(2..=25) * 1_000_000;
-        let lanes: Vec<LanePlan> = (0..chance.within(1..=3))
-            .map(|index| lane(index, chance))
+        let count = chance.within(1..=3);
+        let accounts = chance.within(1..=2.min(count)) as usize;
+        let lanes: Vec<LanePlan> = (0..count)
+            .map(|index| lane(index, index as usize % accounts, chance))
             .collect();
         let workers = chance.within(1..=2) as usize;
         let mut requests = requests(lanes.len(), span, chance);
         requests.sort_by_key(|request| request.at);
-        let mishaps = mishaps(workers, lanes.len(), span, chance);
+        let mishaps = mishaps(workers, &lanes, accounts, span, chance);
+        let outage = faults::outage(span, chance);
+        let ends_at = outage.iter().filter_map(|fault| fault.matches.to_ms).max();
+        let ends_at = ends_at.unwrap_or(0) * 1_000;
         Self {
             seed,
             workers,
             requests,
             mishaps,
-            faults: faults::draw(chance),
+            faults: outage.into_iter().chain(faults::draw(chance)).collect(),
             network: Network {
                 broker_us: chance.pick(&[200, 2_000, 40_000]),
                 late_us: chance.pick(&[0, 1_500, 20_000]),
+                log_us: chance.pick(&[200, 20_000, 400_000]),
                 nack_percent: chance.pick(&[0, 0, 5]),
             },
             request_timeout: chance.pick(&[1_000_000, 5_000_000]),
-            calm_at: span + 5_000_000,
+            calm_at: span.max(ends_at) + 5_000_000,
+            probes: ProbePeriods {
+                first: Duration::from_secs(chance.pick(&[1, 5])),
+                longest: Duration::from_secs(chance.pick(&[5, 40])),
+            },
+            accounts,
             lanes,
         }
     }
 }
 
-fn lane(index: u64, chance: &mut Chance) -> LanePlan {
+fn lane(index: u64, account: usize, chance: &mut Chance) -> LanePlan {
     let limit_mps = chance.pick(&[1, 3, 10, 20, 80]);
     let utilization = chance.pick(&[0.5, 0.9, 0.97]);
     let burst = Duration::from_millis(chance.pick(&[0, 5, 20]));
@@ -134,8 +198,9 @@ fn lane(index: u64, chance: &mut Chance) -> LanePlan {
             max_delay_s: chance.pick(&[base_s, 10, 60]),
         },
         redelivery: chance.pick(&[Redelivery::Resend, Redelivery::Resend, Redelivery::Report]),
-        halt_probe: Duration::from_secs(chance.pick(&[1, 5])),
-        halt_probe_max: Duration::from_secs(chance.pick(&[5, 40])),
+        breaker_failures: chance.pick(&[1, 3, 10]),
+        shadow_mps: chance.pick(&[None, Some(2)]),
+        pairs_max: 100_000,
     };
     let rules = NumberRules {
         mps: Some(limit_mps),
@@ -149,11 +214,13 @@ fn lane(index: u64, chance: &mut Chance) -> LanePlan {
         latency_ms: chance.pick(&[1, 30, 300]),
         latency_jitter_ms: chance.pick(&[0, 20, 500]),
         arrival_jitter_ms: chance.pick(&[0, 1, 4, 12]),
+        waba_id: waba(account),
         inbound_mps: chance.pick(&[0.0, 0.0, 0.0, f64::from(limit_mps) / 2.0]),
         ..NumberRules::default()
     };
     LanePlan {
         id: format!("{}", 101 + index),
+        account,
         config,
         rules,
         reads_limit: chance.percent(30),
@@ -253,30 +320,59 @@ fn spoil(request: Request, chance: &mut Chance) -> Request {
     }
 }
 
-fn mishaps(workers: usize, lanes: usize, span: Us, chance: &mut Chance) -> Vec<(Us, Mishap)> {
+fn mishaps(
+    workers: usize,
+    lanes: &[LanePlan],
+    accounts: usize,
+    span: Us,
+    chance: &mut Chance,
+) -> Vec<(Us, Mishap)> {
     let mut mishaps = vec![];
-    for kind in 0..8 {
+    for kind in 0..11 {
         if chance.percent(50) {
             continue;
         }
         for _ in 0..chance.within(1..=3) {
             let at = chance.within(0..=span);
             let worker = chance.within(0..=workers as u64 - 1) as usize;
-            let lane = chance.within(0..=lanes as u64 - 1) as usize;
+            let lane = chance.within(0..=lanes.len() as u64 - 1) as usize;
+            let account = chance.within(0..=accounts as u64 - 1) as usize;
             let for_us = chance.pick(&[1_000, 300_000, 3_000_000]);
+            let longer_us = chance.pick(&[300_000, 3_000_000, 15_000_000]);
             let mishap = match kind {
                 0 => Mishap::SessionLost { worker, for_us },
                 1 => Mishap::ChannelLost { worker, lane },
                 2 => Mishap::Crash { worker, for_us },
                 3 => Mishap::Drain { worker, for_us },
-                4 => Mishap::Pause { lane, for_us },
+                4 => Mishap::Pause {
+                    worker,
+                    lane,
+                    for_us,
+                },
                 5 => Mishap::SetLimit {
                     lane,
                     limit_mps: chance.pick(&[1, 5, 20, 100]),
                 },
                 6 => Mishap::TokenExpires {
-                    for_us,
-                    told: chance.percent(50),
+                    account,
+                    for_us: longer_us,
+                    renews: chance.percent(50),
+                },
+                7 => Mishap::AccountBlocked {
+                    account,
+                    code: chance.pick(&[368, 131_042, 131_064]),
+                    for_us: longer_us,
+                },
+                8 => Mishap::Inbound {
+                    lane,
+                    mps: lanes[lane].config.pace.limit_mps,
+                    for_us: longer_us,
+                },
+                9 => Mishap::Usage {
+                    account,
+                    percent: chance.pick(&[80, 95, 100]),
+                    regain_minutes: chance.pick(&[0, 0, 1, 3]),
+                    for_us: longer_us,
                 },
                 _ => Mishap::Outage { for_us },
             };

@@ -1,7 +1,9 @@
 //! Worker processes: how they start, lose their session or their memory, drain, and hear from operators.
 
 use super::Us;
+use super::board::Board;
 use super::checks::Checked;
+use super::lanes_log::LogEvent;
 use super::publishing::OperationNo;
 use super::worker::{Shell, Who};
 use super::world::{Event, Simulation};
@@ -12,6 +14,9 @@ pub(crate) struct Process {
     /// Empty while it is down.
     pub(crate) shells: Vec<Shell>,
     pub(crate) session: Option<u64>,
+    /// The log was read in this session: the lanes have it too.
+    pub(crate) joined: bool,
+    pub(crate) board: Option<Board>,
     /// Results that wait for a session.
     pub(crate) unpublished: Vec<OperationNo>,
     /// For how long it will be gone once it has drained.
@@ -22,19 +27,23 @@ impl Simulation {
     pub(super) fn start_process(&mut self, worker: usize) {
         self.note(|| format!("worker {worker} starts"));
         let (now, flaw) = (self.now(), self.flaw);
+        let tokens = self.api.tokens().to_vec();
+        self.runs += 1;
+        let board = Board::new(&self.plan, worker, self.runs, tokens.clone());
         let lanes = self.plan.lanes.iter();
         let shells = lanes.map(|plan| {
             let mut config = plan.config;
             if plan.reads_limit {
                 config.pace.limit_mps = 1;
             }
-            let mut shell = Shell::new(&plan.id, config, flaw, now);
+            let mut shell = Shell::new(&plan.id, config, tokens[plan.account], flaw, now);
             if plan.reads_limit {
                 shell.await_limit(now);
             }
             shell
         });
         self.processes[worker].shells = shells.collect();
+        self.processes[worker].board = Some(board);
         for who in self.whos(worker) {
             // Rarely it cannot be read, and the lane starts without.
             if self.plan.lanes[who.lane].reads_limit && self.chance.percent(90) {
@@ -64,23 +73,12 @@ impl Simulation {
         process.life == who.life && !process.shells.is_empty()
     }
 
-    fn whos(&self, worker: usize) -> Vec<Who> {
+    pub(super) fn whos(&self, worker: usize) -> Vec<Who> {
         let process = &self.processes[worker];
         let life = process.life;
         (0..process.shells.len())
             .map(|lane| Who { worker, life, lane })
             .collect()
-    }
-
-    /// What an operator says to one lane in every worker.
-    pub(super) fn command_all(&mut self, lane: usize, command: impl Fn(&mut Shell)) -> Checked {
-        for worker in 0..self.processes.len() {
-            if let Some(who) = self.whos(worker).get(lane).copied() {
-                command(self.shell_mut(who));
-                self.turn(who)?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn session_up(&mut self, worker: usize, life: u64) -> Checked {
@@ -90,7 +88,23 @@ impl Simulation {
         }
         process.session = Some(self.now_us);
         self.publish_again(worker);
+        let there_and_back = self.hop() + self.hop();
+        let session = self.now_us;
+        self.after(
+            there_and_back,
+            Event::Log(LogEvent::CatchUp(worker, life, session)),
+        );
+        self.read_on(worker);
+        Ok(())
+    }
+
+    /// The log has been read as far as it went: the lanes may begin.
+    pub(super) fn join(&mut self, worker: usize) -> Checked {
+        self.processes[worker].joined = true;
+        self.write_on(worker);
+        self.read_on(worker);
         for who in self.whos(worker) {
+            self.obey(who);
             self.lose_channel(who, 0);
             self.turn(who)?;
         }
@@ -102,6 +116,12 @@ impl Simulation {
             return Ok(());
         }
         self.tally.count("session lost");
+        self.processes[worker].joined = false;
+        if let Some(board) = &mut self.processes[worker].board {
+            board.is_writing = false;
+            board.is_reading = false;
+            board.catches_up_to = None;
+        }
         for who in self.whos(worker) {
             if let Some(channel) = self.shell_mut(who).channel {
                 // The broker may notice late; never before the worker, which fences itself.

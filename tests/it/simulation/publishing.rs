@@ -2,8 +2,9 @@
 
 use super::broker::{ChannelId, Copy, Tag};
 use super::checks::Checked;
+use super::flaws::Flaw;
 use super::plan::RequestNo;
-use super::worker::{Flaw, Who};
+use super::worker::Who;
 use super::world::{Event, Simulation};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,6 +53,10 @@ impl Simulation {
                 let mut history = message.history;
                 if self.flaw == Some(Flaw::ForgetsAttempts) {
                     history.attempts = 0;
+                }
+                let is_outage = history.attempts == 0 && history.last_error.is_some();
+                if is_outage && self.flaw == Some(Flaw::ChargesOutages) {
+                    history.attempts = 1;
                 }
                 let letter = Letter::Ladder { delay_s, history };
                 let times = 1 + usize::from(self.flaw == Some(Flaw::DelaysTwice));
@@ -279,6 +284,7 @@ impl Simulation {
             return Ok(());
         };
         let who = publishing.who;
+        self.obey(who);
         let confirmed = publishing.confirmed && self.flaw != Some(Flaw::ForgetsConfirms);
         let shell = self.shell_mut(who);
         shell.publishing -= 1;

@@ -2,11 +2,14 @@
 
 use super::Us;
 use super::allowance::us;
-use super::api::Call;
+use super::api::{self, Call};
+use super::board::Orders;
 use super::broker::ChannelId;
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
+use super::flaws::Flaw;
 use super::publishing::Held;
+use super::stops::Reaction;
 use super::world::{Event, Simulation};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +17,7 @@ use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::answer::Reply;
 use whatsapp_dispatcher::core::lane::{
-    Attempt, Decision, Lane, LaneConfig, Luck, Resolved, State, Step, Ticket,
+    Attempt, Decision, Lane, LaneConfig, Luck, Resolved, State, Step, Ticket, Verdict,
 };
 use whatsapp_dispatcher::core::message::LaneId;
 use whatsapp_dispatcher::core::outcome::Outcome;
@@ -22,37 +25,6 @@ use whatsapp_dispatcher::core::outcome::Outcome;
 /// As in `dispatch.rs`.
 const FENCED_PAUSE: Us = 200_000;
 const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// A deliberate fault in the shell: proof that the checks can fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Flaw {
-    AcknowledgesFirst,
-    HurriesTheClock,
-    ForgetsRedelivered,
-    ForgetsAttempts,
-    ForgetsConfirms,
-    ForgetsChannelLoss,
-    OverhearsPause,
-    OversleepsTimers,
-    NeverRejoins,
-    DelaysTwice,
-}
-
-impl Flaw {
-    /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 10] = [
-        (Self::AcknowledgesFirst, &["P1"]),
-        (Self::HurriesTheClock, &["P2", "P4"]),
-        (Self::ForgetsRedelivered, &["P3"]),
-        (Self::ForgetsAttempts, &["P4"]),
-        (Self::ForgetsConfirms, &["P3"]),
-        (Self::ForgetsChannelLoss, &["P1", "P7", "shell"]),
-        (Self::OverhearsPause, &["P4"]),
-        (Self::OversleepsTimers, &["wake"]),
-        (Self::NeverRejoins, &["wake"]),
-        (Self::DelaysTwice, &["P1", "P3"]),
-    ];
-}
 
 /// One lane in one life of one worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +57,10 @@ pub(crate) struct Shell {
     pub(super) publishing: usize,
     pub(super) deliveries: BTreeMap<Ticket, Held>,
     pub(super) next_ticket: Ticket,
+    /// Not obeyed yet.
+    pub(super) orders: Option<Orders>,
+    /// Which token of its account's it sends with.
+    pub(super) token: u64,
     posting: usize,
     timer: u64,
     quick_ms: u64,
@@ -92,7 +68,13 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(id: &str, config: LaneConfig, flaw: Option<Flaw>, now: Now) -> Self {
+    pub(super) fn new(
+        id: &str,
+        config: LaneConfig,
+        token: u64,
+        flaw: Option<Flaw>,
+        now: Now,
+    ) -> Self {
         Self {
             lane: Lane::new(LaneId::new(id), config, now),
             conduct: Conduct::new(config, us(now.mono)),
@@ -105,6 +87,8 @@ impl Shell {
             publishing: 0,
             deliveries: BTreeMap::new(),
             next_ticket: 0,
+            orders: None,
+            token,
             posting: 0,
             timer: 0,
             quick_ms: 50,
@@ -116,27 +100,6 @@ impl Shell {
     pub(super) fn await_limit(&mut self, now: Now) {
         self.conduct.await_limit();
         self.lane.await_limit(now.mono + LIMIT_PATIENCE);
-    }
-
-    pub(super) fn pause(&mut self, now: Now) {
-        self.conduct.pause();
-        if self.flaw != Some(Flaw::OverhearsPause) {
-            self.lane.pause(now);
-        }
-    }
-
-    pub(super) fn resume(&mut self) {
-        // Whoever says so while the lane fetches its messages anew says it of no pause.
-        if !matches!(self.lane.state(), State::Rejoining { .. }) {
-            self.conduct.resume();
-        }
-        self.lane.resume();
-    }
-
-    pub(super) fn token_changed(&mut self) {
-        if let State::Away { .. } | State::Probing { .. } = self.lane.state() {
-            self.resume();
-        }
     }
 
     pub(super) fn set_limit(&mut self, limit_mps: u32, now: Now) {
@@ -174,7 +137,11 @@ enum Performed {
 impl Simulation {
     pub(super) fn wake(&mut self, who: Who, timer: u64) -> Checked {
         let current = self.is_alive(who) && self.shell_mut(who).timer == timer;
-        if current { self.turn(who) } else { Ok(()) }
+        if !current {
+            return Ok(());
+        }
+        self.obey(who);
+        self.turn(who)
     }
 
     /// What every event ends with: perform what the core wants, see to the consumer, sleep until something is due.
@@ -185,9 +152,11 @@ impl Simulation {
         let wake = match self.perform(who)? {
             Performed::Until(wake) => wake,
             Performed::GiveBack => {
+                // Whoever takes the lane next should know why it was left.
+                let has_told = self.has_told(who.worker);
                 let shell = self.shell_mut(who);
                 let is_open = shell.channel.is_some() && shell.lane.state() != State::Draining;
-                if is_open && !shell.has_work() {
+                if is_open && !shell.has_work() && has_told {
                     self.leave(who);
                     // What a shell did that asked only before it left.
                     if self.flaw == Some(Flaw::NeverRejoins) {
@@ -204,11 +173,12 @@ impl Simulation {
     fn rest(&mut self, who: Who, wake: Option<Us>) -> Checked {
         let oversleeps = self.flaw == Some(Flaw::OversleepsTimers) && self.chance.percent(5);
         let wake = wake.filter(|_| !oversleeps);
-        let now = self.now_us;
-        let has_session = self.processes[who.worker].session.is_some();
+        self.check_away(who)?;
+        let (core_now, now) = (self.now(), self.now_us);
+        let has_session = self.processes[who.worker].joined;
         let shell = self.shell_mut(who);
         shell.timer += 1;
-        let (timer, view) = (shell.timer, shell.lane.view());
+        let (timer, view) = (shell.timer, shell.lane.view(core_now));
         let may_send = has_session && shell.channel.is_some();
         shell.conduct.rests(&view, may_send, wake, now)?;
         let is_drained =
@@ -229,7 +199,7 @@ impl Simulation {
 
     /// Sends and decides until the core says wait.
     fn perform(&mut self, who: Who) -> Result<Performed, Violation> {
-        let has_session = self.processes[who.worker].session.is_some();
+        let has_session = self.processes[who.worker].joined;
         let (mut now, now_us) = (self.now(), self.now_us);
         let hurries = self.flaw == Some(Flaw::HurriesTheClock);
         if hurries {
@@ -260,8 +230,11 @@ impl Simulation {
 
     fn send(&mut self, who: Who, attempt: Attempt) -> Checked {
         let (now, now_us) = (self.now(), self.now_us);
-        let item = self.shell_mut(who).conduct.sent(attempt.ticket, now_us)?;
+        let shell = self.shell_mut(who);
+        let (view, token) = (shell.lane.view(now), shell.token);
+        let item = shell.conduct.sent(attempt.ticket, &view, now_us)?;
         let request = item.request;
+        self.check_known(who)?;
         let facts = &self.plan.requests[request];
         let in_time = facts.expires_at_ms.is_none_or(|at| now.wall_ms < at)
             && facts.not_before_ms.is_none_or(|at| now.wall_ms >= at);
@@ -286,6 +259,7 @@ impl Simulation {
             ticket: attempt.ticket,
             request,
             body: attempt.body,
+            bearer: api::token(self.plan.lanes[who.lane].account, token),
             sent_at: self.now_us,
         };
         if self.api.is_out(self.now_us) {
@@ -319,7 +293,9 @@ impl Simulation {
         if !self.is_alive(who) {
             return Ok(());
         }
+        self.obey(who);
         let now = self.now();
+        let usage = reply.usage();
         let outcome = self.rules.classify(reply);
         self.tally.count(word(&outcome));
         let jitter = self.chance.unit();
@@ -330,16 +306,39 @@ impl Simulation {
             jitter,
             quick_pause,
         };
-        let resolved = shell.lane.resolve(ticket, outcome.clone(), now, luck);
+        let used_up = usage.and_then(|usage| shell.lane.used(usage, now));
+        if usage.is_some_and(|usage| usage.percent.is_some_and(|percent| percent > 90)) {
+            shell.conduct.used(&shell.lane.view(now), us(now.mono));
+        }
+        if usage.is_some_and(|usage| usage.regain_minutes.is_some_and(|m| m > 0)) {
+            shell.conduct.used_up();
+        }
+        let Verdict { resolved, finding } = shell.lane.resolve(ticket, outcome.clone(), now, luck);
         let decision = resolved.as_ref().map(|resolved| &resolved.decision);
-        let state = shell.lane.state();
-        let item =
-            shell
-                .conduct
-                .resolved(ticket, &outcome, decision, quick_pause, state, us(now.mono))?;
+        let reaction = Reaction {
+            view: shell.lane.view(now),
+            quick_pause,
+        };
+        let item = shell
+            .conduct
+            .resolved(ticket, &outcome, decision, &reaction, us(now.mono))?;
+        self.note_cost(who, &item, &outcome)?;
+        for finding in used_up.iter().chain(&finding) {
+            self.found(who, finding)?;
+        }
         self.note_doubt(&item, &outcome);
-        if !matches!(decision, None | Some(Decision::Abandon)) {
+        let attempts = match decision {
+            Some(Decision::Delay { message, .. }) => message.history.attempts,
+            Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
+            Some(Decision::Forget | Decision::Abandon) | None => 0,
+        };
+        if attempts > item.copy.history.attempts {
             self.fates.attempted(item.request);
+        } else if matches!(decision, Some(Decision::Delay { .. })) {
+            self.tally.count("uncharged");
+        }
+        if reaction.view.rate_mps < reaction.view.configured_mps {
+            self.tally.count("slowed down");
         }
         if let Some(resolved) = resolved {
             ensure(resolved.ticket == ticket, "shell", || {

@@ -2,26 +2,31 @@
 
 use super::Us;
 use super::api::{Api, Call};
+use super::board::Tending;
 use super::broker::{Broker, ChannelId, Copy, Tag, seconds};
 use super::chance::Chance;
 use super::checks::{Checked, Tally, Violation, ensure};
 use super::fates::Fates;
+use super::flaws::Flaw;
+use super::lanes_log::LogEvent;
+use super::mishaps::End;
 use super::plan::{Mishap, Plan, RequestNo, WALL_START_MS};
 use super::process::Process;
 use super::publishing::{Letter, OperationNo, Publishing};
-use super::worker::{Flaw, Shell, Who};
+use super::worker::Who;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::answer::{AnswerBody, Reply};
+use whatsapp_dispatcher::core::holds::Record;
 use whatsapp_dispatcher::core::lane::Ticket;
 use whatsapp_dispatcher::core::message::History;
 use whatsapp_dispatcher::core::outcome::Rules;
 use whatsapp_dispatcher::core::report::Report;
 
 /// After the calm, everything must have ended by then.
-const PATIENCE: Us = 12 * 3_600 * 1_000_000;
+pub(super) const PATIENCE: Us = 12 * 3_600 * 1_000_000;
 const STEPS_MAX: u64 = 3_000_000;
 
 pub(crate) enum Event {
@@ -54,8 +59,11 @@ pub(crate) enum Event {
     Mishap(Mishap),
     SessionUp(usize, u64),
     Start(usize),
-    Resume(usize),
-    TokenHeals(bool),
+    /// Orders from its process reach a lane.
+    Obey(Who),
+    Log(LogEvent),
+    Tend(Tending),
+    Ends(End),
     /// A worker has read a number's limit from the API.
     LimitRead(Who),
     WorkersLimit(usize, u32, u64),
@@ -88,6 +96,13 @@ pub(crate) struct Simulation {
     pub(super) order: BTreeMap<(usize, usize, bool), u64>,
     /// A worker process has started for the second time: what the first knew of pairs is gone.
     pub(super) memory_was_lost: bool,
+    /// `wa.lanes.log`, and the lanes that it says are paused.
+    pub(super) log: Vec<Record>,
+    pub(super) paused: BTreeSet<Arc<str>>,
+    /// Lives of workers so far.
+    pub(super) runs: u64,
+    /// Lanes with customers who wrote more than planned.
+    pub(super) busy_inbound: BTreeSet<usize>,
     trace: Option<Vec<String>>,
 }
 
@@ -113,6 +128,10 @@ impl Simulation {
             limit_changes: vec![0; plan.lanes.len()],
             order: BTreeMap::new(),
             memory_was_lost: false,
+            log: vec![],
+            paused: BTreeSet::new(),
+            runs: 0,
+            busy_inbound: BTreeSet::new(),
             trace: traced.then(Vec::new),
             plan,
         };
@@ -205,8 +224,10 @@ impl Simulation {
             Event::Mishap(mishap) => return self.befall(mishap),
             Event::SessionUp(worker, life) => return self.session_up(worker, life),
             Event::Start(worker) => self.start_process(worker),
-            Event::Resume(lane) => return self.command_all(lane, Shell::resume),
-            Event::TokenHeals(told) => return self.token_heals(told),
+            Event::Obey(who) => return self.obeyed(who),
+            Event::Log(event) => return self.log_happens(event),
+            Event::Tend(event) => self.tends(event),
+            Event::Ends(end) => self.ends(end),
             Event::WorkersLimit(lane, limit_mps, change) => {
                 return self.workers_limit(lane, limit_mps, change);
             }
@@ -217,6 +238,8 @@ impl Simulation {
                 self.note(|| "calm".to_owned());
                 let now = self.now_us;
                 self.api.calm(now);
+                self.after(10_000_000, Event::Log(LogEvent::Compare));
+                self.end_pauses();
             }
         }
         Ok(())
@@ -319,7 +342,8 @@ impl Simulation {
     /// by less than the rate leaves room for.
     fn keeps_the_rate(&self, lane: usize) -> bool {
         let LaneNumbers { room, inbound } = self.numbers(lane);
-        self.plan.workers == 1 && inbound == 0.0 && room < 1.0
+        let as_planned = !self.busy_inbound.contains(&lane);
+        self.plan.workers == 1 && inbound == 0.0 && as_planned && room < 1.0
     }
 
     fn numbers(&self, lane: usize) -> LaneNumbers {

@@ -1,0 +1,411 @@
+//! What holds which lane in one process, and who tells whom; as `src/board.rs` does it.
+
+use super::checks::{Checked, ensure};
+use super::conduct::Item;
+use super::flaws::Flaw;
+use super::knowledge::Knowledge;
+use super::plan::{Plan, WALL_START_MS};
+use super::process::Process;
+use super::worker::Who;
+use super::world::{Event, PATIENCE, Simulation};
+use std::collections::VecDeque;
+use whatsapp_dispatcher::core::holds::{
+    Due, Finding, Held, Holds, News, Place, Reach, Record, Why,
+};
+use whatsapp_dispatcher::core::lane::State;
+use whatsapp_dispatcher::core::message::LaneId;
+use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
+
+pub(crate) struct Board {
+    pub(super) holds: Holds,
+    /// By lane.
+    pub(super) places: Vec<Place>,
+    /// Which token each account's lanes send with.
+    pub(super) tokens: Vec<u64>,
+    /// Records to write, in order.
+    pub(super) outgoing: VecDeque<Record>,
+    pub(super) is_writing: bool,
+    /// How many records of the log it has read.
+    pub(super) read: usize,
+    pub(super) is_reading: bool,
+    /// Its lanes begin once it has read so many.
+    pub(super) catches_up_to: Option<usize>,
+    pub(super) knowledge: Knowledge,
+    timer: u64,
+}
+
+/// What the process wants of one lane. Only the newest counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Orders {
+    held: Held,
+    token: u64,
+}
+
+/// What a board is woken by, in that life of its process.
+pub(crate) enum Tending {
+    /// Something may be due.
+    Due(usize, u64, u64),
+    /// The API has said whether a number can send.
+    Asked(usize, u64, Reach, bool),
+    /// A new token of an account's was loaded.
+    TokenTold(usize, u64, usize, u64),
+}
+
+impl Board {
+    pub(super) fn new(plan: &Plan, worker: usize, run: u64, tokens: Vec<u64>) -> Self {
+        let place = |lane: usize| {
+            let of = &plan.lanes[lane];
+            Place {
+                lane: LaneId::new(&of.id),
+                waba: format!("waba-{}", of.account).into(),
+                token: fingerprint(of.account, tokens[of.account]),
+                app: "app".into(),
+            }
+        };
+        Self {
+            holds: Holds::new(&format!("worker-{worker}"), run, plan.probes),
+            places: (0..plan.lanes.len()).map(place).collect(),
+            tokens,
+            outgoing: VecDeque::new(),
+            is_writing: false,
+            read: 0,
+            is_reading: false,
+            catches_up_to: None,
+            knowledge: Knowledge::default(),
+            timer: 0,
+        }
+    }
+}
+
+fn fingerprint(account: usize, token: u64) -> std::sync::Arc<str> {
+    format!("token-{account}-{token}").into()
+}
+
+impl Simulation {
+    /// A lane met something that concerns more than the message it was about.
+    pub(super) fn found(&mut self, who: Who, finding: &Finding) -> Checked {
+        let now = self.now();
+        let Some(board) = &mut self.processes[who.worker].board else {
+            return Ok(());
+        };
+        let place = board.places[who.lane].clone();
+        let struck = board.holds.found(&place, finding, now);
+        let hold = |record: &Record| match record.news {
+            News::Held(hold) => Some(hold),
+            News::Lifted | News::Paused { .. } | News::Resumed | News::TemplateHeld { .. } => None,
+        };
+        let reach = struck
+            .as_ref()
+            .map(|(reach, record)| (reach, record.as_ref().and_then(hold)));
+        board.knowledge.found(&place, finding, reach, now.wall_ms)?;
+        self.note(|| format!("{who} finds {finding:?}, which strikes {reach:?}"));
+        if let Some((reach, record)) = struck {
+            self.tally.count(word(finding, &reach));
+            if let Some(record) = record {
+                self.share(who.worker, record);
+            }
+            if self.flaw != Some(Flaw::ForgetsSiblings) {
+                self.order(who.worker, &reach);
+            }
+        }
+        // Whatever came of it: the lane has stopped, and must hear until when.
+        self.order_lane(who);
+        self.tend_later(who.worker);
+        Ok(())
+    }
+
+    /// Tells every lane in reach what holds it now.
+    fn order(&mut self, worker: usize, reach: &Reach) {
+        for who in self.whos(worker) {
+            let board = self.processes[worker].board.as_ref();
+            if board.is_some_and(|board| board.places[who.lane].is_in(reach)) {
+                self.order_lane(who);
+            }
+        }
+    }
+
+    fn order_lane(&mut self, who: Who) {
+        let now = self.now();
+        let account = self.plan.lanes[who.lane].account;
+        let Some(board) = &self.processes[who.worker].board else {
+            return;
+        };
+        let orders = Orders {
+            held: board.holds.on(&board.places[who.lane], now),
+            token: board.tokens[account],
+        };
+        self.shell_mut(who).orders = Some(orders);
+        self.after(0, Event::Obey(who));
+    }
+
+    /// A lane looks for orders before it looks at anything else.
+    pub(super) fn obey(&mut self, who: Who) {
+        let (now, flaw) = (self.now(), self.flaw);
+        let shell = self.shell_mut(who);
+        let Some(Orders { held, token }) = shell.orders.take() else {
+            return;
+        };
+        if token != shell.token {
+            shell.token = token;
+            shell.lane.token_changed();
+            shell.conduct.token_changed();
+        }
+        let flows = matches!(shell.lane.state(), State::Flowing | State::Cooling { .. });
+        shell.conduct.told(&held, flows, now);
+        if held.paused_since_ms.is_none() || flaw != Some(Flaw::OverhearsPause) {
+            shell.lane.held(held, now);
+        }
+        let state = shell.lane.state();
+        self.note(|| format!("{who} is told, and is {}", state.as_str()));
+    }
+
+    pub(super) fn has_told(&self, worker: usize) -> bool {
+        let board = self.processes[worker].board.as_ref();
+        board.is_none_or(|board| board.outgoing.is_empty())
+    }
+
+    pub(super) fn check_known(&mut self, who: Who) -> Checked {
+        let wall_ms = self.now().wall_ms;
+        let is_careful = self.shell_mut(who).conduct.is_careful();
+        let Some(board) = &mut self.processes[who.worker].board else {
+            return Ok(());
+        };
+        let place = &board.places[who.lane];
+        if is_careful {
+            board.knowledge.tries(place);
+        }
+        board.knowledge.check_send(place, wall_ms)
+    }
+
+    /// A block costs as many refusals as were in flight when the first came back, and one for each try.
+    pub(super) fn note_cost(&mut self, who: Who, item: &Item, outcome: &Outcome) -> Checked {
+        let is_old = self.shell_mut(who).conduct.is_of_old_token(item);
+        let Process { board, shells, .. } = &mut self.processes[who.worker];
+        let Some(board) = board else {
+            return Ok(());
+        };
+        let place = &board.places[who.lane];
+        match outcome {
+            // What is wrong with the message may be told before the block is; the lane cannot know.
+            Outcome::Accepted(_) | Outcome::Refused { .. } => board.knowledge.works(place),
+            Outcome::Blocked {
+                scope,
+                second_recipient: false,
+                ..
+            } if !is_old => {
+                let Some(reach) = place.reach(*scope) else {
+                    return Ok(());
+                };
+                let lanes = board.places.iter().zip(shells);
+                let lanes = lanes.filter(|(place, _)| place.is_in(&reach));
+                let in_flight = lanes
+                    .map(|(_, shell)| shell.conduct.in_flight().len())
+                    .sum();
+                return board.knowledge.refused(reach, in_flight);
+            }
+            Outcome::NotSent { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Throttled { .. }
+            | Outcome::Blocked { .. }
+            | Outcome::Unknown { .. } => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn obeyed(&mut self, who: Who) -> Checked {
+        if !self.is_alive(who) {
+            return Ok(());
+        }
+        self.obey(who);
+        self.turn(who)
+    }
+
+    pub(super) fn heard(&mut self, worker: usize, record: Record) {
+        let Some(board) = &mut self.processes[worker].board else {
+            return;
+        };
+        let Some(reach) = board.holds.heard(record.clone()) else {
+            return;
+        };
+        board.knowledge.heard(&record, &board.places);
+        self.tally.count("heard from another worker");
+        self.order(worker, &reach);
+        self.tend_later(worker);
+    }
+
+    /// An operator stops a lane, by a word to this worker.
+    pub(super) fn pause(&mut self, who: Who) {
+        let now = self.now();
+        let Some(board) = &mut self.processes[who.worker].board else {
+            return;
+        };
+        let place = board.places[who.lane].clone();
+        if let Some(record) = board.holds.pause(&place, now) {
+            self.share(who.worker, record);
+        }
+        self.order_lane(who);
+        self.tend_later(who.worker);
+    }
+
+    pub(super) fn resume(&mut self, who: Who) {
+        let now = self.now();
+        let Some(board) = &mut self.processes[who.worker].board else {
+            return;
+        };
+        let place = board.places[who.lane].clone();
+        let ended = board.holds.resume(&place, now);
+        board.knowledge.resumed(&place);
+        for (reach, record) in ended {
+            self.share(who.worker, record);
+            self.order(who.worker, &reach);
+        }
+        self.tend_later(who.worker);
+    }
+
+    pub(super) fn tends(&mut self, event: Tending) {
+        match event {
+            Tending::Due(worker, life, timer) => self.tend(worker, life, timer),
+            Tending::Asked(worker, life, reach, is_well) => {
+                self.asked(worker, life, &reach, is_well);
+            }
+            Tending::TokenTold(worker, life, account, token) => {
+                if self.processes[worker].life == life {
+                    self.token_told(worker, account, token);
+                }
+            }
+        }
+    }
+
+    /// A new token was loaded for an account, by one worker.
+    fn token_told(&mut self, worker: usize, account: usize, token: u64) {
+        let now = self.now();
+        for who in self.whos(worker) {
+            if self.plan.lanes[who.lane].account != account {
+                continue;
+            }
+            let Some(board) = &mut self.processes[worker].board else {
+                return;
+            };
+            board.tokens[account] = token;
+            board.places[who.lane].token = fingerprint(account, token);
+            let place = board.places[who.lane].clone();
+            board.holds.look_again(&place, now);
+            board.knowledge.renewed(&place);
+            self.order_lane(who);
+        }
+        self.tend_later(worker);
+    }
+
+    pub(super) fn tend_later(&mut self, worker: usize) {
+        let late = self.chance.within(0..=self.plan.network.late_us);
+        let process = &mut self.processes[worker];
+        let Some(board) = &mut process.board else {
+            return;
+        };
+        board.timer += 1;
+        let (life, timer) = (process.life, board.timer);
+        let Some(due_ms) = board.holds.next_due_ms() else {
+            return;
+        };
+        let at = due_ms.saturating_sub(WALL_START_MS) * 1_000 + late;
+        // A pause is told again after a week; nothing here lasts that long.
+        if at < self.plan.calm_at + PATIENCE {
+            self.at(at, Event::Tend(Tending::Due(worker, life, timer)));
+        }
+    }
+
+    /// Asks the API what may be over, ends what is.
+    fn tend(&mut self, worker: usize, life: u64, timer: u64) {
+        let now = self.now();
+        let process = &mut self.processes[worker];
+        let is_current = process.life == life;
+        let Some(board) = process
+            .board
+            .as_mut()
+            .filter(|b| is_current && b.timer == timer)
+        else {
+            return;
+        };
+        let places = board.places.clone();
+        for due in board.holds.due(&places, now) {
+            match due {
+                Due::Ask(reach, lane) => self.ask(worker, reach, &lane),
+                Due::Ended(reach) => self.order(worker, &reach),
+                Due::Tell(record) => self.share(worker, record),
+            }
+        }
+        self.tend_later(worker);
+    }
+
+    fn ask(&mut self, worker: usize, reach: Reach, lane: &LaneId) {
+        let lanes = &self.plan.lanes;
+        let (Some(lane), Some(board)) = (
+            lanes.iter().position(|plan| plan.id == lane.as_str()),
+            &self.processes[worker].board,
+        ) else {
+            return;
+        };
+        let token = board.tokens[self.plan.lanes[lane].account];
+        let (is_well, at) = self.api.health(lane, token, self.now_us);
+        self.note(|| format!("worker {worker} asks whether {reach:?} is over: {is_well}"));
+        self.tally.count(match is_well {
+            true => "health well",
+            false => "health not well",
+        });
+        let life = self.processes[worker].life;
+        self.at(
+            at,
+            Event::Tend(Tending::Asked(worker, life, reach, is_well)),
+        );
+    }
+
+    fn asked(&mut self, worker: usize, life: u64, reach: &Reach, is_well: bool) {
+        let (now, process) = (self.now(), &mut self.processes[worker]);
+        let is_current = process.life == life;
+        let Some(board) = process.board.as_mut().filter(|_| is_current) else {
+            return;
+        };
+        let record = board.holds.asked(reach, is_well, now);
+        if is_well {
+            board.knowledge.lifted(reach);
+        }
+        if let Some(record) = record {
+            self.share(worker, record);
+        }
+        self.order(worker, reach);
+        self.tend_later(worker);
+    }
+
+    /// No lane stays away that nothing holds.
+    pub(super) fn check_away(&mut self, who: Who) -> Checked {
+        let mut now = self.now();
+        // The timer that ends a pause may be late.
+        now.wall_ms -= self.plan.network.late_us / 1_000 + 1;
+        let shell = self.shell_mut(who);
+        let is_away = matches!(shell.lane.state(), State::Away { .. }) && shell.orders.is_none();
+        let Some(board) = self.processes[who.worker]
+            .board
+            .as_ref()
+            .filter(|_| is_away)
+        else {
+            return Ok(());
+        };
+        let held = board.holds.on(&board.places[who.lane], now);
+        ensure(held != Held::default(), "scope", || {
+            format!("{who} is away, and nothing holds it")
+        })
+    }
+}
+
+fn word(finding: &Finding, reach: &Reach) -> &'static str {
+    let is_wide = reach.scope != Scope::Lane;
+    match (finding.why, is_wide) {
+        (Why::Block, false) => "block of a lane",
+        (Why::Block, true) => "block of more than a lane",
+        (Why::Penalty, _) => "penalty",
+        (Why::Throttle, false) => "throttle of a lane",
+        (Why::Throttle, true) => "throttle of more than a lane",
+        (Why::Outage, false) => "outage of a lane",
+        (Why::Outage, true) => "outage of more than a lane",
+    }
+}

@@ -1,0 +1,44 @@
+//! What a shell could do wrong.
+
+/// A deliberate fault in the shell: proof that the checks can fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flaw {
+    AcknowledgesFirst,
+    HurriesTheClock,
+    ForgetsRedelivered,
+    ForgetsAttempts,
+    ForgetsConfirms,
+    ForgetsChannelLoss,
+    OverhearsPause,
+    OversleepsTimers,
+    NeverRejoins,
+    DelaysTwice,
+    /// The board tells only the lane that found a fault.
+    ForgetsSiblings,
+    /// A worker does not read what others write.
+    IgnoresLog,
+    /// An operator's pause is not written.
+    KeepsPausesToItself,
+    /// A failure that is the API's costs an attempt.
+    ChargesOutages,
+}
+
+impl Flaw {
+    /// Each, with the checks that may be the first to notice.
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 14] = [
+        (Self::AcknowledgesFirst, &["P1"]),
+        (Self::HurriesTheClock, &["P2", "P4"]),
+        (Self::ForgetsRedelivered, &["P3"]),
+        (Self::ForgetsAttempts, &["P4"]),
+        (Self::ForgetsConfirms, &["P3"]),
+        (Self::ForgetsChannelLoss, &["P1", "P7", "shell"]),
+        (Self::OverhearsPause, &["P4"]),
+        (Self::OversleepsTimers, &["wake"]),
+        (Self::NeverRejoins, &["wake"]),
+        (Self::DelaysTwice, &["P1", "P3"]),
+        (Self::ForgetsSiblings, &["scope"]),
+        (Self::IgnoresLog, &["log"]),
+        (Self::KeepsPausesToItself, &["log"]),
+        (Self::ChargesOutages, &["P4", "P7"]),
+    ];
+}

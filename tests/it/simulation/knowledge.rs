@@ -1,0 +1,142 @@
+//! What a process has to know of holds, by a second account: what it met, what it was told, and what has ended since.
+
+use super::checks::{Checked, ensure};
+use std::collections::BTreeMap;
+use whatsapp_dispatcher::core::holds::{Finding, Hold, News, Place, Reach, Record, Why};
+
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// Until it is lifted.
+    is_held: bool,
+    /// The API asked for so long.
+    until_ms: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Knowledge {
+    known: BTreeMap<Reach, Known>,
+    /// After a first refusal: how many more may come, as they were sent before or try whether it is over.
+    owed: BTreeMap<Reach, usize>,
+}
+
+impl Knowledge {
+    /// A lane met something. `struck`: what the process takes it to strike and tells others, if that is
+    /// news.
+    pub(super) fn found(
+        &mut self,
+        place: &Place,
+        finding: &Finding,
+        struck: Option<(&Reach, Option<Hold>)>,
+        wall_ms: u64,
+    ) -> Checked {
+        let (struck, hold) = (struck.map(|s| s.0), struck.and_then(|s| s.1));
+        let own = place.reach(finding.scope);
+        // One lane's outage may be one lane's.
+        let may_be = finding.why == Why::Outage;
+        let reach = struck.or(own.as_ref());
+        let Some(reach) = reach else { return Ok(()) };
+        let fits = Some(reach) == own.as_ref() || may_be && place.is_in(reach);
+        ensure(fits, "scope", || {
+            format!("{finding:?} in {place:?} struck {reach:?}")
+        })?;
+        let is_known = self
+            .known
+            .get(reach)
+            .is_some_and(|known| known.is_held || known.until_ms > wall_ms);
+        // Of an outage that is known of one lane, only the process knows how far it goes.
+        ensure(is_known || struck.is_some() || may_be, "scope", || {
+            format!("{finding:?} in {place:?} was no news, and is not known")
+        })?;
+        let known = self.known.entry(reach.clone()).or_default();
+        match finding.why {
+            Why::Throttle => {
+                let pause_ms = finding.pause.unwrap_or_default().as_millis() as u64;
+                let told_ms = hold.map_or(0, |hold| hold.until_ms);
+                known.until_ms = known.until_ms.max(wall_ms + pause_ms).max(told_ms);
+                // The API has answered: it was not out of reach.
+                known.is_held &= hold.is_none_or(|hold| hold.why != Why::Throttle);
+            }
+            Why::Block | Why::Penalty | Why::Outage => known.is_held |= struck.is_some(),
+        }
+        Ok(())
+    }
+
+    /// Said by another process, and news.
+    pub(super) fn heard(&mut self, record: &Record, places: &[Place]) {
+        let reach = record.reach.clone();
+        match &record.news {
+            News::Held(hold) => {
+                let is_held = hold.why != Why::Throttle;
+                let until_ms = if is_held { 0 } else { hold.until_ms };
+                self.known.insert(reach, Known { is_held, until_ms });
+            }
+            News::Lifted => drop(self.known.remove(&reach)),
+            // Whoever is told to go need not try first.
+            News::Resumed => {
+                let resumed = places.iter().filter(|place| place.is_in(&reach));
+                resumed.for_each(|place| self.works(place));
+            }
+            News::Paused { .. } | News::TemplateHeld { .. } => {}
+        }
+    }
+
+    /// The API says that it is over: a pause that it asked for is not.
+    pub(super) fn lifted(&mut self, reach: &Reach) {
+        if let Some(known) = self.known.get_mut(reach) {
+            known.is_held = false;
+        }
+    }
+
+    /// An operator says go.
+    pub(super) fn resumed(&mut self, place: &Place) {
+        self.known.retain(|reach, _| !place.is_in(reach));
+        self.owed.retain(|reach, _| !place.is_in(reach));
+    }
+
+    /// A new token may have mended what holds it: the API is asked at once, whatever pause it had asked for with the old one.
+    pub(super) fn renewed(&mut self, place: &Place) {
+        for (reach, known) in &mut self.known {
+            if place.is_in(reach) && known.is_held {
+                known.until_ms = 0;
+            }
+        }
+    }
+
+    /// P4: nobody in scope of what this process knows of sends.
+    pub(super) fn check_send(&self, place: &Place, wall_ms: u64) -> Checked {
+        let held = self.known.iter().find(|(reach, known)| {
+            place.is_in(reach) && (known.is_held || known.until_ms > wall_ms)
+        });
+        ensure(held.is_none(), "scope", || {
+            format!(
+                "{place:?} sends, and the process knows that {:?} is held",
+                held.map(|h| h.0)
+            )
+        })
+    }
+
+    /// The API refused a request for all of that reach, while so many others of it were in flight here.
+    pub(super) fn refused(&mut self, reach: Reach, in_flight: usize) -> Checked {
+        let Some(owed) = self.owed.get_mut(&reach) else {
+            self.owed.insert(reach, in_flight);
+            return Ok(());
+        };
+        ensure(*owed > 0, "cost", || {
+            format!("one more refusal for {reach:?} than were in flight at the first, or tried")
+        })?;
+        *owed -= 1;
+        Ok(())
+    }
+
+    /// One request tries whether it is over.
+    pub(super) fn tries(&mut self, place: &Place) {
+        for (reach, owed) in &mut self.owed {
+            *owed += usize::from(place.is_in(reach));
+        }
+    }
+
+    /// Nothing is known against sending from there.
+    pub(super) fn works(&mut self, place: &Place) {
+        self.owed.retain(|reach, _| !place.is_in(reach));
+    }
+}

@@ -1,0 +1,267 @@
+//! `wa.lanes.log`: written and read by every process, in order, at its own speed; as `broker/lanes_log.rs` and `board.rs` do it.
+
+use super::Us;
+use super::checks::{Checked, ensure};
+use super::flaws::Flaw;
+use super::world::{Event, Simulation};
+use whatsapp_dispatcher::core::holds::{News, Place, Record, Why};
+use whatsapp_dispatcher::core::outcome::Scope;
+
+/// Each of a process's, in that life and session of it.
+pub(crate) enum LogEvent {
+    /// Its mark is written.
+    CatchUp(usize, u64, Us),
+    Reach(usize, u64, Us, Record),
+    Confirm(usize, u64, Us),
+    Read(usize, u64, Us),
+    Compare,
+}
+
+impl Simulation {
+    pub(super) fn log_happens(&mut self, event: LogEvent) -> Checked {
+        match event {
+            LogEvent::CatchUp(worker, life, session) => self.catch_up(worker, life, session),
+            LogEvent::Reach(worker, life, session, record) => {
+                self.log_reach(worker, life, session, record);
+                Ok(())
+            }
+            LogEvent::Confirm(worker, life, session) => self.log_confirmed(worker, life, session),
+            LogEvent::Read(worker, life, session) => self.log_read(worker, life, session),
+            LogEvent::Compare => self.check_agreement(),
+        }
+    }
+
+    /// To be written, once the process has a session.
+    pub(super) fn share(&mut self, worker: usize, record: Record) {
+        let is_pause = matches!(record.news, News::Paused { .. });
+        if is_pause && self.flaw == Some(Flaw::KeepsPausesToItself) {
+            return;
+        }
+        if let Some(board) = &mut self.processes[worker].board {
+            board.outgoing.push_back(record);
+        }
+        self.write_on(worker);
+    }
+
+    pub(super) fn write_on(&mut self, worker: usize) {
+        let at = self.hop();
+        let process = &mut self.processes[worker];
+        let (Some(session), true, Some(board)) =
+            (process.session, process.joined, &mut process.board)
+        else {
+            return;
+        };
+        let Some(record) = board
+            .outgoing
+            .front()
+            .filter(|_| !board.is_writing)
+            .cloned()
+        else {
+            return;
+        };
+        board.is_writing = true;
+        let life = process.life;
+        self.after(
+            at,
+            Event::Log(LogEvent::Reach(worker, life, session, record)),
+        );
+    }
+
+    /// A record reaches the broker, unless its session ended on the way and took it along.
+    fn log_reach(&mut self, worker: usize, life: u64, session: Us, record: Record) {
+        let is_cut_off = !self.is_session(worker, life, session);
+        if is_cut_off && self.chance.percent(50) {
+            return;
+        }
+        self.note(|| format!("log: {record:?}"));
+        self.tally.count(word(&record.news));
+        // As its readers will see it.
+        let read_back = Record::from_json(&record.to_json());
+        debug_assert_eq!(read_back, Some(record.clone()));
+        self.fold_pauses(&record);
+        self.log.extend(read_back);
+        if is_cut_off {
+            self.tally.count("record written, and its confirm lost");
+        } else {
+            let back = self.hop();
+            self.after(back, Event::Log(LogEvent::Confirm(worker, life, session)));
+        }
+        for reader in 0..self.processes.len() {
+            self.read_on(reader);
+        }
+    }
+
+    fn log_confirmed(&mut self, worker: usize, life: u64, session: Us) -> Checked {
+        if !self.is_session(worker, life, session) {
+            return Ok(());
+        }
+        if let Some(board) = &mut self.processes[worker].board {
+            board.outgoing.pop_front();
+            board.is_writing = false;
+        }
+        self.write_on(worker);
+        // Whoever waited for the others to be told before it left.
+        for who in self.whos(worker) {
+            self.turn(who)?;
+        }
+        self.check_agreement()
+    }
+
+    fn is_session(&self, worker: usize, life: u64, session: Us) -> bool {
+        let process = &self.processes[worker];
+        process.life == life && process.session == Some(session)
+    }
+
+    /// A mark of its own has come back: what stands before it must be read before any lane begins.
+    fn catch_up(&mut self, worker: usize, life: u64, session: Us) -> Checked {
+        if !self.is_session(worker, life, session) {
+            return Ok(());
+        }
+        let end = self.log.len();
+        if let Some(board) = &mut self.processes[worker].board {
+            board.catches_up_to = Some(end);
+        }
+        self.join_if_read(worker)
+    }
+
+    fn join_if_read(&mut self, worker: usize) -> Checked {
+        let Some(board) = &mut self.processes[worker].board else {
+            return Ok(());
+        };
+        if board.catches_up_to.is_some_and(|end| board.read >= end) {
+            board.catches_up_to = None;
+            return self.join(worker);
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_on(&mut self, worker: usize) {
+        let end = self.log.len();
+        let most = match self.processes[worker].joined {
+            true => self.plan.network.log_us,
+            false => 1_000,
+        };
+        let process = &mut self.processes[worker];
+        let (Some(session), Some(board)) = (process.session, &mut process.board) else {
+            return;
+        };
+        if board.is_reading || board.read >= end {
+            return;
+        }
+        board.is_reading = true;
+        let (life, took) = (process.life, self.chance.within(100..=most));
+        self.after(took, Event::Log(LogEvent::Read(worker, life, session)));
+    }
+
+    fn log_read(&mut self, worker: usize, life: u64, session: Us) -> Checked {
+        if !self.is_session(worker, life, session) {
+            return Ok(());
+        }
+        let Some(board) = &mut self.processes[worker].board else {
+            return Ok(());
+        };
+        board.is_reading = false;
+        let record = self.log[board.read].clone();
+        board.read += 1;
+        if self.flaw != Some(Flaw::IgnoresLog) {
+            self.heard(worker, record);
+        }
+        self.check_pauses(worker)?;
+        self.join_if_read(worker)?;
+        self.read_on(worker);
+        self.check_agreement()
+    }
+
+    /// What the whole log says of operators' pauses.
+    fn fold_pauses(&mut self, record: &Record) {
+        match record.news {
+            News::Paused { .. } => drop(self.paused.insert(record.reach.key.clone())),
+            News::Resumed => drop(self.paused.remove(&record.reach.key)),
+            News::Held(_) | News::Lifted | News::TemplateHeld { .. } => {}
+        }
+    }
+
+    /// Once the log is read, its pauses hold, and no other but what the process is still to tell.
+    fn check_pauses(&self, worker: usize) -> Checked {
+        let (now, end) = (self.now(), self.log.len());
+        let Some(board) = &self.processes[worker].board else {
+            return Ok(());
+        };
+        if board.read < end {
+            return Ok(());
+        }
+        for place in &board.places {
+            let is_of_pause = |record: &&Record| {
+                let is_pause = matches!(record.news, News::Paused { .. } | News::Resumed);
+                is_pause && place.is_in(&record.reach)
+            };
+            if board.outgoing.iter().any(|record| is_of_pause(&record)) {
+                continue;
+            }
+            let is_paused = board.holds.on(place, now).paused_since_ms.is_some();
+            let is_told = self.paused.contains(place.lane.as_str());
+            ensure(is_paused == is_told, "log", || {
+                format!("the log says of {place:?} paused {is_told}, worker {worker} {is_paused}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// All processes hold the same lanes once each has read the whole log and has nothing to tell.
+    fn check_agreement(&self) -> Checked {
+        let end = self.log.len();
+        let has_read = |process: &super::process::Process| {
+            let board = process.board.as_ref();
+            process.joined && board.is_some_and(|b| b.read == end && b.outgoing.is_empty())
+        };
+        if !self.processes.iter().all(has_read) {
+            return Ok(());
+        }
+        let boards: Vec<_> = self
+            .processes
+            .iter()
+            .filter_map(|p| p.board.as_ref())
+            .collect();
+        for pair in boards.windows(2) {
+            for (place, other) in pair[0].places.iter().zip(&pair[1].places) {
+                // One of them has not been given the new token yet.
+                if place != other {
+                    continue;
+                }
+                let (one, another) = (self.opinion(pair[0], place), self.opinion(pair[1], place));
+                let differ = one.is_some() && another.is_some() && one != another;
+                ensure(!differ, "log", || {
+                    format!(
+                        "{place:?} is held so by one and otherwise by the next: {one:?} {another:?}"
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: what it thinks is its own affair.
+    fn opinion(&self, board: &super::board::Board, place: &Place) -> Option<Opinion> {
+        let held = board.holds.on(place, self.now());
+        let is_own = |hold: &whatsapp_dispatcher::core::holds::Hold| {
+            hold.why == Why::Outage && hold.code.is_none()
+        };
+        if held.hold.as_ref().is_some_and(is_own) {
+            return None;
+        }
+        let hold = held.hold.map(|hold| (hold.scope, hold.why, hold.code));
+        Some((held.paused_since_ms.is_some(), hold))
+    }
+}
+
+type Opinion = (bool, Option<(Scope, Why, Option<i64>)>);
+
+fn word(news: &News) -> &'static str {
+    match news {
+        News::Held(_) => "record held",
+        News::Lifted => "record lifted",
+        News::Paused { .. } => "record paused",
+        News::Resumed => "record resumed",
+        News::TemplateHeld { .. } => "record template",
+    }
+}

@@ -1,0 +1,268 @@
+//! Why a lane does not send, by a second account: operators, holds, probes of their end, pauses, a channel that must be opened anew.
+
+use super::Us;
+use super::allowance::us;
+use super::checks::{Checked, ensure};
+use super::plan::RequestNo;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use whatsapp_dispatcher::core::Now;
+use whatsapp_dispatcher::core::holds::{Held, Why};
+use whatsapp_dispatcher::core::lane::{HOLD_MAX, State, View};
+use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
+
+/// Of the configured rate, the least that a lane slows down to.
+const SHARE_MIN: f64 = 0.05;
+
+pub(super) struct Stops {
+    /// Different requests that may fail in a row before the API is left alone.
+    breaker_failures: usize,
+    failing: BTreeSet<RequestNo>,
+    /// Since when nothing has reached the API.
+    unreachable_since: Option<Us>,
+    quiet_until: Us,
+    /// Held, as it was told or has found out itself.
+    away: Option<Why>,
+    /// Was held, and is not any more: begins carefully.
+    lifted: bool,
+    paused: bool,
+    draining: bool,
+    /// Gives its messages back for a new prefetch.
+    rejoining: bool,
+    /// After a hold, until an answer shows that the lane can send.
+    careful: bool,
+}
+
+/// What an account cannot know of an answer: what the lane made of it.
+pub(super) struct Reaction {
+    pub(super) view: View,
+    pub(super) quick_pause: Duration,
+}
+
+impl Stops {
+    pub(super) fn new(breaker_failures: usize) -> Self {
+        Self {
+            breaker_failures,
+            failing: BTreeSet::new(),
+            unreachable_since: None,
+            quiet_until: 0,
+            away: None,
+            lifted: false,
+            paused: false,
+            draining: false,
+            rejoining: false,
+            careful: false,
+        }
+    }
+
+    pub(super) fn quiet_until(&self) -> Us {
+        self.quiet_until
+    }
+
+    /// One request at a time, as its answer says whether there may be more.
+    pub(super) fn is_careful(&self) -> bool {
+        self.careful
+    }
+
+    pub(super) fn rejoin(&mut self) {
+        self.rejoining = true;
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.begin_anew();
+        self.draining = true;
+    }
+
+    pub(super) fn rejoined(&mut self) {
+        self.rejoining = false;
+        if self.away.is_none() && !self.paused {
+            self.careful |= std::mem::take(&mut self.lifted);
+        }
+    }
+
+    /// What holds the lane from now on. `flows`: it was in the middle of sending.
+    pub(super) fn told(&mut self, held: &Held, flows: bool, is_outdated: bool, now: Now) {
+        if self.draining {
+            return;
+        }
+        if held.paused_since_ms.is_some() {
+            self.begin_anew();
+            self.paused = true;
+            return;
+        }
+        let was_paused = std::mem::take(&mut self.paused);
+        match held.hold {
+            Some(hold) => {
+                let left_ms = hold.until_ms.saturating_sub(now.wall_ms);
+                let is_short = hold.why == Why::Throttle && left_ms <= ms(HOLD_MAX);
+                if is_short && flows && !was_paused {
+                    self.be_quiet(us(now.mono) + left_ms * 1_000);
+                } else {
+                    self.begin_anew();
+                    self.away = Some(hold.why);
+                }
+            }
+            None if was_paused => self.rejoining = is_outdated,
+            None => {
+                if self.away.take().is_some() {
+                    self.lifted = true;
+                    self.failing.clear();
+                    self.unreachable_since = None;
+                }
+            }
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.away = None;
+        self.lifted = false;
+        self.careful = false;
+        self.rejoining = false;
+    }
+
+    /// It has found out by itself.
+    fn stop(&mut self, why: Why) {
+        if self.away.is_none() && !self.paused && !self.draining {
+            self.begin_anew();
+            self.away = Some(why);
+        }
+    }
+
+    fn be_quiet(&mut self, until: Us) {
+        self.quiet_until = self.quiet_until.max(until);
+    }
+
+    /// Nothing may be sent, whatever the allowances.
+    pub(super) fn forbids(&self) -> bool {
+        self.paused || self.draining || self.away.is_some() || self.lifted || self.rejoining
+    }
+
+    /// P4: nothing is sent while something forbids it. `others`: in flight already.
+    pub(super) fn check(&self, request: RequestNo, others: usize, now: Us) -> Checked {
+        for (forbidden, why) in [
+            (self.paused, "paused"),
+            (self.draining, "draining"),
+            (self.away.is_some(), "held"),
+            (self.rejoining || self.lifted, "rejoining"),
+            (now < self.quiet_until, "cooling"),
+            (self.careful && others > 0, "probing with another in flight"),
+        ] {
+            ensure(!forbidden, "P4", || {
+                format!("request {request} was sent while the lane was {why}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What an answer means for the lane. True if an attempt is charged, should it have been one.
+    pub(super) fn met(
+        &mut self,
+        request: RequestNo,
+        outcome: &Outcome,
+        reaction: &Reaction,
+        now: Us,
+    ) -> bool {
+        let is_away = matches!(reaction.view.state, State::Away { .. });
+        if !matches!(outcome, Outcome::NotSent { .. } | Outcome::Unknown { .. }) {
+            self.unreachable_since = None;
+        }
+        match outcome {
+            Outcome::Accepted(_) | Outcome::Refused { .. } => {
+                self.careful = false;
+                self.failing.clear();
+            }
+            Outcome::NotSent { .. } => self.unreachable(reaction.quick_pause, now),
+            Outcome::Transient {
+                scope: Scope::Message,
+                ..
+            } => self.failing.clear(),
+            Outcome::Transient { .. } | Outcome::Unknown { .. } => return self.failed(request),
+            Outcome::Throttled {
+                scope: Scope::Pair, ..
+            } => self.failing.clear(),
+            Outcome::Throttled {
+                pause_s, slow_down, ..
+            } => {
+                self.failing.clear();
+                self.throttled(*pause_s, *slow_down, reaction, now);
+            }
+            // Whether a second recipient confirmed a block only the lane knows.
+            Outcome::Blocked {
+                second_recipient: true,
+                ..
+            } => {
+                self.failing.clear();
+                if is_away {
+                    self.stop(Why::Block);
+                }
+            }
+            Outcome::Blocked { .. } => {
+                self.failing.clear();
+                self.stop(Why::Block);
+            }
+        }
+        true
+    }
+
+    /// Short outages of the network are sat out, unless one request was to try.
+    fn unreachable(&mut self, quick_pause: Duration, now: Us) {
+        let since = *self.unreachable_since.get_or_insert(now);
+        let is_long = now - since > us(HOLD_MAX);
+        if !is_long {
+            self.be_quiet(now + us(quick_pause));
+        }
+        if is_long || self.careful {
+            self.stop(Why::Outage);
+        }
+    }
+
+    /// A usage header says that the account may not call for minutes.
+    pub(super) fn used_up(&mut self) {
+        self.stop(Why::Throttle);
+    }
+
+    /// An API in trouble charges the first few, then nobody.
+    fn failed(&mut self, request: RequestNo) -> bool {
+        self.failing.insert(request);
+        let is_outage = self.careful || self.failing.len() >= self.breaker_failures;
+        if is_outage {
+            self.failing.clear();
+            self.stop(Why::Outage);
+        }
+        !is_outage && self.away != Some(Why::Outage)
+    }
+
+    fn throttled(&mut self, pause_s: Option<u32>, slow_down: bool, reaction: &Reaction, now: Us) {
+        let View {
+            rate_mps,
+            configured_mps,
+            ..
+        } = reaction.view;
+        // Refused at the least rate it pauses, unless the refusal is of a request that was sent before.
+        let is_slowest = slow_down && rate_mps <= configured_mps * SHARE_MIN * 1.000_001;
+        let pauses_by_itself = is_slowest
+            && match reaction.view.state {
+                State::Cooling { until } => us(until) >= now + 1_000_000,
+                State::Away { .. } => self.careful,
+                State::Flowing
+                | State::Probing { .. }
+                | State::Rejoining { .. }
+                | State::Paused { .. }
+                | State::Draining => false,
+            };
+        let least_s = u32::from(!slow_down || pauses_by_itself);
+        let pause_s = pause_s.unwrap_or(0).max(least_s);
+        if pause_s == 0 {
+            return;
+        }
+        let pause = Duration::from_secs(pause_s.into());
+        self.be_quiet(now + us(pause));
+        if pause > HOLD_MAX || self.careful {
+            self.stop(Why::Throttle);
+        }
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
