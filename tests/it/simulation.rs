@@ -38,7 +38,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 47] = [
+const EVENTS: [&str; 49] = [
     "130429 by the rules",
     "131056 by the rules",
     "a new token",
@@ -74,6 +74,7 @@ const EVENTS: [&str; 47] = [
     "record lifted",
     "record paused",
     "record resumed",
+    "record template",
     "record written, and its confirm lost",
     "redelivered",
     "refused at intake",
@@ -82,6 +83,7 @@ const EVENTS: [&str; 47] = [
     "session lost",
     "settled void",
     "slowed down",
+    "template paused",
     "throttle of a lane",
     "throttle of more than a lane",
     "uncharged",

@@ -9,6 +9,7 @@ use super::process::Process;
 use super::worker::Who;
 use super::world::{Event, PATIENCE, Simulation};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use whatsapp_dispatcher::core::holds::{
     Due, Finding, Held, Holds, News, Place, Reach, Record, Why,
 };
@@ -35,10 +36,11 @@ pub(crate) struct Board {
 }
 
 /// What the process wants of one lane. Only the newest counts.
-#[derive(Clone, Copy)]
 pub(crate) struct Orders {
     held: Held,
     token: u64,
+    /// Whose messages wait, until when.
+    templates: Vec<(Arc<str>, u64)>,
 }
 
 /// What a board is woken by, in that life of its process.
@@ -77,7 +79,7 @@ impl Board {
     }
 }
 
-fn fingerprint(account: usize, token: u64) -> std::sync::Arc<str> {
+fn fingerprint(account: usize, token: u64) -> Arc<str> {
     format!("token-{account}-{token}").into()
 }
 
@@ -118,7 +120,11 @@ impl Simulation {
     fn order(&mut self, worker: usize, reach: &Reach) {
         for who in self.whos(worker) {
             let board = self.processes[worker].board.as_ref();
-            if board.is_some_and(|board| board.places[who.lane].is_in(reach)) {
+            let is_struck = |place: &Place| {
+                let template_of = reach.key.strip_prefix(&*place.waba);
+                place.is_in(reach) || template_of.is_some_and(|rest| rest.starts_with('/'))
+            };
+            if board.is_some_and(|board| is_struck(&board.places[who.lane])) {
                 self.order_lane(who);
             }
         }
@@ -130,9 +136,14 @@ impl Simulation {
         let Some(board) = &self.processes[who.worker].board else {
             return;
         };
+        let place = &board.places[who.lane];
+        let templates = board.holds.templates(&place.waba);
         let orders = Orders {
-            held: board.holds.on(&board.places[who.lane], now),
+            held: board.holds.on(place, now),
             token: board.tokens[account],
+            templates: templates
+                .map(|(name, until)| (name.into(), until))
+                .collect(),
         };
         self.shell_mut(who).orders = Some(orders);
         self.after(0, Event::Obey(who));
@@ -142,9 +153,20 @@ impl Simulation {
     pub(super) fn obey(&mut self, who: Who) {
         let (now, flaw) = (self.now(), self.flaw);
         let shell = self.shell_mut(who);
-        let Some(Orders { held, token }) = shell.orders.take() else {
+        let Some(orders) = shell.orders.take() else {
             return;
         };
+        let Orders {
+            held,
+            token,
+            templates,
+        } = orders;
+        for (template, until_ms) in templates {
+            shell.lane.hold_template(&template, until_ms, now);
+            shell
+                .conduct
+                .hold_template(&template, until_ms, now.wall_ms);
+        }
         if token != shell.token {
             shell.token = token;
             shell.lane.token_changed();
@@ -164,7 +186,7 @@ impl Simulation {
         board.is_none_or(|board| board.outgoing.is_empty())
     }
 
-    pub(super) fn check_known(&mut self, who: Who) -> Checked {
+    pub(super) fn check_known(&mut self, who: Who, template: Option<&str>) -> Checked {
         let wall_ms = self.now().wall_ms;
         let is_careful = self.shell_mut(who).conduct.is_careful();
         let Some(board) = &mut self.processes[who.worker].board else {
@@ -174,7 +196,7 @@ impl Simulation {
         if is_careful {
             board.knowledge.tries(place);
         }
-        board.knowledge.check_send(place, wall_ms)
+        board.knowledge.check_send(place, template, wall_ms)
     }
 
     /// A block costs as many refusals as were in flight when the first came back, and one for each try.
@@ -221,13 +243,14 @@ impl Simulation {
     }
 
     pub(super) fn heard(&mut self, worker: usize, record: Record) {
+        let now = self.now();
         let Some(board) = &mut self.processes[worker].board else {
             return;
         };
         let Some(reach) = board.holds.heard(record.clone()) else {
             return;
         };
-        board.knowledge.heard(&record, &board.places);
+        board.knowledge.heard(&record, &board.places, now.wall_ms);
         self.tally.count("heard from another worker");
         self.order(worker, &reach);
         self.tend_later(worker);
@@ -398,6 +421,9 @@ impl Simulation {
 }
 
 fn word(finding: &Finding, reach: &Reach) -> &'static str {
+    if finding.template.is_some() {
+        return "template paused";
+    }
     let is_wide = reach.scope != Scope::Lane;
     match (finding.why, is_wide) {
         (Why::Block, false) => "block of a lane",

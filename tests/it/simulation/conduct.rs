@@ -1,13 +1,14 @@
 //! What one process did on one lane: order, pauses, attempts, memory and wake-ups, judged by a second account of the lane's rules.
 
 use super::Us;
-use super::allowance::{PairAccount, RateAccount};
+use super::allowance::{PairAccount, RateAccount, us};
 use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::decisions;
 use super::plan::RequestNo;
 use super::stops::{Reaction, Stops};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::holds::Held;
 use whatsapp_dispatcher::core::lane::{Decision, LaneConfig, State, Ticket, View};
@@ -47,6 +48,8 @@ pub(crate) struct Conduct {
     pairs: PairAccount,
     stops: Stops,
     tokens: u64,
+    /// Whose messages wait, until when.
+    templates: BTreeMap<Arc<str>, u64>,
     /// What the process must still know: requests that ended here, in order.
     ended: Vec<(RequestNo, u32)>,
     /// Given back unsent, with the count of returns that they must have if nobody else had them.
@@ -68,6 +71,7 @@ impl Conduct {
             pairs: PairAccount::new(config.pair),
             stops: Stops::new(config.breaker_failures),
             tokens: 0,
+            templates: BTreeMap::new(),
             ended: vec![],
             unsent: BTreeMap::new(),
         }
@@ -110,6 +114,13 @@ impl Conduct {
     pub(crate) fn told(&mut self, held: &Held, flows: bool, now: Now) {
         let is_outdated = self.is_outdated();
         self.stops.told(held, flows, is_outdated, now);
+    }
+
+    pub(crate) fn hold_template(&mut self, template: &Arc<str>, until_ms: u64, wall_ms: u64) {
+        let held = self.templates.entry(template.clone()).or_default();
+        if *held <= wall_ms {
+            *held = until_ms;
+        }
     }
 
     pub(crate) fn token_changed(&mut self) {
@@ -185,7 +196,7 @@ impl Conduct {
         &mut self,
         ticket: Ticket,
         decision: &Decision,
-        now: Us,
+        now: Now,
     ) -> Checked {
         let Some(item) = self.waiting.remove(&ticket) else {
             let what = format!("ticket {ticket} was decided and does not wait");
@@ -193,10 +204,16 @@ impl Conduct {
         };
         if let (Decision::Delay { message, .. }, Some(person)) = (decision, item.person)
             && message.history.pair_reserved
+            && !self.is_paused(message.template.as_ref(), now)
         {
-            self.pairs.take_slot(person, now);
+            self.pairs.take_slot(person, us(now.mono));
         }
         self.decided(ticket, item, decision)
+    }
+
+    fn is_paused(&self, template: Option<&Arc<str>>, now: Now) -> bool {
+        let until_ms = template.and_then(|template| self.templates.get(template));
+        until_ms.is_some_and(|until_ms| *until_ms > now.wall_ms)
     }
 
     fn decided(&mut self, ticket: Ticket, item: Item, decision: &Decision) -> Checked {

@@ -3,7 +3,7 @@
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::Item;
 use whatsapp_dispatcher::core::lane::Decision;
-use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 use whatsapp_dispatcher::core::report::Status;
 
 pub(super) fn check(
@@ -16,6 +16,11 @@ pub(super) fn check(
 ) -> Checked {
     let request = item.request;
     let costs_nothing = match outcome {
+        // Waits in the broker, not in the lane.
+        Outcome::Throttled {
+            scope: Scope::Template,
+            ..
+        } => false,
         Outcome::Throttled { .. } | Outcome::NotSent { .. } => true,
         Outcome::Blocked {
             second_recipient, ..

@@ -2,6 +2,7 @@
 
 use super::Us;
 use super::chance::Chance;
+use super::plan::TEMPLATES;
 use graph_sim::{Action, Fault, Match, On};
 
 /// Marks a scripted refusal, so that one the rules give can be told from it.
@@ -17,6 +18,9 @@ const CODES: [i64; 24] = [
     131_047, 131_049, // policy
     506, 999_999, 2_494_100,
 ];
+
+/// "Template is paused".
+pub(crate) const TEMPLATE_PAUSED: i64 = 132_015;
 
 /// Errors after which the message may have gone out all the same.
 const MAYBE_SENT: [i64; 5] = [1, 2, 131_000, 131_016, 506];
@@ -98,6 +102,23 @@ pub(crate) fn outage(span: Us, chance: &mut Chance) -> Option<Fault> {
         },
         accepted: chance.percent(20).then_some(true),
         ..Fault::new(action)
+    })
+}
+
+/// A template that Meta has paused for a while, in one seed of four.
+pub(crate) fn template(span: Us, chance: &mut Chance) -> Option<Fault> {
+    if chance.percent(75) {
+        return None;
+    }
+    let from_ms = chance.within(0..=span / 1_000);
+    Some(Fault {
+        matches: Match {
+            template: Some(chance.pick(&TEMPLATES).to_owned()),
+            from_ms,
+            to_ms: Some(from_ms + chance.pick(&[1_000, 10_000])),
+            ..Match::default()
+        },
+        ..Fault::new(scripted(TEMPLATE_PAUSED))
     })
 }
 

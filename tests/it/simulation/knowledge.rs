@@ -2,6 +2,7 @@
 
 use super::checks::{Checked, ensure};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use whatsapp_dispatcher::core::holds::{Finding, Hold, News, Place, Reach, Record, Why};
 
 #[derive(Clone, Copy, Default)]
@@ -17,6 +18,8 @@ pub(super) struct Knowledge {
     known: BTreeMap<Reach, Known>,
     /// After a first refusal: how many more may come, as they were sent before or try whether it is over.
     owed: BTreeMap<Reach, usize>,
+    /// By account and template: until when its messages wait.
+    templates: BTreeMap<Arc<str>, u64>,
 }
 
 impl Knowledge {
@@ -29,6 +32,12 @@ impl Knowledge {
         struck: Option<(&Reach, Option<Hold>)>,
         wall_ms: u64,
     ) -> Checked {
+        let pause_ms = finding.pause.unwrap_or_default().as_millis() as u64;
+        if let Some(template) = &finding.template {
+            let key = format!("{}/{template}", place.waba);
+            self.hold_template(key.into(), wall_ms + pause_ms, wall_ms);
+            return Ok(());
+        }
         let (struck, hold) = (struck.map(|s| s.0), struck.and_then(|s| s.1));
         let own = place.reach(finding.scope);
         // One lane's outage may be one lane's.
@@ -50,7 +59,6 @@ impl Knowledge {
         let known = self.known.entry(reach.clone()).or_default();
         match finding.why {
             Why::Throttle => {
-                let pause_ms = finding.pause.unwrap_or_default().as_millis() as u64;
                 let told_ms = hold.map_or(0, |hold| hold.until_ms);
                 known.until_ms = known.until_ms.max(wall_ms + pause_ms).max(told_ms);
                 // The API has answered: it was not out of reach.
@@ -62,7 +70,7 @@ impl Knowledge {
     }
 
     /// Said by another process, and news.
-    pub(super) fn heard(&mut self, record: &Record, places: &[Place]) {
+    pub(super) fn heard(&mut self, record: &Record, places: &[Place], wall_ms: u64) {
         let reach = record.reach.clone();
         match &record.news {
             News::Held(hold) => {
@@ -76,7 +84,18 @@ impl Knowledge {
                 let resumed = places.iter().filter(|place| place.is_in(&reach));
                 resumed.for_each(|place| self.works(place));
             }
-            News::Paused { .. } | News::TemplateHeld { .. } => {}
+            News::TemplateHeld { until_ms } => {
+                self.hold_template(reach.key, *until_ms, wall_ms);
+            }
+            News::Paused { .. } => {}
+        }
+    }
+
+    /// What is held already is held no longer for another refusal.
+    fn hold_template(&mut self, key: Arc<str>, until_ms: u64, wall_ms: u64) {
+        let held = self.templates.entry(key).or_default();
+        if *held <= wall_ms {
+            *held = until_ms;
         }
     }
 
@@ -103,7 +122,19 @@ impl Knowledge {
     }
 
     /// P4: nobody in scope of what this process knows of sends.
-    pub(super) fn check_send(&self, place: &Place, wall_ms: u64) -> Checked {
+    pub(super) fn check_send(
+        &self,
+        place: &Place,
+        template: Option<&str>,
+        wall_ms: u64,
+    ) -> Checked {
+        let key = template.map(|template| format!("{}/{template}", place.waba));
+        let until_ms = key.and_then(|key| self.templates.get(&*key));
+        ensure(
+            until_ms.is_none_or(|until_ms| *until_ms <= wall_ms),
+            "scope",
+            || format!("{place:?} sends a message of {template:?}, which is known to be paused"),
+        )?;
         let held = self.known.iter().find(|(reach, known)| {
             place.is_in(reach) && (known.is_held || known.until_ms > wall_ms)
         });

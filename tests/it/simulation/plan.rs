@@ -15,6 +15,9 @@ use whatsapp_dispatcher::core::retry::RetryPolicy;
 
 pub(crate) type RequestNo = usize;
 
+/// Of messages that are made from one.
+pub(crate) const TEMPLATES: [&str; 2] = ["sale", "order"];
+
 /// The wall clock when a simulation starts.
 pub(crate) const WALL_START_MS: u64 = 1_800_000_000_000;
 
@@ -25,6 +28,8 @@ pub(crate) struct Plan {
     /// Each with its token.
     pub(crate) accounts: usize,
     pub(crate) probes: ProbePeriods,
+    /// Messages of a paused template wait for so long; otherwise they end.
+    pub(crate) template_pause_s: Option<u32>,
     pub(crate) requests: Vec<Request>,
     pub(crate) mishaps: Vec<(Us, Mishap)>,
     pub(crate) faults: Vec<Fault>,
@@ -62,6 +67,7 @@ pub(crate) struct Request {
     pub(crate) opaque: String,
     pub(crate) body: String,
     pub(crate) person: Option<usize>,
+    pub(crate) template: Option<&'static str>,
     pub(crate) high: bool,
     pub(crate) expires_at_ms: Option<u64>,
     pub(crate) not_before_ms: Option<u64>,
@@ -143,6 +149,7 @@ impl Plan {
         requests.sort_by_key(|request| request.at);
         let mishaps = mishaps(workers, &lanes, accounts, span, chance);
         let outage = faults::outage(span, chance);
+        let paused = faults::template(span, chance);
         let ends_at = outage.iter().filter_map(|fault| fault.matches.to_ms).max();
         let ends_at = ends_at.unwrap_or(0) * 1_000;
         Self {
@@ -150,7 +157,11 @@ impl Plan {
             workers,
             requests,
             mishaps,
-            faults: outage.into_iter().chain(faults::draw(chance)).collect(),
+            faults: outage
+                .into_iter()
+                .chain(paused)
+                .chain(faults::draw(chance))
+                .collect(),
             network: Network {
                 broker_us: chance.pick(&[200, 2_000, 40_000]),
                 late_us: chance.pick(&[0, 1_500, 20_000]),
@@ -163,6 +174,7 @@ impl Plan {
                 first: Duration::from_secs(chance.pick(&[1, 5])),
                 longest: Duration::from_secs(chance.pick(&[5, 40])),
             },
+            template_pause_s: chance.pick(&[None, Some(5), Some(60)]),
             accounts,
             lanes,
         }
@@ -235,6 +247,7 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
     let invalid = chance.pick(&[0, 0, 10]);
     let timed = chance.pick(&[0, 20]);
     let resend = chance.pick(&[0, 50, 100]);
+    let templates = chance.pick(&[0, 0, 50]);
     // All at once, or spread.
     let spread = chance.pick(&[1, span / 4, span]);
     (0..count)
@@ -244,11 +257,16 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
             let id = format!("r-{no}");
             let own_opaque = chance.percent(10).then(|| format!("own-{no}"));
             let is_receipt = chance.percent(receipts);
+            let template = chance.percent(templates).then(|| chance.pick(&TEMPLATES));
+            let template = template.filter(|_| !is_receipt);
             let (body, person) = if is_receipt {
                 let body = r#"{"status":"read","message_id":"wamid.IN1"}"#.to_owned();
                 (body, None)
             } else {
-                (message(person, own_opaque.as_deref(), chance), Some(person))
+                (
+                    message(person, template, own_opaque.as_deref(), chance),
+                    Some(person),
+                )
             };
             let wall_ms = WALL_START_MS + at / 1_000;
             let request = Request {
@@ -260,6 +278,7 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
                 id: Some(id),
                 body,
                 person,
+                template,
                 high: chance.percent(high),
                 expires_at_ms: chance
                     .percent(timed)
@@ -282,7 +301,12 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
 }
 
 /// One person in several spellings.
-fn message(person: usize, opaque: Option<&str>, chance: &mut Chance) -> String {
+fn message(
+    person: usize,
+    template: Option<&str>,
+    opaque: Option<&str>,
+    chance: &mut Chance,
+) -> String {
     let to = match chance.within(0..=3) {
         0 => format!("+49 151-{person:04}"),
         1 => format!("(49) 151 {person:04}"),
@@ -291,7 +315,13 @@ fn message(person: usize, opaque: Option<&str>, chance: &mut Chance) -> String {
     let opaque = opaque.map_or(String::new(), |opaque| {
         format!(r#""biz_opaque_callback_data":"{opaque}","#)
     });
-    format!(r#"{{{opaque}"to":"{to}","type":"text","text":{{"body":"hello"}}}}"#)
+    let content = match template {
+        Some(name) => format!(
+            r#""type":"template","template":{{"name":"{name}","language":{{"code":"en"}}}}"#
+        ),
+        None => r#""type":"text","text":{"body":"hello"}"#.to_owned(),
+    };
+    format!(r#"{{{opaque}"to":"{to}",{content}}}"#)
 }
 
 fn spoil(request: Request, chance: &mut Chance) -> Request {

@@ -180,6 +180,14 @@ impl Stops {
             Outcome::Throttled {
                 scope: Scope::Pair, ..
             } => self.failing.clear(),
+            // Nobody could have sent it.
+            Outcome::Throttled {
+                scope: Scope::Template,
+                ..
+            } => {
+                self.failing.clear();
+                return false;
+            }
             Outcome::Throttled {
                 pause_s, slow_down, ..
             } => {

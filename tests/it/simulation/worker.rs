@@ -20,7 +20,7 @@ use whatsapp_dispatcher::core::lane::{
     Attempt, Decision, Lane, LaneConfig, Luck, Resolved, State, Step, Ticket, Verdict,
 };
 use whatsapp_dispatcher::core::message::LaneId;
-use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 
 /// As in `dispatch.rs`.
 const FENCED_PAUSE: Us = 200_000;
@@ -234,7 +234,8 @@ impl Simulation {
         let (view, token) = (shell.lane.view(now), shell.token);
         let item = shell.conduct.sent(attempt.ticket, &view, now_us)?;
         let request = item.request;
-        self.check_known(who)?;
+        let template = self.plan.requests[request].template;
+        self.check_known(who, template)?;
         let facts = &self.plan.requests[request];
         let in_time = facts.expires_at_ms.is_none_or(|at| now.wall_ms < at)
             && facts.not_before_ms.is_none_or(|at| now.wall_ms >= at);
@@ -323,6 +324,7 @@ impl Simulation {
             .conduct
             .resolved(ticket, &outcome, decision, &reaction, us(now.mono))?;
         self.note_cost(who, &item, &outcome)?;
+        self.note_template(who, &item, &outcome);
         for finding in used_up.iter().chain(&finding) {
             self.found(who, finding)?;
         }
@@ -334,7 +336,9 @@ impl Simulation {
         };
         if attempts > item.copy.history.attempts {
             self.fates.attempted(item.request);
-        } else if matches!(decision, Some(Decision::Delay { .. })) {
+        } else if matches!(decision, Some(Decision::Delay { .. }))
+            && !matches!(outcome, Outcome::Throttled { .. })
+        {
             self.tally.count("uncharged");
         }
         if reaction.view.rate_mps < reaction.view.configured_mps {
@@ -347,6 +351,22 @@ impl Simulation {
             self.carry_out(who, resolved)?;
         }
         self.turn(who)
+    }
+
+    /// The lane knows at once that the others of this template would be refused too.
+    fn note_template(&mut self, who: Who, item: &Item, outcome: &Outcome) {
+        if let Outcome::Throttled {
+            scope: Scope::Template,
+            pause_s,
+            ..
+        } = outcome
+            && let Some(template) = self.plan.requests[item.request].template
+        {
+            let wall_ms = self.now().wall_ms;
+            let until_ms = wall_ms + u64::from(pause_s.unwrap_or(1).max(1)) * 1_000;
+            let conduct = &mut self.shell_mut(who).conduct;
+            conduct.hold_template(&template.into(), until_ms, wall_ms);
+        }
     }
 
     fn note_doubt(&mut self, item: &Item, outcome: &Outcome) {
@@ -368,7 +388,7 @@ impl Simulation {
     }
 
     fn decided_in_turn(&mut self, who: Who, resolved: Resolved) -> Checked {
-        let now = self.now_us;
+        let now = self.now();
         let conduct = &mut self.shell_mut(who).conduct;
         conduct.decided_in_turn(resolved.ticket, &resolved.decision, now)?;
         self.carry_out(who, resolved)

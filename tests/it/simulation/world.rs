@@ -7,6 +7,7 @@ use super::broker::{Broker, ChannelId, Copy, Tag, seconds};
 use super::chance::Chance;
 use super::checks::{Checked, Tally, Violation, ensure};
 use super::fates::Fates;
+use super::faults::TEMPLATE_PAUSED;
 use super::flaws::Flaw;
 use super::lanes_log::LogEvent;
 use super::mishaps::End;
@@ -22,7 +23,7 @@ use whatsapp_dispatcher::core::answer::{AnswerBody, Reply};
 use whatsapp_dispatcher::core::holds::Record;
 use whatsapp_dispatcher::core::lane::Ticket;
 use whatsapp_dispatcher::core::message::History;
-use whatsapp_dispatcher::core::outcome::Rules;
+use whatsapp_dispatcher::core::outcome::{Class, Override, Rules, Scope};
 use whatsapp_dispatcher::core::report::Report;
 
 /// After the calm, everything must have ended by then.
@@ -114,7 +115,7 @@ impl Simulation {
             now_us: 0,
             broker: Broker::new(plan.lanes.len(), plan.requests.len()),
             api: Api::new(&plan),
-            rules: Rules::default(),
+            rules: rules(&plan),
             processes: (0..plan.workers).map(|_| Process::default()).collect(),
             operations: BTreeMap::new(),
             next_operation: 0,
@@ -408,6 +409,16 @@ impl Simulation {
             trace.push(format!("{:>12.6}  {}", self.now_us as f64 / 1e6, what()));
         }
     }
+}
+
+/// The table, with messages of paused templates waiting if the plan has it so.
+fn rules(plan: &Plan) -> Rules {
+    let paused = plan.template_pause_s.map(|pause_s| Override {
+        scope: Some(Scope::Template),
+        pause_s: Some(pause_s),
+        ..Override::new(TEMPLATE_PAUSED, Class::Throttled)
+    });
+    Rules::new(paused.into_iter().collect())
 }
 
 struct LaneNumbers {
