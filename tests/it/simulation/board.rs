@@ -1,5 +1,6 @@
 //! What holds which lane in one process, and who tells whom; as `src/board.rs` does it.
 
+use super::Us;
 use super::checks::{Checked, ensure};
 use super::conduct::Item;
 use super::flaws::Flaw;
@@ -8,7 +9,7 @@ use super::plan::{Plan, WALL_START_MS};
 use super::process::Process;
 use super::worker::Who;
 use super::world::{Event, PATIENCE, Simulation};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use whatsapp_dispatcher::core::holds::{
     Due, Finding, Held, Holds, News, Place, Reach, Record, Why,
@@ -29,6 +30,8 @@ pub(crate) struct Board {
     /// How many records of the log it has read.
     pub(super) read: usize,
     pub(super) is_reading: bool,
+    /// What stood in the log when its session began, and which lanes that says are paused.
+    pub(super) stood: (usize, BTreeSet<Arc<str>>),
     /// Its lanes begin once it has read so many.
     pub(super) catches_up_to: Option<usize>,
     pub(super) knowledge: Knowledge,
@@ -48,7 +51,7 @@ pub(crate) enum Tending {
     /// Something may be due.
     Due(usize, u64, u64),
     /// The API has said whether a number can send.
-    Asked(usize, u64, Reach, bool),
+    Asked(usize, u64, Option<Us>, Reach, bool),
     /// A new token of an account's was loaded.
     TokenTold(usize, u64, usize, u64),
 }
@@ -72,6 +75,7 @@ impl Board {
             is_writing: false,
             read: 0,
             is_reading: false,
+            stood: (0, BTreeSet::new()),
             catches_up_to: None,
             knowledge: Knowledge::default(),
             timer: 0,
@@ -193,6 +197,11 @@ impl Simulation {
             return Ok(());
         };
         let place = &board.places[who.lane];
+        let (stood, paused) = &board.stood;
+        let has_begun_early = board.read < *stood && paused.contains(place.lane.as_str());
+        ensure(!has_begun_early, "start", || {
+            format!("{who} sends before it has read that it was paused")
+        })?;
         if is_careful {
             board.knowledge.tries(place);
         }
@@ -288,8 +297,11 @@ impl Simulation {
     pub(super) fn tends(&mut self, event: Tending) {
         match event {
             Tending::Due(worker, life, timer) => self.tend(worker, life, timer),
-            Tending::Asked(worker, life, reach, is_well) => {
-                self.asked(worker, life, &reach, is_well);
+            Tending::Asked(worker, life, session, reach, is_well) => {
+                let drops = self.flaw == Some(Flaw::DropsQuestions);
+                if !drops || self.processes[worker].session == session {
+                    self.asked(worker, life, &reach, is_well);
+                }
             }
             Tending::TokenTold(worker, life, account, token) => {
                 if self.processes[worker].life == life {
@@ -375,10 +387,10 @@ impl Simulation {
             true => "health well",
             false => "health not well",
         });
-        let life = self.processes[worker].life;
+        let (life, session) = (self.processes[worker].life, self.processes[worker].session);
         self.at(
             at,
-            Event::Tend(Tending::Asked(worker, life, reach, is_well)),
+            Event::Tend(Tending::Asked(worker, life, session, reach, is_well)),
         );
     }
 

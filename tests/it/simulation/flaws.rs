@@ -21,11 +21,15 @@ pub(crate) enum Flaw {
     KeepsPausesToItself,
     /// A failure that is the API's costs an attempt.
     ChargesOutages,
+    /// What the API is being asked is dropped with the session.
+    DropsQuestions,
+    /// A worker that starts does not wait for the log.
+    BeginsUnread,
 }
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 14] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 16] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -40,5 +44,7 @@ impl Flaw {
         (Self::IgnoresLog, &["log"]),
         (Self::KeepsPausesToItself, &["log"]),
         (Self::ChargesOutages, &["P4", "P7"]),
+        (Self::DropsQuestions, &["wake"]),
+        (Self::BeginsUnread, &["start"]),
     ];
 }

@@ -117,9 +117,11 @@ impl Simulation {
         if !self.is_session(worker, life, session) {
             return Ok(());
         }
-        let end = self.log.len();
+        let begins = self.flaw == Some(Flaw::BeginsUnread);
+        let end = if begins { 0 } else { self.log.len() };
         if let Some(board) = &mut self.processes[worker].board {
             board.catches_up_to = Some(end);
+            board.stood = (self.log.len(), self.paused.clone());
         }
         self.join_if_read(worker)
     }

@@ -144,7 +144,7 @@ impl Plan {
         let lanes: Vec<LanePlan> = (0..count)
             .map(|index| lane(index, index as usize % accounts, chance))
             .collect();
-        let workers = chance.within(1..=2) as usize;
+        let workers = chance.within(1..=3) as usize;
         let mut requests = requests(lanes.len(), span, chance);
         requests.sort_by_key(|request| request.at);
         let mishaps = mishaps(workers, &lanes, accounts, span, chance);
