@@ -143,6 +143,14 @@ impl PairAccount {
     pub(crate) fn count(&mut self, person: usize, now: Us) {
         let debt = self.counted.entry(person).or_default();
         *debt = (*debt).max(now) + us(self.limit.interval);
+        // Nothing is regained while messages go out as fast as they may.
+        if let Some(until) = self
+            .refused_until
+            .get_mut(&person)
+            .filter(|until| now < **until)
+        {
+            *until = now + PAIR_MEMORY;
+        }
     }
 
     pub(crate) fn refuse(&mut self, person: usize, pause: Us, now: Us) {

@@ -1,12 +1,10 @@
 //! What holds which lane in one process, and who tells whom; as `src/board.rs` does it.
 
 use super::Us;
-use super::checks::{Checked, ensure};
-use super::conduct::Item;
+use super::checks::Checked;
 use super::flaws::Flaw;
 use super::knowledge::Knowledge;
 use super::plan::{Plan, WALL_START_MS};
-use super::process::Process;
 use super::worker::Who;
 use super::world::{Event, PATIENCE, Simulation};
 use std::collections::{BTreeSet, VecDeque};
@@ -16,7 +14,7 @@ use whatsapp_dispatcher::core::holds::{
 };
 use whatsapp_dispatcher::core::lane::State;
 use whatsapp_dispatcher::core::message::LaneId;
-use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
+use whatsapp_dispatcher::core::outcome::Scope;
 
 pub(crate) struct Board {
     pub(super) holds: Holds,
@@ -190,59 +188,6 @@ impl Simulation {
         board.is_none_or(|board| board.outgoing.is_empty())
     }
 
-    pub(super) fn check_known(&mut self, who: Who, template: Option<&str>) -> Checked {
-        let wall_ms = self.now().wall_ms;
-        let is_careful = self.shell_mut(who).conduct.is_careful();
-        let Some(board) = &mut self.processes[who.worker].board else {
-            return Ok(());
-        };
-        let place = &board.places[who.lane];
-        let (stood, paused) = &board.stood;
-        let has_begun_early = board.read < *stood && paused.contains(place.lane.as_str());
-        ensure(!has_begun_early, "start", || {
-            format!("{who} sends before it has read that it was paused")
-        })?;
-        if is_careful {
-            board.knowledge.tries(place);
-        }
-        board.knowledge.check_send(place, template, wall_ms)
-    }
-
-    /// A block costs as many refusals as were in flight when the first came back, and one for each try.
-    pub(super) fn note_cost(&mut self, who: Who, item: &Item, outcome: &Outcome) -> Checked {
-        let is_old = self.shell_mut(who).conduct.is_of_old_token(item);
-        let Process { board, shells, .. } = &mut self.processes[who.worker];
-        let Some(board) = board else {
-            return Ok(());
-        };
-        let place = &board.places[who.lane];
-        match outcome {
-            // What is wrong with the message may be told before the block is; the lane cannot know.
-            Outcome::Accepted(_) | Outcome::Refused { .. } => board.knowledge.works(place),
-            Outcome::Blocked {
-                scope,
-                second_recipient: false,
-                ..
-            } if !is_old => {
-                let Some(reach) = place.reach(*scope) else {
-                    return Ok(());
-                };
-                let lanes = board.places.iter().zip(shells);
-                let lanes = lanes.filter(|(place, _)| place.is_in(&reach));
-                let in_flight = lanes
-                    .map(|(_, shell)| shell.conduct.in_flight().len())
-                    .sum();
-                return board.knowledge.refused(reach, in_flight);
-            }
-            Outcome::NotSent { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Throttled { .. }
-            | Outcome::Blocked { .. }
-            | Outcome::Unknown { .. } => {}
-        }
-        Ok(())
-    }
-
     pub(super) fn obeyed(&mut self, who: Who) -> Checked {
         if !self.is_alive(who) {
             return Ok(());
@@ -401,7 +346,7 @@ impl Simulation {
             return;
         };
         let record = board.holds.asked(reach, is_well, now);
-        if is_well {
+        if is_well && board.holds.on(&only(reach), now).hold.is_none() {
             board.knowledge.lifted(reach);
         }
         if let Some(record) = record {
@@ -410,25 +355,19 @@ impl Simulation {
         self.order(worker, reach);
         self.tend_later(worker);
     }
+}
 
-    /// No lane stays away that nothing holds.
-    pub(super) fn check_away(&mut self, who: Who) -> Checked {
-        let mut now = self.now();
-        // The timer that ends a pause may be late.
-        now.wall_ms -= self.plan.network.late_us / 1_000 + 1;
-        let shell = self.shell_mut(who);
-        let is_away = matches!(shell.lane.state(), State::Away { .. }) && shell.orders.is_none();
-        let Some(board) = self.processes[who.worker]
-            .board
-            .as_ref()
-            .filter(|_| is_away)
-        else {
-            return Ok(());
-        };
-        let held = board.holds.on(&board.places[who.lane], now);
-        ensure(held != Held::default(), "scope", || {
-            format!("{who} is away, and nothing holds it")
-        })
+/// A place in nothing but this.
+fn only(reach: &Reach) -> Place {
+    let key = |scope| match reach.scope == scope {
+        true => reach.key.clone(),
+        false => "".into(),
+    };
+    Place {
+        lane: LaneId::new(&key(Scope::Lane)),
+        waba: key(Scope::Waba),
+        token: key(Scope::Token),
+        app: key(Scope::App),
     }
 }
 

@@ -1,9 +1,15 @@
 //! What a process has to know of holds, by a second account: what it met, what it was told, and what has ended since.
 
 use super::checks::{Checked, ensure};
+use super::conduct::Item;
+use super::process::Process;
+use super::worker::Who;
+use super::world::Simulation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use whatsapp_dispatcher::core::holds::{Finding, Hold, News, Place, Reach, Record, Why};
+use whatsapp_dispatcher::core::holds::{Finding, Held, Hold, News, Place, Reach, Record, Why};
+use whatsapp_dispatcher::core::lane::State;
+use whatsapp_dispatcher::core::outcome::Outcome;
 
 #[derive(Clone, Copy, Default)]
 struct Known {
@@ -169,5 +175,81 @@ impl Knowledge {
     /// Nothing is known against sending from there.
     pub(super) fn works(&mut self, place: &Place) {
         self.owed.retain(|reach, _| !place.is_in(reach));
+    }
+}
+
+impl Simulation {
+    /// A lane sends: nothing that its process has met, heard or read may be against it.
+    pub(super) fn check_known(&mut self, who: Who, template: Option<&str>) -> Checked {
+        let wall_ms = self.now().wall_ms;
+        let is_careful = self.shell_mut(who).conduct.is_careful();
+        let Some(board) = &mut self.processes[who.worker].board else {
+            return Ok(());
+        };
+        let place = &board.places[who.lane];
+        let (stood, paused) = &board.stood;
+        let has_begun_early = board.read < *stood && paused.contains(place.lane.as_str());
+        ensure(!has_begun_early, "start", || {
+            format!("{who} sends before it has read that it was paused")
+        })?;
+        if is_careful {
+            board.knowledge.tries(place);
+        }
+        board.knowledge.check_send(place, template, wall_ms)
+    }
+
+    /// A block costs as many refusals as were in flight when the first came back, and one for each try.
+    pub(super) fn note_cost(&mut self, who: Who, item: &Item, outcome: &Outcome) -> Checked {
+        let is_old = self.shell_mut(who).conduct.is_of_old_token(item);
+        let Process { board, shells, .. } = &mut self.processes[who.worker];
+        let Some(board) = board else {
+            return Ok(());
+        };
+        let place = &board.places[who.lane];
+        match outcome {
+            // What is wrong with the message may be told before the block is; the lane cannot know.
+            Outcome::Accepted(_) | Outcome::Refused { .. } => board.knowledge.works(place),
+            Outcome::Blocked {
+                scope,
+                second_recipient: false,
+                ..
+            } if !is_old => {
+                let Some(reach) = place.reach(*scope) else {
+                    return Ok(());
+                };
+                let lanes = board.places.iter().zip(shells);
+                let lanes = lanes.filter(|(place, _)| place.is_in(&reach));
+                let in_flight = lanes
+                    .map(|(_, shell)| shell.conduct.in_flight().len())
+                    .sum();
+                return board.knowledge.refused(reach, in_flight);
+            }
+            Outcome::NotSent { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Throttled { .. }
+            | Outcome::Blocked { .. }
+            | Outcome::Unknown { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// No lane stays away that nothing holds.
+    pub(super) fn check_away(&mut self, who: Who) -> Checked {
+        let mut now = self.now();
+        // The timer that ends a pause may be late.
+        now.wall_ms -= self.plan.network.late_us / 1_000 + 1;
+        let shell = self.shell_mut(who);
+        let is_away = matches!(shell.lane.state(), State::Away { .. }) && shell.orders.is_none();
+        let Some(board) = self.processes[who.worker]
+            .board
+            .as_ref()
+            .filter(|_| is_away)
+        else {
+            return Ok(());
+        };
+        let held = board.holds.on(&board.places[who.lane], now);
+        ensure(held != Held::default(), "scope", || {
+            format!("{who} is away, and nothing holds it")
+        })
     }
 }
