@@ -147,7 +147,7 @@ impl Lane {
             Outcome::Accepted(_) | Outcome::Refused { .. } => {
                 self.suspect = None;
                 self.answers_well();
-                self.standing.proved_well();
+                self.standing.proved_well(now);
                 (decided, None)
             }
             Outcome::NotSent { .. } => {

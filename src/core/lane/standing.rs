@@ -265,9 +265,9 @@ impl Standing {
     }
 
     /// An answer about the message itself shows that the lane can send.
-    pub(super) fn proved_well(&mut self) {
+    pub(super) fn proved_well(&mut self, now: Now) {
         if let State::Probing { .. } = self.state {
-            self.state = State::Flowing;
+            self.state = self.flowing(now);
         }
     }
 
