@@ -148,7 +148,10 @@ impl Stops {
             (self.careful && others > 0, "probing with another in flight"),
         ] {
             ensure(!forbidden, "P4", || {
-                format!("request {request} was sent while the lane was {why}")
+                format!(
+                    "request {request} was sent at {now} while the lane was {why} until {}",
+                    self.quiet_until
+                )
             })?;
         }
         Ok(())
