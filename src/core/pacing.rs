@@ -181,7 +181,7 @@ impl Pace {
         if share != self.share {
             // A rate that rises each second and began anew each time would never let a slow number send.
             let kept = if share > self.share {
-                self.bucket(now).0
+                self.bucket().tokens(now)
             } else {
                 0.0
             };

@@ -46,14 +46,14 @@ impl RateAccount {
 
     /// What the lane takes to be its rate.
     pub(crate) fn note(&mut self, view: &View, now: Us) {
-        if view.rate_mps < self.last_mps {
+        if view.bucket.rate_mps < self.last_mps {
             self.lowered_at = now;
         }
-        if view.rate_mps != self.last_mps {
-            self.last_mps = view.rate_mps;
+        if view.bucket.rate_mps != self.last_mps {
+            self.last_mps = view.bucket.rate_mps;
             self.changes += 1;
         }
-        self.slowest_mps = self.slowest_mps.min(view.rate_mps);
+        self.slowest_mps = self.slowest_mps.min(view.bucket.rate_mps);
     }
 
     pub(crate) fn slowed(&mut self, now: Us) {
@@ -63,7 +63,7 @@ impl RateAccount {
 
     /// P2: never faster than configured, and as fast once the API has had nothing against it for long enough.
     pub(crate) fn check_recovered(&mut self, view: &View, now: Us) -> Checked {
-        let (rate, configured) = (view.rate_mps, self.config.rate_mps());
+        let (rate, configured) = (view.bucket.rate_mps, self.config.rate_mps());
         ensure(rate <= configured, "P2", || {
             format!("a rate of {rate} is more than {configured}")
         })?;

@@ -165,14 +165,13 @@ impl Simulation {
 
     /// What waited is the broker's again; what is in flight is awaited.
     pub(super) fn lose_channel(&mut self, who: Who, open_not_before: Us) {
-        let now = self.now();
         let shell = self.shell_mut(who);
         shell.open_not_before = open_not_before;
         shell.is_opening = false;
         shell.channel = None;
         if shell.flaw != Some(Flaw::ForgetsChannelLoss) {
             shell.conduct.channel_lost();
-            shell.lane.channel_lost(now);
+            shell.lane.channel_lost();
         }
         let lane = &shell.lane;
         shell

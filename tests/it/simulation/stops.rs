@@ -245,12 +245,12 @@ impl Stops {
 
     fn throttled(&mut self, pause_s: Option<u32>, slow_down: bool, reaction: &Reaction, now: Us) {
         let View {
-            rate_mps,
+            bucket,
             configured_mps,
             ..
         } = reaction.view;
         // Refused at the least rate it pauses, unless the refusal is of a request that was sent before.
-        let is_slowest = slow_down && rate_mps <= configured_mps * SHARE_MIN * 1.000_001;
+        let is_slowest = slow_down && bucket.rate_mps <= configured_mps * SHARE_MIN * 1.000_001;
         let pauses_by_itself = is_slowest
             && match reaction.view.state {
                 State::Cooling { until } => us(until) >= now + 1_000_000,

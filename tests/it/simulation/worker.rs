@@ -174,11 +174,11 @@ impl Simulation {
         let oversleeps = self.flaw == Some(Flaw::OversleepsTimers) && self.chance.percent(5);
         let wake = wake.filter(|_| !oversleeps);
         self.check_away(who)?;
-        let (core_now, now) = (self.now(), self.now_us);
+        let now = self.now_us;
         let has_session = self.processes[who.worker].joined;
         let shell = self.shell_mut(who);
         shell.timer += 1;
-        let (timer, view) = (shell.timer, shell.lane.view(core_now));
+        let (timer, view) = (shell.timer, shell.lane.view());
         let may_send = has_session && shell.channel.is_some();
         shell.conduct.rests(&view, may_send, wake, now)?;
         let is_drained =
@@ -231,7 +231,7 @@ impl Simulation {
     fn send(&mut self, who: Who, attempt: Attempt) -> Checked {
         let (now, now_us) = (self.now(), self.now_us);
         let shell = self.shell_mut(who);
-        let (view, token) = (shell.lane.view(now), shell.token);
+        let (view, token) = (shell.lane.view(), shell.token);
         let item = shell.conduct.sent(attempt.ticket, &view, now_us)?;
         let request = item.request;
         let template = self.plan.requests[request].template;
@@ -309,7 +309,7 @@ impl Simulation {
         };
         let used_up = usage.and_then(|usage| shell.lane.used(usage, now));
         if usage.is_some_and(|usage| usage.percent.is_some_and(|percent| percent > 90)) {
-            shell.conduct.used(&shell.lane.view(now), us(now.mono));
+            shell.conduct.used(&shell.lane.view(), us(now.mono));
         }
         if usage.is_some_and(|usage| usage.regain_minutes.is_some_and(|m| m > 0)) {
             shell.conduct.used_up();
@@ -317,7 +317,7 @@ impl Simulation {
         let Verdict { resolved, finding } = shell.lane.resolve(ticket, outcome.clone(), now, luck);
         let decision = resolved.as_ref().map(|resolved| &resolved.decision);
         let reaction = Reaction {
-            view: shell.lane.view(now),
+            view: shell.lane.view(),
             quick_pause,
         };
         let item = shell
@@ -341,7 +341,7 @@ impl Simulation {
         {
             self.tally.count("uncharged");
         }
-        if reaction.view.rate_mps < reaction.view.configured_mps {
+        if reaction.view.bucket.rate_mps < reaction.view.configured_mps {
             self.tally.count("slowed down");
         }
         if let Some(resolved) = resolved {
