@@ -11,6 +11,7 @@ use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
 
 mod codes;
+mod outages;
 mod pairs;
 mod pauses;
 mod redelivery;

@@ -79,13 +79,8 @@ impl Simulation {
         }
         self.obey(who);
         let (now, request) = (self.now(), copy.request);
-        self.note(|| {
-            let again = if copy.redelivered { " again" } else { "" };
-            format!(
-                "{who} gets request {request}{again}, hop {}",
-                copy.history.hops
-            )
-        });
+        let (again, hops) = (copy.redelivered, copy.history.hops);
+        self.note(|| format!("{who} gets request {request}, again: {again}, hop {hops}"));
         if copy.redelivered {
             self.tally.count("redelivered");
             self.fates.redelivered(request);
