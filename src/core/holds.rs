@@ -122,12 +122,12 @@ impl Holds {
         if let Some(known) = known.filter(|known| !known.hold.is_over(now)) {
             let told = hold;
             // What others can know goes before what is this worker's own.
-            if !told.outweighs(&known.hold) && (is_own || !known.is_own) {
+            let replaces = told.outweighs(&known.hold) || known.is_own && !is_own;
+            if !replaces {
                 hold = known.hold;
             }
             // A pause that the API asked for ends no earlier for something else that was met in it.
-            let is_pause = told.why == Why::Throttle || known.hold.why == Why::Throttle;
-            if is_pause {
+            if replaces || told.why == Why::Throttle {
                 hold.until_ms = told.until_ms.max(known.hold.until_ms);
             }
             if hold == known.hold {

@@ -109,6 +109,13 @@ fn a_pause_that_was_asked_for_is_not_shortened_by_what_else_is_met() {
         assert_eq!(holds.due(&places(), at(599)), [], "{second:?}");
         assert_eq!(holds.due(&places(), at(600)).len(), 1);
     }
+    // Nor by one after the other.
+    let mut holds = holds("a", 1);
+    let outage = finding(Scope::Lane, Why::Outage, Some(1), None);
+    for finding in [&throttle, &unreachable, &outage] {
+        holds.found(&place(1), finding, at(0)).unwrap();
+    }
+    assert_eq!(holds.due(&places(), at(599)), []);
 }
 
 /// At which seconds the API is asked, if it says no each time.

@@ -119,31 +119,6 @@ fn a_probe_also_waits_for_a_pause() {
 }
 
 #[test]
-fn a_late_answer_ends_no_pause() {
-    check(
-        config(),
-        vec![
-            (Get("a1"), "waits"),
-            (Get("b1"), "waits"),
-            (Next, "send a1, send b1, idle"),
-            (
-                Answer("a1", throttled(Scope::Lane, 60)),
-                "stays, lane throttle 1 for 60",
-            ),
-            (Lost, "away"),
-            // An operator says go.
-            (Order(FREE), "rejoining"),
-            (Rejoined, "probing"),
-            (Again("a1", 1), "waits"),
-            (At(5.0), "probing"),
-            (Next, "wait 60.000"),
-            (Answer("b1", accepted()), "accepted #1"),
-            (Next, "wait 60.000"),
-        ],
-    );
-}
-
-#[test]
 fn a_block_that_may_be_the_messages_fault_needs_a_second_person() {
     check(
         config(),
