@@ -108,10 +108,9 @@ impl Simulation {
             Ok(message) => message,
             Err(refusal) => return self.refuse(who, held, refusal),
         };
-        let person = facts.person;
         let item = Item {
             request,
-            person,
+            person: facts.person,
             copy,
             token: 0,
         };
