@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// Longest wait for others to have been told.
+/// Longest that an operator waits for the other workers to be told.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
 mod log;
@@ -176,7 +176,7 @@ impl Board {
     }
 
     async fn have_told(&self) -> Result<(), NotTold> {
-        if self.told().await {
+        if self.told(TOLD_TIMEOUT).await {
             Ok(())
         } else {
             Err(NotTold)
@@ -184,11 +184,11 @@ impl Board {
     }
 
     /// Waits until the other workers can know what this one knew when it asked; false if they cannot.
-    pub async fn told(&self) -> bool {
+    pub async fn told(&self, patience: Duration) -> bool {
         let queued = self.lock().queued;
         let mut told = self.told.subscribe();
         let all = told.wait_for(|(count, _)| *count >= queued);
-        let all = tokio::time::timeout(TOLD_TIMEOUT, all).await;
+        let all = tokio::time::timeout(patience, all).await;
         matches!(all, Ok(Ok(last)) if last.1)
     }
 
@@ -207,12 +207,21 @@ impl Board {
         self.to_tend.notify_one();
     }
 
-    /// Passes sessions on to the lanes once the log was read, so that no lane begins that should not. Runs for ever.
+    /// Runs for ever, or until nobody opens sessions any more.
     pub async fn run(
         self: Arc<Self>,
-        mut opened: Sessions,
+        opened: Sessions,
         joined: watch::Sender<Option<Arc<Session>>>,
     ) {
+        // What was asked of the API must not be forgotten with a session.
+        tokio::select! {
+            () = self.pass_on(opened, joined) => {}
+            () = self.tend() => {}
+        }
+    }
+
+    /// Passes sessions on to the lanes once the log was read, so that no lane begins that should not.
+    async fn pass_on(&self, mut opened: Sessions, joined: watch::Sender<Option<Arc<Session>>>) {
         loop {
             let session = opened.borrow_and_update().clone();
             let Some(session) = session else {
@@ -229,7 +238,6 @@ impl Board {
             joined.send_replace(Some(session.clone()));
             tokio::select! {
                 () = self.keep_log(&session, log) => {}
-                () = self.tend() => {}
                 changed = opened.changed() => if changed.is_err() {
                     joined.send_replace(None);
                     return;

@@ -38,6 +38,9 @@ const FENCED_PAUSE: Duration = Duration::from_millis(200);
 /// Longest that a lane waits for its limit to be read from the API before it starts at the lowest.
 const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longest that a lane which stops waits for the other workers to be told why.
+const TELL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// "Account in maintenance mode". Source: Meta, "Error codes" and "Throughput".
 const MAINTENANCE: i64 = 131_057;
 
@@ -189,7 +192,7 @@ impl LaneTask {
                 let is_open = self.consumer.is_open() && self.lane.state() != State::Draining;
                 if is_open && self.work.is_empty() {
                     // Whoever takes the lane next should know why we left it.
-                    self.shared.board.told().await;
+                    self.shared.board.told(TELL_PATIENCE).await;
                     self.leave().await;
                 }
                 None

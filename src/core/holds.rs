@@ -34,6 +34,8 @@ struct Entry {
     is_asked: bool,
     /// Known here only: the network may be this worker's alone.
     is_own: bool,
+    /// The place of the lane of ours that met it.
+    found_at: Option<Place>,
 }
 
 impl Entry {
@@ -139,6 +141,7 @@ impl Holds {
             author: self.worker.clone(),
             is_asked: false,
             is_own,
+            found_at: Some(place.clone()),
         };
         self.faults.insert(reach.clone(), entry);
         let record = (!is_own).then(|| self.tell(reach.clone(), News::Held(hold), now));
@@ -153,7 +156,10 @@ impl Holds {
         let is_same = |(reach, entry): (&Reach, &Entry)| {
             let hold = &entry.hold;
             let recent = now.wall_ms.saturating_sub(hold.since_ms) < 60_000;
-            !place.is_in(reach) && reach.scope == Scope::Lane && hold.code == finding.code && recent
+            let reach_of = |place: &Place| place.reach(finding.scope);
+            let beside = entry.found_at.as_ref().and_then(reach_of) == reach_of(place);
+            let is_lanes = reach.scope == Scope::Lane && !place.is_in(reach);
+            is_lanes && beside && hold.code == finding.code && recent
         };
         let is_wide = place
             .reach(finding.scope)
@@ -250,6 +256,7 @@ impl Holds {
                     author: worker,
                     is_asked: false,
                     is_own: false,
+                    found_at: None,
                 };
                 self.faults.insert(reach.clone(), entry);
             }
@@ -345,7 +352,7 @@ impl Holds {
     pub fn asked(&mut self, reach: &Reach, is_well: bool, now: Now) -> Option<Record> {
         // Lifted or replaced in between: nobody waits for this answer any more.
         let entry = self.faults.get(reach).filter(|entry| entry.is_asked)?;
-        let (mut hold, is_own) = (entry.hold, entry.is_own);
+        let (mut hold, is_own, found_at) = (entry.hold, entry.is_own, entry.found_at.clone());
         if is_well {
             self.faults.remove(reach);
             return (!is_own).then(|| self.tell(reach.clone(), News::Lifted, now));
@@ -357,6 +364,7 @@ impl Holds {
             author: self.worker.clone(),
             is_asked: false,
             is_own,
+            found_at,
         };
         self.faults.insert(reach.clone(), entry);
         (!is_own).then(|| self.tell(reach.clone(), News::Held(hold), now))

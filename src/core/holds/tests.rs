@@ -205,6 +205,13 @@ fn an_outage_is_one_lanes_until_a_second_meets_it() {
     let outage = finding(Scope::App, Why::Outage, Some(2), None);
     holds.found(&place(1), &outage, at(0)).unwrap();
     assert_eq!(struck(&holds, 0), [1]);
+    // One of another app is no second one.
+    let elsewhere = Place {
+        app: "other".into(),
+        ..place(4)
+    };
+    holds.found(&elsewhere, &outage, at(1)).unwrap();
+    assert_eq!(struck(&holds, 1), [1]);
     holds.found(&place(3), &outage, at(1)).unwrap();
     assert_eq!(struck(&holds, 1), [1, 2, 3]);
     // What cannot be reached from here may be reached from elsewhere.
