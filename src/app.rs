@@ -268,7 +268,7 @@ async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
             continue;
         };
         match reloaded {
-            Ok(None) => {}
+            Ok(None) => is_broken = false,
             Ok(Some(token)) => {
                 is_broken = false;
                 reloads("ok");

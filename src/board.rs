@@ -9,10 +9,11 @@ use crate::broker::lanes_log::Entry;
 use crate::broker::session::Session;
 use crate::clock::Clock;
 use crate::core::Now;
-use crate::core::holds::{Due, Finding, Held, Holds, News, Place, Reach, Record};
+use crate::core::holds::{Due, Finding, Health, Held, Holds, News, Place, Reach, Record};
 use crate::core::message::LaneId;
+use crate::core::outcome::Scope;
 use crate::credentials::Token;
-use crate::graph::{Graph, Health};
+use crate::graph::Graph;
 use crate::metrics::Metrics;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -44,6 +45,15 @@ struct Post {
     orders: watch::Sender<Orders>,
 }
 
+/// How far the others can know.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    /// Records that were written, or need not be any more.
+    count: u64,
+    /// The log cannot be used: what is to be told waits until it can.
+    is_mute: bool,
+}
+
 struct Inner {
     holds: Holds,
     posts: Vec<Post>,
@@ -60,8 +70,7 @@ pub struct Board {
     to_write: Notify,
     /// Something may be due earlier.
     to_tend: Notify,
-    /// Records done with, and whether the last one was written.
-    told: watch::Sender<(u64, bool)>,
+    told: watch::Sender<Told>,
     graph: Graph,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -70,7 +79,7 @@ pub struct Board {
 
 /// An operator's word that reached this worker only.
 #[derive(Debug, thiserror::Error)]
-#[error("done in this worker; the others could not be told, as wa.lanes.log cannot be written")]
+#[error("done in this worker; the others will be told once wa.lanes.log can be written")]
 pub struct NotTold;
 
 impl Board {
@@ -91,7 +100,7 @@ impl Board {
             }),
             to_write: Notify::new(),
             to_tend: Notify::new(),
-            told: watch::Sender::new((0, true)),
+            told: watch::Sender::new(Told::default()),
             graph,
             clock,
             metrics,
@@ -125,7 +134,8 @@ impl Board {
         let Some(place) = inner.place(lane) else {
             return;
         };
-        if let Some((reach, record)) = inner.holds.found(&place, finding, now) {
+        let places = inner.places();
+        if let Some((reach, record)) = inner.holds.found(&place, finding, &places, now) {
             self.metrics
                 .holds_found
                 .with_label_values(&[reach.scope.as_str(), finding.why.as_str()])
@@ -142,12 +152,23 @@ impl Board {
         self.to_tend.notify_one();
     }
 
+    /// To be told to the others; what was to be told of the same before need not be any more.
     fn share(&self, inner: &mut Inner, record: Option<Record>) {
-        if let Some(record) = record {
-            inner.outgoing.push_back(record);
-            inner.queued += 1;
-            self.to_write.notify_one();
+        let Some(record) = record else { return };
+        let slot = record.slot();
+        // The first may be on its way already.
+        let outdated = inner
+            .outgoing
+            .iter()
+            .skip(1)
+            .position(|other| other.slot() == slot);
+        if let Some(other) = outdated.and_then(|place| inner.outgoing.remove(place + 1)) {
+            inner.holds.not_told(&other);
+            self.told.send_modify(|told| told.count += 1);
         }
+        inner.outgoing.push_back(record);
+        inner.queued += 1;
+        self.to_write.notify_one();
     }
 
     /// Stops a lane in every worker. `None`: not a lane of this worker.
@@ -187,9 +208,9 @@ impl Board {
     pub async fn told(&self, patience: Duration) -> bool {
         let queued = self.lock().queued;
         let mut told = self.told.subscribe();
-        let all = told.wait_for(|(count, _)| *count >= queued);
+        let all = told.wait_for(|told| told.count >= queued || told.is_mute);
         let all = tokio::time::timeout(patience, all).await;
-        matches!(all, Ok(Ok(last)) if last.1)
+        matches!(all, Ok(Ok(told)) if told.count >= queued)
     }
 
     /// A new token was loaded for an account: blocks of the old one do not concern its lanes any more, others may be mended.
@@ -262,21 +283,21 @@ impl Board {
 
     /// Asks the API what may be over, ends what is, for ever.
     async fn tend(&self) {
-        let mut asking: FuturesUnordered<BoxFuture<'static, (Reach, bool)>> =
+        let mut asking: FuturesUnordered<BoxFuture<'static, (Reach, Health)>> =
             FuturesUnordered::new();
         loop {
             asking.extend(self.see_to_what_is_due());
             tokio::select! {
-                Some((reach, is_well)) = asking.next(), if !asking.is_empty() => self.asked(&reach, is_well),
+                Some((reach, health)) = asking.next(), if !asking.is_empty() => self.asked(&reach, health),
                 () = self.to_tend.notified() => {}
                 () = self.sleep_until_due() => {}
             }
         }
     }
 
-    fn see_to_what_is_due(&self) -> Vec<BoxFuture<'static, (Reach, bool)>> {
+    fn see_to_what_is_due(&self) -> Vec<BoxFuture<'static, (Reach, Health)>> {
         let (mut inner, now) = (self.lock(), self.clock.now());
-        let places: Vec<Place> = inner.posts.iter().map(|post| post.place.clone()).collect();
+        let places = inner.places();
         let mut asking = vec![];
         for due in inner.holds.due(&places, now) {
             match due {
@@ -297,7 +318,7 @@ impl Board {
         inner: &Inner,
         reach: Reach,
         lane: LaneId,
-    ) -> Option<BoxFuture<'static, (Reach, bool)>> {
+    ) -> Option<BoxFuture<'static, (Reach, Health)>> {
         let post = inner.posts.iter().find(|post| post.place.lane == lane)?;
         let (graph, token) = (self.graph.clone(), post.orders.borrow().token.clone());
         let metrics = self.metrics.clone();
@@ -307,19 +328,19 @@ impl Board {
                 .health_probes
                 .with_label_values(&[health.as_str()])
                 .inc();
-            (reach, health == Health::Well)
+            (reach, health)
         };
         Some(asking.boxed())
     }
 
-    fn asked(&self, reach: &Reach, is_well: bool) {
+    fn asked(&self, reach: &Reach, health: Health) {
         let (mut inner, now) = (self.lock(), self.clock.now());
-        let record = inner.holds.asked(reach, is_well, now);
-        let (scope, key) = (reach.scope.as_str(), &reach.key);
-        if is_well {
-            tracing::info!(scope, %key, "lifted: the API says that it can send, one request tries");
+        let record = inner.holds.asked(reach, health, now);
+        let (scope, key, health) = (reach.scope.as_str(), &reach.key, health.as_str());
+        if inner.holds.is_held(reach) {
+            tracing::debug!(scope, %key, health, "still held");
         } else {
-            tracing::debug!(scope, %key, "still held");
+            tracing::info!(scope, %key, health, "lifted: one request tries");
         }
         self.share(&mut inner, record);
         inner.order(reach, now);
@@ -356,6 +377,10 @@ fn log_heard(reach: &Reach, news: &News, worker: &str) {
 }
 
 impl Inner {
+    fn places(&self) -> Vec<Place> {
+        self.posts.iter().map(|post| post.place.clone()).collect()
+    }
+
     fn place(&self, lane: &LaneId) -> Option<Place> {
         let post = self.posts.iter().find(|post| post.place.lane == *lane)?;
         Some(post.place.clone())
@@ -364,10 +389,8 @@ impl Inner {
     /// Tells every lane in reach what holds it now.
     fn order(&self, reach: &Reach, now: Now) {
         for post in &self.posts {
-            let of_template = reach
-                .key
-                .strip_prefix(&*post.place.waba)
-                .is_some_and(|rest| rest.starts_with('/'));
+            let waba = reach.key.split_once('/').map(|(waba, _)| waba);
+            let of_template = reach.scope == Scope::Template && waba == Some(&*post.place.waba);
             if of_template {
                 let templates = self.holds.templates(&post.place.waba);
                 let templates = templates

@@ -15,7 +15,7 @@ use crate::core::Now;
 use crate::core::answer::Reply;
 use crate::core::holds::Place;
 use crate::core::intake::IntakeConfig;
-use crate::core::lane::{Attempt, Lane, Luck, Resolved, State, Step, Ticket, View};
+use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket, View};
 use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
 use crate::credentials::Token;
@@ -42,7 +42,7 @@ const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
 const TELL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// "Account in maintenance mode". Source: Meta, "Error codes" and "Throughput".
-const MAINTENANCE: i64 = 131_057;
+const MAINTENANCE: [i64; 2] = [131_057, 2_494_100];
 
 /// What all lanes share.
 pub struct Shared {
@@ -202,7 +202,10 @@ impl LaneTask {
         let wanted_at = self.lane.rejoin_at();
         let open_at = self.consumer.open_if_due(wanted_at, prefetch, now);
         self.observer.state(self.lane.state());
-        let view = self.lane.view();
+        let mut view = self.lane.view();
+        if self.is_fenced() {
+            view.rest = Rest::Broker;
+        }
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
         [wake, open_at].into_iter().flatten().min()
     }
@@ -212,14 +215,19 @@ impl LaneTask {
         self.lane.state() == State::Draining && is_idle
     }
 
-    /// Sends and decides until the core says wait.
-    fn perform(&mut self) -> Performed {
-        let now = self.shared.now();
+    /// It could send, and must not: the broker may give its messages away, or take no results.
+    fn is_fenced(&self) -> bool {
         let sends = matches!(
             self.lane.state(),
             State::Flowing | State::Cooling { .. } | State::Probing { .. }
         );
-        if sends && !self.consumer.may_send() {
+        sends && !self.consumer.may_send()
+    }
+
+    /// Sends and decides until the core says wait.
+    fn perform(&mut self) -> Performed {
+        let now = self.shared.now();
+        if self.is_fenced() {
             let again = self.consumer.has_session().then(|| now.mono + FENCED_PAUSE);
             return Performed::Until(again);
         }
@@ -306,7 +314,7 @@ impl LaneTask {
     /// A number is in maintenance while its throughput is raised: its limit is another one afterwards.
     fn heed_upgrade(&self, outcome: &Outcome) {
         if let Outcome::Throttled { error, .. } = outcome
-            && error.code == Some(MAINTENANCE)
+            && error.code.is_some_and(|code| MAINTENANCE.contains(&code))
         {
             self.limit_is_stale.notify_one();
         }

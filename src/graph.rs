@@ -5,6 +5,7 @@
 
 use crate::config::GraphConfig;
 use crate::core::answer::{Answer, AnswerBody, Reply, Usage};
+use crate::core::holds::Health;
 use crate::core::message::LaneId;
 use crate::credentials::Token;
 use anyhow::Context;
@@ -31,29 +32,6 @@ pub struct NumberFields {
 #[derive(Debug, Deserialize)]
 struct Throughput {
     level: String,
-}
-
-/// Whether a number can send, as the API says without a message being sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Health {
-    /// It can, as far as the API knows.
-    Well,
-    /// It cannot, or the token may not even ask.
-    Blocked,
-    /// No usable answer.
-    Unanswered,
-}
-
-impl Health {
-    pub const ALL: [Self; 3] = [Self::Well, Self::Blocked, Self::Unanswered];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Well => "well",
-            Self::Blocked => "blocked",
-            Self::Unanswered => "unanswered",
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -204,12 +182,20 @@ impl Graph {
         let Ok((status, body)) = self.get(lane, "health_status", token).await else {
             return Health::Unanswered;
         };
-        if status.is_server_error() {
-            return Health::Unanswered;
+        if let AnswerBody::Error(error) = AnswerBody::read(&body) {
+            return match error.code {
+                // Permissions; sending needs another one.
+                10 | 200..=299 => Health::Forbidden,
+                // Call rates and trouble of the API's. Source: Meta, "Error codes".
+                1 | 2 | 4 | 17 | 32 | 341 | 613 | 80_007 | 80_008 | 131_000 | 131_016 | 133_004 => {
+                    Health::Unanswered
+                }
+                _ => Health::Blocked,
+            };
         }
         let fields = serde_json::from_slice::<HealthFields>(&body);
         match fields.map(|fields| fields.health_status) {
-            _ if !status.is_success() => Health::Blocked,
+            _ if !status.is_success() => Health::Unanswered,
             Ok(Some(health)) if health.can_send_message == "BLOCKED" => Health::Blocked,
             // A number that may be read and says no more is given a try.
             Ok(Some(_) | None) => Health::Well,

@@ -2,12 +2,11 @@
 //! A recipient is never a label; API error codes outside the built-in table are counted as `other`.
 
 use crate::core::Now;
-use crate::core::holds::Why;
+use crate::core::holds::{Health, Why};
 use crate::core::lane::{State, View};
 use crate::core::message::Priority;
 use crate::core::outcome::Scope;
 use crate::core::report::Status;
-use crate::graph::Health;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,

@@ -36,21 +36,30 @@ impl Board {
         };
         let why = match tokio::time::timeout(CATCH_UP_TIMEOUT, reading).await {
             Ok(Ok(log)) => {
-                self.metrics.lanes_log_available.set(1);
                 self.heard_all(read);
+                self.is_available(true);
                 return Some(log);
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("not read within {CATCH_UP_TIMEOUT:?}"),
         };
-        self.metrics.lanes_log_available.set(0);
-        // It may be another log by then.
-        self.lock().offset = None;
+        self.is_available(false);
+        if read.is_empty() {
+            // It may be another log by then.
+            self.lock().offset = None;
+        }
+        // The next try goes on from here.
+        self.heard_all(read);
         tracing::warn!(
             why,
             "wa.lanes.log cannot be used: this worker neither hears of pauses and blocks nor tells of its own"
         );
         None
+    }
+
+    fn is_available(&self, is_available: bool) {
+        self.metrics.lanes_log_available.set(is_available.into());
+        self.told.send_modify(|told| told.is_mute = !is_available);
     }
 
     /// What was missed. Only the last word on each thing is acted on: what came before it is over.
@@ -77,7 +86,7 @@ impl Board {
     pub(super) async fn keep_log(&self, session: &Session, mut log: Option<(Tail, Pen)>) {
         loop {
             let Some((mut tail, pen)) = log.take() else {
-                drop(tokio::time::timeout(RETRY_PAUSE, self.write_nothing()).await);
+                tokio::time::sleep(RETRY_PAUSE).await;
                 log = self.catch_up(session).await;
                 continue;
             };
@@ -85,7 +94,7 @@ impl Board {
                 error = self.follow(&mut tail) => error,
                 error = self.write_all(&pen) => error,
             };
-            self.metrics.lanes_log_available.set(0);
+            self.is_available(false);
             tracing::warn!(%error, "wa.lanes.log broke off: opening it again");
             tail.close().await;
             tokio::time::sleep(REOPEN_PAUSE).await;
@@ -109,19 +118,7 @@ impl Board {
                 return error;
             }
             self.lock().outgoing.pop_front();
-            self.told.send_modify(|told| *told = (told.0 + 1, true));
-        }
-    }
-
-    /// Nobody can be told; nobody shall wait for it.
-    async fn write_nothing(&self) {
-        loop {
-            let record = self.next_to_write().await;
-            let mut inner = self.lock();
-            inner.outgoing.pop_front();
-            inner.holds.not_told(&record);
-            drop(inner);
-            self.told.send_modify(|told| *told = (told.0 + 1, false));
+            self.told.send_modify(|told| told.count += 1);
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// Our own headers on requests that went through the delay ladder.
 pub(super) const ATTEMPTS: &str = "wa-attempts";
+pub(super) const UNCHARGED: &str = "wa-uncharged";
 pub(super) const THROTTLES: &str = "wa-throttles";
 pub(super) const HOPS: &str = "wa-hops";
 pub(super) const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
@@ -132,6 +133,7 @@ impl Delivery {
             on_unknown: self.header("on-unknown").map(header),
             history: History {
                 attempts: self.tally(ATTEMPTS),
+                uncharged: self.tally(UNCHARGED),
                 throttles: self.tally(THROTTLES),
                 hops: self.tally(HOPS),
                 first_seen_ms: self

@@ -129,6 +129,10 @@ impl Publisher {
             AMQPValue::LongLongInt(history.attempts.into()),
         );
         headers.insert(
+            delivery::UNCHARGED.into(),
+            AMQPValue::LongLongInt(history.uncharged.into()),
+        );
+        headers.insert(
             delivery::THROTTLES.into(),
             AMQPValue::LongLongInt(history.throttles.into()),
         );
@@ -372,10 +376,11 @@ fn request_properties(delivery: &Delivery, headers: FieldTable) -> BasicProperti
 /// A request published again from `wa.dead` starts afresh, and goes nowhere but where it is sent. Whether it may have reached
 /// the person stays with it.
 fn for_replay(headers: FieldTable) -> FieldTable {
-    const DROPPED: [&str; 7] = [
+    const DROPPED: [&str; 8] = [
         "CC",
         "BCC",
         delivery::ATTEMPTS,
+        delivery::UNCHARGED,
         delivery::THROTTLES,
         delivery::HOPS,
         delivery::FIRST_SEEN_MS,

@@ -234,7 +234,7 @@ pub const KEYS: &[Key] = &[
     key("lanes.buffer_ms", "500", ms(0, 10_000), "Messages held ready ahead of those in flight: rate × this"),
     key("lanes.halt_probe_s", "60", seconds(1, 86_400), "The API is asked after this whether a block is over, then after twice as long, …"),
     key("lanes.halt_probe_max_s", "900", seconds(1, 86_400), "… and after this at the latest"),
-    key("lanes.breaker_failures", "5", count(2, 1_000), "Different requests in a row that an API in trouble may fail before the lane stops"),
+    key("lanes.breaker_failures", "5", count(2, 1_000), "Requests in a row that an API in trouble may fail before the lane stops"),
 
     key("retry.max_attempts", "5", count(1, 100), "Requests to the API per message, the first included"),
     key("retry.max_age_s", "86400", seconds(1, 2_592_000), "Age at which a message is given up, from a worker's first sight of it"),

@@ -45,7 +45,7 @@ pub struct Answer {
 /// What the usage headers of an answer say. Source: Graph API, "Rate limiting".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// The highest percentage of any budget, the account's or the app's.
+    /// The highest percentage of the account's budget, else of the app's.
     pub percent: Option<u32>,
     /// Minutes until the account may call again; above 0 only if it may not.
     pub regain_minutes: Option<u32>,
@@ -59,6 +59,9 @@ impl Usage {
         let accounts = accounts.as_ref().and_then(Value::as_object);
         let entries = || accounts.into_iter().flat_map(Map::values);
         let entries = || entries().filter_map(Value::as_array).flatten();
+        // Other budgets are those of management calls, such as templates.
+        let is_ours = |entry: &&Value| entry.get("type").is_none_or(|kind| kind == "whatsapp");
+        let entries = || entries().filter(is_ours);
         let whole = |entry: &Value, key: &str| {
             let number = entry.get(key)?.as_f64()?;
             #[expect(
@@ -74,7 +77,11 @@ impl Usage {
         };
         let app = json(app);
         Self {
-            percent: entries().chain(&app).filter_map(percent).max(),
+            // The account's budget takes precedence over the app's.
+            percent: entries()
+                .filter_map(percent)
+                .max()
+                .or(app.as_ref().and_then(percent)),
             regain_minutes: entries()
                 .filter_map(|entry| whole(entry, "estimated_time_to_regain_access"))
                 .max(),

@@ -1,13 +1,17 @@
 //! What becomes of one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
 
 use super::Now;
-use super::message::{LaneId, Message, OnUnknown};
+use super::message::{History, LaneId, Message, OnUnknown};
 use super::outcome::{Class, ErrorReport, Outcome};
 use super::report::{Report, ReportedError, Status};
 use super::retry::{Again, RetryPolicy};
 use std::sync::Arc;
 
 /// What becomes of one request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "on the stack for a moment; a box would cost an allocation"
+)]
 #[derive(Debug)]
 pub enum Decision {
     /// Publish this result, then acknowledge.
@@ -131,7 +135,7 @@ impl Terms<'_> {
                 then_invalid,
             } => {
                 message.history.possible_duplicate |= !proves_unsent && !harmless;
-                message.history.attempts -= u32::from(!is_charged);
+                uncharge(&mut message.history, is_charged);
                 let is_out = self.retry.is_out(&message.history, max_retries);
                 if then_invalid && is_out {
                     let error = ErrorReport {
@@ -150,7 +154,7 @@ impl Terms<'_> {
             }
             Outcome::Unknown { error } => {
                 message.history.possible_duplicate |= !harmless;
-                message.history.attempts -= u32::from(!is_charged);
+                uncharge(&mut message.history, is_charged);
                 self.again(message, error, None, 0)
             }
             // These hold the lane, not the message; one that must not wait in the lane waits in RabbitMQ.
@@ -194,4 +198,10 @@ impl Terms<'_> {
             Again::Exhausted => Decision::Bury(self.report(message, Status::Failed, Some(error))),
         }
     }
+}
+
+/// An attempt that the API's trouble has cost.
+fn uncharge(history: &mut History, is_charged: bool) {
+    history.attempts -= u32::from(!is_charged);
+    history.uncharged += u32::from(!is_charged);
 }

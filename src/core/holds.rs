@@ -15,15 +15,18 @@ mod hold;
 mod place;
 mod record;
 
-pub use hold::{Finding, Held, Hold, ProbePeriods, Why};
+pub use hold::{Finding, Health, Held, Hold, ProbePeriods, Why};
 pub use place::{Place, Reach};
 pub use record::{News, Record, Slot};
 
 /// Who found a hold looks whether it is over; should that worker be gone, another one does this much later.
 const GRACE_MS: u64 = 15_000;
 
-/// The log keeps records for 30 days: a pause is told again before it would be forgotten.
-const TELL_AGAIN_MS: u64 = 7 * 24 * 3_600 * 1_000;
+/// A pause that ends so much later is worth telling.
+const NEWS_MS: u64 = 5_000;
+
+/// The log keeps records for 30 days, or as many as it holds: a pause is told again before it would be forgotten.
+const TELL_AGAIN_MS: u64 = 24 * 3_600 * 1_000;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -34,8 +37,6 @@ struct Entry {
     is_asked: bool,
     /// Known here only: the network may be this worker's alone.
     is_own: bool,
-    /// The place of the lane of ours that met it.
-    found_at: Option<Place>,
 }
 
 impl Entry {
@@ -97,6 +98,10 @@ impl Holds {
         }
     }
 
+    pub fn is_held(&self, reach: &Reach) -> bool {
+        self.faults.contains_key(reach)
+    }
+
     /// The templates of an account that are held, and until when.
     pub fn templates<'a>(&'a self, waba: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
         self.templates.iter().filter_map(move |(key, until_ms)| {
@@ -105,17 +110,19 @@ impl Holds {
         })
     }
 
-    /// A lane of ours met something. Returns what it struck, if that is news, and what to tell the others.
+    /// A lane of ours met something; `places` are those of all lanes that are known. Returns what it struck, if that is news, and what to
+    /// tell the others.
     pub fn found(
         &mut self,
         place: &Place,
         finding: &Finding,
+        places: &[Place],
         now: Now,
     ) -> Option<(Reach, Option<Record>)> {
         if let Some(template) = &finding.template {
             return self.found_template(place, template, finding, now);
         }
-        let scope = self.narrowed(place, finding, now);
+        let scope = self.narrowed(place, finding, places, now);
         let reach = place.reach(scope)?;
         let mut hold = self.hold(scope, finding, now);
         // Without a code it may be this worker's own way to the API: another may still reach it.
@@ -132,7 +139,13 @@ impl Holds {
             if replaces || told.why == Why::Throttle {
                 hold.until_ms = told.until_ms.max(known.hold.until_ms);
             }
-            if hold == known.hold {
+            let later_ms = hold.until_ms.abs_diff(known.hold.until_ms);
+            let is_same = (hold.why, hold.code) == (known.hold.why, known.hold.code);
+            // Stragglers of one pause each end it a moment later: that is no news, and not forgotten.
+            if is_same && later_ms < NEWS_MS {
+                if let Some(known) = self.faults.get_mut(&reach) {
+                    known.hold.until_ms = hold.until_ms;
+                }
                 return None;
             }
         }
@@ -141,7 +154,6 @@ impl Holds {
             author: self.worker.clone(),
             is_asked: false,
             is_own,
-            found_at: Some(place.clone()),
         };
         self.faults.insert(reach.clone(), entry);
         let record = (!is_own).then(|| self.tell(reach.clone(), News::Held(hold), now));
@@ -149,17 +161,18 @@ impl Holds {
     }
 
     /// An outage that one lane met is that lane's, until a second one meets it.
-    fn narrowed(&self, place: &Place, finding: &Finding, now: Now) -> Scope {
+    fn narrowed(&self, place: &Place, finding: &Finding, places: &[Place], now: Now) -> Scope {
         if finding.why != Why::Outage || finding.scope == Scope::Lane {
             return finding.scope;
         }
         let is_same = |(reach, entry): (&Reach, &Entry)| {
             let hold = &entry.hold;
             let recent = now.wall_ms.saturating_sub(hold.since_ms) < 60_000;
-            let reach_of = |place: &Place| place.reach(finding.scope);
-            let beside = entry.found_at.as_ref().and_then(reach_of) == reach_of(place);
             let is_lanes = reach.scope == Scope::Lane && !place.is_in(reach);
-            is_lanes && beside && hold.code == finding.code && recent
+            let is_beside = |other: &Place| {
+                other.is_in(reach) && other.reach(finding.scope) == place.reach(finding.scope)
+            };
+            is_lanes && hold.code == finding.code && recent && places.iter().any(is_beside)
         };
         let is_wide = place
             .reach(finding.scope)
@@ -185,7 +198,7 @@ impl Holds {
             why: finding.why,
             code: finding.code,
             remedy: finding.remedy,
-            since_ms: finding.before.map_or(now.wall_ms, |before| before.since_ms),
+            since_ms: finding.since_ms(now),
             until_ms: now.wall_ms + ms(wait),
             failed_probes,
         }
@@ -201,7 +214,8 @@ impl Holds {
         let key: Arc<str> = format!("{}/{template}", place.waba).into();
         let until_ms = now.wall_ms + ms(finding.pause.unwrap_or_default());
         self.templates.retain(|_, until_ms| *until_ms > now.wall_ms);
-        if self.templates.contains_key(&key) {
+        let known_ms = self.templates.get(&key);
+        if known_ms.is_some_and(|known_ms| until_ms < known_ms + NEWS_MS) {
             return None;
         }
         self.templates.insert(key.clone(), until_ms);
@@ -256,7 +270,6 @@ impl Holds {
                     author: worker,
                     is_asked: false,
                     is_own: false,
-                    found_at: None,
                 };
                 self.faults.insert(reach.clone(), entry);
             }
@@ -267,7 +280,15 @@ impl Holds {
                 self.pauses.insert(reach.key.clone(), (since_ms, at_ms));
             }
             News::Resumed => {
-                self.pauses.remove(&reach.key)?;
+                let had_pause = self.pauses.remove(&reach.key).is_some();
+                // What this worker alone knows of, an operator means as well.
+                let own = self.faults.get(&reach).is_some_and(|entry| entry.is_own);
+                if own {
+                    self.faults.remove(&reach);
+                }
+                if !had_pause && !own {
+                    return None;
+                }
             }
             News::TemplateHeld { until_ms } => {
                 self.templates.insert(reach.key.clone(), until_ms);
@@ -315,7 +336,10 @@ impl Holds {
             if entry.is_asked || entry.due_ms(&worker) > now.wall_ms {
                 continue;
             }
-            let place = places.iter().find(|place| place.is_in(reach));
+            // By another number each time: one may be sick of its own.
+            let in_reach = || places.iter().filter(|place| place.is_in(reach));
+            let turn = usize::try_from(entry.hold.failed_probes).unwrap_or(0);
+            let place = in_reach().nth(turn % in_reach().count().max(1));
             match (entry.hold.why, place) {
                 (Why::Throttle, _) => over.push(reach.clone()),
                 (Why::Block | Why::Penalty | Why::Outage, Some(place)) => {
@@ -349,11 +373,11 @@ impl Holds {
     }
 
     /// The API was asked whether the hold is over. Returns what to tell the others.
-    pub fn asked(&mut self, reach: &Reach, is_well: bool, now: Now) -> Option<Record> {
+    pub fn asked(&mut self, reach: &Reach, health: Health, now: Now) -> Option<Record> {
         // Lifted or replaced in between: nobody waits for this answer any more.
         let entry = self.faults.get(reach).filter(|entry| entry.is_asked)?;
-        let (mut hold, is_own, found_at) = (entry.hold, entry.is_own, entry.found_at.clone());
-        if is_well {
+        let (mut hold, is_own) = (entry.hold, entry.is_own);
+        if health.ends(hold.why) {
             self.faults.remove(reach);
             return (!is_own).then(|| self.tell(reach.clone(), News::Lifted, now));
         }
@@ -364,20 +388,19 @@ impl Holds {
             author: self.worker.clone(),
             is_asked: false,
             is_own,
-            found_at,
         };
         self.faults.insert(reach.clone(), entry);
-        (!is_own).then(|| self.tell(reach.clone(), News::Held(hold), now))
+        // Outages are asked about often, and each worker may find out for itself.
+        let is_told = !is_own && hold.why != Why::Outage;
+        is_told.then(|| self.tell(reach.clone(), News::Held(hold), now))
     }
 
     /// Something changed that may have mended what holds this place: it is looked at now.
     pub fn look_again(&mut self, place: &Place, now: Now) {
         for reach in place.reaches() {
-            if let Some(entry) = self
-                .faults
-                .get_mut(&reach)
-                .filter(|entry| entry.hold.why == Why::Block)
-            {
+            // A question that is under way is asked with what was before.
+            let looks = |entry: &&mut Entry| entry.hold.why == Why::Block || entry.is_asked;
+            if let Some(entry) = self.faults.get_mut(&reach).filter(looks) {
                 entry.hold.until_ms = now.wall_ms;
                 entry.is_asked = false;
                 entry.author = self.worker.clone();

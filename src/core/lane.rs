@@ -354,10 +354,10 @@ impl Lane {
     }
 
     /// Subscribed (again): starts with an empty bucket, and carefully if it was blocked.
-    pub fn rejoined(&mut self, now: Now) {
+    pub fn rejoined(&mut self, prefetch: u16, now: Now) {
         self.pace.empty(now);
         self.standing.rejoined(now);
-        self.prefetch = Some(self.config.prefetch());
+        self.prefetch = Some(prefetch);
     }
 
     /// All that holds the lane, as of now: what it found itself, what others did, and operators' pauses.

@@ -95,6 +95,8 @@ pub enum OnUnknown {
 pub struct History {
     /// Requests to the API that counted against `retry.max_attempts`.
     pub attempts: u32,
+    /// Requests to the API that did not, as it was in trouble.
+    pub uncharged: u32,
     /// Times the API turned this request away by a pair limit; the exponent X of the 4^X s wait.
     pub throttles: u32,
     /// Passes through the delay ladder. With the id it tells a delayed copy from its original.

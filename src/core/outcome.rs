@@ -40,9 +40,7 @@ pub fn remedy_like(text: &str) -> &'static str {
     });
     let own = [WAIT, UNREACHABLE, PAUSE, NEW_TOKEN, LOOK_UP, BASE_URL];
     let mut known = own.into_iter().chain(of_table);
-    known
-        .find(|known| *known == text)
-        .unwrap_or("look the code up in README.md")
+    known.find(|known| *known == text).unwrap_or(LOOK_UP)
 }
 
 /// What a reply means for its message, and for others.

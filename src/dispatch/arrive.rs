@@ -14,9 +14,9 @@ impl LaneTask {
         let phone_number_id = self.lane.id();
         match event {
             Event::Delivered(delivery) => self.take_all_ready(delivery),
-            Event::Opened => {
+            Event::Opened { prefetch } => {
                 self.observer.metrics.subscribed.set(1);
-                self.lane.rejoined(self.shared.now());
+                self.lane.rejoined(prefetch, self.shared.now());
             }
             Event::NotOpened(error) => {
                 tracing::warn!(%phone_number_id, %error, "cannot subscribe to the lane: trying again");
@@ -32,7 +32,7 @@ impl LaneTask {
         while let Some(next) = self.consumer.next_now(|| clock.now().mono) {
             match next {
                 Event::Delivered(delivery) => self.take(delivery),
-                other @ (Event::Opened
+                other @ (Event::Opened { .. }
                 | Event::NotOpened(_)
                 | Event::Lost(_)
                 | Event::SessionChanged) => {

@@ -24,8 +24,10 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 pub(super) enum Event {
     /// The session ended, or there is a new one: deliveries held are void.
     SessionChanged,
-    /// The lane's messages come from now on.
-    Opened,
+    /// The lane's messages come from now on, so many at once.
+    Opened {
+        prefetch: u16,
+    },
     /// Why it could not be opened; it is tried again.
     NotOpened(TopologyError),
     Delivered(Delivery),
@@ -40,6 +42,8 @@ pub(super) struct Consumer {
     sessions: Sessions,
     session: Option<Arc<Session>>,
     opening: Option<Opening>,
+    /// What is being opened, or is open.
+    prefetch: u16,
     subscription: Option<Subscription>,
     /// Not opened again before this.
     not_before: Duration,
@@ -56,6 +60,7 @@ impl Consumer {
             sessions,
             session: None,
             opening: None,
+            prefetch: 0,
             subscription: None,
             not_before: Duration::ZERO,
             pauses: delays(REOPEN.0, REOPEN.1),
@@ -96,6 +101,7 @@ impl Consumer {
         if at > now {
             return Some(at);
         }
+        self.prefetch = prefetch;
         let (lane, priority) = (self.lane.clone(), self.priority);
         let opening =
             async move { Subscription::lane(&session, lane.as_str(), prefetch, priority).await };
@@ -131,7 +137,8 @@ impl Consumer {
                     Ok(subscription) => {
                         self.subscription = Some(subscription);
                         self.pauses.reset();
-                        Event::Opened
+                        let prefetch = self.prefetch;
+                        Event::Opened { prefetch }
                     }
                     Err(error) => {
                         self.not_before = now() + self.pause();

@@ -203,15 +203,15 @@ impl Luck {
 }
 
 #[test]
-fn usage_is_the_highest_of_all_budgets() {
+fn usage_is_the_highest_of_the_accounts_budget_else_the_apps() {
     let business = br#"{"1":[{"type":"whatsapp","call_count":7,"total_cputime":92,"total_time":3,"estimated_time_to_regain_access":0}],
-        "2":[{"type":"messages","call_count":1,"estimated_time_to_regain_access":4}]}"#;
+        "2":[{"call_count":1,"estimated_time_to_regain_access":4},{"type":"whatsapp_business_management","total_time":99}]}"#;
     let app = br#"{"call_count":12,"total_cputime":95.2,"total_time":4}"#;
     for (business, app, percent, regain_minutes) in [
         (None, None, None, None),
         (Some(&business[..]), None, Some(92), Some(4)),
         (None, Some(&app[..]), Some(96), None),
-        (Some(&business[..]), Some(&app[..]), Some(96), Some(4)),
+        (Some(&business[..]), Some(&app[..]), Some(92), Some(4)),
         (Some(&b"{"[..]), Some(&b"[]"[..]), None, None),
         (
             Some(&br#"{"1":{},"2":[1,null,{"call_count":"7"}]}"#[..]),

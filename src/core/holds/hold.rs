@@ -18,6 +18,7 @@ const OUTAGE_PROBE_MAX: Duration = Duration::from_secs(30);
 
 /// Longest pause of a throttle that is met again and again.
 const THROTTLE_MAX: Duration = Duration::from_secs(3_600);
+const THROTTLE_GUESS: Duration = Duration::from_secs(60);
 
 /// Why nobody in scope sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +82,42 @@ impl Hold {
     }
 }
 
+/// What the API says when it is asked whether a number can send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// It can, as far as the API knows.
+    Well,
+    /// It cannot, or the token is dead.
+    Blocked,
+    /// The token may not ask: that needs the permission whatsapp_business_management.
+    Forbidden,
+    /// No usable answer.
+    Unanswered,
+}
+
+impl Health {
+    pub const ALL: [Self; 4] = [Self::Well, Self::Blocked, Self::Forbidden, Self::Unanswered];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Blocked => "blocked",
+            Self::Forbidden => "forbidden",
+            Self::Unanswered => "unanswered",
+        }
+    }
+
+    /// Whether that is reason enough to try with one request. An API in trouble is over it once it answers at all; where nothing may be
+    /// asked, only trying tells.
+    pub(super) fn ends(self, why: Why) -> bool {
+        match self {
+            Self::Well | Self::Forbidden => true,
+            Self::Blocked => why == Why::Outage,
+            Self::Unanswered => false,
+        }
+    }
+}
+
 /// What an answer tells about more than its message.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
@@ -94,6 +131,14 @@ pub struct Finding {
     pub before: Option<Hold>,
     /// Which template, if that is the scope.
     pub template: Option<Arc<str>>,
+}
+
+impl Finding {
+    /// Since when this goes on.
+    pub fn since_ms(&self, now: Now) -> u64 {
+        let same = self.before.filter(|before| before.why == self.why);
+        same.map_or(now.wall_ms, |before| before.since_ms)
+    }
 }
 
 /// All that holds one lane.
@@ -126,8 +171,9 @@ impl ProbePeriods {
                 let step = usize::try_from(failed_probes).unwrap_or(last).min(last);
                 PENALTY_PROBES[step].max(asked)
             }
-            // What the API asks for is never shortened.
-            Why::Throttle => doubled(asked, THROTTLE_MAX).max(asked),
+            // A minute is our own guess, and grows; what the API asks for is neither shortened nor prolonged.
+            Why::Throttle if asked <= THROTTLE_GUESS => doubled(asked, THROTTLE_MAX),
+            Why::Throttle => asked,
             Why::Outage => doubled(OUTAGE_PROBE, OUTAGE_PROBE_MAX).max(asked),
         }
     }

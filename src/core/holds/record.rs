@@ -3,6 +3,7 @@
 use super::{Hold, Reach, Why};
 use crate::core::outcome::{Scope, remedy_like};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// One thing that a worker tells all others.
@@ -31,10 +32,13 @@ pub struct Slot(Reach, bool);
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     at_ms: u64,
-    worker: &'a str,
+    #[serde(borrow)]
+    worker: Cow<'a, str>,
     run: u64,
-    scope: &'a str,
-    key: &'a str,
+    #[serde(borrow)]
+    scope: Cow<'a, str>,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
     #[serde(flatten)]
     news: WireNews,
 }
@@ -70,10 +74,10 @@ impl Record {
     pub fn to_json(&self) -> Vec<u8> {
         let wire = Wire {
             at_ms: self.at_ms,
-            worker: &self.worker,
+            worker: (*self.worker).into(),
             run: self.run,
-            scope: self.reach.scope.as_str(),
-            key: &self.reach.key,
+            scope: self.reach.scope.as_str().into(),
+            key: (*self.reach.key).into(),
             news: wire_news(&self.news),
         };
         // A struct of strings and numbers cannot fail to serialise.

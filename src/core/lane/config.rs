@@ -35,7 +35,7 @@ pub struct LaneConfig {
     pub bulk_every: u32,
     pub retry: RetryPolicy,
     pub redelivery: Redelivery,
-    /// Different requests in a row that an API in trouble may fail before the lane stops.
+    /// Requests in a row that an API in trouble may fail before the lane stops.
     pub breaker_failures: usize,
 }
 

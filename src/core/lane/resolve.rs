@@ -1,6 +1,6 @@
 //! What an answer does: to its message, to its pair, to the lane, and to others.
 
-use super::{Decision, Flight, Lane, Luck, State, Verdict, unsent};
+use super::{Decision, Flight, Lane, Luck, Verdict, unsent};
 use crate::core::Now;
 use crate::core::answer::Usage;
 use crate::core::backlog::{Key, Ticket};
@@ -10,6 +10,12 @@ use crate::core::outcome::{Outcome, PAUSE, Scope, UNREACHABLE, WAIT};
 use crate::core::recent::Identity;
 use crate::core::retry::pair_pause_s;
 use std::time::Duration;
+
+/// Longest that a usage header is believed to ask for.
+const REGAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// Sends that an outage may cost a request beside its attempts.
+const UNCHARGED_MAX: u32 = 10;
 
 /// What becomes of the message that an answer was about.
 enum Fate {
@@ -102,7 +108,7 @@ impl Lane {
             self.pace.used(percent, now);
         }
         let minutes = usage.regain_minutes.filter(|minutes| *minutes > 0)?;
-        let pause = Duration::from_secs(u64::from(minutes) * 60);
+        let pause = Duration::from_secs(u64::from(minutes) * 60).min(REGAIN_MAX);
         self.found(
             self.finding(Scope::Waba, Why::Throttle, None, PAUSE, Some(pause)),
             now,
@@ -211,18 +217,23 @@ impl Lane {
         };
         self.answers_well();
         let is_first = self.suspect.as_ref().is_none_or(|suspect| suspect == key);
-        let is_doubtful = *second_recipient && is_first && self.standing.probes().is_none();
-        if is_doubtful && !matches!(self.state(), State::Away { .. }) {
-            self.suspect = Some(key.clone());
-            return (Fate::Decided { is_charged: true }, None);
-        }
-        self.suspect = None;
-        message.history.last_error = error.code;
         let why = if *is_penalty {
             Why::Penalty
         } else {
             Why::Block
         };
+        // Away or trying for this very fault: enough have met it.
+        let (state, tried) = (self.state(), self.standing.probes());
+        let is_known = state
+            .hold()
+            .or(tried)
+            .is_some_and(|hold| (hold.why, hold.code) == (why, error.code));
+        if *second_recipient && is_first && !is_known {
+            self.suspect = Some(key.clone());
+            return (Fate::Decided { is_charged: true }, None);
+        }
+        self.suspect = None;
+        message.history.last_error = error.code;
         let finding = self.finding(*scope, why, error.code, remedy, None);
         (Fate::Stays, self.found(finding, now))
     }
@@ -241,19 +252,25 @@ impl Lane {
         now: Now,
     ) -> (Fate, Option<Finding>) {
         let finding = self.finding(scope, Why::Outage, code, WAIT, None);
-        let is_outage = self
-            .standing
-            .failed(&message.id, self.config.breaker_failures);
+        let was_outage = self.is_outage();
+        let is_outage = self.standing.failed(self.config.breaker_failures);
         let finding = if is_outage {
             self.found(finding, now)
         } else {
             None
         };
-        let is_away = matches!(self.state(), State::Away { hold } if hold.why == Why::Outage);
+        // A request that nothing proves unsent must not be repeated without end, whoever pays.
+        let is_free = was_outage || self.is_outage();
         let fate = Fate::Decided {
-            is_charged: !is_away && finding.is_none(),
+            is_charged: !is_free || message.history.uncharged >= UNCHARGED_MAX,
         };
         (fate, finding)
+    }
+
+    fn is_outage(&self) -> bool {
+        let state = self.state();
+        let hold = state.hold().or(state.lifted());
+        hold.is_some_and(|hold| hold.why == Why::Outage)
     }
 
     fn pair_refused(
@@ -287,7 +304,9 @@ impl Lane {
         if pause.is_zero() {
             return None;
         }
-        self.standing.cool(now.mono + pause);
+        if pause <= super::HOLD_MAX {
+            self.standing.cool(now.mono + pause);
+        }
         // What only this lane has to sit out for a moment is nobody else's business.
         if scope == Scope::Lane && pause <= super::HOLD_MAX && self.standing.probes().is_none() {
             return None;

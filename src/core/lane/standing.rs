@@ -2,12 +2,14 @@
 
 use crate::core::Now;
 use crate::core::holds::{Finding, Held, Hold, Why};
-use crate::core::message::MessageId;
 use std::time::Duration;
 
 /// Longest that a lane sits on unacknowledged messages without sending. RabbitMQ's consumer timeout is far longer, but a
 /// lane held here is a lane that no other worker can take over.
 pub const HOLD_MAX: Duration = Duration::from_secs(30);
+
+/// How long a lifted hold is remembered by a lane that has no message to try with.
+const PROBING_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum State {
@@ -96,8 +98,10 @@ pub(super) struct Standing {
     paused_until: Duration,
     /// Since when nothing has reached the API.
     unreachable_since: Option<Duration>,
-    /// Different requests that failed in a row, without a word of the API about one of them.
-    failing: Vec<MessageId>,
+    /// Requests that failed in a row, without a word of the API about one of them.
+    failing: usize,
+    /// Since when one request may try whether a hold is over.
+    probing_since: Duration,
 }
 
 impl Standing {
@@ -106,7 +110,8 @@ impl Standing {
             state: State::Flowing,
             paused_until: Duration::ZERO,
             unreachable_since: None,
-            failing: vec![],
+            failing: 0,
+            probing_since: Duration::ZERO,
         }
     }
 
@@ -131,6 +136,12 @@ impl Standing {
     pub(super) fn wake(&mut self, now: Now) {
         if let State::Cooling { until } = self.state
             && now.mono >= until
+        {
+            self.state = State::Flowing;
+        }
+        // Nothing came to try with: what was lifted that long ago says nothing about now.
+        if let State::Probing { .. } = self.state
+            && now.mono.saturating_sub(self.probing_since) > PROBING_MAX
         {
             self.state = State::Flowing;
         }
@@ -175,7 +186,7 @@ impl Standing {
                     why: finding.why,
                     code: finding.code,
                     remedy: finding.remedy,
-                    since_ms: finding.before.map_or(now.wall_ms, |before| before.since_ms),
+                    since_ms: finding.since_ms(now),
                     // Said by whoever keeps the holds, in a moment.
                     until_ms: now.wall_ms,
                     failed_probes: finding.before.map_or(0, |before| before.failed_probes),
@@ -195,7 +206,7 @@ impl Standing {
             (_, None, Some(hold)) => self.hold(hold, now),
             (State::Paused { .. }, None, None) => self.state = self.flowing(now),
             (State::Away { hold }, None, None) => {
-                self.failing.clear();
+                self.failing = 0;
                 self.unreachable_since = None;
                 self.state = State::Rejoining {
                     at: now.mono,
@@ -242,16 +253,15 @@ impl Standing {
         is_long || self.probes().is_some()
     }
 
-    /// A request failed, and nothing shows that it is its own fault. True if `most` different ones did so in a row.
-    pub(super) fn failed(&mut self, id: &MessageId, most: usize) -> bool {
-        if !self.failing.contains(id) {
-            self.failing.push(id.clone());
+    /// A request failed, and nothing shows that it is its own fault. True if that is the `most`th in a row. One that fails again and
+    /// again counts each time: it costs the lane a pause of seconds, and a few quiet requests must not use up their attempts.
+    pub(super) fn failed(&mut self, most: usize) -> bool {
+        self.failing += 1;
+        let is_outage = self.failing >= most || self.probes().is_some();
+        if is_outage {
+            self.failing = 0;
         }
-        if self.failing.len() < most && self.probes().is_none() {
-            return false;
-        }
-        self.failing.clear();
-        true
+        is_outage
     }
 
     /// Something answered, so it can be reached.
@@ -261,7 +271,7 @@ impl Standing {
 
     /// The API had something to say about a request: it works.
     pub(super) fn works(&mut self) {
-        self.failing.clear();
+        self.failing = 0;
     }
 
     /// An answer about the message itself shows that the lane can send.
@@ -277,7 +287,10 @@ impl Standing {
             return;
         };
         self.state = match lifted {
-            Some(hold) => State::Probing { hold },
+            Some(hold) => {
+                self.probing_since = now.mono;
+                State::Probing { hold }
+            }
             None => self.flowing(now),
         };
     }

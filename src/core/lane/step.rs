@@ -71,6 +71,8 @@ pub enum Rest {
     Pair,
     /// The state says why.
     State,
+    /// There is no session with the broker, or it may be over.
+    Broker,
 }
 
 impl Rest {
@@ -80,7 +82,8 @@ impl Rest {
             Self::Rate => "rate",
             Self::InFlight => "in_flight",
             Self::Pair => "pair",
-            Self::State => "state",
+            Self::State => "throttle",
+            Self::Broker => "broker",
         }
     }
 }

@@ -208,7 +208,7 @@ impl Story {
             }
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
             Lost => self.lane.channel_lost(),
-            Rejoined => self.lane.rejoined(now),
+            Rejoined => self.lane.rejoined(self.lane.config().prefetch(), now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),
             Order(held) => self.lane.held(held, now),
             Token => self.lane.token_changed(),

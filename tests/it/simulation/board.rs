@@ -10,7 +10,7 @@ use super::world::{Event, PATIENCE, Simulation};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use whatsapp_dispatcher::core::holds::{
-    Due, Finding, Held, Holds, News, Place, Reach, Record, Why,
+    Due, Finding, Health, Held, Holds, News, Place, Reach, Record, Why,
 };
 use whatsapp_dispatcher::core::lane::State;
 use whatsapp_dispatcher::core::message::LaneId;
@@ -93,7 +93,8 @@ impl Simulation {
             return Ok(());
         };
         let place = board.places[who.lane].clone();
-        let struck = board.holds.found(&place, finding, now);
+        let places = board.places.clone();
+        let struck = board.holds.found(&place, finding, &places, now);
         let hold = |record: &Record| match record.news {
             News::Held(hold) => Some(hold),
             News::Lifted | News::Paused { .. } | News::Resumed | News::TemplateHeld { .. } => None,
@@ -345,7 +346,12 @@ impl Simulation {
         let Some(board) = process.board.as_mut().filter(|_| is_current) else {
             return;
         };
-        let record = board.holds.asked(reach, is_well, now);
+        let health = if is_well {
+            Health::Well
+        } else {
+            Health::Unanswered
+        };
+        let record = board.holds.asked(reach, health, now);
         if is_well && board.holds.on(&only(reach), now).hold.is_none() {
             board.knowledge.lifted(reach);
         }

@@ -37,7 +37,6 @@ pub(crate) struct Conduct {
     config: LaneConfig,
     prefetch: usize,
     prefetch_max: usize,
-    /// What the lane takes it to be: it is not told what its channel was opened with.
     prefetch_believed: Option<u16>,
     waiting: BTreeMap<Ticket, Item>,
     flights: BTreeMap<Ticket, Item>,
@@ -84,8 +83,8 @@ impl Conduct {
     pub(crate) fn rejoined(&mut self, prefetch: u16, now: Us) {
         self.prefetch = prefetch.into();
         self.prefetch_max = self.prefetch_max.max(self.prefetch);
-        self.prefetch_believed = Some(self.config.prefetch());
-        self.stops.rejoined();
+        self.prefetch_believed = Some(prefetch);
+        self.stops.rejoined(now);
         self.rate.begin(now);
     }
 
@@ -133,8 +132,8 @@ impl Conduct {
     }
 
     /// One request at a time, as its answer says whether there may be more.
-    pub(crate) fn is_careful(&self) -> bool {
-        self.stops.is_careful()
+    pub(crate) fn is_careful(&self, now: Us) -> bool {
+        self.stops.is_careful(now)
     }
 
     /// It waits in the lane now.
@@ -301,7 +300,10 @@ impl Conduct {
             self.rate.slowed(now);
         }
         let is_old = self.is_of_old_token(&item) && matches!(outcome, Outcome::Blocked { .. });
-        let is_charged = is_old || self.stops.met(item.request, outcome, reaction, now);
+        let is_charged = is_old
+            || self
+                .stops
+                .met(item.copy.history.uncharged, outcome, reaction, now);
         let attempts_max = self.config.retry.max_attempts;
         decisions::check(&item, outcome, decision, is_old, is_charged, attempts_max)?;
         self.note_pair(&mut item, outcome, now);
@@ -389,7 +391,7 @@ impl Conduct {
         // It may give its messages back for another prefetch, and only for that.
         let rejoins = matches!(view.state, State::Rejoining { .. }) && self.is_outdated();
         let stopped = self.stops.forbids() || !may_send || rejoins;
-        let is_careful = self.stops.is_careful();
+        let is_careful = self.stops.is_careful(now);
         let full = in_flight >= self.config.in_flight_max() || is_careful && in_flight > 0;
         self.rate.note(view, now);
         if stopped || full {

@@ -65,7 +65,7 @@ impl Simulation {
         let shell = self.shell_mut(who);
         shell.is_opening = false;
         shell.channel = Some(channel);
-        shell.lane.rejoined(now);
+        shell.lane.rejoined(prefetch, now);
         let state = shell.lane.state();
         shell.conduct.rejoined(prefetch, us(now.mono));
         self.note(|| format!("{who} subscribes, {}", state.as_str()));

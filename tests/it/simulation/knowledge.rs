@@ -85,8 +85,10 @@ impl Knowledge {
                 self.known.insert(reach, Known { is_held, until_ms });
             }
             News::Lifted => drop(self.known.remove(&reach)),
-            // Whoever is told to go need not try first.
+            // Whoever is told to go need not try first, and what only this process knows of the lane is over with it. Lenient: what
+            // others know as well may go on.
             News::Resumed => {
+                self.known.remove(&reach);
                 let resumed = places.iter().filter(|place| place.is_in(&reach));
                 resumed.for_each(|place| self.works(place));
             }
@@ -182,7 +184,8 @@ impl Simulation {
     /// A lane sends: nothing that its process has met, heard or read may be against it.
     pub(super) fn check_known(&mut self, who: Who, template: Option<&str>) -> Checked {
         let wall_ms = self.now().wall_ms;
-        let is_careful = self.shell_mut(who).conduct.is_careful();
+        let now_us = self.now_us;
+        let is_careful = self.shell_mut(who).conduct.is_careful(now_us);
         let Some(board) = &mut self.processes[who.worker].board else {
             return Ok(());
         };

@@ -4,7 +4,6 @@ use super::Us;
 use super::allowance::us;
 use super::checks::{Checked, ensure};
 use super::plan::RequestNo;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::holds::{Held, Why};
@@ -13,11 +12,14 @@ use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 
 /// Of the configured rate, the least that a lane slows down to.
 const SHARE_MIN: f64 = 0.05;
+const CAREFUL_MAX: Us = 600_000_000;
+/// What an outage may cost a request beside its attempts.
+const UNCHARGED_MAX: u32 = 10;
 
 pub(super) struct Stops {
-    /// Different requests that may fail in a row before the API is left alone.
+    /// Requests that may fail in a row before the API is left alone.
     breaker_failures: usize,
-    failing: BTreeSet<RequestNo>,
+    failing: usize,
     /// Since when nothing has reached the API.
     unreachable_since: Option<Us>,
     quiet_until: Us,
@@ -25,12 +27,15 @@ pub(super) struct Stops {
     away: Option<Why>,
     /// Was held, and is not any more: begins carefully.
     lifted: bool,
+    /// By what it was held last.
+    held_by: Option<Why>,
     paused: bool,
     draining: bool,
     /// Gives its messages back for a new prefetch.
     rejoining: bool,
-    /// After a hold, until an answer shows that the lane can send.
+    /// After a hold, until an answer shows that the lane can send, or for ten minutes.
     careful: bool,
+    careful_since: Us,
 }
 
 /// What an account cannot know of an answer: what the lane made of it.
@@ -43,15 +48,17 @@ impl Stops {
     pub(super) fn new(breaker_failures: usize) -> Self {
         Self {
             breaker_failures,
-            failing: BTreeSet::new(),
+            failing: 0,
             unreachable_since: None,
             quiet_until: 0,
             away: None,
             lifted: false,
+            held_by: None,
             paused: false,
             draining: false,
             rejoining: false,
             careful: false,
+            careful_since: 0,
         }
     }
 
@@ -60,8 +67,8 @@ impl Stops {
     }
 
     /// One request at a time, as its answer says whether there may be more.
-    pub(super) fn is_careful(&self) -> bool {
-        self.careful
+    pub(super) fn is_careful(&self, now: Us) -> bool {
+        self.careful && now - self.careful_since <= CAREFUL_MAX
     }
 
     pub(super) fn rejoin(&mut self) {
@@ -73,10 +80,11 @@ impl Stops {
         self.draining = true;
     }
 
-    pub(super) fn rejoined(&mut self) {
+    pub(super) fn rejoined(&mut self, now: Us) {
         self.rejoining = false;
-        if self.away.is_none() && !self.paused {
-            self.careful |= std::mem::take(&mut self.lifted);
+        if self.away.is_none() && !self.paused && std::mem::take(&mut self.lifted) {
+            self.careful = true;
+            self.careful_since = now;
         }
     }
 
@@ -104,9 +112,10 @@ impl Stops {
             }
             None if was_paused => self.rejoining = is_outdated,
             None => {
-                if self.away.take().is_some() {
+                if let Some(why) = self.away.take() {
                     self.lifted = true;
-                    self.failing.clear();
+                    self.held_by = Some(why);
+                    self.failing = 0;
                     self.unreachable_since = None;
                 }
             }
@@ -145,7 +154,10 @@ impl Stops {
             (self.away.is_some(), "held"),
             (self.rejoining || self.lifted, "rejoining"),
             (now < self.quiet_until, "cooling"),
-            (self.careful && others > 0, "probing with another in flight"),
+            (
+                self.is_careful(now) && others > 0,
+                "probing with another in flight",
+            ),
         ] {
             ensure(!forbidden, "P4", || {
                 format!(
@@ -160,11 +172,12 @@ impl Stops {
     /// What an answer means for the lane. True if an attempt is charged, should it have been one.
     pub(super) fn met(
         &mut self,
-        request: RequestNo,
+        uncharged: u32,
         outcome: &Outcome,
         reaction: &Reaction,
         now: Us,
     ) -> bool {
+        self.careful = self.is_careful(now);
         let is_away = matches!(reaction.view.state, State::Away { .. });
         if !matches!(outcome, Outcome::NotSent { .. } | Outcome::Unknown { .. }) {
             self.unreachable_since = None;
@@ -172,29 +185,31 @@ impl Stops {
         match outcome {
             Outcome::Accepted(_) | Outcome::Refused { .. } => {
                 self.careful = false;
-                self.failing.clear();
+                self.failing = 0;
             }
             Outcome::NotSent { .. } => self.unreachable(reaction.quick_pause, now),
             Outcome::Transient {
                 scope: Scope::Message,
                 ..
-            } => self.failing.clear(),
-            Outcome::Transient { .. } | Outcome::Unknown { .. } => return self.failed(request),
+            } => self.failing = 0,
+            Outcome::Transient { .. } | Outcome::Unknown { .. } => {
+                return self.failed() || uncharged >= UNCHARGED_MAX;
+            }
             Outcome::Throttled {
                 scope: Scope::Pair, ..
-            } => self.failing.clear(),
+            } => self.failing = 0,
             // Nobody could have sent it.
             Outcome::Throttled {
                 scope: Scope::Template,
                 ..
             } => {
-                self.failing.clear();
+                self.failing = 0;
                 return false;
             }
             Outcome::Throttled {
                 pause_s, slow_down, ..
             } => {
-                self.failing.clear();
+                self.failing = 0;
                 self.throttled(*pause_s, *slow_down, reaction, now);
             }
             // Whether a second recipient confirmed a block only the lane knows.
@@ -202,13 +217,13 @@ impl Stops {
                 second_recipient: true,
                 ..
             } => {
-                self.failing.clear();
+                self.failing = 0;
                 if is_away {
                     self.stop(Why::Block);
                 }
             }
             Outcome::Blocked { .. } => {
-                self.failing.clear();
+                self.failing = 0;
                 self.stop(Why::Block);
             }
         }
@@ -233,14 +248,20 @@ impl Stops {
     }
 
     /// An API in trouble charges the first few, then nobody.
-    fn failed(&mut self, request: RequestNo) -> bool {
-        self.failing.insert(request);
-        let is_outage = self.careful || self.failing.len() >= self.breaker_failures;
-        if is_outage {
-            self.failing.clear();
+    fn failed(&mut self) -> bool {
+        let was_outage = self.is_outage();
+        self.failing += 1;
+        if self.careful || self.failing >= self.breaker_failures {
+            self.failing = 0;
             self.stop(Why::Outage);
         }
-        !is_outage && self.away != Some(Why::Outage)
+        !was_outage && !self.is_outage()
+    }
+
+    /// Held for one, or about to find out whether it is over.
+    fn is_outage(&self) -> bool {
+        let is_over = self.away.is_none() && (self.lifted || self.careful);
+        self.away.or(self.held_by.filter(|_| is_over)) == Some(Why::Outage)
     }
 
     fn throttled(&mut self, pause_s: Option<u32>, slow_down: bool, reaction: &Reaction, now: Us) {
@@ -267,7 +288,9 @@ impl Stops {
             return;
         }
         let pause = Duration::from_secs(pause_s.into());
-        self.be_quiet(now + us(pause));
+        if pause <= HOLD_MAX {
+            self.be_quiet(now + us(pause));
+        }
         if pause > HOLD_MAX || self.careful {
             self.stop(Why::Throttle);
         }

@@ -68,21 +68,57 @@ fn an_outage_costs_few_attempts() {
 }
 
 #[test]
-fn one_request_that_fails_again_and_again_is_no_outage() {
+fn a_request_alone_does_not_use_up_its_attempts_nor_go_on_for_ever() {
+    let again = |hops, uncharged| History {
+        hops,
+        uncharged,
+        ..History::default()
+    };
     let mut story = vec![];
-    for hops in 0..5 {
-        let again = History {
-            hops,
-            ..History::default()
-        };
+    for hops in 0..2 {
         story.extend([
-            (GetWith("a1", again), "waits"),
+            (GetWith("a1", again(hops, 0)), "waits"),
             (Next, "send a1, idle"),
             (Answer("a1", failing(Scope::Lane, false)), "delay 2 #1 !"),
             (Settled("a1", true), "flowing"),
         ]);
     }
+    for (hops, uncharged, expected) in [
+        (2, 0, "delay 2 #0 !, lane outage 1"),
+        (3, 9, "delay 2 #0 !, lane outage 1 again"),
+        (4, 10, "delay 2 #1 !, lane outage 1 again"),
+    ] {
+        story.extend([
+            (GetWith("a1", again(hops, uncharged)), "waits"),
+            (
+                At(f64::from(hops)),
+                if hops == 2 { "flowing" } else { "probing" },
+            ),
+            (Next, "send a1, idle"),
+            (Answer("a1", failing(Scope::Lane, false)), expected),
+            (Settled("a1", true), "away"),
+            (Lost, "away"),
+            (Order(FREE), "rejoining"),
+            (Rejoined, "probing"),
+        ]);
+    }
     check(config(), story);
+}
+
+#[test]
+fn what_was_lifted_long_ago_says_nothing_about_now() {
+    check(
+        config(),
+        vec![
+            (Order(held(Scope::App, Why::Outage, 2)), "away"),
+            (Order(FREE), "rejoining"),
+            (Rejoined, "probing"),
+            (At(601.0), "probing"),
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", failing(Scope::App, false)), "delay 2 #1 !"),
+        ],
+    );
 }
 
 #[test]

@@ -159,19 +159,16 @@ fn a_late_answer_ends_no_pause() {
             (Get("a1"), "waits"),
             (Get("b1"), "waits"),
             (Next, "send a1, send b1, idle"),
-            (
-                Answer("a1", throttled(Scope::Lane, 60)),
-                "stays, lane throttle 1 for 60",
-            ),
+            (Answer("a1", throttled(Scope::Lane, 20)), "stays"),
+            (Order(held(Scope::Lane, Why::Block, 60)), "away"),
             (Lost, "away"),
-            // An operator says go.
             (Order(FREE), "rejoining"),
             (Rejoined, "probing"),
             (Again("a1", 1), "waits"),
             (At(5.0), "probing"),
-            (Next, "wait 60.000"),
+            (Next, "wait 20.000"),
             (Answer("b1", accepted()), "accepted #1"),
-            (Next, "wait 60.000"),
+            (Next, "wait 20.000"),
         ],
     );
 }
