@@ -12,6 +12,7 @@ use crate::core::lane::Lane;
 use crate::core::outcome::Rules;
 use crate::credentials::{RELOAD_PERIOD, TokenSlot};
 use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
+use crate::evidence::evidence;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
 use crate::unrouted;
@@ -59,19 +60,9 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let (session_sender, opened) = watch::channel(None);
     let (joined, sessions) = watch::channel(None);
     let (graph, clock) = (Graph::new(&config.graph)?, Clock::start());
-    let holds = Holds::new(
-        &config.worker_id,
-        fastrand::u64(1..=1 << 53),
-        config.probe_periods(),
-    );
-    let board = Board::new(
-        holds,
-        graph.clone(),
-        clock,
-        metrics.clone(),
-        &config.worker_id,
-    );
+    let board = board(&config, &graph, clock, &metrics);
     let board = Arc::new(board);
+    let (evidence, search) = evidence(sessions.clone(), metrics.clone(), lookback(&config));
     let shared = Arc::new(Shared {
         graph,
         rules: Rules::new(config.outcomes.clone()),
@@ -83,6 +74,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
             served: config.phone_number_ids().into_iter().collect(),
         },
         board: board.clone(),
+        evidence,
         worker_id: config.worker_id.clone(),
         sessions: sessions.clone(),
         drain: draining.clone(),
@@ -122,6 +114,10 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         broker_stops,
     ));
     edges.spawn(async move {
+        search.run().await;
+        "the search for evidence ended".to_owned()
+    });
+    edges.spawn(async move {
         board.run(opened, joined).await;
         "the board ended".to_owned()
     });
@@ -148,6 +144,24 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         );
     }
     Ok(died.map_or(ended, Ended::Failed))
+}
+
+fn board(config: &Config, graph: &Graph, clock: Clock, metrics: &Arc<Metrics>) -> Board {
+    let run = fastrand::u64(1..=1 << 53);
+    let holds = Holds::new(&config.worker_id, run, config.probe_periods());
+    Board::new(
+        holds,
+        graph.clone(),
+        clock,
+        metrics.clone(),
+        &config.worker_id,
+    )
+}
+
+/// How long before RabbitMQ delivers a request again its result may have been written: it notices a silent worker after two to three
+/// heartbeats, and the last results take a while to be confirmed.
+fn lookback(config: &Config) -> Duration {
+    config.broker.heartbeat * 4 + Duration::from_secs(20)
 }
 
 fn start_lanes(

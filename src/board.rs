@@ -12,21 +12,23 @@ use crate::core::Now;
 use crate::core::holds::{Due, Finding, Health, Held, Holds, News, Place, Reach, Record};
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
+use crate::core::tenure::{Tenures, Unsent};
 use crate::credentials::Token;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Longest that an operator waits for the other workers to be told.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
 mod log;
+mod tenure;
 
 /// What the process wants of one lane. Only the newest counts.
 #[derive(Clone)]
@@ -34,9 +36,18 @@ pub struct Orders {
     pub held: Held,
     /// Templates whose messages wait, until when.
     pub templates: Arc<[(Arc<str>, u64)]>,
+    /// Who took the lane last, by the log.
+    pub owner: Option<Owner>,
     pub token: Arc<Token>,
     /// The number's limit, once the API has told it.
     pub limit_mps: Option<u32>,
+}
+
+/// A worker, in one of its lives.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Owner {
+    pub worker: Arc<str>,
+    pub is_us: bool,
 }
 
 /// A lane on the board.
@@ -56,6 +67,9 @@ struct Told {
 
 struct Inner {
     holds: Holds,
+    tenures: Tenures,
+    /// Lanes of ours that wait for the log to say that they are.
+    claims: HashMap<Arc<str>, (Record, oneshot::Sender<Unsent>)>,
     posts: Vec<Post>,
     /// Records to write, in order.
     outgoing: VecDeque<Record>,
@@ -93,6 +107,8 @@ impl Board {
         Self {
             inner: Mutex::new(Inner {
                 holds,
+                tenures: Tenures::default(),
+                claims: HashMap::new(),
                 posts: vec![],
                 outgoing: VecDeque::new(),
                 queued: 0,
@@ -117,6 +133,7 @@ impl Board {
         let orders = watch::Sender::new(Orders {
             held: Held::default(),
             templates: Arc::new([]),
+            owner: None,
             token,
             limit_mps: None,
         });
@@ -273,6 +290,9 @@ impl Board {
         let Some(record) = Record::from_json(&entry.body) else {
             return;
         };
+        if inner.heard_of_tenure(&record) {
+            return;
+        }
         let (worker, news) = (record.worker.clone(), record.news.clone());
         if let Some(reach) = inner.holds.heard(record) {
             log_heard(&reach, &news, &worker);
@@ -373,6 +393,8 @@ fn log_heard(reach: &Reach, news: &News, worker: &str) {
         News::Paused { .. } => tracing::info!(%key, worker, "paused by an operator"),
         News::Resumed => tracing::info!(%key, worker, "resumed by an operator"),
         News::TemplateHeld { .. } => tracing::info!(%key, worker, "messages of this template wait"),
+        // Told where they count.
+        News::Taken | News::Left { .. } => {}
     }
 }
 

@@ -2,6 +2,7 @@
 //! intake → validate → pace → send → classify → decide → publish → settle.
 
 mod arrive;
+mod claim;
 mod conclude;
 mod consumer;
 mod observe;
@@ -10,6 +11,7 @@ pub use conclude::Concluder;
 
 use crate::board::{Board, Orders};
 use crate::broker::delivery::Delivery;
+use crate::broker::results_log::Found;
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
@@ -19,9 +21,11 @@ use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket
 use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
 use crate::credentials::Token;
+use crate::evidence::Evidence;
 use crate::graph::Graph;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
+use claim::Claim;
 use consumer::Consumer;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -51,6 +55,7 @@ pub struct Shared {
     pub intake: IntakeConfig,
     pub concluder: Concluder,
     pub board: Arc<Board>,
+    pub evidence: Evidence,
     pub worker_id: String,
     pub sessions: Sessions,
     pub drain: watch::Receiver<bool>,
@@ -92,6 +97,11 @@ enum Done {
     Settled { ticket: Ticket, confirmed: bool },
     /// A refusal at intake was answered.
     Refused,
+    /// What the log of results has of a request that was delivered again.
+    Evidence {
+        ticket: Ticket,
+        found: Option<Found>,
+    },
 }
 
 pub struct LaneTask {
@@ -104,6 +114,9 @@ pub struct LaneTask {
     limit_is_stale: Arc<Notify>,
     view: Arc<Mutex<View>>,
     consumer: Consumer,
+    claim: Claim,
+    /// Delivered before the lane was ours.
+    unclaimed: Vec<Delivery>,
     deliveries: HashMap<Ticket, Delivery>,
     next_ticket: Ticket,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -145,6 +158,8 @@ impl LaneTask {
                 &shared.worker_id,
                 shared.sessions.clone(),
             ),
+            claim: Claim::None,
+            unclaimed: vec![],
             deliveries: HashMap::new(),
             next_ticket: 0,
             work: FuturesUnordered::new(),
@@ -177,6 +192,7 @@ impl LaneTask {
                 _ = drain.wait_for(|drain| *drain), if self.lane.state() != State::Draining => self.lane.drain(),
                 Ok(()) = self.orders.changed() => self.obey(),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.finish_all_ready(done),
+                unsent = self.claim.answered() => self.took_over(unsent),
                 event = self.consumer.next(|| clock.now().mono) => self.heed(event),
                 () = &mut timer, if wake.is_some() => {}
             }
@@ -234,7 +250,7 @@ impl LaneTask {
         loop {
             match self.lane.next(now) {
                 Step::Send(attempt) => self.send(attempt),
-                Step::Decide(resolved) => self.carry_out(resolved),
+                Step::Decide(resolved) => self.carry_out(resolved, None),
                 Step::Wait(until) => return Performed::Until(Some(until)),
                 Step::Idle => return Performed::Until(None),
                 Step::GiveBack => return Performed::GiveBack,
@@ -286,6 +302,7 @@ impl LaneTask {
             } => self.answered(ticket, reply, took),
             Done::Settled { ticket, confirmed } => self.lane.settled(ticket, confirmed),
             Done::Refused => {}
+            Done::Evidence { ticket, found } => self.weigh_evidence(ticket, found),
         }
     }
 
@@ -307,7 +324,7 @@ impl LaneTask {
             self.shared.board.found(self.lane.id(), finding);
         }
         if let Some(resolved) = verdict.resolved {
-            self.carry_out(resolved);
+            self.carry_out(resolved, None);
         }
     }
 
@@ -332,7 +349,7 @@ impl LaneTask {
         self.quick.next_backoff().unwrap_or(self.shared.quick.1)
     }
 
-    fn carry_out(&mut self, resolved: Resolved) {
+    fn carry_out(&mut self, resolved: Resolved, found: Option<Found>) {
         let Resolved {
             ticket,
             priority,
@@ -347,7 +364,7 @@ impl LaneTask {
         let concluding = async move {
             let concluder = &shared.concluder;
             let confirmed = concluder
-                .decision(&metrics, delivery, decision, priority)
+                .decision(&metrics, delivery, decision, found, priority)
                 .await;
             Done::Settled { ticket, confirmed }
         };
@@ -367,6 +384,13 @@ impl LaneTask {
             self.lane.set_limit(limit_mps, now);
         }
         self.lane.held(orders.held, now);
+        // RabbitMQ has given it away, though this worker may not have noticed yet.
+        if self.claim.is_held() && orders.owner.is_some_and(|owner| !owner.is_us) {
+            let phone_number_id = self.lane.id();
+            tracing::warn!(%phone_number_id, "another worker took the lane: leaving it");
+            self.claim = Claim::None;
+            self.lane.fetch_anew(now);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod config;
 pub mod core;
 pub mod credentials;
 pub mod dispatch;
+pub mod evidence;
 pub mod graph;
 pub mod log;
 pub mod metrics;

@@ -34,6 +34,10 @@ pub const OUTCOMES: [&str; 7] = [
     "unknown",
 ];
 
+mod lane;
+
+pub use lane::LaneMetrics;
+
 pub struct Metrics {
     registry: Registry,
     pub requests: IntCounterVec,
@@ -46,6 +50,7 @@ pub struct Metrics {
     pub delayed: IntCounterVec,
     pub shadow_waits: IntCounterVec,
     pub redelivered: IntCounter,
+    pub evidence: IntCounterVec,
     pub possible_duplicates: IntCounter,
     pub dead_letters: IntCounter,
     pub settled_void: IntCounter,
@@ -177,6 +182,11 @@ impl Metrics {
                 "redelivered_total",
                 "Deliveries that RabbitMQ had delivered before.",
             )?,
+            evidence: make.counters(
+                "evidence_total",
+                "Requests delivered again that were looked up in wa.results.log, by what it had.",
+                &["result"],
+            )?,
             possible_duplicates: make.counter(
                 "possible_duplicates_total",
                 "Results flagged possible_duplicate.",
@@ -304,6 +314,9 @@ impl Metrics {
                     .with_label_values(&[scope.as_str(), why.as_str()]);
             }
         }
+        for result in ["found", "nothing", "unavailable"] {
+            metrics.evidence.with_label_values(&[result]);
+        }
         for health in Health::ALL {
             metrics.health_probes.with_label_values(&[health.as_str()]);
         }
@@ -392,56 +405,5 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         drop(guard);
         Ok(text)
-    }
-}
-
-/// One lane's series, looked up once.
-pub struct LaneMetrics {
-    high: [IntCounter; 5],
-    bulk: [IntCounter; 5],
-    attempts: [IntCounter; 7],
-    pub delayed: IntCounter,
-    pub shadow_waits: IntCounter,
-    pub subscribed: IntGauge,
-    pub resubscriptions: IntCounter,
-    queue_wait: [Histogram; 2],
-    pacing_wait: [Histogram; 2],
-    end_to_end: [Histogram; 2],
-}
-
-fn of<T>(pair: &[T; 2], priority: Priority) -> &T {
-    match priority {
-        Priority::High => &pair[0],
-        Priority::Bulk => &pair[1],
-    }
-}
-
-impl LaneMetrics {
-    pub fn ended(&self, status: Status, priority: Priority) {
-        let counters = match priority {
-            Priority::High => &self.high,
-            Priority::Bulk => &self.bulk,
-        };
-        for (counted, counter) in Status::ALL.iter().zip(counters) {
-            if *counted == status {
-                counter.inc();
-            }
-        }
-    }
-    pub fn attempted(&self, outcome: &str) {
-        for (counted, counter) in OUTCOMES.iter().zip(&self.attempts) {
-            if *counted == outcome {
-                counter.inc();
-            }
-        }
-    }
-    pub fn queue_wait(&self, priority: Priority) -> &Histogram {
-        of(&self.queue_wait, priority)
-    }
-    pub fn pacing_wait(&self, priority: Priority) -> &Histogram {
-        of(&self.pacing_wait, priority)
-    }
-    pub fn end_to_end(&self, priority: Priority) -> &Histogram {
-        of(&self.end_to_end, priority)
     }
 }

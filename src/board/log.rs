@@ -67,8 +67,13 @@ impl Board {
         let mut last = HashMap::new();
         for entry in entries {
             if let Some(record) = Record::from_json(&entry.body) {
-                if self.lock().holds.is_own(&record) {
+                let is_own = self.lock().holds.is_own(&record);
+                // Who had a lane when is a matter of order.
+                if is_own || record.is_of_tenure() {
                     self.heard(&entry);
+                }
+                if record.is_of_tenure() {
+                    continue;
                 }
                 last.insert(record.slot(), entry);
             } else {

@@ -59,6 +59,12 @@ impl Delivery {
         self.acker.usable()
     }
 
+    /// The request's id, if it has one.
+    pub fn id(&self) -> String {
+        let id = self.properties.message_id().as_ref();
+        id.map_or(String::new(), |id| id.as_str().to_owned())
+    }
+
     /// The phone number id it was published for.
     pub fn lane(&self) -> &str {
         crate::core::ladder::lane_of(&self.routing_key)

@@ -2,6 +2,7 @@
 
 use super::Sessions;
 use super::delivery::{self, Delivery};
+use super::results_log::Found;
 use super::session::Session;
 use super::topology;
 use crate::config::BrokerConfig;
@@ -103,6 +104,30 @@ impl Publisher {
             if let Some((session, confirmed)) = self.once(letter).await {
                 if let Some(reply_to) = delivery.properties.reply_to() {
                     self.reply(&session, reply_to.clone(), &body, properties)
+                        .await;
+                }
+                return confirmed;
+            }
+        }
+    }
+
+    /// The result that another worker had published, once more: for its own reader may have died as well.
+    pub async fn again(&self, delivery: &Delivery, found: &Found) -> Confirmed {
+        let mut properties = common_properties(delivery);
+        if let Some(timestamp_s) = found.timestamp_s {
+            properties = properties.with_timestamp(timestamp_s);
+        }
+        loop {
+            let letter = Letter {
+                exchange: topology::RESULTS,
+                routing_key: &found.routing_key,
+                body: &found.body,
+                properties: properties.clone(),
+            };
+            if let Some((session, confirmed)) = self.once(letter).await {
+                if let Some(reply_to) = delivery.properties.reply_to() {
+                    let reply_to = reply_to.clone();
+                    self.reply(&session, reply_to, &found.body, properties)
                         .await;
                 }
                 return confirmed;
@@ -329,10 +354,14 @@ fn result_key(report: &Report) -> String {
 }
 
 fn result_properties(delivery: &Delivery, report: &Report) -> BasicProperties {
+    common_properties(delivery).with_timestamp(report.completed_at / 1000)
+}
+
+/// What every result of a request has.
+fn common_properties(delivery: &Delivery) -> BasicProperties {
     let mut properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(2)
-        .with_timestamp(report.completed_at / 1000)
         .with_headers(delivery::echoed(&delivery.properties));
     if let Some(id) = delivery.properties.message_id() {
         properties = properties.with_message_id(id.clone());

@@ -197,9 +197,9 @@ pub(super) fn used() -> Vec<Object> {
     let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
     let is_used = |object: &Object| match object {
         Object::Exchange { name, .. } => {
-            [RESULTS, DEAD, LANES_LOG].contains(&name.as_str()) || rungs.contains(name)
+            [RESULTS, DEAD, LANES_LOG, RESULTS_LOG].contains(&name.as_str()) || rungs.contains(name)
         }
-        Object::Queue { name, .. } => [UNROUTED, LANES_LOG].contains(&name.as_str()),
+        Object::Queue { name, .. } => [UNROUTED, LANES_LOG, RESULTS_LOG].contains(&name.as_str()),
         Object::QueueBinding { .. } | Object::ExchangeBinding { .. } => false,
     };
     common().into_iter().filter(is_used).collect()
@@ -224,6 +224,9 @@ fn shared() -> Vec<Object> {
         bind(DEAD, DEAD, ""),
         stream(RESULTS_LOG, "7D", 4_000_000_000, 100_000_000),
         bind(RESULTS_LOG, RESULTS, "#"),
+        // For the marks that show its end to who reads it back.
+        exchange(RESULTS_LOG, ExchangeKind::Fanout, vec![]),
+        bind(RESULTS_LOG, RESULTS_LOG, ""),
     ];
     objects.extend(lanes_log());
     objects

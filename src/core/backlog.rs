@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+mod asked;
+
 /// Names a delivery that the shell keeps.
 pub type Ticket = u64;
 
@@ -24,6 +26,8 @@ pub(super) struct Waiting {
     pub(super) message: Message,
     pub(super) ticket: Ticket,
     pub(super) accepted_at: Duration,
+    /// It is being found out whether it was sent already; nothing behind it in its line goes before.
+    pub(super) is_asked: bool,
 }
 
 /// The requests of one priority in a line.
@@ -33,6 +37,12 @@ struct Rank {
     is_ready: bool,
     /// Where it stands in [`Backlog::parked`]. Not its line: of one person's ranks one may have a slot and the other not.
     parked: Option<Place>,
+}
+
+impl Rank {
+    fn is_asked(&self) -> bool {
+        self.queue.front().is_some_and(|first| first.is_asked)
+    }
 }
 
 /// When the pair limit lets go, and which parking it was.
@@ -88,7 +98,8 @@ impl Line {
     }
     /// The rank, if its turn would not be in vain.
     fn free(&self, priority: Priority) -> Option<&Rank> {
-        Some(self.rank(priority)).filter(|rank| !self.in_flight && rank.parked.is_none())
+        let rank = Some(self.rank(priority));
+        rank.filter(|rank| !self.in_flight && rank.parked.is_none() && !rank.is_asked())
     }
     fn is_idle(&self) -> bool {
         !self.in_flight && self.high.queue.is_empty() && self.bulk.queue.is_empty()
@@ -109,6 +120,8 @@ pub(super) struct Backlog {
     /// Those of `owed`, in the order in which they are looked at for forgetting them.
     sweep: VecDeque<Debtor>,
     waiting: usize,
+    /// Of those, the ones that are asked about.
+    asked: HashMap<Ticket, (Key, Priority)>,
     high_in_a_row: u32,
 }
 
@@ -126,6 +139,7 @@ impl Backlog {
             parkings: 0,
             sweep: VecDeque::new(),
             waiting: 0,
+            asked: HashMap::new(),
             high_in_a_row: 0,
         }
     }
@@ -145,7 +159,7 @@ impl Backlog {
         self.owed.len()
     }
 
-    pub(super) fn push(&mut self, message: Message, ticket: Ticket, now: Now) {
+    pub(super) fn push(&mut self, message: Message, ticket: Ticket, is_asked: bool, now: Now) {
         let key = message
             .recipient
             .clone()
@@ -155,7 +169,11 @@ impl Backlog {
             message,
             ticket,
             accepted_at: now.mono,
+            is_asked,
         };
+        if is_asked {
+            self.asked.insert(ticket, (key.clone(), priority));
+        }
         let is_reserved = waiting.message.history.pair_reserved;
         let queue = &mut self.line(&key).rank_mut(priority).queue;
         // Off the ladder, its slot has come: before those whose slots are still ahead, behind those that came before it.
@@ -340,11 +358,13 @@ impl Backlog {
         }
     }
 
-    /// Everything that waited is RabbitMQ's again. Debts stay: they are owed by the number, not by its deliveries.
+    /// Everything that waited is RabbitMQ's again; returned is what was surely not sent. Debts stay: they are owed by the number, not
+    /// by its deliveries.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Message> + use<> {
         self.ready_high.clear();
         self.ready_bulk.clear();
         self.parked.clear();
+        self.asked.clear();
         self.waiting = 0;
         let mut cleared: Vec<Waiting> = vec![];
         for line in self.lines.values_mut() {
@@ -356,7 +376,8 @@ impl Backlog {
         self.lines.retain(|_, line| !line.is_idle());
         // As they came, not as the map happens to hold them: what is remembered of them must not depend on chance.
         cleared.sort_unstable_by_key(|waiting| waiting.ticket);
-        cleared.into_iter().map(|waiting| waiting.message)
+        let sure = cleared.into_iter().filter(|waiting| !waiting.is_asked);
+        sure.map(|waiting| waiting.message)
     }
 
     fn ready(&mut self, priority: Priority) -> &mut VecDeque<Key> {

@@ -20,6 +20,8 @@ pub enum Decision {
     Delay { delay_s: u32, message: Message },
     /// Publish the whole request to `wa.dead`, then the result, then acknowledge.
     Bury(Arc<Report>),
+    /// It has ended already, by another worker: publish that result again, then acknowledge.
+    Repeat,
     /// Its result (or its copy on the ladder) is confirmed already: acknowledge.
     Forget,
     /// The delivery is void and RabbitMQ still has the message: let go of it.

@@ -11,41 +11,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod entry;
 mod hold;
 mod place;
 mod record;
 
+use entry::Entry;
 pub use hold::{Finding, Health, Held, Hold, ProbePeriods, Why};
 pub use place::{Place, Reach};
 pub use record::{News, Record, Slot};
-
-/// Who found a hold looks whether it is over; should that worker be gone, another one does this much later.
-const GRACE_MS: u64 = 15_000;
 
 /// A pause that ends so much later is worth telling.
 const NEWS_MS: u64 = 5_000;
 
 /// The log keeps records for 30 days, or as many as it holds: a pause is told again before it would be forgotten.
 const TELL_AGAIN_MS: u64 = 24 * 3_600 * 1_000;
-
-#[derive(Clone, Debug)]
-struct Entry {
-    hold: Hold,
-    /// Who found it and looks after it.
-    author: Arc<str>,
-    /// Being looked at right now.
-    is_asked: bool,
-    /// Known here only: the network may be this worker's alone.
-    is_own: bool,
-}
-
-impl Entry {
-    /// When it is over, or to be asked about, by this worker.
-    fn due_ms(&self, worker: &Arc<str>) -> u64 {
-        let is_ours = self.hold.why == Why::Throttle || self.author == *worker;
-        self.hold.until_ms + if is_ours { 0 } else { GRACE_MS }
-    }
-}
 
 /// What has to be done when a moment has come.
 #[derive(Debug, PartialEq)]
@@ -227,15 +207,20 @@ impl Holds {
         Some((reach, Some(record)))
     }
 
-    /// A record for the others. Until it comes back from the log, nothing from there counts against it.
-    fn tell(&mut self, reach: Reach, news: News, now: Now) -> Record {
-        let record = Record {
+    /// A record for the others, of something that is no hold.
+    pub fn record(&self, reach: Reach, news: News, now: Now) -> Record {
+        Record {
             at_ms: now.wall_ms,
             worker: self.worker.clone(),
             run: self.run,
             reach,
             news,
-        };
+        }
+    }
+
+    /// A record for the others. Until it comes back from the log, nothing from there counts against it.
+    fn tell(&mut self, reach: Reach, news: News, now: Now) -> Record {
+        let record = self.record(reach, news, now);
         let outstanding = self.outstanding.entry(record.slot()).or_default();
         outstanding.push(record.clone());
         record
@@ -293,6 +278,8 @@ impl Holds {
             News::TemplateHeld { until_ms } => {
                 self.templates.insert(reach.key.clone(), until_ms);
             }
+            // No holds: see [`crate::core::tenure`].
+            News::Taken | News::Left { .. } => return None,
         }
         Some(reach)
     }

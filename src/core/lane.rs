@@ -11,6 +11,7 @@ use super::message::{LaneId, Message, Priority};
 use super::pacing::{Debt, Pace, Spacing};
 use super::recent::{Identity, Known, Recent};
 use super::report::Report;
+use super::tenure::Inherited;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub struct Lane {
     recent: Recent,
     /// Whose message was refused in a way that may be the lane's fault.
     suspect: Option<Key>,
+    /// What the worker before this one has not sent.
+    inherited: Inherited,
     tokens_before: u32,
     templates: Templates,
     /// What was sent, against the rate that is tried out.
@@ -98,6 +101,7 @@ impl Lane {
             orphans: HashMap::new(),
             settling: HashMap::new(),
             suspect: None,
+            inherited: Inherited::default(),
             tokens_before: 0,
             templates: Templates::default(),
             shadow: Debt::default(),
@@ -169,7 +173,7 @@ impl Lane {
                 message.history.hops += 1;
                 None
             }
-            Decision::Forget | Decision::Abandon => None,
+            Decision::Repeat | Decision::Forget | Decision::Abandon => None,
         };
         self.settling.insert(ticket, Settling { identity, report });
         Resolved {
@@ -363,6 +367,11 @@ impl Lane {
     /// All that holds the lane, as of now: what it found itself, what others did, and operators' pauses.
     pub fn held(&mut self, held: Held, now: Now) {
         self.standing.held(held, now);
+    }
+
+    /// The lane is another's: what waits goes back, and is fetched again should it become this worker's once more.
+    pub fn fetch_anew(&mut self, now: Now) {
+        self.standing.rejoin(now.mono);
     }
 
     /// Messages of this template wait until then.

@@ -18,6 +18,7 @@ pub mod recent;
 pub mod report;
 pub mod retry;
 mod sizes;
+pub mod tenure;
 
 use std::time::Duration;
 

@@ -14,6 +14,21 @@ pub struct Identity {
 }
 
 impl Identity {
+    pub fn new(id: &str, hops: u32) -> Self {
+        Self {
+            id: MessageId(id.into()),
+            hops,
+        }
+    }
+
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    pub fn hops(&self) -> u32 {
+        self.hops
+    }
+
     pub fn of(message: &Message) -> Self {
         Self {
             id: message.id.clone(),

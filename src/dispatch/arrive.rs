@@ -1,13 +1,19 @@
 //! The lane's consumer: what it delivers, and what becomes of that when it is lost or left.
 
+use super::claim::Claim;
 use super::conclude::seconds_between;
 use super::consumer::Event;
-use super::{Done, LaneTask};
+use super::{Done, LaneTask, TELL_PATIENCE};
 use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
+use crate::broker::results_log::Found;
 use crate::core::intake::intake;
 use crate::core::lane::{Joined, Ticket};
 use futures_util::FutureExt;
+use std::time::Duration;
+
+/// How long a delivery may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_millis(10);
 
 impl LaneTask {
     pub(super) fn heed(&mut self, event: Event) {
@@ -42,7 +48,10 @@ impl LaneTask {
         }
     }
 
-    fn take(&mut self, delivery: Delivery) {
+    pub(super) fn take(&mut self, delivery: Delivery) {
+        if !self.is_ours() {
+            return self.unclaimed.push(delivery);
+        }
         let now = self.shared.now();
         if delivery.redelivered {
             self.shared.concluder.metrics.redelivered.inc();
@@ -74,9 +83,13 @@ impl LaneTask {
         self.next_ticket += 1;
         match self.lane.accept(message, ticket, now) {
             Joined::Waits => drop(self.deliveries.insert(ticket, delivery)),
+            Joined::Asks => {
+                self.ask_for_evidence(ticket, &delivery);
+                self.deliveries.insert(ticket, delivery);
+            }
             Joined::Decided(resolved) => {
                 self.deliveries.insert(ticket, delivery);
-                self.carry_out(resolved);
+                self.carry_out(resolved, None);
             }
             // The delivery it was sent under is void: this one will be settled in its place.
             Joined::InFlight(original) => {
@@ -94,8 +107,36 @@ impl LaneTask {
         self.channel_lost();
     }
 
+    /// Another worker may have sent it: the log of results may say how it has ended.
+    fn ask_for_evidence(&mut self, ticket: Ticket, delivery: &Delivery) {
+        let evidence = self.shared.evidence.clone();
+        let (lane, id) = (self.lane.id().clone(), delivery.id());
+        let asking = async move {
+            let found = evidence.result_of(lane.as_str(), &id).await;
+            Done::Evidence { ticket, found }
+        };
+        self.work.push(asking.boxed());
+    }
+
+    pub(super) fn weigh_evidence(&mut self, ticket: Ticket, found: Option<Found>) {
+        // Its channel was lost in the meantime.
+        if !self.deliveries.contains_key(&ticket) {
+            return;
+        }
+        let resolved = self
+            .lane
+            .evidence(ticket, found.is_some(), self.shared.now());
+        if let Some(resolved) = resolved {
+            self.carry_out(resolved, found);
+        }
+    }
+
     /// What waited is RabbitMQ's again; what is in flight is awaited.
     pub(super) fn channel_lost(&mut self) {
+        self.claim = Claim::None;
+        for delivery in self.unclaimed.drain(..) {
+            delivery.give_back();
+        }
         self.observer.metrics.subscribed.set(0);
         self.lane.channel_lost();
         let lane = &self.lane;
@@ -105,8 +146,26 @@ impl LaneTask {
         }
     }
 
+    /// What RabbitMQ has sent and the lane has not seen was not sent to the API either, and is to be told so. With nothing
+    /// acknowledged since, no more comes.
+    async fn take_what_is_on_its_way(&mut self) {
+        for _ in 0..2 {
+            let clock = self.shared.concluder.clock;
+            while let Some(Event::Delivered(delivery)) = self.consumer.next_now(|| clock.now().mono)
+            {
+                self.take(delivery);
+            }
+            tokio::time::sleep(ON_ITS_WAY).await;
+        }
+    }
+
     /// Closes the lane's channel: nothing is in flight, and RabbitMQ gets back what waits.
     pub(super) async fn leave(&mut self) {
+        if self.claim.is_held() {
+            self.take_what_is_on_its_way().await;
+            let (board, unsent) = (self.shared.board.clone(), self.lane.surely_unsent());
+            board.leave(self.lane.id(), unsent, TELL_PATIENCE).await;
+        }
         self.consumer.close().await;
         self.channel_lost();
     }

@@ -3,6 +3,7 @@
 
 use crate::broker::delivery::{Delivery, Settled};
 use crate::broker::publish::{Confirmed, Publisher};
+use crate::broker::results_log::Found;
 use crate::clock::Clock;
 use crate::core::intake::Refusal;
 use crate::core::lane::Decision;
@@ -30,6 +31,7 @@ impl Concluder {
         lane: &LaneMetrics,
         delivery: Delivery,
         decision: Decision,
+        found: Option<Found>,
         priority: Priority,
     ) -> bool {
         let confirmed = match decision {
@@ -48,6 +50,15 @@ impl Concluder {
                 lane.delayed.inc();
                 confirmed
             }
+            Decision::Repeat => match found {
+                Some(found) => self.publisher.again(&delivery, &found).await,
+                None => {
+                    // Never: it is decided on nothing else.
+                    tracing::error!("a result to repeat is missing");
+                    delivery.give_back();
+                    return false;
+                }
+            },
             Decision::Forget => Confirmed::earlier(),
             Decision::Abandon => {
                 delivery.give_back();

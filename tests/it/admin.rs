@@ -184,6 +184,7 @@ wa_dispatcher_build_info gauge
 wa_dispatcher_dead_letters_total counter
 wa_dispatcher_delayed_total counter
 wa_dispatcher_end_to_end_seconds histogram
+wa_dispatcher_evidence_total counter
 wa_dispatcher_health_probes_total counter
 wa_dispatcher_holds_found_total counter
 wa_dispatcher_lane_in_flight gauge

@@ -11,6 +11,7 @@ mod broker_loss;
 mod config;
 mod drain;
 mod flow;
+mod handover;
 mod holds;
 mod privacy;
 mod rights;

@@ -8,7 +8,8 @@ use graph_sim::{Action, Fault, Script, Sim};
 use serde_json::json;
 
 /// What a worker needs that declares nothing.
-const WRITE: &str = r"^(wa\.results|wa\.dead|wa\.delay\..*|wa\.lanes\.log|amq\.default)$";
+const WRITE: &str =
+    r"^(wa\.results|wa\.dead|wa\.delay\..*|wa\.lanes\.log|wa\.results\.log|amq\.default)$";
 const READ: &str = r"^wa\..*$";
 
 struct Restricted {

@@ -14,6 +14,7 @@ mod checks;
 mod conduct;
 mod decisions;
 mod deliveries;
+mod evidence;
 mod fates;
 mod faults;
 mod flaws;
@@ -38,7 +39,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 49] = [
+const EVENTS: [&str; 52] = [
     "130429 by the rules",
     "131056 by the rules",
     "a new token",
@@ -52,6 +53,8 @@ const EVENTS: [&str; 49] = [
     "crash",
     "delay",
     "drained",
+    "evidence found",
+    "evidence nothing",
     "expired",
     "forget",
     "health not well",
@@ -79,6 +82,7 @@ const EVENTS: [&str; 49] = [
     "redelivered",
     "refused at intake",
     "rejected",
+    "repeat",
     "seed with a repeated send",
     "session lost",
     "settled void",

@@ -39,7 +39,7 @@ fn key(message: &Message) -> Key {
 fn write_to(backlog: &mut Backlog, person: u64, sent_at: u64, took: u64) {
     let message = message(person);
     let key = key(&message);
-    backlog.push(message, person, at(sent_at));
+    backlog.push(message, person, false, at(sent_at));
     assert!(backlog.pick() == Some((key.clone(), Priority::Bulk)));
     backlog.take_to_send(&key, Priority::Bulk).unwrap();
     backlog.count_pair(&key, at(sent_at + took));
@@ -80,7 +80,7 @@ fn people_are_forgotten_once_they_owe_nothing() {
 fn whoever_waits_or_owes_is_not_forgotten() {
     let mut backlog = Backlog::new(PAIR, 1_000, 3);
     write_to(&mut backlog, 1, 0, 0);
-    backlog.push(message(2), 7, at(0));
+    backlog.push(message(2), 7, false, at(0));
     for _ in 0..20 {
         backlog.forget_some(at(5));
     }
@@ -115,7 +115,7 @@ fn what_waits_is_given_back_in_the_order_it_came() {
     for ticket in 0..50 {
         let mut message = message(ticket % 7);
         message.delivery_count = ticket;
-        backlog.push(message, ticket, at(0));
+        backlog.push(message, ticket, false, at(0));
     }
     let order: Vec<u64> = backlog
         .clear()

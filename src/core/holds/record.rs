@@ -2,6 +2,8 @@
 
 use super::{Hold, Reach, Why};
 use crate::core::outcome::{Scope, remedy_like};
+use crate::core::recent::Identity;
+use crate::core::tenure::Unsent;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,14 +22,31 @@ pub struct Record {
 pub enum News {
     Held(Hold),
     Lifted,
-    Paused { since_ms: u64 },
+    Paused {
+        since_ms: u64,
+    },
     Resumed,
-    TemplateHeld { until_ms: u64 },
+    TemplateHeld {
+        until_ms: u64,
+    },
+    /// A worker took the lane.
+    Taken,
+    /// It left the lane in order, and gave these back unsent.
+    Left {
+        unsent: Unsent,
+    },
 }
 
 /// What a record speaks of: the last one of a slot stands. A pause and a block of the same lane are two things.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Slot(Reach, bool);
+pub struct Slot(Reach, Topic);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Topic {
+    Hold,
+    Pause,
+    Tenure,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
@@ -63,12 +82,26 @@ enum WireNews {
     TemplateHeld {
         until_ms: u64,
     },
+    Taken,
+    /// Each with its hops and its count of deliveries.
+    Left {
+        unsent: Vec<(String, u32, u64)>,
+    },
 }
 
 impl Record {
+    /// Who has a lane, not what holds it.
+    pub fn is_of_tenure(&self) -> bool {
+        matches!(self.news, News::Taken | News::Left { .. })
+    }
+
     pub fn slot(&self) -> Slot {
-        let is_pause = matches!(self.news, News::Paused { .. } | News::Resumed);
-        Slot(self.reach.clone(), is_pause)
+        let topic = match self.news {
+            News::Held(_) | News::Lifted | News::TemplateHeld { .. } => Topic::Hold,
+            News::Paused { .. } | News::Resumed => Topic::Pause,
+            News::Taken | News::Left { .. } => Topic::Tenure,
+        };
+        Slot(self.reach.clone(), topic)
     }
 
     pub fn to_json(&self) -> Vec<u8> {
@@ -119,6 +152,13 @@ fn wire_news(news: &News) -> WireNews {
         News::TemplateHeld { until_ms } => WireNews::TemplateHeld {
             until_ms: *until_ms,
         },
+        News::Taken => WireNews::Taken,
+        News::Left { unsent } => WireNews::Left {
+            unsent: unsent
+                .iter()
+                .map(|(request, count)| (request.id().to_owned(), request.hops(), *count))
+                .collect(),
+        },
     }
 }
 
@@ -144,5 +184,12 @@ fn news(news: WireNews, scope: Scope) -> Option<News> {
         WireNews::Paused { since_ms } => News::Paused { since_ms },
         WireNews::Resumed => News::Resumed,
         WireNews::TemplateHeld { until_ms } => News::TemplateHeld { until_ms },
+        WireNews::Taken => News::Taken,
+        WireNews::Left { unsent } => News::Left {
+            unsent: unsent
+                .iter()
+                .map(|(id, hops, count)| (Identity::new(id, *hops), *count))
+                .collect(),
+        },
     })
 }

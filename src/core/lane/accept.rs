@@ -1,11 +1,12 @@
 //! A delivery comes in: new, or one that this worker or another had before.
 
-use super::{Decision, Joined, Lane, Redelivery};
+use super::{Decision, Joined, Lane, Redelivery, Resolved};
 use crate::core::Now;
 use crate::core::backlog::Ticket;
 use crate::core::message::Message;
 use crate::core::recent::{Identity, Known};
 use crate::core::report::Status;
+use crate::core::tenure::{Inherited, UNSENT_MAX, Unsent};
 
 impl Lane {
     /// A new delivery, which the shell will know by `ticket`.
@@ -15,15 +16,59 @@ impl Lane {
             if let Some(original) = self.adopt(&identity) {
                 return Joined::InFlight(original);
             }
-            if let Some(decision) = self.answer_again(&mut message, &identity, now) {
-                return Joined::Decided(self.settle(ticket, message, decision));
+            match self.recall(&mut message, &identity) {
+                Recalled::Decided(decision) => {
+                    return Joined::Decided(self.settle(ticket, message, decision));
+                }
+                // It keeps its place in its line meanwhile: what comes behind it must not overtake it.
+                Recalled::Nothing => {
+                    self.backlog.push(message, ticket, true, now);
+                    return Joined::Asks;
+                }
+                Recalled::Unsent => {}
             }
         }
         if let Some(decision) = self.terms(now, 0.0).unsent(&message) {
             return Joined::Decided(self.settle(ticket, message, decision));
         }
-        self.backlog.push(message, ticket, now);
+        self.backlog.push(message, ticket, false, now);
         Joined::Waits
+    }
+
+    /// What the log of results says of a request that [`Joined::Asks`]: whether it has ended. `None`: it stays, and is sent in its
+    /// turn; or it is not waiting for this any more.
+    pub fn evidence(&mut self, ticket: Ticket, has_ended: bool, now: Now) -> Option<Resolved> {
+        let is_resent = self.config.redelivery == Redelivery::Resend;
+        if !has_ended && is_resent {
+            // Somebody may have sent it, and died before the result was written.
+            self.backlog.release(ticket);
+            return None;
+        }
+        let waiting = self.backlog.take_asked(ticket)?;
+        let mut message = waiting.message;
+        let decision = if has_ended {
+            Decision::Repeat
+        } else {
+            message.history.possible_duplicate = true;
+            self.terms(now, 0.0).doubtful(&message)
+        };
+        Some(self.settle(ticket, message, decision))
+    }
+
+    /// The lane is this worker's now. Begins with an empty bucket, whatever the one before has sent, and knows what that one has not.
+    pub fn took_over(&mut self, unsent: Unsent, now: Now) {
+        self.pace.empty(now);
+        self.inherited = Inherited::new(unsent);
+    }
+
+    /// What waits here and was surely never sent.
+    pub fn surely_unsent(&self) -> Unsent {
+        let sure = self
+            .backlog
+            .sure()
+            .filter(|message| !message.history.possible_duplicate);
+        let named = sure.map(|message| (Identity::of(message), message.delivery_count));
+        named.take(UNSENT_MAX).collect()
     }
 
     fn adopt(&mut self, identity: &Identity) -> Option<Ticket> {
@@ -32,22 +77,17 @@ impl Lane {
         Some(original)
     }
 
-    /// A redelivered request may have been sent: by us, then we know; by another, then the policy says.
-    fn answer_again(
-        &self,
-        message: &mut Message,
-        identity: &Identity,
-        now: Now,
-    ) -> Option<Decision> {
+    /// A redelivered request may have been sent: by us, then we know; or by another.
+    fn recall(&self, message: &mut Message, identity: &Identity) -> Recalled {
         match self.recent.find(identity) {
-            Some(Known::Ended) => return Some(Decision::Forget),
+            Some(Known::Ended) => return Recalled::Decided(Decision::Forget),
             // One more than when we gave it back: nobody has had it since.
             Some(Known::Unsent {
                 delivery_count,
                 possible_duplicate,
             }) if message.delivery_count == delivery_count + 1 => {
                 message.history.possible_duplicate |= possible_duplicate;
-                return None;
+                return Recalled::Unsent;
             }
             Some(Known::Unsent { .. }) | None => {}
         }
@@ -58,20 +98,32 @@ impl Lane {
             .find(|settling| settling.identity == *identity);
         if let Some(report) = settling.and_then(|settling| settling.report.clone()) {
             // What failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.
-            return Some(match report.status {
+            return Recalled::Decided(match report.status {
                 Status::Failed => Decision::Bury(report),
                 Status::Accepted | Status::Rejected | Status::Expired | Status::Unknown => {
                     Decision::Finish(report)
                 }
             });
         }
-        if message.harmless_to_repeat {
-            return None;
-        }
-        message.history.possible_duplicate = true;
-        match self.config.redelivery {
-            Redelivery::Resend => None,
-            Redelivery::Report => Some(self.terms(now, 0.0).doubtful(message)),
+        let is_unsent = self.inherited.is_unsent(identity, message.delivery_count);
+        if message.harmless_to_repeat || is_unsent {
+            Recalled::Unsent
+        } else {
+            Recalled::Nothing
         }
     }
+}
+
+/// What this worker knows of a request that was delivered before.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "on the stack for a moment; a box would cost an allocation"
+)]
+enum Recalled {
+    /// How it has ended, or is about to.
+    Decided(Decision),
+    /// It may be sent as if for the first time.
+    Unsent,
+    /// Another worker may have sent it.
+    Nothing,
 }

@@ -10,7 +10,7 @@ const AHEAD_MIN: usize = 8;
 /// What to do with a redelivered request of which nobody knows whether it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Redelivery {
-    /// Send it and flag the result.
+    /// Send it, and flag the result.
     Resend,
     /// End it as `unknown`.
     Report,

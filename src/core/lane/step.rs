@@ -96,6 +96,8 @@ impl Rest {
 #[derive(Debug)]
 pub enum Joined {
     Waits,
+    /// It waits for [`super::Lane::evidence`]: another worker may have sent it.
+    Asks,
     Decided(Resolved),
     /// It is the redelivered original of a request still in flight under that ticket, whose outcome settles this delivery.
     InFlight(Ticket),

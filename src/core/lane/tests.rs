@@ -69,6 +69,10 @@ enum Do {
     /// What holds the lane now, by whoever keeps the holds.
     Order(Held),
     Token,
+    /// Whether the log of results has it.
+    Evidence(&'static str, bool),
+    /// The lane is this worker's now; these were not sent by the one before, by their count of deliveries.
+    Takes(Vec<(&'static str, u64)>),
     /// Percent, and minutes to regain.
     Used(u32, u32),
     Drain,
@@ -118,6 +122,7 @@ impl Story {
         self.names.push(name);
         match self.lane.accept(message, ticket, self.now) {
             Joined::Waits => "waits".to_owned(),
+            Joined::Asks => "asks".to_owned(),
             Joined::InFlight(original) => format!("is {original} in flight"),
             Joined::Decided(resolved) => told(&resolved.decision),
         }
@@ -156,6 +161,21 @@ impl Story {
         }
     }
 
+    fn answer(&mut self, name: &str, outcome: Outcome) -> String {
+        let now = self.now;
+        let luck = Luck {
+            jitter: 1.0,
+            quick_pause: Duration::from_millis(50),
+        };
+        // Under the ticket it was sent with.
+        let sent = |ticket: &Ticket| self.lane.is_in_flight(*ticket) && self.name(*ticket) == name;
+        let ticket = (0..self.names.len() as Ticket).find(sent).unwrap();
+        let verdict = self.lane.resolve(ticket, outcome, now, luck);
+        let decision = verdict.resolved.map(|resolved| told(&resolved.decision));
+        let decision = decision.unwrap_or_else(|| "stays".to_owned());
+        decision + &found(verdict.finding)
+    }
+
     fn happen(&mut self, what: Do) -> String {
         let now = self.now;
         match what {
@@ -192,26 +212,23 @@ impl Story {
                 return self.get(name, inbound);
             }
             Next => return self.next(),
-            Answer(name, outcome) => {
-                let luck = Luck {
-                    jitter: 1.0,
-                    quick_pause: Duration::from_millis(50),
-                };
-                // Under the ticket it was sent with.
-                let sent =
-                    |ticket: &Ticket| self.lane.is_in_flight(*ticket) && self.name(*ticket) == name;
-                let ticket = (0..self.names.len() as Ticket).find(sent).unwrap();
-                let verdict = self.lane.resolve(ticket, outcome, now, luck);
-                let decision = verdict.resolved.map(|resolved| told(&resolved.decision));
-                let decision = decision.unwrap_or_else(|| "stays".to_owned());
-                return decision + &found(verdict.finding);
-            }
+            Answer(name, outcome) => return self.answer(name, outcome),
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
             Lost => self.lane.channel_lost(),
             Rejoined => self.lane.rejoined(self.lane.config().prefetch(), now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),
             Order(held) => self.lane.held(held, now),
             Token => self.lane.token_changed(),
+            Evidence(name, has_ended) => {
+                let resolved = self.lane.evidence(self.ticket(name), has_ended, now);
+                let decision = resolved.map(|resolved| told(&resolved.decision));
+                return decision.unwrap_or_else(|| "stays".to_owned());
+            }
+            Takes(unsent) => {
+                let unsent = unsent.into_iter();
+                let unsent = unsent.map(|(name, count)| (Identity::new(name, 0), count));
+                self.lane.took_over(unsent.collect(), now);
+            }
             Used(percent, minutes) => {
                 let usage = Usage {
                     percent: Some(percent),
@@ -269,6 +286,7 @@ fn told(decision: &Decision) -> String {
                 flag(history.possible_duplicate)
             )
         }
+        Decision::Repeat => "repeat".to_owned(),
         Decision::Forget => "forget".to_owned(),
         Decision::Abandon => "abandon".to_owned(),
     }

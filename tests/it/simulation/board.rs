@@ -97,7 +97,12 @@ impl Simulation {
         let struck = board.holds.found(&place, finding, &places, now);
         let hold = |record: &Record| match record.news {
             News::Held(hold) => Some(hold),
-            News::Lifted | News::Paused { .. } | News::Resumed | News::TemplateHeld { .. } => None,
+            News::Lifted
+            | News::Paused { .. }
+            | News::Resumed
+            | News::TemplateHeld { .. }
+            | News::Taken
+            | News::Left { .. } => None,
         };
         let reach = struck
             .as_ref()

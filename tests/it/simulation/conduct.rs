@@ -38,11 +38,13 @@ pub(crate) struct Conduct {
     prefetch: usize,
     prefetch_max: usize,
     prefetch_believed: Option<u16>,
-    waiting: BTreeMap<Ticket, Item>,
+    pub(super) waiting: BTreeMap<Ticket, Item>,
     flights: BTreeMap<Ticket, Item>,
     /// Of those, the ones whose delivery is void.
     orphans: BTreeSet<Ticket>,
-    settling: BTreeMap<Ticket, Item>,
+    /// Of those waiting, the ones that somebody else may have sent.
+    pub(super) asked: BTreeSet<Ticket>,
+    pub(super) settling: BTreeMap<Ticket, Item>,
     rate: RateAccount,
     pairs: PairAccount,
     stops: Stops,
@@ -65,6 +67,7 @@ impl Conduct {
             waiting: BTreeMap::new(),
             flights: BTreeMap::new(),
             orphans: BTreeSet::new(),
+            asked: BTreeSet::new(),
             settling: BTreeMap::new(),
             rate: RateAccount::new(config.pace, now),
             pairs: PairAccount::new(config.pair),
@@ -219,7 +222,7 @@ impl Conduct {
         let attempts = match decision {
             Decision::Delay { message, .. } => Some(message.history.attempts),
             Decision::Finish(report) | Decision::Bury(report) => Some(report.attempts),
-            Decision::Forget | Decision::Abandon => None,
+            Decision::Repeat | Decision::Forget | Decision::Abandon => None,
         };
         let before = item.copy.history.attempts;
         ensure(attempts == Some(before), "P4", || {
@@ -252,6 +255,9 @@ impl Conduct {
             return Violation::of("P1", format!("ticket {ticket} was sent and does not wait"));
         };
         let request = item.request;
+        ensure(!self.asked.contains(&ticket), "P3", || {
+            format!("request {request} was sent before it was known whether it had been")
+        })?;
         let others = self.flights.len() + self.settling.len();
         self.stops.check(request, others, now)?;
         ensure(others < self.config.in_flight_max(), "P4", || {
@@ -367,7 +373,11 @@ impl Conduct {
 
     pub(crate) fn channel_lost(&mut self) {
         self.orphans.extend(self.flights.keys());
-        for item in std::mem::take(&mut self.waiting).into_values() {
+        let asked = std::mem::take(&mut self.asked);
+        for (ticket, item) in std::mem::take(&mut self.waiting) {
+            if asked.contains(&ticket) {
+                continue;
+            }
             self.unsent.insert(item.identity(), item.copy.returns + 1);
         }
     }
@@ -412,9 +422,15 @@ impl Conduct {
             let mut flights = self.flights.values();
             flights.any(|flight| flight.person == Some(person))
         };
+        // Those behind one that is asked about wait with it.
+        let asked = self
+            .asked
+            .iter()
+            .filter_map(|ticket| self.waiting.get(ticket));
+        let asked: Vec<usize> = asked.filter_map(|item| item.person).collect();
         let due = |item: &Item| match item.person {
             None => Some(0),
-            Some(person) if busy(person) => None,
+            Some(person) if busy(person) || asked.contains(&person) => None,
             Some(person) => self.pairs.due(person, item.copy.history.pair_reserved, now),
         };
         let first = self.waiting.values().filter_map(due).min()?;

@@ -11,7 +11,7 @@ use super::publishing::{Held, Letter};
 use super::worker::Who;
 use super::world::{Event, Simulation};
 use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
-use whatsapp_dispatcher::core::lane::Joined;
+use whatsapp_dispatcher::core::lane::{Joined, Ticket};
 use whatsapp_dispatcher::core::placement;
 use whatsapp_dispatcher::core::report::{Report, ReportedError, Status};
 
@@ -99,11 +99,7 @@ impl Simulation {
             on_unknown: facts.on_unknown.map(text),
             history: copy.history.clone(),
         };
-        let held = Held {
-            request,
-            channel,
-            tag,
-        };
+        let held = Held::new(request, channel, tag);
         let message = match intake(facts.body.clone().into(), inbound, &INTAKE, now) {
             Ok(message) => message,
             Err(refusal) => return self.refuse(who, held, refusal),
@@ -122,6 +118,13 @@ impl Simulation {
                 shell.deliveries.insert(ticket, held);
                 shell.conduct.joined(ticket, item)?;
             }
+            Joined::Asks => {
+                shell.deliveries.insert(ticket, held);
+                shell.conduct.joined(ticket, item)?;
+                shell.conduct.asks(ticket);
+                let took = self.chance.within(1_000..=300_000);
+                self.after(took, Event::Evidence(who, channel, ticket));
+            }
             Joined::Decided(resolved) => {
                 shell.deliveries.insert(ticket, held);
                 shell
@@ -135,6 +138,34 @@ impl Simulation {
                 self.touched.insert(tag);
                 self.tally.count("adopted by a redelivery");
             }
+        }
+        self.turn(who)
+    }
+
+    /// The log of results was read up to now.
+    pub(super) fn evidence(&mut self, who: Who, channel: ChannelId, ticket: Ticket) -> Checked {
+        if !self.is_alive(who) || self.shell_mut(who).channel != Some(channel) {
+            return Ok(());
+        }
+        self.obey(who);
+        let now = self.now();
+        let held = self.shell_mut(who).deliveries.get(&ticket);
+        let Some(request) = held.map(|held| held.request) else {
+            return Ok(());
+        };
+        let has_ended = self.fates.has_ended(request);
+        self.tally.count(if has_ended {
+            "evidence found"
+        } else {
+            "evidence nothing"
+        });
+        let shell = self.shell_mut(who);
+        let ignores = shell.flaw == Some(Flaw::IgnoresEvidence);
+        let resolved = shell.lane.evidence(ticket, has_ended && !ignores, now);
+        let is_decided = resolved.is_some();
+        shell.conduct.evident(ticket, is_decided, has_ended)?;
+        if let Some(resolved) = resolved {
+            self.carry_out(who, resolved)?;
         }
         self.turn(who)
     }

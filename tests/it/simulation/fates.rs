@@ -106,6 +106,15 @@ impl Fates {
         self.0[request].witness_gone |= self.0[request].has_twin;
     }
 
+    /// The log of results has one of it.
+    pub(crate) fn has_ended(&self, request: RequestNo) -> bool {
+        !self.0[request].results.is_empty()
+    }
+
+    pub(crate) fn first_result(&self, request: RequestNo) -> Option<Arc<Report>> {
+        self.0[request].results.first().cloned()
+    }
+
     pub(crate) fn dead(&mut self, request: RequestNo) {
         self.0[request].dead_letters += 1;
     }

@@ -23,13 +23,15 @@ pub(crate) enum Flaw {
     ChargesOutages,
     /// What the API is being asked is dropped with the session.
     DropsQuestions,
+    /// What the log of results has is not heeded.
+    IgnoresEvidence,
     /// A worker that starts does not wait for the log.
     BeginsUnread,
 }
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 16] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 17] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -45,6 +47,7 @@ impl Flaw {
         (Self::KeepsPausesToItself, &["log"]),
         (Self::ChargesOutages, &["P4", "P7"]),
         (Self::DropsQuestions, &["wake"]),
+        (Self::IgnoresEvidence, &["P3"]),
         (Self::BeginsUnread, &["start"]),
     ];
 }

@@ -95,7 +95,7 @@ impl Knowledge {
             News::TemplateHeld { until_ms } => {
                 self.hold_template(reach.key, *until_ms, wall_ms);
             }
-            News::Paused { .. } => {}
+            News::Paused { .. } | News::Taken | News::Left { .. } => {}
         }
     }
 

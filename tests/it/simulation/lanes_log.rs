@@ -179,7 +179,11 @@ impl Simulation {
         match record.news {
             News::Paused { .. } => drop(self.paused.insert(record.reach.key.clone())),
             News::Resumed => drop(self.paused.remove(&record.reach.key)),
-            News::Held(_) | News::Lifted | News::TemplateHeld { .. } => {}
+            News::Held(_)
+            | News::Lifted
+            | News::TemplateHeld { .. }
+            | News::Taken
+            | News::Left { .. } => {}
         }
     }
 
@@ -265,5 +269,7 @@ fn word(news: &News) -> &'static str {
         News::Paused { .. } => "record paused",
         News::Resumed => "record resumed",
         News::TemplateHeld { .. } => "record template",
+        News::Taken => "record taken",
+        News::Left { .. } => "record left",
     }
 }

@@ -22,6 +22,16 @@ pub(crate) struct Held {
     pub(crate) tag: Tag,
 }
 
+impl Held {
+    pub(super) fn new(request: RequestNo, channel: ChannelId, tag: Tag) -> Self {
+        Self {
+            request,
+            channel,
+            tag,
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(crate) enum Letter {
     Dead,
@@ -61,6 +71,10 @@ impl Simulation {
                 let letter = Letter::Ladder { delay_s, history };
                 let times = 1 + usize::from(self.flaw == Some(Flaw::DelaysTwice));
                 vec![letter; times]
+            }
+            Decision::Repeat => {
+                let result = self.fates.first_result(held.request);
+                result.into_iter().map(Letter::Result).collect()
             }
             Decision::Forget => {
                 self.fates.forgotten(held.request);

@@ -39,6 +39,8 @@ pub(crate) enum Event {
     ChannelGone(ChannelId),
     /// The worker closed it: nothing was under way on it.
     ChannelClosed(ChannelId),
+    /// What the log of results has of a delivery that is asked about.
+    Evidence(Who, ChannelId, Ticket),
     Arrive(Call),
     Answer(Who, Ticket, Reply),
     /// A publish reaches the broker. Carries what it publishes: it may outlive its sender.
@@ -205,6 +207,7 @@ impl Simulation {
                 self.broker.close(channel);
                 self.deliver_everywhere();
             }
+            Event::Evidence(who, channel, ticket) => return self.evidence(who, channel, ticket),
             Event::Arrive(call) => return self.arrive(call),
             Event::Answer(who, ticket, reply) => return self.answered(who, ticket, reply),
             Event::Reach {

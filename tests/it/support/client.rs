@@ -246,6 +246,19 @@ impl Client {
         binding.await.unwrap();
     }
 
+    /// Takes one delivery of a queue and ends its channel: the queue has it again, delivered before.
+    pub(crate) async fn take_and_drop(&self, queue: &str) {
+        let channel = self.connection.create_channel().await.unwrap();
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consuming = channel.basic_consume(queue.into(), "".into(), options, arguments);
+        let mut consumer = consuming.await.unwrap();
+        within("a delivery", consumer.next())
+            .await
+            .unwrap()
+            .unwrap();
+        channel.close(200, "OK".into()).await.unwrap();
+    }
+
     /// Publishes with RabbitMQ's direct reply-to, as RPC clients do, and returns the reply.
     pub(crate) async fn call_directly(&self, request: Request) -> Letter {
         const PSEUDO_QUEUE: &str = "amq.rabbitmq.reply-to";

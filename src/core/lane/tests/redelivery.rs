@@ -25,7 +25,7 @@ fn what_comes_again_is_known() {
             (Again("e1", 1), "waits"),
             // Answered before it came again: RabbitMQ has it, and nobody knows what became of it.
             (Answer("d1", transient(true)), "abandon"),
-            (Again("d1", 1), "waits"),
+            (Again("d1", 1), "asks"),
             (Answer("c1", accepted()), "accepted #1"),
         ],
     );
@@ -48,16 +48,72 @@ fn only_what_nobody_else_can_have_sent_is_beyond_doubt() {
     };
     // Another worker may have had it meanwhile: its count says so.
     let mut resent = story();
-    resent.push((Again("b1", 2), "waits"));
+    resent.push((Again("b1", 2), "asks"));
+    resent.push((Evidence("b1", false), "stays"));
     resent.push((At(1.0), "flowing"));
     resent.push((Next, "send a1, send b1, idle"));
     resent.push((Answer("a1", accepted()), "accepted #1"));
     resent.push((Answer("b1", accepted()), "accepted #1 !"));
     check(config(), resent);
     let mut reported = story();
-    reported.push((Again("b1", 2), "unknown #0 !"));
-    reported.push((Again("c1", 1), "unknown #0 !"));
+    reported.push((Again("b1", 2), "asks"));
+    reported.push((Evidence("b1", false), "unknown #0 !"));
+    reported.push((Again("c1", 1), "asks"));
+    reported.push((Evidence("c1", true), "repeat"));
     check(report, reported);
+}
+
+#[test]
+fn what_is_asked_about_holds_its_line_and_no_other() {
+    check(
+        config(),
+        vec![
+            (Again("a1", 1), "asks"),
+            (Get("a2"), "waits"),
+            (Get("b1"), "waits"),
+            (Next, "send b1, idle"),
+            (Evidence("a1", true), "repeat"),
+            (Next, "send a2, idle"),
+            // Asked about once, and not any more.
+            (Evidence("a1", true), "stays"),
+            (Again("c1", 1), "asks"),
+            (Get("c2"), "waits"),
+            (Evidence("c1", false), "stays"),
+            (Next, "send c1, idle"),
+            (Answer("c1", accepted()), "accepted #1 !"),
+        ],
+    );
+}
+
+#[test]
+fn a_doubt_is_not_forgotten_with_the_channel() {
+    check(
+        config(),
+        vec![
+            (Again("a1", 1), "asks"),
+            (Lost, "flowing"),
+            // Its answer comes too late.
+            (Evidence("a1", true), "stays"),
+            (Again("a1", 2), "asks"),
+        ],
+    );
+}
+
+#[test]
+fn what_the_worker_before_gave_back_in_order_is_not_in_doubt() {
+    check(
+        config(),
+        vec![
+            (Takes(vec![("a1", 0), ("b1", 0)]), "flowing"),
+            (Again("a1", 1), "waits"),
+            // Somebody had it in between.
+            (Again("b1", 2), "asks"),
+            (Again("c1", 1), "asks"),
+            (At(1.0), "flowing"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+        ],
+    );
 }
 
 #[test]

@@ -1,0 +1,43 @@
+//! Requests of which it is being found out whether they were sent already.
+
+use super::{Backlog, Ticket, Waiting};
+use crate::core::message::Message;
+
+impl Backlog {
+    /// Nothing shows that it was sent: it may go, and is flagged.
+    pub(in crate::core) fn release(&mut self, ticket: Ticket) {
+        let Some((key, priority)) = self.asked.remove(&ticket) else {
+            return;
+        };
+        let queue = &mut self.line(&key).rank_mut(priority).queue;
+        if let Some(waiting) = queue.iter_mut().find(|waiting| waiting.ticket == ticket) {
+            waiting.is_asked = false;
+            waiting.message.history.possible_duplicate = true;
+        }
+        self.make_ready(&key, priority, false);
+    }
+
+    /// Out of its line, wherever it stands, if it is asked about.
+    pub(in crate::core) fn take_asked(&mut self, ticket: Ticket) -> Option<Waiting> {
+        let (key, priority) = self.asked.remove(&ticket)?;
+        let queue = &mut self.lines.get_mut(&key)?.rank_mut(priority).queue;
+        let place = queue.iter().position(|waiting| waiting.ticket == ticket)?;
+        let waiting = queue.remove(place)?;
+        self.waiting -= 1;
+        self.make_ready(&key, priority, false);
+        self.drop_if_idle(&key);
+        Some(waiting)
+    }
+
+    /// What waits and is not asked about.
+    pub(in crate::core) fn sure(&self) -> impl Iterator<Item = &Message> {
+        let ranks = self
+            .lines
+            .values()
+            .flat_map(|line| [&line.high, &line.bulk]);
+        let waiting = ranks.flat_map(|rank| &rank.queue);
+        waiting
+            .filter(|waiting| !waiting.is_asked)
+            .map(|waiting| &waiting.message)
+    }
+}

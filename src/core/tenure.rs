@@ -1,0 +1,105 @@
+//! Who has which lane, as the workers' log tells it. RabbitMQ gives a lane to one worker at a time; what it does not say is whether the one
+//! before has sent what it gives back. So each worker writes when it takes a lane, and when it leaves one in order.
+
+use super::recent::Identity;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Most requests that one record names. Of what is not named nobody is sure.
+pub const UNSENT_MAX: usize = 2_000;
+
+/// Requests that were surely not sent, by what RabbitMQ's count of their deliveries was.
+pub type Unsent = Vec<(Identity, u64)>;
+
+/// One worker's time with a lane.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Tenure {
+    pub worker: Arc<str>,
+    pub run: u64,
+    pub since_ms: u64,
+    /// It left in order.
+    pub left: bool,
+}
+
+/// The last tenure of each lane.
+#[derive(Default)]
+pub struct Tenures {
+    last: BTreeMap<Arc<str>, (Tenure, Unsent)>,
+}
+
+impl Tenures {
+    /// A worker took the lane. Returns what the one before surely had not sent.
+    pub fn taken(&mut self, lane: &Arc<str>, tenure: Tenure) -> Unsent {
+        let before = self.last.insert(lane.clone(), (tenure, vec![]));
+        before.map_or(vec![], |(_, unsent)| unsent)
+    }
+
+    /// A worker left the lane in order. Ignored unless it is the last that took it.
+    pub fn left(&mut self, lane: &str, run: u64, unsent: Unsent) {
+        let last = self.last.get_mut(lane);
+        if let Some(last) = last.filter(|(tenure, _)| tenure.run == run) {
+            last.0.left = true;
+            last.1 = unsent;
+        }
+    }
+
+    pub fn of(&self, lane: &str) -> Option<&Tenure> {
+        self.last.get(lane).map(|(tenure, _)| tenure)
+    }
+}
+
+/// What a lane knows of deliveries that another worker had before.
+#[derive(Default)]
+pub struct Inherited(HashMap<Identity, u64>);
+
+impl Inherited {
+    pub fn new(unsent: Unsent) -> Self {
+        Self(unsent.into_iter().collect())
+    }
+
+    /// True if nobody has had it since it was given back unsent.
+    pub fn is_unsent(&self, identity: &Identity, delivery_count: u64) -> bool {
+        self.0
+            .get(identity)
+            .is_some_and(|count| delivery_count == count + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenure(run: u64) -> Tenure {
+        Tenure {
+            worker: "a".into(),
+            run,
+            since_ms: 0,
+            left: false,
+        }
+    }
+
+    #[test]
+    fn only_an_orderly_end_tells_what_was_not_sent() {
+        let (mut tenures, lane) = (Tenures::default(), Arc::from("1"));
+        let unsent = vec![(Identity::new("x", 1), 3)];
+        assert_eq!(tenures.taken(&lane, tenure(1)), []);
+        // It crashed: nobody knows.
+        assert_eq!(tenures.taken(&lane, tenure(2)), []);
+        // A word of the one before comes too late to count.
+        tenures.left("1", 1, unsent.clone());
+        assert_eq!(tenures.taken(&lane, tenure(3)), []);
+        tenures.left("1", 3, unsent.clone());
+        assert!(tenures.of("1").unwrap().left);
+        assert_eq!(tenures.taken(&lane, tenure(4)), unsent);
+        assert_eq!(tenures.of("1").unwrap().run, 4);
+    }
+
+    #[test]
+    fn what_somebody_had_in_between_is_not_sure() {
+        let inherited = Inherited::new(vec![(Identity::new("x", 1), 3)]);
+        assert!(inherited.is_unsent(&Identity::new("x", 1), 4));
+        assert!(!inherited.is_unsent(&Identity::new("x", 1), 5));
+        assert!(!inherited.is_unsent(&Identity::new("x", 2), 4));
+        assert!(!inherited.is_unsent(&Identity::new("y", 1), 4));
+    }
+}

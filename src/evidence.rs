@@ -1,0 +1,108 @@
+//! What the log of results says of requests that RabbitMQ delivers again. Lanes ask for their own; what is asked at about the same
+//! time, as when a worker has died, is looked for at once.
+
+use crate::broker::Sessions;
+use crate::broker::results_log::{self, Found, Wanted};
+use crate::metrics::Metrics;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How long questions are gathered: the deliveries of one hand-over come within that.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Longest search: what is not found by then counts as not found.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Question {
+    wanted: Wanted,
+    answer: oneshot::Sender<Option<Found>>,
+}
+
+/// Asks.
+#[derive(Clone)]
+pub struct Evidence(mpsc::UnboundedSender<Question>);
+
+/// Answers.
+pub struct Search {
+    questions: mpsc::UnboundedReceiver<Question>,
+    sessions: Sessions,
+    metrics: Arc<Metrics>,
+    lookback: Duration,
+}
+
+/// `lookback`: how long before RabbitMQ delivers a request again its result may have been written.
+pub fn evidence(
+    sessions: Sessions,
+    metrics: Arc<Metrics>,
+    lookback: Duration,
+) -> (Evidence, Search) {
+    // Bounded by what the lanes may have delivered.
+    let (sender, questions) = mpsc::unbounded_channel();
+    let search = Search {
+        questions,
+        sessions,
+        metrics,
+        lookback,
+    };
+    (Evidence(sender), search)
+}
+
+impl Evidence {
+    /// The result of a request, if the log has it. A lane is its phone number id.
+    pub async fn result_of(&self, lane: &str, id: &str) -> Option<Found> {
+        let (answer, answered) = oneshot::channel();
+        let wanted = (lane.to_owned(), id.to_owned());
+        self.0.send(Question { wanted, answer }).ok()?;
+        answered.await.ok()?
+    }
+}
+
+impl Search {
+    /// Until nobody can ask any more.
+    pub async fn run(mut self) {
+        while let Some(first) = self.questions.recv().await {
+            tokio::time::sleep(GATHER).await;
+            let mut questions = vec![first];
+            while let Ok(next) = self.questions.try_recv() {
+                questions.push(next);
+            }
+            let mut found = self.find(&questions).await;
+            for question in questions {
+                let result = found.remove(&question.wanted);
+                let word = if result.is_some() { "found" } else { "nothing" };
+                self.metrics.evidence.with_label_values(&[word]).inc();
+                // A lane that has lost its channel meanwhile does not listen any more.
+                drop(question.answer.send(result));
+            }
+        }
+    }
+
+    async fn find(&self, questions: &[Question]) -> HashMap<Wanted, Found> {
+        let mut found = HashMap::new();
+        let session = self.sessions.borrow().clone();
+        let Some(session) = session else {
+            return found;
+        };
+        let wanted: Vec<Wanted> = questions
+            .iter()
+            .map(|question| question.wanted.clone())
+            .collect();
+        let finding = results_log::find(&session, &wanted, self.lookback, &mut found);
+        let why = match tokio::time::timeout(PATIENCE, finding).await {
+            Ok(Ok(())) => return found,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not read within {PATIENCE:?}"),
+        };
+        self.metrics
+            .evidence
+            .with_label_values(&["unavailable"])
+            .inc();
+        tracing::warn!(
+            why,
+            "wa.results.log cannot be read: requests delivered again count as perhaps sent"
+        );
+        found
+    }
+}
