@@ -1,13 +1,14 @@
 # shellcheck shell=bash disable=SC2034 # one script in parts
 # The private broker, whichever way it runs: ports, configuration, up and down.
-# Its data lives for one `up` only: a start never meets the rests of an earlier one.
+# Its data lives for one `up` only, unless `halt` stopped it: a start never meets the rests of an earlier one.
 
 # Below the range that Linux picks ports of outgoing connections from: those would be taken at random.
 AMQP_PORT=${DEV_AMQP_PORT:-21672}
 MANAGEMENT_PORT=$((AMQP_PORT + 10000))
 METRICS_PORT=$((AMQP_PORT + 1000))
 DIST_PORT=$((AMQP_PORT + 2000))
-EPMD_PORT=$((AMQP_PORT - 303))
+# Nodes of one cluster find each other through one epmd.
+EPMD_PORT=${DEV_EPMD_PORT:-$((AMQP_PORT - 303))}
 NODE=dispatcher-dev-$AMQP_PORT@localhost
 BROKER=$STATE/broker-$AMQP_PORT
 AMQP_URL=amqp://guest:guest@127.0.0.1:$AMQP_PORT
@@ -62,16 +63,25 @@ broker_up() {
 broker_start() {
     local how began=$SECONDS port
     how=$(choose_backend)
+    [ ! -e "$BROKER/halted" ] || how=$(started_by)
     "${how}_install"
-    for port in $AMQP_PORT $MANAGEMENT_PORT $METRICS_PORT $DIST_PORT $EPMD_PORT; do
+    for port in $AMQP_PORT $MANAGEMENT_PORT $METRICS_PORT $DIST_PORT $(epmd_port_to_check); do
         ! port_open "$port" || die "port $port is taken by something else; choose others with DEV_AMQP_PORT"
     done
     step "starting RabbitMQ on 127.0.0.1:$AMQP_PORT ($how)"
-    "${how}_clear"
-    "${how}_start"
+    if [ -e "$BROKER/halted" ]; then
+        as_root rm -f "$BROKER/halted"
+        "${how}_start_again"
+    else
+        "${how}_clear"
+        "${how}_start"
+    fi
     wait_for_broker "$how"
     say "    up after $(elapsed_since "$began")"
 }
+
+# Of an epmd that other nodes, or this one before it was halted, have left running nobody needs a second.
+epmd_port_to_check() { [ -n "${DEV_EPMD_PORT:-}" ] || [ -e "$BROKER/halted" ] || say "$EPMD_PORT"; }
 
 wait_for_broker() { # BACKEND
     local deadline=$((SECONDS + 60))
@@ -89,6 +99,12 @@ wait_for_broker() { # BACKEND
 broker_conf() {
     say 'loopback_users = none'
     say 'disk_free_limit.absolute = 50MB'
+    local port number=0
+    for port in ${DEV_CLUSTER:-}; do
+        number=$((number + 1))
+        say "cluster_formation.classic_config.nodes.$number = dispatcher-dev-$port@localhost"
+    done
+    [ "$number" -eq 0 ] || say 'cluster_formation.peer_discovery_backend = classic_config'
 }
 
 broker_down() {
@@ -97,6 +113,14 @@ broker_down() {
     step "stopping RabbitMQ on 127.0.0.1:$AMQP_PORT"
     "${how}_stop"
     "${how}_clear"
+}
+
+# For the fault suite: ends it, in order or at once, and keeps its data for the next `up`.
+broker_halt() { # TERM or KILL
+    local how
+    how=$(started_by) || die "the broker is not running: deploy/dev up"
+    as_root touch "$BROKER/halted"
+    "${how}_halt" "$1"
 }
 
 broker_ctl() {

@@ -48,7 +48,11 @@ unpack_tree() { # MIRROR or nothing
 broker_uid() { if [ "$(id -u)" -eq 0 ]; then id -u nobody; else id -u; fi; }
 broker_gid() { if [ "$(id -u)" -eq 0 ]; then id -g nobody; else id -g; fi; }
 
+# Apart from its data, which is the broker's own.
+BROKER_OUTPUT=$BROKER.out
+
 chroot_clear() {
+    rm -f "$BROKER_OUTPUT"
     as_root rm -rf --one-file-system "$BROKER" "$TREE/srv/broker-$AMQP_PORT"
 }
 
@@ -63,7 +67,7 @@ chroot_start() {
         mkdir -p "$BROKER"
     else
         mounts=no
-        ln -s "$TREE$inner" "$BROKER"
+        ln -sfn "$TREE$inner" "$BROKER"
     fi
     chroot_conf "$mounts" | as_root tee "$BROKER/rabbitmq.conf" >/dev/null
     as_root cp deploy/dev.d/node.sh "$BROKER/node.sh"
@@ -99,9 +103,9 @@ launch() { # MOUNTS INNER
     local mount_first='mount --bind "$1" "$2$3" && mount -t proc proc "$2/proc" && shift 3 && exec "$@"'
     if [ "$1" = yes ]; then
         as_root setsid unshare --mount sh -c "$mount_first" - "$BROKER" "$TREE" "$2" \
-            "${chroot_command[@]}" >"$STATE/broker.out" 2>&1 </dev/null 9>&- &
+            "${chroot_command[@]}" >>"$BROKER_OUTPUT" 2>&1 </dev/null 9>&- &
     else
-        as_root setsid "${chroot_command[@]}" >"$STATE/broker.out" 2>&1 </dev/null 9>&- &
+        as_root setsid "${chroot_command[@]}" >>"$BROKER_OUTPUT" 2>&1 </dev/null 9>&- &
     fi
     LAUNCHED=$!
 }
@@ -118,7 +122,22 @@ chroot_stop() {
     stop_recorded "$BROKER/epmd.pid" "-port $EPMD_PORT" 5
 }
 
-chroot_log() { cat "$STATE/broker.out" "$BROKER"/log/*.log 2>/dev/null || true; }
+# All is laid out anew, the data is found where it was left.
+chroot_start_again() { chroot_start; }
+
+# The epmd stays: it knows the other nodes of a cluster.
+chroot_halt() { # SIGNAL
+    local pid deadline=$((SECONDS + 60))
+    pid=$(pid_in "$BROKER/pid")
+    runs_as "$pid" "$VM_MARK" || return 0
+    as_root kill -s "$1" "$pid"
+    while runs_as "$pid" "$VM_MARK"; do
+        [ "$SECONDS" -lt "$deadline" ] || die "the broker did not end within 60 s of $1"
+        sleep 0.1
+    done
+}
+
+chroot_log() { cat "$BROKER_OUTPUT" "$BROKER"/log/*.log 2>/dev/null || true; }
 
 chroot_ctl() {
     local chroot_command

@@ -37,5 +37,9 @@ docker_start() {
 docker_alive() { [ "$(docker inspect --format '{{.State.Running}}' "$CONTAINER" 2>/dev/null)" = true ]; }
 docker_running() { docker_alive; }
 docker_stop() { docker rm --force "$CONTAINER" >/dev/null 2>&1 || true; }
+docker_start_again() { docker start "$CONTAINER" >/dev/null; }
+docker_halt() { # SIGNAL
+    docker kill --signal "$1" "$CONTAINER" >/dev/null && timeout 60 docker wait "$CONTAINER" >/dev/null
+}
 docker_log() { docker logs "$CONTAINER" 2>&1 || true; }
 docker_ctl() { docker exec "$CONTAINER" rabbitmqctl "$@"; }

@@ -1,14 +1,17 @@
 #!/bin/sh
-# Runs inside the unpacked tree: epmd in the foreground so that its pid is known,
-# then the node. Everything it writes goes to its data directory, $HOME.
+# Runs inside the unpacked tree: epmd in the foreground so that its pid is known
+# (unless another node of the cluster, or this one before a crash, has one), then
+# the node. Everything it writes goes to its data directory, $HOME.
 set -eu
 
 mkdir -p "$HOME/mnesia" "$HOME/log"
 printf '[rabbitmq_management,rabbitmq_prometheus].\n' >"$HOME/enabled_plugins"
 (umask 077 && printf 'dispatcher-dev' >"$HOME/.erlang.cookie")
 
-epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
-printf '%s\n' "$!" >"$HOME/epmd.pid"
+if ! epmd -port "$ERL_EPMD_PORT" -names >/dev/null 2>&1; then
+    epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
+    printf '%s\n' "$!" >"$HOME/epmd.pid"
+fi
 
 export RABBITMQ_CONFIG_FILE="$HOME/rabbitmq.conf" \
     RABBITMQ_ENABLED_PLUGINS_FILE="$HOME/enabled_plugins" \

@@ -58,7 +58,10 @@ pub(crate) async fn connect(url: &str) -> Result<Connection> {
     .await
 }
 
-async fn patient<T>(what: &str, doing: impl Future<Output = lapin::Result<T>>) -> Result<T> {
+pub(crate) async fn patient<T>(
+    what: &str,
+    doing: impl Future<Output = lapin::Result<T>>,
+) -> Result<T> {
     match tokio::time::timeout(PATIENCE, doing).await {
         Ok(done) => done.with_context(|| format!("AMQP: {what}")),
         Err(_) => bail!("AMQP: {what}: no answer within {} s", PATIENCE.as_secs()),

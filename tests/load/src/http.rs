@@ -13,9 +13,19 @@ pub(crate) async fn get<T: DeserializeOwned>(base: &str, path: &str) -> Result<T
     serde_json::from_slice(&body).with_context(|| format!("GET {path}: cannot be read"))
 }
 
+pub(crate) async fn text(base: &str, path: &str) -> Result<String> {
+    let body = exchange(base, "GET", path, "").await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
 /// The answer's body is nobody's interest.
 pub(crate) async fn post(base: &str, path: &str, json: &str) -> Result<()> {
     exchange(base, "POST", path, json).await.map(drop)
+}
+
+/// To RabbitMQ's management API, as guest.
+pub(crate) async fn manage(base: &str, method: &str, path: &str, json: &str) -> Result<()> {
+    exchange(base, method, path, json).await.map(drop)
 }
 
 async fn exchange(base: &str, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
@@ -27,6 +37,9 @@ async fn exchange(base: &str, method: &str, path: &str, body: &str) -> Result<Ve
         .with_context(|| format!("{method} {base}{path}"))
 }
 
+/// guest:guest. Those who know of no login do not read it.
+const GUEST: &str = "authorization: Basic Z3Vlc3Q6Z3Vlc3Q=";
+
 /// HTTP/1.0: the answer ends with the connection and is never chunked.
 async fn talk(base: &str, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
     let authority = base
@@ -35,7 +48,7 @@ async fn talk(base: &str, method: &str, path: &str, body: &str) -> Result<Vec<u8
         .trim_end_matches('/');
     let mut stream = TcpStream::connect(authority).await?;
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nhost: {authority}\r\n{GUEST}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

@@ -1,6 +1,7 @@
 //! Publishes requests, collects their results and checks that the two add up.
 //!
-//! `run` is the measuring tool; `demo` shows the product with a live table. Both end with 1 when anything is missing or doubled.
+//! `run` is the measuring tool; `demo` shows the product with a live table; `chaos` breaks things
+//! around it. Each ends with 1 when anything is missing or doubled.
 
 #![expect(
     clippy::print_stdout,
@@ -12,6 +13,7 @@ mod answer;
 mod balance;
 mod book;
 mod broker;
+mod chaos;
 mod demo;
 mod figures;
 mod http;
@@ -42,6 +44,8 @@ enum Command {
     Run(run::Options),
     /// The demo: a mixed load over four numbers, live, and whether it adds up
     Demo(demo::Options),
+    /// The fault suite: deploy/dev chaos
+    Chaos(chaos::Options),
 }
 
 #[tokio::main]
@@ -49,6 +53,7 @@ async fn main() -> ExitCode {
     let outcome: Result<bool> = match Cli::parse().command {
         Command::Run(options) => run::run(options).await,
         Command::Demo(options) => demo::demo(options).await,
+        Command::Chaos(options) => chaos::chaos(options).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

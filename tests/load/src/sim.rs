@@ -37,11 +37,16 @@ struct Page {
 pub(crate) struct Stats {
     /// How often each fault of the script struck.
     pub(crate) struck: Vec<u64>,
+    /// The simulator's clock: milliseconds since it started.
+    #[serde(default)]
+    pub(crate) now_ms: f64,
     numbers: HashMap<String, NumberStats>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct NumberStats {
+    #[serde(default)]
+    accepted: usize,
     rejected: HashMap<i64, usize>,
 }
 
@@ -72,6 +77,17 @@ pub(crate) async fn truth(base: &str) -> Result<Truth> {
     }
     let stats = http::get(base, "/_sim/stats").await?;
     Ok(Truth { ledger, stats })
+}
+
+pub(crate) async fn now(base: &str) -> Result<Duration> {
+    let stats: Stats = http::get(base, "/_sim/stats").await?;
+    Ok(Duration::from_secs_f64(stats.now_ms / 1_000.0))
+}
+
+/// Messages that the API took so far.
+pub(crate) async fn accepted(base: &str) -> Result<usize> {
+    let stats: Stats = http::get(base, "/_sim/stats").await?;
+    Ok(stats.numbers.values().map(|number| number.accepted).sum())
 }
 
 /// Refusals for a number's throughput, and for too many messages to one person.

@@ -1,0 +1,191 @@
+//! What happens in each scenario: to workers here, to RabbitMQ and to the API in files of their own.
+
+use super::forwarder::Way;
+use super::process::Signal;
+use super::scenario::Scenario;
+use super::stage::Stage;
+use super::worker::Wrap;
+use super::{mix, play_api, play_broker};
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn play(scenario: Scenario, stage: &mut Stage<'_>, minutes: u64) -> Result<()> {
+    if scenario == Scenario::Descriptors {
+        first_worker_with(stage, Wrap::Descriptors(DESCRIPTORS))?;
+    }
+    stage.open(scenario.size().0).await?;
+    match scenario {
+        Scenario::Scale => scale(stage).await?,
+        Scenario::Kill => kill(stage).await?,
+        Scenario::Stop => stop(stage).await?,
+        Scenario::Rolling => rolling(stage).await?,
+        Scenario::Partition => partition(stage).await?,
+        Scenario::Descriptors => descriptors(stage).await?,
+        Scenario::Clock => clock(stage).await?,
+        Scenario::Quick => quick(stage).await?,
+        Scenario::Mix => mix::mix(stage, minutes).await?,
+        Scenario::BrokerTerm => play_broker::restart(stage, Signal::Term).await?,
+        Scenario::BrokerKill => play_broker::restart(stage, Signal::Kill).await?,
+        Scenario::AlarmMemory => play_broker::alarm(stage, &play_broker::MEMORY, 15).await?,
+        Scenario::AlarmDisk => play_broker::alarm(stage, &play_broker::DISK, 15).await?,
+        Scenario::LaneDeleted => play_broker::lane_deleted(stage).await?,
+        Scenario::ConnectionsClosed => play_broker::connections_closed(stage).await?,
+        Scenario::ConsumerTimeout => play_broker::consumer_timeout(stage).await?,
+        Scenario::ClusterNode => play_broker::node_killed(stage).await?,
+        Scenario::ClusterLeader => play_broker::leaders_moved(stage).await?,
+        Scenario::RejectPublish => play_broker::results_refused(stage).await?,
+        Scenario::Api(ailment, reach) => play_api::ailing(stage, ailment, reach, 20).await?,
+    }
+    stage.recover(PATIENCE).await;
+    Ok(())
+}
+
+async fn scale(stage: &mut Stage<'_>) -> Result<()> {
+    stage.go_on(4).await;
+    for index in [1, 2] {
+        stage.start(index).await?;
+    }
+    stage.say("three workers");
+    stage.go_on(8).await;
+    let spread = stage.spread_text().await;
+    let idle = stage
+        .spread()
+        .await
+        .values()
+        .filter(|lanes| lanes.is_empty())
+        .count();
+    if idle > 0 {
+        stage.broken.push(format!("a worker has no lane: {spread}"));
+    }
+    stage
+        .notes
+        .push(format!("lanes over three workers {spread}"));
+    for index in [0, 1] {
+        stage.drain(index).await?;
+    }
+    stage.healed("one worker");
+    Ok(())
+}
+
+async fn kill(stage: &mut Stage<'_>) -> Result<()> {
+    stage.go_on(3).await;
+    let spread = stage.spread_text().await;
+    stage
+        .notes
+        .push(format!("lanes over three workers {spread}"));
+    let survivor = stage.chance.usize(0..3);
+    for index in (0..3).filter(|&index| index != survivor) {
+        stage.signal(index, Signal::Kill).await?;
+    }
+    stage.healed("two of three workers are killed");
+    Ok(())
+}
+
+async fn stop(stage: &mut Stage<'_>) -> Result<()> {
+    let worker = stage.busiest().await?;
+    stage.signal(worker, Signal::Stop).await?;
+    stage.say(&format!("{} is stopped", stage.name(worker)));
+    stage.go_on(45).await;
+    stage.notes.push(format!(
+        "lanes while it stands {}",
+        stage.spread_text().await
+    ));
+    stage.signal(worker, Signal::Cont).await?;
+    stage.healed(&format!("{} goes on", stage.name(worker)));
+    stage.go_on(10).await;
+    Ok(())
+}
+
+async fn rolling(stage: &mut Stage<'_>) -> Result<()> {
+    for index in 0..3 {
+        stage.drain(index).await?;
+        stage.say(&format!("{} has drained", stage.name(index)));
+        stage.go_on(1).await;
+        stage.start(index).await?;
+        stage.go_on(3).await;
+    }
+    stage.healed("all are new");
+    Ok(())
+}
+
+async fn partition(stage: &mut Stage<'_>) -> Result<()> {
+    let worker = stage.busiest().await?;
+    let way = stage.forwarders.get(worker).context("no way")?;
+    way.set(Way::Frozen);
+    stage.say(&format!(
+        "nothing passes between {} and RabbitMQ",
+        stage.name(worker)
+    ));
+    stage.go_on(45).await;
+    let readiness = match stage.workers.get(worker) {
+        Some(worker) => worker.readiness().await,
+        None => String::new(),
+    };
+    stage.notes.push(format!("its /readyz then: {readiness}"));
+    if let Some(way) = stage.forwarders.get(worker) {
+        way.set(Way::Open);
+    }
+    stage.healed("it passes again");
+    stage.go_on(15).await;
+    Ok(())
+}
+
+/// Enough to start and to hold a session, not enough for the connections of two lanes to the API.
+const DESCRIPTORS: u32 = 32;
+
+fn first_worker_with(stage: &mut Stage<'_>, wrap: Wrap) -> Result<()> {
+    stage.workers.first_mut().context("no worker")?.wrap = wrap;
+    Ok(())
+}
+
+async fn descriptors(stage: &mut Stage<'_>) -> Result<()> {
+    stage.go_on(20).await;
+    stage
+        .notes
+        .push(format!("lanes {}", stage.spread_text().await));
+    stage.drain(0).await?;
+    first_worker_with(stage, Wrap::Nothing)?;
+    stage.start(0).await?;
+    stage.healed("it has as many as it wants");
+    Ok(())
+}
+
+async fn clock(stage: &mut Stage<'_>) -> Result<()> {
+    let library = std::env::var_os("CHAOS_FAKETIME").map(std::path::PathBuf::from);
+    let library = library.filter(|library| library.exists());
+    let library = library.context("not tried: no libfaketime here")?;
+    let file = stage.logs.join("clock");
+    std::fs::write(&file, "+0s\n")?;
+    for index in 0..3 {
+        let worker = stage.workers.get_mut(index).context("no worker")?;
+        worker.wrap = Wrap::Clock(library.clone(), file.clone());
+        stage.drain(index).await?;
+        stage.start(index).await?;
+    }
+    for offset in ["+3600s", "-3600s", "+0s"] {
+        stage.go_on(5).await;
+        std::fs::write(&file, format!("{offset}\n"))?;
+        stage.say(&format!("the clocks say {offset}"));
+    }
+    stage.healed("the clocks are right");
+    Ok(())
+}
+
+/// Kill, broker kill and a rolling restart, as short as they can be.
+async fn quick(stage: &mut Stage<'_>) -> Result<()> {
+    stage.signal(0, Signal::Kill).await?;
+    stage.say("w1 is killed");
+    stage.go_on(1).await;
+    stage.start(0).await?;
+    play_broker::restart(stage, Signal::Kill).await?;
+    stage.recover(PATIENCE).await;
+    for index in 0..2 {
+        ensure!(stage.workers.len() > index, "two workers are needed");
+        stage.drain(index).await?;
+        stage.start(index).await?;
+    }
+    stage.healed("both workers are new");
+    Ok(())
+}

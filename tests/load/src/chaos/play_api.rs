@@ -1,0 +1,53 @@
+//! What happens to the API.
+
+use super::scenario::{Ailment, Reach};
+use super::stage::Stage;
+use crate::http;
+use anyhow::Result;
+use serde_json::{Value, json};
+
+pub(crate) async fn ailing(
+    stage: &mut Stage<'_>,
+    ailment: Ailment,
+    reach: Reach,
+    seconds: u64,
+) -> Result<()> {
+    let only = match reach {
+        Reach::One => stage.lanes.first().cloned(),
+        Reach::All => None,
+    };
+    if reach == Reach::One {
+        stage.struck = Some(0);
+    }
+    if let Some(action) = action(ailment) {
+        let matches = only.map_or(json!({}), |lane| json!({ "phone_number_id": lane }));
+        let script = json!({ "faults": [{ "match": matches, "action": action }] });
+        http::post(&stage.sim, "/_sim/script", &script.to_string()).await?;
+    } else {
+        let outage = json!({ "ms": seconds * 1_000 }).to_string();
+        http::post(&stage.sim, "/_sim/outage", &outage).await?;
+    }
+    stage.say("the API is ill");
+    stage.go_on(seconds).await;
+    if action(ailment).is_some() {
+        http::post(&stage.sim, "/_sim/script", r#"{"faults":[]}"#).await?;
+    }
+    stage.healed("the API is well");
+    Ok(())
+}
+
+/// As the simulator's scripts say it; none is an outage.
+fn action(ailment: Ailment) -> Option<Value> {
+    Some(match ailment {
+        Ailment::Refused => return None,
+        Ailment::Hanging => json!({ "kind": "hang" }),
+        Ailment::Slow => json!({ "kind": "slow", "ms": 3_000 }),
+        Ailment::ResetBefore => json!({ "kind": "reset_before" }),
+        Ailment::ResetAfter => json!({ "kind": "reset_after" }),
+        Ailment::BadGateway => {
+            json!({ "kind": "http", "status": 502, "body": "<html>Bad Gateway</html>" })
+        }
+        Ailment::Truncated => json!({ "kind": "truncate" }),
+        Ailment::Huge => json!({ "kind": "huge_body", "bytes": 1_000_000 }),
+    })
+}

@@ -1,0 +1,221 @@
+//! What happens to RabbitMQ.
+
+use super::process::Signal;
+use super::stage::Stage;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+pub(crate) async fn restart(stage: &mut Stage<'_>, how: Signal) -> Result<()> {
+    stage.nodes.halt(0, how).await?;
+    let down = Instant::now();
+    stage.say(&format!("RabbitMQ is down after {how}"));
+    stage.go_on(2).await;
+    stage.nodes.up(0).await?;
+    let took = down.elapsed().as_secs_f64();
+    stage
+        .notes
+        .push(format!("RabbitMQ was away for {took:.0} s"));
+    stage.healed("RabbitMQ is up");
+    Ok(())
+}
+
+/// How an alarm is raised, and how it is ended.
+pub(crate) struct Alarm {
+    name: &'static str,
+    raise: &'static [&'static str],
+    end: &'static [&'static str],
+}
+
+pub(crate) const MEMORY: Alarm = Alarm {
+    name: "memory",
+    raise: &["set_vm_memory_high_watermark", "absolute", "1MB"],
+    end: &["set_vm_memory_high_watermark", "0.6"],
+};
+pub(crate) const DISK: Alarm = Alarm {
+    name: "disk",
+    raise: &["set_disk_free_limit", "100000GB"],
+    end: &["set_disk_free_limit", "50MB"],
+};
+
+pub(crate) async fn alarm(stage: &mut Stage<'_>, alarm: &Alarm, seconds: u64) -> Result<()> {
+    stage.nodes.ctl(0, alarm.raise).await?;
+    stage.say(&format!("{} alarm", alarm.name));
+    stage.go_on(seconds).await;
+    let mut said = vec![];
+    for worker in stage
+        .workers
+        .iter()
+        .filter(|worker| worker.process.is_some())
+    {
+        said.push(worker.readiness().await);
+    }
+    let sent = sent_within_a_second(stage).await?;
+    stage.nodes.ctl(0, alarm.end).await?;
+    if said.iter().any(|said| !said.contains("blocks")) {
+        stage
+            .broken
+            .push(format!("/readyz does not say why: {said:?}"));
+    }
+    if sent > 0 {
+        stage
+            .broken
+            .push(format!("{sent} messages were sent in a second of alarm"));
+    }
+    said.dedup();
+    stage.notes.push(format!("/readyz: {}", said.join("; ")));
+    stage.healed("the alarm is over");
+    Ok(())
+}
+
+async fn sent_within_a_second(stage: &Stage<'_>) -> Result<usize> {
+    let before = crate::sim::accepted(&stage.sim).await?;
+    stage.go_on(1).await;
+    Ok(crate::sim::accepted(&stage.sim).await? - before)
+}
+
+pub(crate) async fn lane_deleted(stage: &mut Stage<'_>) -> Result<()> {
+    let lane = stage.lanes.first().context("no lane")?;
+    let queue = format!("wa.lane.{lane}");
+    stage.struck = Some(0);
+    let vhost = stage.nodes.vhost.clone();
+    stage
+        .nodes
+        .ctl(0, &["delete_queue", "-p", &vhost, &queue])
+        .await?;
+    stage.deleted = Some((0, Instant::now()));
+    stage.healed(&format!("{queue} is deleted"));
+    stage.go_on(5).await;
+    Ok(())
+}
+
+pub(crate) async fn connections_closed(stage: &mut Stage<'_>) -> Result<()> {
+    for round in 1..=3 {
+        let vhost = stage.nodes.vhost.clone();
+        let close = ["close_all_connections", "-p", &vhost, "chaos"];
+        stage.nodes.ctl(0, &close).await?;
+        stage.healed(&format!("all connections are closed, time {round}"));
+        stage.go_on(6).await;
+    }
+    Ok(())
+}
+
+/// A second, where messages are held for one and a half. Looked at every second, not every minute.
+pub(crate) async fn consumer_timeout(stage: &mut Stage<'_>) -> Result<()> {
+    let tick = |ms: u32| format!("application:set_env(rabbit, channel_tick_interval, {ms}).");
+    stage.nodes.ctl(0, &["eval", &tick(1_000)]).await?;
+    // Read when a channel opens.
+    for index in 0..3 {
+        stage.drain(index).await?;
+        stage.start(index).await?;
+    }
+    let vhost = stage.nodes.vhost.clone();
+    let policy = ["chaos", "^wa.lane", r#"{"consumer-timeout":1000}"#];
+    let set = [
+        &["set_policy", "--apply-to", "queues", "-p", &vhost][..],
+        &policy,
+    ]
+    .concat();
+    stage.nodes.ctl(0, &set).await?;
+    stage.say("RabbitMQ waits a second for an acknowledgement");
+    stage.go_on(10).await;
+    stage
+        .nodes
+        .ctl(0, &["clear_policy", "-p", &vhost, "chaos"])
+        .await?;
+    stage.nodes.ctl(0, &["eval", &tick(60_000)]).await?;
+    stage.healed("it waits half an hour");
+    Ok(())
+}
+
+/// A queue as a careless reader of results declares it.
+pub(crate) async fn results_refused(stage: &mut Stage<'_>) -> Result<()> {
+    let vhost = stage.nodes.vhost.clone();
+    let (queue, binding) = (
+        format!("/api/queues/{vhost}/full"),
+        format!("/api/bindings/{vhost}/e/wa.results/q/full"),
+    );
+    let full = r#"{"durable":true,"arguments":{"x-max-length":10,"x-overflow":"reject-publish"}}"#;
+    stage.nodes.manage("PUT", &queue, full).await?;
+    stage
+        .nodes
+        .manage("POST", &binding, r##"{"routing_key":"#"}"##)
+        .await?;
+    stage.say("a queue of ten results refuses the others");
+    stage.go_on(15).await;
+    let mut said = vec![];
+    for worker in &stage.workers {
+        said.push(worker.readiness().await);
+    }
+    said.dedup();
+    stage.notes.push(format!("/readyz: {}", said.join("; ")));
+    let sent = sent_within_a_second(stage).await?;
+    stage.notes.push(format!("sent in a second of it: {sent}"));
+    stage.nodes.manage("DELETE", &queue, "").await?;
+    stage.healed("that queue is gone");
+    Ok(())
+}
+
+/// Which node leads how many lanes, by `rabbitmqctl list_queues`.
+async fn leaders(stage: &Stage<'_>) -> Result<BTreeMap<String, Vec<String>>> {
+    let list = [
+        "-q",
+        "list_queues",
+        "-p",
+        &stage.nodes.vhost,
+        "name",
+        "leader",
+    ];
+    let text = stage.nodes.ctl(2, &list).await?;
+    let mut leaders: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("wa.lane.")) {
+        let (lane, leader) = line.split_once('\t').context("list_queues: two columns")?;
+        leaders
+            .entry(leader.trim().to_owned())
+            .or_default()
+            .push(lane.to_owned());
+    }
+    Ok(leaders)
+}
+
+pub(crate) async fn node_killed(stage: &mut Stage<'_>) -> Result<()> {
+    let leaders = leaders(stage).await?;
+    let most = leaders.into_iter().max_by_key(|(_, lanes)| lanes.len());
+    let (leader, lanes) = most.context("no lane has a leader")?;
+    let node = stage.nodes.numbered(&leader)?;
+    stage.nodes.halt(node, Signal::Kill).await?;
+    stage.healed(&format!(
+        "the node that leads {} lanes is killed",
+        lanes.len()
+    ));
+    stage.recover(super::play::PATIENCE).await;
+    stage.nodes.up(node).await?;
+    stage.say("it is back");
+    stage.go_on(5).await;
+    Ok(())
+}
+
+pub(crate) async fn leaders_moved(stage: &mut Stage<'_>) -> Result<()> {
+    for _ in 0..2 {
+        for (leader, lanes) in leaders(stage).await? {
+            let node = stage.nodes.numbered(&leader)?;
+            let next = stage.nodes.erlang_name((node + 1) % stage.nodes.count());
+            let vhost = &stage.nodes.vhost;
+            let names: Vec<_> = lanes.iter().map(|lane| format!("<<\"{lane}\">>")).collect();
+            let transfer = format!(
+                "[begin {{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, N)), \
+                 rabbit_quorum_queue:transfer_leadership(Q, '{next}') end || N <- [{}]].",
+                names.join(", ")
+            );
+            let said = stage.nodes.ctl(0, &["eval", &transfer]).await?;
+            stage.say(&format!(
+                "{} lanes: {}",
+                lanes.len(),
+                said.split_whitespace().collect::<String>()
+            ));
+        }
+        stage.healed("every lane has another leader");
+        stage.go_on(5).await;
+    }
+    Ok(())
+}

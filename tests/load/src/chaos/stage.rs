@@ -1,0 +1,366 @@
+//! Everything that runs during one scenario, and what the scenario notes.
+
+use super::forwarder::Forwarder;
+use super::nodes::Nodes;
+use super::process::{Process, Signal};
+use super::scenario::Scenario;
+use super::traffic::{Load, Traffic};
+use super::verdict::{Course, Figures, SECOND, full, judge};
+use super::worker::{Places, Setting, Worker};
+use crate::sim;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+/// Meta's limit of an ordinary number, in messages per second.
+pub(crate) const LIMIT: usize = 80;
+/// Four seconds of work: more than a worker holds ready.
+const BACKLOG: usize = 4 * LIMIT;
+const WORKERS_MAX: u16 = 3;
+const FLOWS_WITHIN: Duration = Duration::from_secs(60);
+/// Longer than a worker's drain may take.
+const DRAIN: Duration = Duration::from_secs(75);
+/// What waits on the delay ladder, or for an API that is looked at ever more rarely.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(100);
+/// Listening on for a second result to the same request.
+const SETTLE: Duration = Duration::from_millis(1_500);
+
+/// Where things are.
+pub(crate) struct Ground {
+    pub(crate) binaries: PathBuf,
+    pub(crate) logs: PathBuf,
+    /// The simulator's; the workers' admin ports and the forwarders' follow.
+    pub(crate) port: u16,
+    pub(crate) seed: u64,
+}
+
+pub(crate) struct Stage<'a> {
+    pub(crate) nodes: &'a mut Nodes,
+    pub(crate) workers: Vec<Worker>,
+    /// One per worker, between it and RabbitMQ, and the load's.
+    pub(crate) forwarders: Vec<Forwarder>,
+    pub(crate) lanes: Vec<String>,
+    pub(crate) chance: fastrand::Rng,
+    pub(crate) sim: String,
+    pub(crate) logs: PathBuf,
+    traffic: Option<Traffic>,
+    sim_process: Process,
+    began: Instant,
+    /// What the simulator's clock said when ours said so.
+    sim_zero: Instant,
+    flowing: Option<Instant>,
+    healed: Option<Instant>,
+    pub(crate) struck: Option<usize>,
+    pub(crate) deleted: Option<(usize, Instant)>,
+    /// Figures that only this scenario has.
+    pub(crate) notes: Vec<String>,
+    /// Promises that only this scenario makes, broken.
+    pub(crate) broken: Vec<String>,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) async fn set(
+        scenario: Scenario,
+        ground: &Ground,
+        nodes: &'a mut Nodes,
+    ) -> Result<Self> {
+        let began = Instant::now();
+        let logs = ground.logs.join(scenario.name());
+        std::fs::create_dir_all(&logs)?;
+        nodes.ensure(scenario.nodes()).await?;
+        nodes.fresh_vhost(&scenario.name()).await?;
+        let lane_count = scenario.size().1;
+        let lanes: Vec<String> = (1..=lane_count).map(|n| format!("2000{n}")).collect();
+        let (sim, sim_process) = start_sim(ground, &lanes, &logs)?;
+        let sim_zero = sim_zero(&sim).await?;
+        let mut stage = Self {
+            nodes,
+            workers: vec![],
+            forwarders: vec![],
+            lanes,
+            chance: fastrand::Rng::with_seed(ground.seed),
+            sim,
+            logs,
+            traffic: None,
+            sim_process,
+            began,
+            sim_zero,
+            flowing: None,
+            healed: None,
+            struck: None,
+            deleted: None,
+            notes: vec![],
+            broken: vec![],
+        };
+        stage.add_workers(ground).await?;
+        Ok(stage)
+    }
+
+    async fn add_workers(&mut self, ground: &Ground) -> Result<()> {
+        let node_count = self.nodes.count();
+        for index in 0..=WORKERS_MAX {
+            // Each prefers another node, and takes any.
+            let targets =
+                (0..node_count).map(|node| self.nodes.address((node + index) % node_count));
+            let port = ground.port + 1 + WORKERS_MAX + index;
+            let forwarder = Forwarder::start(port, targets.collect()).await?;
+            let places = Places {
+                binaries: &ground.binaries,
+                logs: &self.logs,
+                pids: &ground.logs,
+            };
+            let setting = Setting {
+                amqp: &self.nodes.amqp(forwarder.port),
+                sim: &self.sim,
+                admin_port: ground.port + 1 + index,
+                lanes: &self.lanes,
+                limit: LIMIT,
+            };
+            // The last way is the load's own.
+            if index < WORKERS_MAX {
+                let worker = Worker::new(&format!("w{}", index + 1), &places, &setting)?;
+                self.workers.push(worker);
+            }
+            self.forwarders.push(forwarder);
+        }
+        Ok(())
+    }
+
+    /// Starts so many workers and the load, and waits until every lane is at its limit.
+    pub(crate) async fn open(&mut self, workers: usize) -> Result<()> {
+        for index in 0..workers {
+            self.start(index).await?;
+        }
+        let amqp = self.nodes.amqp(self.way_of_the_load()?);
+        let load = Load {
+            amqp,
+            lanes: self.lanes.clone(),
+            backlog: BACKLOG,
+        };
+        let prefix = format!(
+            "{}-{:x}",
+            self.nodes.vhost,
+            self.began.elapsed().as_micros()
+        );
+        self.traffic = Some(Traffic::start(load, prefix).await?);
+        ensure!(
+            self.full_load(FLOWS_WITHIN).await,
+            "not every lane flows after {FLOWS_WITHIN:?}"
+        );
+        self.flowing = Some(Instant::now());
+        self.say("all lanes are at full load");
+        Ok(())
+    }
+
+    /// Nobody freezes it.
+    fn way_of_the_load(&self) -> Result<u16> {
+        let last = self.forwarders.last().context("no forwarder")?;
+        Ok(last.port)
+    }
+
+    /// Every lane is answered as fast as its limit allows.
+    async fn full_load(&self, patience: Duration) -> bool {
+        let Some(traffic) = &self.traffic else {
+            return false;
+        };
+        let deadline = Instant::now() + patience;
+        // Not from the API's ledger: reading that would hold up the API itself.
+        while Instant::now() < deadline {
+            sleep(Duration::from_millis(200)).await;
+            let since = Instant::now().checked_sub(SECOND);
+            let answered = since.map(|since| traffic.diary.lock().answered_since(since));
+            if answered.is_some_and(|lanes| lanes.iter().all(|&count| count >= full(LIMIT))) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One line of what happens.
+    pub(crate) fn say(&self, what: &str) {
+        println!("    {:>5.1} s  {what}", self.began.elapsed().as_secs_f64());
+    }
+
+    pub(crate) async fn start(&mut self, index: usize) -> Result<()> {
+        let worker = self.workers.get_mut(index).context("no such worker")?;
+        worker.start()?;
+        worker.ready().await
+    }
+
+    pub(crate) async fn signal(&mut self, index: usize, signal: Signal) -> Result<()> {
+        let worker = self.workers.get_mut(index).context("no such worker")?;
+        let process = worker.process.as_mut().context("it does not run")?;
+        process.signal(signal).await?;
+        if signal == Signal::Kill {
+            process.exit(DRAIN).await?;
+            worker.process = None;
+        }
+        Ok(())
+    }
+
+    /// In order; its exit code must say so.
+    pub(crate) async fn drain(&mut self, index: usize) -> Result<()> {
+        let worker = self.workers.get_mut(index).context("no such worker")?;
+        let mut process = worker.process.take().context("it does not run")?;
+        process.signal(Signal::Term).await?;
+        let code = process.exit(DRAIN).await?;
+        if code != Some(0) {
+            let name = &worker.name;
+            self.broken
+                .push(format!("{name} ended with {code:?} instead of 0"));
+        }
+        Ok(())
+    }
+
+    /// Which worker has which lanes now.
+    pub(crate) async fn spread(&self) -> BTreeMap<usize, Vec<String>> {
+        let mut spread = BTreeMap::new();
+        for (index, worker) in self.workers.iter().enumerate() {
+            if worker.process.is_some() {
+                spread.insert(index, worker.lanes().await);
+            }
+        }
+        spread
+    }
+
+    /// `2/2/2`
+    pub(crate) async fn spread_text(&self) -> String {
+        let spread = self.spread().await;
+        let counts: Vec<_> = spread
+            .values()
+            .map(|lanes| lanes.len().to_string())
+            .collect();
+        counts.join("/")
+    }
+
+    /// The worker with the most lanes: whose loss hurts most.
+    pub(crate) async fn busiest(&self) -> Result<usize> {
+        let spread = self.spread().await;
+        let busiest = spread.into_iter().max_by_key(|(_, lanes)| lanes.len());
+        Ok(busiest.context("no worker runs")?.0)
+    }
+
+    pub(crate) fn name(&self, index: usize) -> String {
+        self.workers
+            .get(index)
+            .map(|worker| worker.name.clone())
+            .unwrap_or_default()
+    }
+
+    /// The last fault is over.
+    pub(crate) fn healed(&mut self, what: &str) {
+        self.say(what);
+        self.healed = Some(Instant::now());
+    }
+
+    /// Goes on for so long, with the load.
+    pub(crate) async fn go_on(&self, seconds: u64) {
+        sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// Waits until every lane is at full load again, as long as that may take, and a little more.
+    pub(crate) async fn recover(&self, patience: Duration) {
+        self.go_on(1).await;
+        let recovered = self.full_load(patience).await;
+        self.say(if recovered {
+            "all lanes are at full load"
+        } else {
+            "full load was not reached"
+        });
+        self.go_on(3).await;
+    }
+
+    fn judge(&self, truth: &sim::Truth, until: Instant) -> Figures {
+        let on_sim = |at: Instant| at.saturating_duration_since(self.sim_zero);
+        let course = Course {
+            lanes: &self.lanes,
+            limit: LIMIT,
+            from: self.flowing.map(on_sim).unwrap_or_default(),
+            until: on_sim(until),
+            healed: self.healed.map(on_sim),
+            struck: self.struck,
+            deleted: self.deleted,
+        };
+        match &self.traffic {
+            Some(traffic) => judge(&course, &traffic.diary.lock(), truth),
+            None => Figures::default(),
+        }
+    }
+
+    /// No more load; everything is answered, or never will be; then the balance.
+    pub(crate) async fn close(&mut self) -> Result<Figures> {
+        let until = Instant::now();
+        let traffic = self.traffic.as_mut().context("there was no load")?;
+        traffic.stop_publishing().await?;
+        traffic.all_answered(ANSWERED_WITHIN).await;
+        sleep(SETTLE).await;
+        let open = traffic.diary.lock().open_in_all();
+        self.say(&format!("the load has ended, {open} without an answer"));
+        let truth = sim::truth(&self.sim).await?;
+        Ok(self.judge(&truth, until))
+    }
+
+    /// Ends all that runs, in whatever state it is. Says what the logs complain of.
+    pub(crate) async fn clear(self) -> Result<()> {
+        drop(self.traffic);
+        let mut ending = tokio::task::JoinSet::new();
+        for mut worker in self.workers {
+            if let Some(process) = worker.process.take() {
+                ending.spawn(process.end(Duration::from_secs(20)));
+            }
+        }
+        while ending.join_next().await.is_some() {}
+        self.sim_process.end(Duration::from_secs(5)).await;
+        self.nodes.drop_vhost().await;
+        ensure!(
+            !has_panicked(&self.logs)?,
+            "a worker panicked: {}",
+            self.logs.display()
+        );
+        Ok(())
+    }
+}
+
+fn has_panicked(logs: &Path) -> Result<bool> {
+    for file in std::fs::read_dir(logs)? {
+        let text = std::fs::read(file?.path())?;
+        if String::from_utf8_lossy(&text).contains("panicked at") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn start_sim(ground: &Ground, lanes: &[String], logs: &Path) -> Result<(String, Process)> {
+    let address = format!("127.0.0.1:{}", ground.port);
+    let mut command = Command::new(ground.binaries.join("graph-sim"));
+    command
+        .args(["--listen", &address, "--seed", &ground.seed.to_string()])
+        // Answers after 80 to 120 ms, and arrivals scattered as on a real way to Meta.
+        .args(["--latency-ms", "80", "--latency-jitter-ms", "40"])
+        .args(["--arrival-jitter-ms", "12"]);
+    for lane in lanes {
+        command.arg(format!("--number={lane}={LIMIT}"));
+    }
+    let process = Process::start("sim", command, &address, logs, &ground.logs)?;
+    Ok((format!("http://{address}"), process))
+}
+
+/// When the simulator's clock began, by ours.
+async fn sim_zero(sim: &str) -> Result<Instant> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match sim::now(sim).await {
+            Ok(now) => {
+                return Instant::now()
+                    .checked_sub(now)
+                    .context("a clock before our own");
+            }
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}

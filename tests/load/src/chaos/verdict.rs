@@ -1,0 +1,360 @@
+//! Whether everything adds up after a scenario, and its figures. Pure: reads the diary and the API's ledger.
+
+use super::diary::{Diary, Entry, Fate};
+use crate::answer::Status;
+use crate::sim::{RATE, Taken, Truth};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// A lane is at full load again when a second holds this share of what its limit allows.
+const FULL_PERCENT: usize = 85;
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) const fn full(limit: usize) -> usize {
+    limit * FULL_PERCENT / 100
+}
+
+/// What is needed to judge besides diary and ledger. Times are by the simulator's clock.
+pub(crate) struct Course<'a> {
+    pub(crate) lanes: &'a [String],
+    pub(crate) limit: usize,
+    /// All lanes flowed from then on, and had a backlog until then.
+    pub(crate) from: Duration,
+    pub(crate) until: Duration,
+    /// When the last fault was over.
+    pub(crate) healed: Option<Duration>,
+    /// The only lane that the fault was meant for.
+    pub(crate) struck: Option<usize>,
+    /// A queue was deleted then, with what it held.
+    pub(crate) deleted: Option<(usize, Instant)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) published: usize,
+    pub(crate) doubtful: usize,
+    pub(crate) unknown: usize,
+    /// Neither accepted nor unknown.
+    pub(crate) other: usize,
+    /// The same result more than once.
+    pub(crate) repeats: usize,
+    pub(crate) flagged_twice: usize,
+    pub(crate) unflagged_twice: usize,
+    /// Flagged, and in the ledger once at most.
+    pub(crate) needless: usize,
+    pub(crate) lost: usize,
+    pub(crate) deleted: usize,
+    pub(crate) peak: usize,
+    pub(crate) refused: usize,
+    pub(crate) gap: Duration,
+    /// The same of the lanes that the fault was not meant for.
+    pub(crate) bystander_gap: Duration,
+    pub(crate) recovery: Option<Duration>,
+    /// What does not add up, one line each.
+    pub(crate) faults: Vec<String>,
+}
+
+pub(crate) fn judge(course: &Course<'_>, diary: &Diary, truth: &Truth) -> Figures {
+    let mut figures = Figures {
+        published: diary.entries.len(),
+        ..Figures::default()
+    };
+    let mut taken: HashMap<usize, Vec<&Taken>> = HashMap::new();
+    let mut foreign = vec![];
+    for message in &truth.ledger {
+        match message.opaque.as_deref().and_then(|id| diary.index(id)) {
+            Some(index) => taken.entry(index).or_default().push(message),
+            None => foreign.push(message.wamid.clone()),
+        }
+    }
+    let mut examples = Examples::default();
+    for (index, entry) in diary.entries.iter().enumerate() {
+        let taken = taken.get(&index).map_or(&[][..], Vec::as_slice);
+        let what = count(course, entry, taken, &mut figures);
+        if let Some(what) = what {
+            examples.note(what, diary.id(index));
+        }
+    }
+    figures.faults = examples.lines();
+    for (what, count) in [
+        (
+            "messages in the ledger that nobody published",
+            foreign.len(),
+        ),
+        ("results that nobody asked for", diary.strangers),
+    ] {
+        if count > 0 {
+            figures.faults.push(format!("{what}: {count}"));
+        }
+    }
+    pace(course, truth, &mut figures);
+    figures
+}
+
+/// Many of a kind make one line, with the first few as examples.
+#[derive(Default)]
+struct Examples(Vec<(&'static str, Vec<String>)>);
+
+impl Examples {
+    fn note(&mut self, what: &'static str, id: String) {
+        match self.0.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, ids)) => ids.push(id),
+            None => self.0.push((what, vec![id])),
+        }
+    }
+
+    fn lines(self) -> Vec<String> {
+        let line = |(what, ids): (&str, Vec<String>)| {
+            let some: Vec<_> = ids.iter().take(3).map(String::as_str).collect();
+            format!("{what}: {}, such as {}", ids.len(), some.join(", "))
+        };
+        self.0.into_iter().map(line).collect()
+    }
+}
+
+/// Adds one request to the figures; says what is wrong with it.
+fn count(
+    course: &Course<'_>,
+    entry: &Entry,
+    taken: &[&Taken],
+    figures: &mut Figures,
+) -> Option<&'static str> {
+    figures.doubtful += usize::from(entry.fate == Fate::Doubtful);
+    figures.repeats += entry.repeats + entry.answers.len().saturating_sub(1);
+    let flagged = entry.answers.iter().any(|answer| answer.possible_duplicate);
+    match (taken.len() > 1, flagged) {
+        (true, true) => figures.flagged_twice += 1,
+        (true, false) => figures.unflagged_twice += 1,
+        (false, true) => figures.needless += 1,
+        (false, false) => {}
+    }
+    let Some(last) = entry.answers.last() else {
+        return missing(course, entry, taken, figures);
+    };
+    match last.status {
+        Status::Accepted => {}
+        Status::Unknown => figures.unknown += 1,
+        Status::Rejected | Status::Expired | Status::Failed => figures.other += 1,
+    }
+    if taken.len() > 1 && !flagged {
+        return Some("sent twice and not flagged");
+    }
+    if entry.answers.len() > 1 && !flagged {
+        return Some("answered twice, differently, and not flagged");
+    }
+    let is_in_ledger = |wamid: &String| taken.iter().any(|taken| taken.wamid == *wamid);
+    let accepted = entry
+        .answers
+        .iter()
+        .filter(|answer| answer.status == Status::Accepted);
+    for answer in accepted {
+        if !answer.wamid.as_ref().is_some_and(is_in_ledger) {
+            return Some("accepted, and not in the API's ledger");
+        }
+    }
+    let may_be_taken = matches!(last.status, Status::Accepted | Status::Unknown);
+    (!may_be_taken && !taken.is_empty() && !last.possible_duplicate)
+        .then_some("in the API's ledger, and reported otherwise")
+}
+
+fn missing(
+    course: &Course<'_>,
+    entry: &Entry,
+    taken: &[&Taken],
+    figures: &mut Figures,
+) -> Option<&'static str> {
+    // Whoever deletes a queue deletes what is in it.
+    let deleted = course
+        .deleted
+        .is_some_and(|(lane, at)| entry.lane == lane && entry.published <= at);
+    if deleted && taken.is_empty() {
+        figures.deleted += 1;
+        return None;
+    }
+    // What the API took, the broker had.
+    if entry.fate == Fate::Doubtful && taken.is_empty() {
+        return None;
+    }
+    figures.lost += 1;
+    Some("without a result")
+}
+
+fn pace(course: &Course<'_>, truth: &Truth, figures: &mut Figures) {
+    let mut recovered = course.healed.map(|_| Duration::ZERO);
+    for (index, lane) in course.lanes.iter().enumerate() {
+        figures.peak = figures.peak.max(truth.peak(lane));
+        figures.refused += truth.refusals(lane, RATE);
+        let arrivals = truth.arrivals(|taken| taken.phone_number_id == *lane);
+        let gap = longest_gap(&arrivals, course.from, course.until);
+        figures.gap = figures.gap.max(gap);
+        if course.struck.is_some_and(|struck| struck != index) {
+            figures.bystander_gap = figures.bystander_gap.max(gap);
+        }
+        if let Some(healed) = course.healed {
+            let full = full_from(&arrivals, healed, course.limit);
+            recovered = recovered.max_with(full);
+        }
+    }
+    figures.recovery = recovered;
+}
+
+trait Later {
+    fn max_with(self, other: Option<Duration>) -> Self;
+}
+
+impl Later for Option<Duration> {
+    /// One that never recovered makes it never.
+    fn max_with(self, other: Option<Duration>) -> Self {
+        Some(self?.max(other?))
+    }
+}
+
+fn longest_gap(arrivals: &[Duration], from: Duration, until: Duration) -> Duration {
+    let within = arrivals.iter().filter(|at| (from..until).contains(*at));
+    let (mut last, mut longest) = (from, Duration::ZERO);
+    for at in within.chain([&until]) {
+        longest = longest.max(at.saturating_sub(last));
+        last = *at;
+    }
+    longest
+}
+
+/// How long after `healed` a second begins that is as full as it may be.
+fn full_from(arrivals: &[Duration], healed: Duration, limit: usize) -> Option<Duration> {
+    let after = arrivals.partition_point(|at| *at < healed);
+    let arrivals = arrivals.get(after..)?;
+    // The window's last message is so many behind its first.
+    let mut windows = arrivals.windows(full(limit));
+    let first = windows.find(|window| match window {
+        [first, .., last] => *last - *first < SECOND,
+        [_] | [] => true,
+    })?;
+    Some(first.first()?.saturating_sub(healed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Answer;
+    use crate::book::tests::answer;
+    use crate::sim::tests::taken;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// One confirmed request with these results, taken by the API with these wamids.
+    fn verdict(fate: Fate, answers: &[Answer], wamids: &[&str]) -> Figures {
+        let mut diary = Diary::new("chaos".to_owned(), 1);
+        let (index, id) = diary.publish(0, Instant::now());
+        match fate {
+            Fate::Sent => {}
+            Fate::Confirmed => diary.confirm(index),
+            Fate::Doubtful => diary.doubt(index),
+        }
+        for answer in answers {
+            diary.answer(&id, answer.clone(), false, Instant::now());
+        }
+        let lanes = ["1".to_owned()];
+        let course = Course {
+            lanes: &lanes,
+            limit: 80,
+            from: ms(0),
+            until: ms(0),
+            healed: None,
+            struck: None,
+            deleted: None,
+        };
+        let ledger = wamids.iter().map(|wamid| taken("1", &id, wamid, 0.0));
+        let truth = Truth {
+            ledger: ledger.collect(),
+            ..Truth::default()
+        };
+        judge(&course, &diary, &truth)
+    }
+
+    fn accepted(wamid: &str, possible_duplicate: bool) -> Answer {
+        Answer {
+            wamid: Some(wamid.to_owned()),
+            possible_duplicate,
+            ..answer(Status::Accepted)
+        }
+    }
+
+    #[test]
+    fn what_adds_up_has_no_faults() {
+        for (fate, answers, wamids) in [
+            (Fate::Confirmed, &[accepted("a", false)][..], &["a"][..]),
+            (Fate::Confirmed, &[accepted("b", true)], &["a", "b"]),
+            (
+                Fate::Confirmed,
+                &[accepted("a", false), accepted("b", true)],
+                &["a", "b"],
+            ),
+            (Fate::Confirmed, &[answer(Status::Unknown)], &["a"]),
+            (Fate::Confirmed, &[answer(Status::Rejected)], &[]),
+            (Fate::Doubtful, &[], &[]),
+            (Fate::Doubtful, &[accepted("a", false)], &["a"]),
+        ] {
+            let figures = verdict(fate, answers, wamids);
+            assert!(figures.faults.is_empty(), "{figures:?}");
+            assert_eq!((figures.lost, figures.unflagged_twice), (0, 0));
+        }
+    }
+
+    #[test]
+    fn what_does_not_is_named() {
+        for (fate, answers, wamids, says) in [
+            (Fate::Confirmed, &[][..], &[][..], "without a result"),
+            (Fate::Doubtful, &[], &["a"], "without a result"),
+            (
+                Fate::Confirmed,
+                &[accepted("a", false)],
+                &["a", "b"],
+                "sent twice and not flagged",
+            ),
+            (
+                Fate::Confirmed,
+                &[accepted("a", false)],
+                &[],
+                "accepted, and not in",
+            ),
+            (
+                Fate::Confirmed,
+                &[answer(Status::Unknown), answer(Status::Rejected)],
+                &[],
+                "answered twice, differently",
+            ),
+            (
+                Fate::Confirmed,
+                &[answer(Status::Failed)],
+                &["a"],
+                "reported otherwise",
+            ),
+        ] {
+            let faults = verdict(fate, answers, wamids).faults;
+            assert!(
+                matches!(&faults[..], [fault] if fault.starts_with(says)),
+                "{faults:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gap_counts_at_both_ends() {
+        let arrivals = [100, 300, 900].map(ms);
+        assert_eq!(longest_gap(&arrivals, ms(0), ms(1_000)), ms(600));
+        assert_eq!(longest_gap(&arrivals, ms(0), ms(2_000)), ms(1_100));
+        assert_eq!(longest_gap(&arrivals, ms(200), ms(250)), ms(50));
+        assert_eq!(longest_gap(&[], ms(0), ms(70)), ms(70));
+    }
+
+    #[test]
+    fn full_again_is_when_a_second_is_full() {
+        let slow = (0..20).map(|n| ms(n * 100));
+        let fast = (0..100).map(|n| ms(2_000 + n * 12));
+        let arrivals: Vec<_> = slow.chain(fast).collect();
+        assert_eq!(full_from(&arrivals, ms(500), 80), Some(ms(1_500)));
+        assert_eq!(full_from(&arrivals[..40], ms(500), 80), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! A worker process of the suite: its config, its life, and what its admin port says.
+
+use super::process::Process;
+use crate::http;
+use anyhow::{Result, bail};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// A stopped process accepts connections and answers nothing.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) admin: String,
+    pub(crate) process: Option<Process>,
+    binary: PathBuf,
+    config: PathBuf,
+    logs: PathBuf,
+    pids: PathBuf,
+    pub(crate) wrap: Wrap,
+}
+
+/// What stands before its command line.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Wrap {
+    #[default]
+    Nothing,
+    /// So many file descriptors at most.
+    Descriptors(u32),
+    /// A clock that follows a file: the library, and that file.
+    Clock(PathBuf, PathBuf),
+}
+
+pub(crate) struct Places<'a> {
+    pub(crate) binaries: &'a Path,
+    pub(crate) logs: &'a Path,
+    pub(crate) pids: &'a Path,
+}
+
+pub(crate) struct Setting<'a> {
+    pub(crate) amqp: &'a str,
+    pub(crate) sim: &'a str,
+    pub(crate) admin_port: u16,
+    pub(crate) lanes: &'a [String],
+    pub(crate) limit: usize,
+}
+
+#[derive(Deserialize)]
+struct Lane {
+    phone_number_id: String,
+    waiting: usize,
+    in_flight: usize,
+}
+
+impl Worker {
+    pub(crate) fn new(name: &str, places: &Places<'_>, setting: &Setting<'_>) -> Result<Self> {
+        let config = places.logs.join(format!("{name}.toml"));
+        std::fs::write(&config, setting.text(name))?;
+        Ok(Self {
+            name: name.to_owned(),
+            admin: format!("http://127.0.0.1:{}", setting.admin_port),
+            process: None,
+            binary: places.binaries.join("whatsapp-dispatcher"),
+            config,
+            logs: places.logs.to_owned(),
+            pids: places.pids.to_owned(),
+            wrap: Wrap::Nothing,
+        })
+    }
+
+    pub(crate) fn start(&mut self) -> Result<()> {
+        let mut command = match &self.wrap {
+            Wrap::Nothing => Command::new(&self.binary),
+            Wrap::Descriptors(count) => {
+                let mut command = Command::new("sh");
+                let limited = format!(r#"ulimit -n {count} && exec "$@""#);
+                command.args(["-c", &limited, "-"]).arg(&self.binary);
+                command
+            }
+            Wrap::Clock(library, file) => {
+                let mut command = Command::new(&self.binary);
+                command
+                    .env("LD_PRELOAD", library)
+                    .env("FAKETIME_TIMESTAMP_FILE", file)
+                    .env("FAKETIME_NO_CACHE", "1")
+                    // A clock that is set moves wall time only.
+                    .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+                command
+            }
+        };
+        command.arg("run").arg("--config").arg(&self.config);
+        let mark = self.config.to_string_lossy();
+        let process = Process::start(&self.name, command, &mark, &self.logs, &self.pids)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while self.readiness().await != "ready" {
+            let runs = self.process.as_mut().is_some_and(Process::is_running);
+            if !runs || Instant::now() > deadline {
+                bail!("{} did not become ready", self.name);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// `ready`, or why not.
+    pub(crate) async fn readiness(&self) -> String {
+        match timeout(LOOK, http::text(&self.admin, "/readyz")).await {
+            Ok(Ok(text)) => text.trim().to_owned(),
+            Ok(Err(error)) => error.root_cause().to_string().trim().to_owned(),
+            Err(_) => "no answer".to_owned(),
+        }
+    }
+
+    /// The lanes whose messages it has.
+    pub(crate) async fn lanes(&self) -> Vec<String> {
+        if self.process.is_none() {
+            return vec![];
+        }
+        let lanes = timeout(LOOK, http::get::<Vec<Lane>>(&self.admin, "/lanes")).await;
+        let lanes = lanes.ok().and_then(Result::ok).unwrap_or_default();
+        let busy = lanes
+            .into_iter()
+            .filter(|lane| lane.waiting + lane.in_flight > 0);
+        busy.map(|lane| lane.phone_number_id).collect()
+    }
+}
+
+impl Setting<'_> {
+    fn text(&self, name: &str) -> String {
+        let Self {
+            amqp,
+            sim,
+            admin_port,
+            ..
+        } = self;
+        let mut text = format!(
+            "[broker]\nurl = \"{amqp}\"\n[graph]\nbase_url = \"{sim}\"\n\
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n[worker]\nid = \"{name}\"\n\
+             [[accounts]]\nwaba_id = \"100\"\ntoken = \"chaos-token\"\napp = \"chaos\"\n"
+        );
+        for lane in self.lanes {
+            text += &format!(
+                "[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = {}\n",
+                self.limit
+            );
+        }
+        text
+    }
+}
