@@ -90,6 +90,16 @@ pub(crate) async fn accepted(base: &str) -> Result<usize> {
     Ok(stats.numbers.values().map(|number| number.accepted).sum())
 }
 
+/// Messages that the API refused for the rate so far.
+pub(crate) async fn refused(base: &str) -> Result<usize> {
+    let stats: Stats = http::get(base, "/_sim/stats").await?;
+    let truth = Truth {
+        ledger: vec![],
+        stats,
+    };
+    Ok(truth.refusals_in_all(RATE))
+}
+
 /// Refusals for a number's throughput, and for too many messages to one person.
 pub(crate) const RATE: i64 = 130_429;
 pub(crate) const PAIR_RATE: i64 = 131_056;

@@ -18,7 +18,6 @@ pub(crate) struct Entry {
     /// Index into the lanes of the load.
     pub(crate) lane: usize,
     pub(crate) fate: Fate,
-    pub(crate) published: Instant,
     /// Different results, in the order of arrival; the same one twice stands here once.
     pub(crate) answers: Vec<Answer>,
     /// Results that repeat an earlier one word by word.
@@ -46,11 +45,10 @@ impl Diary {
         }
     }
 
-    pub(crate) fn publish(&mut self, lane: usize, now: Instant) -> (usize, String) {
+    pub(crate) fn publish(&mut self, lane: usize) -> (usize, String) {
         self.entries.push(Entry {
             lane,
             fate: Fate::Sent,
-            published: now,
             answers: vec![],
             repeats: 0,
             answered: None,
@@ -73,17 +71,29 @@ impl Diary {
 
     pub(crate) fn confirm(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index) {
-            entry.fate = Fate::Confirmed;
+            // What is forgotten stays so.
+            if entry.fate == Fate::Sent {
+                entry.fate = Fate::Confirmed;
+            }
         }
     }
 
     pub(crate) fn doubt(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index) {
+            // Twice, if what is already forgotten is not confirmed either.
+            let is_open = entry.answers.is_empty() && entry.fate != Fate::Doubtful;
+            self.open[entry.lane] -= usize::from(is_open);
             entry.fate = Fate::Doubtful;
-            if entry.answers.is_empty() {
-                self.open[entry.lane] -= 1;
-            }
         }
+    }
+
+    /// All of a lane that have no answer; says how many.
+    pub(crate) fn doubt_all(&mut self, lane: usize) -> usize {
+        let entries = self.entries.iter().enumerate();
+        let open = entries.filter(|(_, entry)| entry.lane == lane && entry.answers.is_empty());
+        let open: Vec<usize> = open.map(|(index, _)| index).collect();
+        open.iter().for_each(|&index| self.doubt(index));
+        open.len()
     }
 
     /// `again`: the broker says that this reader may have had it before.
@@ -134,7 +144,7 @@ pub(crate) mod tests {
     #[test]
     fn open_is_what_must_still_be_answered() {
         let (mut diary, now) = (Diary::new("chaos".to_owned(), 2), Instant::now());
-        let ids: Vec<_> = [0, 1, 1].map(|lane| diary.publish(lane, now)).into();
+        let ids: Vec<_> = [0, 1, 1].map(|lane| diary.publish(lane)).into();
         assert_eq!((diary.open(0), diary.open(1)), (1, 2));
         diary.confirm(ids[0].0);
         diary.answer(&ids[0].1, answer(Status::Accepted), false, now);
@@ -149,7 +159,7 @@ pub(crate) mod tests {
     #[test]
     fn the_same_result_twice_is_a_repeat_and_another_one_is_kept() {
         let (mut diary, now) = (Diary::new("chaos".to_owned(), 1), Instant::now());
-        let (index, id) = diary.publish(0, now);
+        let (index, id) = diary.publish(0);
         for (status, again) in [
             (Status::Accepted, false),
             (Status::Accepted, false),

@@ -14,6 +14,7 @@ mod scenario;
 mod stage;
 mod traffic;
 mod verdict;
+mod watch;
 mod worker;
 
 use anyhow::{Result, anyhow};

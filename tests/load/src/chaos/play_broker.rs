@@ -83,7 +83,7 @@ pub(crate) async fn lane_deleted(stage: &mut Stage<'_>) -> Result<()> {
         .nodes
         .ctl(0, &["delete_queue", "-p", &vhost, &queue])
         .await?;
-    stage.deleted = Some((0, Instant::now()));
+    stage.forget(0);
     stage.healed(&format!("{queue} is deleted"));
     stage.go_on(5).await;
     Ok(())

@@ -54,12 +54,12 @@ impl Row {
 /// What the table has no room for.
 fn more(figures: &Figures) -> String {
     format!(
-        "{} publishes without a confirm, {} results repeated, {} neither accepted nor unknown, {} deleted; \
+        "{} publishes without a confirm, {} results repeated, {} requests with different results, {} neither accepted nor unknown; \
          lanes that the fault was not meant for were silent for {} at most",
         figures.doubtful,
         figures.repeats,
+        figures.contradicted,
         figures.other,
-        figures.deleted,
         seconds(figures.bystander_gap)
     )
 }

@@ -189,7 +189,8 @@ impl Scenario {
         match self {
             Self::Scale => Bounds::new(4, 4),
             Self::Kill => Bounds::new(4, 6).twice(),
-            Self::Stop => Bounds::new(35, 5).twice(),
+            // It sleeps longer than it waits for an answer.
+            Self::Stop => Bounds::new(35, 5).twice().unknown(),
             Self::BrokerTerm | Self::BrokerKill => Bounds::new(45, 25).twice(),
             Self::Rolling => Bounds::new(4, 4),
             Self::AlarmMemory | Self::AlarmDisk => Bounds::new(20, 5).twice(),

@@ -6,6 +6,7 @@ use super::process::{Process, Signal};
 use super::scenario::Scenario;
 use super::traffic::{Load, Traffic};
 use super::verdict::{Course, Figures, SECOND, full, judge};
+use super::watch::Watch;
 use super::worker::{Places, Setting, Worker};
 use crate::sim;
 use anyhow::{Context, Result, ensure};
@@ -47,6 +48,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) sim: String,
     pub(crate) logs: PathBuf,
     traffic: Option<Traffic>,
+    watch: Watch,
     sim_process: Process,
     began: Instant,
     /// What the simulator's clock said when ours said so.
@@ -54,7 +56,6 @@ pub(crate) struct Stage<'a> {
     flowing: Option<Instant>,
     healed: Option<Instant>,
     pub(crate) struck: Option<usize>,
-    pub(crate) deleted: Option<(usize, Instant)>,
     /// Figures that only this scenario has.
     pub(crate) notes: Vec<String>,
     /// Promises that only this scenario makes, broken.
@@ -76,6 +77,7 @@ impl<'a> Stage<'a> {
         let lanes: Vec<String> = (1..=lane_count).map(|n| format!("2000{n}")).collect();
         let (sim, sim_process) = start_sim(ground, &lanes, &logs)?;
         let sim_zero = sim_zero(&sim).await?;
+        let watch = Watch::start(sim.clone(), began);
         let mut stage = Self {
             nodes,
             workers: vec![],
@@ -85,13 +87,13 @@ impl<'a> Stage<'a> {
             sim,
             logs,
             traffic: None,
+            watch,
             sim_process,
             began,
             sim_zero,
             flowing: None,
             healed: None,
             struck: None,
-            deleted: None,
             notes: vec![],
             broken: vec![],
         };
@@ -250,6 +252,15 @@ impl<'a> Stage<'a> {
             .unwrap_or_default()
     }
 
+    /// Whoever deletes a queue deletes what is in it: nobody promises an answer to that any more.
+    pub(crate) fn forget(&mut self, lane: usize) {
+        if let Some(traffic) = &self.traffic {
+            let count = traffic.diary.lock().doubt_all(lane);
+            self.notes
+                .push(format!("{count} requests may have been deleted"));
+        }
+    }
+
     /// The last fault is over.
     pub(crate) fn healed(&mut self, what: &str) {
         self.say(what);
@@ -282,7 +293,6 @@ impl<'a> Stage<'a> {
             until: on_sim(until),
             healed: self.healed.map(on_sim),
             struck: self.struck,
-            deleted: self.deleted,
         };
         match &self.traffic {
             Some(traffic) => judge(&course, &traffic.diary.lock(), truth),
@@ -299,6 +309,7 @@ impl<'a> Stage<'a> {
         sleep(SETTLE).await;
         let open = traffic.diary.lock().open_in_all();
         self.say(&format!("the load has ended, {open} without an answer"));
+        self.notes.append(&mut self.watch.end());
         let truth = sim::truth(&self.sim).await?;
         Ok(self.judge(&truth, until))
     }
@@ -336,8 +347,11 @@ fn has_panicked(logs: &Path) -> Result<bool> {
 
 fn start_sim(ground: &Ground, lanes: &[String], logs: &Path) -> Result<(String, Process)> {
     let address = format!("127.0.0.1:{}", ground.port);
-    let mut command = Command::new(ground.binaries.join("graph-sim"));
+    // It counts arrivals: if it had to wait for its turn, they would seem to come bunched. Not allowed to, it runs as it is.
+    let mut command = Command::new("nice");
     command
+        .args(["-n", "-10"])
+        .arg(ground.binaries.join("graph-sim"))
         .args(["--listen", &address, "--seed", &ground.seed.to_string()])
         // Answers after 80 to 120 ms, and arrivals scattered as on a real way to Meta.
         .args(["--latency-ms", "80", "--latency-jitter-ms", "40"])

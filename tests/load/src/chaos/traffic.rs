@@ -120,7 +120,7 @@ async fn publish_until_lost(
     while !*stopped.borrow() {
         for (lane, number) in load.lanes.iter().enumerate() {
             while unconfirmed.len() < WINDOW && diary.lock().open(lane) < load.backlog {
-                let (index, id) = diary.lock().publish(lane, Instant::now());
+                let (index, id) = diary.lock().publish(lane);
                 // Noted before it is written: a write that fails half way is doubtful too.
                 unconfirmed.push_back((index, None));
                 let confirm = publish_one(&channel, number, index, id).await?;

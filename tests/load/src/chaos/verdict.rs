@@ -4,7 +4,7 @@ use super::diary::{Diary, Entry, Fate};
 use crate::answer::Status;
 use crate::sim::{RATE, Taken, Truth};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A lane is at full load again when a second holds this share of what its limit allows.
 const FULL_PERCENT: usize = 85;
@@ -25,8 +25,6 @@ pub(crate) struct Course<'a> {
     pub(crate) healed: Option<Duration>,
     /// The only lane that the fault was meant for.
     pub(crate) struck: Option<usize>,
-    /// A queue was deleted then, with what it held.
-    pub(crate) deleted: Option<(usize, Instant)>,
 }
 
 #[derive(Debug, Default)]
@@ -36,14 +34,14 @@ pub(crate) struct Figures {
     pub(crate) unknown: usize,
     /// Neither accepted nor unknown.
     pub(crate) other: usize,
-    /// The same result more than once.
+    /// The same result more than once, and a request with different results.
     pub(crate) repeats: usize,
+    pub(crate) contradicted: usize,
     pub(crate) flagged_twice: usize,
     pub(crate) unflagged_twice: usize,
     /// Flagged, and in the ledger once at most.
     pub(crate) needless: usize,
     pub(crate) lost: usize,
-    pub(crate) deleted: usize,
     pub(crate) peak: usize,
     pub(crate) refused: usize,
     pub(crate) gap: Duration,
@@ -70,7 +68,7 @@ pub(crate) fn judge(course: &Course<'_>, diary: &Diary, truth: &Truth) -> Figure
     let mut examples = Examples::default();
     for (index, entry) in diary.entries.iter().enumerate() {
         let taken = taken.get(&index).map_or(&[][..], Vec::as_slice);
-        let what = count(course, entry, taken, &mut figures);
+        let what = count(entry, taken, &mut figures);
         if let Some(what) = what {
             examples.note(what, diary.id(index));
         }
@@ -113,14 +111,10 @@ impl Examples {
 }
 
 /// Adds one request to the figures; says what is wrong with it.
-fn count(
-    course: &Course<'_>,
-    entry: &Entry,
-    taken: &[&Taken],
-    figures: &mut Figures,
-) -> Option<&'static str> {
+fn count(entry: &Entry, taken: &[&Taken], figures: &mut Figures) -> Option<&'static str> {
     figures.doubtful += usize::from(entry.fate == Fate::Doubtful);
-    figures.repeats += entry.repeats + entry.answers.len().saturating_sub(1);
+    figures.repeats += entry.repeats;
+    figures.contradicted += usize::from(entry.answers.len() > 1);
     let flagged = entry.answers.iter().any(|answer| answer.possible_duplicate);
     match (taken.len() > 1, flagged) {
         (true, true) => figures.flagged_twice += 1,
@@ -129,7 +123,7 @@ fn count(
         (false, false) => {}
     }
     let Some(last) = entry.answers.last() else {
-        return missing(course, entry, taken, figures);
+        return missing(entry, taken, figures);
     };
     match last.status {
         Status::Accepted => {}
@@ -157,20 +151,7 @@ fn count(
         .then_some("in the API's ledger, and reported otherwise")
 }
 
-fn missing(
-    course: &Course<'_>,
-    entry: &Entry,
-    taken: &[&Taken],
-    figures: &mut Figures,
-) -> Option<&'static str> {
-    // Whoever deletes a queue deletes what is in it.
-    let deleted = course
-        .deleted
-        .is_some_and(|(lane, at)| entry.lane == lane && entry.published <= at);
-    if deleted && taken.is_empty() {
-        figures.deleted += 1;
-        return None;
-    }
+fn missing(entry: &Entry, taken: &[&Taken], figures: &mut Figures) -> Option<&'static str> {
     // What the API took, the broker had.
     if entry.fate == Fate::Doubtful && taken.is_empty() {
         return None;
@@ -238,6 +219,7 @@ mod tests {
     use crate::answer::Answer;
     use crate::book::tests::answer;
     use crate::sim::tests::taken;
+    use std::time::Instant;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -246,7 +228,7 @@ mod tests {
     /// One confirmed request with these results, taken by the API with these wamids.
     fn verdict(fate: Fate, answers: &[Answer], wamids: &[&str]) -> Figures {
         let mut diary = Diary::new("chaos".to_owned(), 1);
-        let (index, id) = diary.publish(0, Instant::now());
+        let (index, id) = diary.publish(0);
         match fate {
             Fate::Sent => {}
             Fate::Confirmed => diary.confirm(index),
@@ -263,7 +245,6 @@ mod tests {
             until: ms(0),
             healed: None,
             struck: None,
-            deleted: None,
         };
         let ledger = wamids.iter().map(|wamid| taken("1", &id, wamid, 0.0));
         let truth = Truth {
