@@ -12,6 +12,8 @@ run_checks() {
         timed "lints" env CLIPPY_CONF_DIR=deploy cargo clippy --workspace --all-targets --locked -- -D warnings
         timed "dependencies" check_dependencies
         timed "tests" cargo test --workspace --locked
+        # It kills its RabbitMQ, so it needs one of its own.
+        [ -z "${STARTED:-}" ] || timed "faults" deploy/dev chaos quick
     fi
     step "all checks passed in $(elapsed_since 0)"
 }

@@ -8,7 +8,8 @@ mkdir -p "$HOME/mnesia" "$HOME/log"
 printf '[rabbitmq_management,rabbitmq_prometheus].\n' >"$HOME/enabled_plugins"
 (umask 077 && printf 'dispatcher-dev' >"$HOME/.erlang.cookie")
 
-if ! epmd -port "$ERL_EPMD_PORT" -names >/dev/null 2>&1; then
+# The tree has no /dev/null.
+if ! epmd -port "$ERL_EPMD_PORT" -names >"$HOME/epmd.names" 2>&1; then
     epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
     printf '%s\n' "$!" >"$HOME/epmd.pid"
 fi

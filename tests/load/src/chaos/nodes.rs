@@ -33,10 +33,6 @@ impl Nodes {
         }
     }
 
-    fn ports(&self) -> impl DoubleEndedIterator<Item = u16> + use<> {
-        self.first_port..self.first_port + self.count
-    }
-
     pub(crate) fn count(&self) -> u16 {
         self.count
     }
@@ -55,7 +51,10 @@ impl Nodes {
             self.down().await;
             self.count = count;
             for node in 0..count {
-                self.up(node).await?;
+                if let Err(error) = self.up(node).await {
+                    self.down().await;
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -82,7 +81,6 @@ impl Nodes {
     }
 
     async fn dev(&self, node: u16, arguments: &[&str]) -> Result<String> {
-        let ports: Vec<String> = self.ports().map(|port| port.to_string()).collect();
         let mut command = Command::new(&self.dev);
         command
             .args(arguments)
@@ -90,7 +88,10 @@ impl Nodes {
             .env("DEV_EPMD_PORT", (self.first_port - EPMD_BELOW).to_string())
             // A Ctrl-C in the middle of a start would leave half a broker.
             .process_group(0);
-        if self.count > 1 {
+        // Each joins those before it: a node waits long for others that are yet to come.
+        if node > 0 {
+            let ports = self.first_port..=self.first_port + node;
+            let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
             command.env("DEV_CLUSTER", ports.join(" "));
         }
         let output = timeout(PATIENCE, command.output())

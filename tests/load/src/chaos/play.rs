@@ -7,6 +7,7 @@ use super::stage::Stage;
 use super::worker::Wrap;
 use super::{mix, play_api, play_broker};
 use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,10 +153,14 @@ async fn descriptors(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The library, if the script could get it.
+pub(crate) fn faketime() -> Option<PathBuf> {
+    let library = PathBuf::from(std::env::var_os("CHAOS_FAKETIME")?);
+    library.exists().then_some(library)
+}
+
 async fn clock(stage: &mut Stage<'_>) -> Result<()> {
-    let library = std::env::var_os("CHAOS_FAKETIME").map(std::path::PathBuf::from);
-    let library = library.filter(|library| library.exists());
-    let library = library.context("not tried: no libfaketime here")?;
+    let library = faketime().context("no libfaketime here")?;
     let file = stage.logs.join("clock");
     std::fs::write(&file, "+0s\n")?;
     for index in 0..3 {

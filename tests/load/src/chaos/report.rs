@@ -12,6 +12,8 @@ pub(crate) struct Row {
     pub(crate) broken: Vec<String>,
     pub(crate) notes: Vec<String>,
     pub(crate) took: Duration,
+    /// This machine lacks what it needs.
+    pub(crate) not_tried: bool,
 }
 
 impl Row {
@@ -22,6 +24,7 @@ impl Row {
             broken: vec![],
             notes: vec![],
             took: Duration::ZERO,
+            not_tried: false,
         }
     }
 
@@ -34,10 +37,17 @@ impl Row {
         self.broken.is_empty()
     }
 
+    fn word(&self) -> &'static str {
+        match (self.not_tried, self.passed()) {
+            (true, _) => "not tried",
+            (false, true) => "PASS",
+            (false, false) => "FAIL",
+        }
+    }
+
     /// PASS, or FAIL and why; and what else is worth knowing.
     pub(crate) fn verdict(&self) -> String {
-        let word = if self.passed() { "PASS" } else { "FAIL" };
-        let mut text = format!("    {word} after {:.0} s", self.took.as_secs_f64());
+        let mut text = format!("    {} after {:.0} s", self.word(), self.took.as_secs_f64());
         for line in &self.broken {
             text += &format!("\n      broken: {line}");
         }
@@ -75,8 +85,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     for row in rows {
         text += &format!("{:<21} ", row.name);
         text += &row.figures.as_ref().map_or(format!("{:87}", ""), line);
-        let word = if row.passed() { "PASS" } else { "FAIL" };
-        text += &format!(" {:>4.0} s  {word}\n", row.took.as_secs_f64());
+        text += &format!(" {:>4.0} s  {}\n", row.took.as_secs_f64(), row.word());
     }
     text += &format!(
         "twice: by the API's ledger, flagged as possible_duplicate or not; needless: flagged, sent once at most;\n\
