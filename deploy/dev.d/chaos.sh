@@ -2,7 +2,7 @@
 # The fault suite. `load chaos` runs the show; here is what must be there before
 # and gone after it, whatever became of it.
 
-CHAOS=$STATE/chaos
+CHAOS=$STATE/chaos-$AMQP_PORT
 # Behind those of the demo. The nodes' other ports follow from these, as DEV_AMQP_PORT says.
 CHAOS_PORT=$((AMQP_PORT + 40))
 CHAOS_NODES=$((AMQP_PORT + 60))
@@ -21,7 +21,7 @@ chaos() {
     chaos_down
     rm -rf --one-file-system "$CHAOS"
     mkdir -p "$CHAOS"
-    chaos_faketime
+    [ "$*" = quick ] || chaos_faketime
     trap chaos_down EXIT
     target/debug/load chaos --dev deploy/dev --binaries target/debug --logs "$CHAOS" \
         --port "$CHAOS_PORT" --node-port "$CHAOS_NODES" "$@"
@@ -34,7 +34,7 @@ chaos_faketime() {
         (mkdir -p "$folder" && cd "$folder" && apt-get download libfaketime && dpkg -x libfaketime_*.deb .) \
             >"$CHAOS/faketime.log" 2>&1 || rm -rf --one-file-system "$folder"
     fi
-    CHAOS_FAKETIME=$(find "$folder" -name libfaketime.so.1 2>/dev/null | head -n 1)
+    CHAOS_FAKETIME=$(find "$folder" -name libfaketime.so.1 2>/dev/null | head -n 1 || true)
     export CHAOS_FAKETIME
 }
 
@@ -52,6 +52,6 @@ chaos_down() {
     # The first node last: it has the epmd of all.
     for node in 2 1 0; do
         [ ! -e "$STATE/broker-$((CHAOS_NODES + node))/backend" ] ||
-            DEV_AMQP_PORT=$((CHAOS_NODES + node)) DEV_EPMD_PORT=$((CHAOS_NODES - 303)) deploy/dev down >/dev/null
+            DEV_AMQP_PORT=$((CHAOS_NODES + node)) DEV_EPMD_PORT=$((CHAOS_NODES - 303)) deploy/dev down --broker >/dev/null
     done
 }

@@ -23,6 +23,7 @@ docker_clear() {
 }
 
 docker_start() {
+    [ -z "${DEV_CLUSTER:-}" ] || die "nodes in containers cannot find each other here: DEV_BACKEND=chroot can have a cluster"
     mkdir -p "$BROKER"
     broker_conf >"$BROKER/rabbitmq.conf"
     printf 'docker\n' >"$BROKER/backend"

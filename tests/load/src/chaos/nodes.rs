@@ -63,7 +63,7 @@ impl Nodes {
     /// The first node last: the epmd of all is its.
     pub(crate) async fn down(&mut self) {
         for node in (0..self.count).rev() {
-            drop(self.dev(node, &["down"]).await);
+            drop(self.dev(node, &["down", "--broker"]).await);
         }
         self.count = 0;
     }

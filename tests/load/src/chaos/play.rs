@@ -72,10 +72,6 @@ async fn scale(stage: &mut Stage<'_>) -> Result<()> {
 
 async fn kill(stage: &mut Stage<'_>) -> Result<()> {
     stage.go_on(3).await;
-    let spread = stage.spread_text().await;
-    stage
-        .notes
-        .push(format!("lanes over three workers {spread}"));
     let survivor = stage.chance.usize(0..3);
     for index in (0..3).filter(|&index| index != survivor) {
         stage.signal(index, Signal::Kill).await?;

