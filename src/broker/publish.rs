@@ -112,7 +112,12 @@ impl Publisher {
     }
 
     /// The result that another worker had published, once more: for its own reader may have died as well.
-    pub async fn again(&self, delivery: &Delivery, found: &Found) -> Confirmed {
+    pub async fn again(&self, delivery: &Delivery, found: &Found, flagged: bool) -> Confirmed {
+        let body = if flagged {
+            flag(&found.body)
+        } else {
+            found.body.to_vec()
+        };
         let mut properties = common_properties(delivery);
         if let Some(timestamp_s) = found.timestamp_s {
             properties = properties.with_timestamp(timestamp_s);
@@ -121,14 +126,13 @@ impl Publisher {
             let letter = Letter {
                 exchange: topology::RESULTS,
                 routing_key: &found.routing_key,
-                body: &found.body,
+                body: &body,
                 properties: properties.clone(),
             };
             if let Some((session, confirmed)) = self.once(letter).await {
                 if let Some(reply_to) = delivery.properties.reply_to() {
                     let reply_to = reply_to.clone();
-                    self.reply(&session, reply_to, &found.body, properties)
-                        .await;
+                    self.reply(&session, reply_to, &body, properties).await;
                 }
                 return confirmed;
             }
@@ -342,6 +346,15 @@ impl Publisher {
             tracing::debug!("a reply_to queue did not take a result; it stands on wa.results");
         }
     }
+}
+
+/// A result that says `possible_duplicate`, whatever it said before.
+fn flag(result: &[u8]) -> Vec<u8> {
+    let Ok(mut report) = serde_json::from_slice::<serde_json::Value>(result) else {
+        return result.to_vec();
+    };
+    report["possible_duplicate"] = true.into();
+    report.to_string().into_bytes()
 }
 
 /// A request's routing key may be as long as AMQP allows, and the status comes before it: what is too long is cut, as the body

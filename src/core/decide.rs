@@ -20,8 +20,9 @@ pub enum Decision {
     Delay { delay_s: u32, message: Message },
     /// Publish the whole request to `wa.dead`, then the result, then acknowledge.
     Bury(Arc<Report>),
-    /// It has ended already, by another worker: publish that result again, then acknowledge.
-    Repeat,
+    /// It has ended already, by another worker: publish that result again, then acknowledge. `flagged`: it may have been sent once
+    /// more since, as that worker could not know.
+    Repeat { flagged: bool },
     /// Its result (or its copy on the ladder) is confirmed already: acknowledge.
     Forget,
     /// The delivery is void and RabbitMQ still has the message: let go of it.

@@ -173,7 +173,7 @@ impl Lane {
                 message.history.hops += 1;
                 None
             }
-            Decision::Repeat | Decision::Forget | Decision::Abandon => None,
+            Decision::Repeat { .. } | Decision::Forget | Decision::Abandon => None,
         };
         self.settling.insert(ticket, Settling { identity, report });
         Resolved {

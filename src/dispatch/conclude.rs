@@ -50,8 +50,8 @@ impl Concluder {
                 lane.delayed.inc();
                 confirmed
             }
-            Decision::Repeat => match found {
-                Some(found) => self.publisher.again(&delivery, &found).await,
+            Decision::Repeat { flagged } => match found {
+                Some(found) => self.publisher.again(&delivery, &found, flagged).await,
                 None => {
                     // Never: it is decided on nothing else.
                     tracing::error!("a result to repeat is missing");

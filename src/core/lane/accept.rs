@@ -47,7 +47,8 @@ impl Lane {
         let waiting = self.backlog.take_asked(ticket)?;
         let mut message = waiting.message;
         let decision = if has_ended {
-            Decision::Repeat
+            let flagged = message.history.possible_duplicate;
+            Decision::Repeat { flagged }
         } else {
             message.history.possible_duplicate = true;
             self.terms(now, 0.0).doubtful(&message)

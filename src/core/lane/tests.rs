@@ -286,7 +286,7 @@ fn told(decision: &Decision) -> String {
                 flag(history.possible_duplicate)
             )
         }
-        Decision::Repeat => "repeat".to_owned(),
+        Decision::Repeat { flagged } => format!("repeat{}", flag(*flagged)),
         Decision::Forget => "forget".to_owned(),
         Decision::Abandon => "abandon".to_owned(),
     }

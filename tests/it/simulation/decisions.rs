@@ -40,7 +40,7 @@ pub(super) fn check(
         Some(Decision::Finish(report) | Decision::Bury(report)) => {
             (report.attempts, Some(report.status))
         }
-        Some(Decision::Repeat | Decision::Forget) => {
+        Some(Decision::Repeat { .. } | Decision::Forget) => {
             return Violation::of("P1", format!("request {request} was sent and forgotten"));
         }
     };

@@ -72,8 +72,13 @@ impl Simulation {
                 let times = 1 + usize::from(self.flaw == Some(Flaw::DelaysTwice));
                 vec![letter; times]
             }
-            Decision::Repeat => {
+            Decision::Repeat { flagged } => {
                 let result = self.fates.first_result(held.request);
+                let result = result.map(|result| {
+                    let mut result = Report::clone(&result);
+                    result.possible_duplicate |= flagged;
+                    Arc::new(result)
+                });
                 result.into_iter().map(Letter::Result).collect()
             }
             Decision::Forget => {

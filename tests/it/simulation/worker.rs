@@ -332,7 +332,7 @@ impl Simulation {
         let attempts = match decision {
             Some(Decision::Delay { message, .. }) => message.history.attempts,
             Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
-            Some(Decision::Repeat | Decision::Forget | Decision::Abandon) | None => 0,
+            Some(Decision::Repeat { .. } | Decision::Forget | Decision::Abandon) | None => 0,
         };
         if attempts > item.copy.history.attempts {
             self.fates.attempted(item.request);
@@ -400,7 +400,7 @@ impl Simulation {
             Decision::Finish(report) => report.status.as_str(),
             Decision::Delay { .. } => "delay",
             Decision::Bury(_) => "bury",
-            Decision::Repeat => "repeat",
+            Decision::Repeat { .. } => "repeat",
             Decision::Forget => "forget",
             Decision::Abandon => "abandon",
         });
