@@ -217,7 +217,7 @@ impl Scenario {
             Self::Descriptors => Bounds::new(60, 10),
             Self::Clock => Bounds::new(2, 2),
             Self::RejectPublish => Bounds::new(25, 10).twice(),
-            Self::Quick => Bounds::new(45, 25).twice(),
+            Self::Quick => Bounds::new(45, 25).twice().untimed(),
             Self::Mix => Bounds::new(90, 60).twice().unknown(),
         }
     }
