@@ -24,6 +24,8 @@ const PERSISTENT: u8 = 2;
 const WINDOW: usize = 100;
 /// Between two attempts to get the broker back.
 const PAUSE: Duration = Duration::from_millis(300);
+/// A reader that hears nothing for so long connects anew.
+const SILENCE: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(5);
 /// Longer than any alarm of the suite: a publish that waits out an alarm is no doubtful one.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(40);
@@ -239,11 +241,12 @@ impl Reading {
         })
     }
 
+    /// Also a silence counts as a loss: after some of them lapin's consumer neither yields nor ends.
     async fn read_until_lost(&mut self, diary: &Shared) -> Result<()> {
-        while let Some(delivery) = self.consumer.next().await {
+        while let Some(delivery) = timeout(SILENCE, self.consumer.next()).await? {
             let delivery = delivery?;
             note(&delivery, diary);
-            delivery.ack(BasicAckOptions::default()).await?;
+            timeout(SILENCE, delivery.ack(BasicAckOptions::default())).await??;
         }
         bail!("the broker ended the queue of results")
     }
