@@ -101,7 +101,7 @@ impl Board {
             };
             self.is_available(false);
             tracing::warn!(%error, "wa.lanes.log broke off: opening it again");
-            tail.close().await;
+            drop((tail, pen));
             tokio::time::sleep(REOPEN_PAUSE).await;
             log = self.catch_up(session).await;
         }

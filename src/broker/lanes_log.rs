@@ -34,14 +34,12 @@ pub enum LogError {
     Ended(String),
 }
 
-/// Reads.
+/// Reads. lapin closes its channel with it.
 pub struct Tail {
-    channel: Channel,
     consumer: Consumer,
 }
 
 /// Writes.
-#[derive(Clone)]
 pub struct Pen {
     channel: Channel,
 }
@@ -75,7 +73,7 @@ pub async fn open(session: &Session, after: Option<u64>) -> Result<(Tail, Pen), 
     let writing = session.reply_channel().await.map_err(named)?;
     let confirming = writing.confirm_select(ConfirmSelectOptions::default());
     confirming.await.map_err(named)?;
-    Ok((Tail { channel, consumer }, Pen { channel: writing }))
+    Ok((Tail { consumer }, Pen { channel: writing }))
 }
 
 impl Tail {
@@ -112,10 +110,6 @@ impl Tail {
             }
             heard(entry);
         }
-    }
-
-    pub async fn close(self) {
-        drop(self.channel.close(200, "OK".into()).await);
     }
 }
 

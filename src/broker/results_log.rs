@@ -32,7 +32,8 @@ pub struct Found {
 /// A lane and a request's id.
 pub type Wanted = (String, String);
 
-/// Looks for the results of these, in what was written since `lookback` before the last one.
+/// Looks for the results of these, in what was written since `lookback` before the last one. Its channels close when they are
+/// dropped, also by a caller who waits no longer.
 pub async fn find(
     session: &Session,
     wanted: &[Wanted],
@@ -40,9 +41,7 @@ pub async fn find(
     found: &mut HashMap<Wanted, Found>,
 ) -> Result<(), TopologyError> {
     let named = |error| explain(topology::RESULTS_LOG, error);
-    let channel = session.lane_channel().await.map_err(named)?;
-    let last_s = last_timestamp_s(&channel).await.map_err(named)?;
-    drop(channel.close(200, "OK".into()).await);
+    let last_s = last_timestamp_s(session).await.map_err(named)?;
     let from_s = last_s.saturating_sub(lookback.as_secs());
     let mark = format!("mark-{}-{}", session.epoch, fastrand::u64(..));
     write_mark(session, &mark).await.map_err(named)?;
@@ -72,7 +71,6 @@ pub async fn find(
             note(wanted, &delivery, found);
         }
     }
-    drop(channel.close(200, "OK".into()).await);
     Ok(())
 }
 
@@ -90,11 +88,12 @@ fn note(wanted: &[&Wanted], delivery: &Delivery, found: &mut HashMap<Wanted, Fou
 }
 
 /// When the last result was written; now, if none was.
-async fn last_timestamp_s(channel: &Channel) -> Result<u64, lapin::Error> {
+async fn last_timestamp_s(session: &Session) -> Result<u64, lapin::Error> {
+    let channel = session.lane_channel().await?;
     let now_s = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());
-    let mut reader = read(channel, AMQPValue::LongString("last".into())).await?;
+    let mut reader = read(&channel, AMQPValue::LongString("last".into())).await?;
     // An empty log has no last entry to wait for.
     let first = tokio::time::timeout(Duration::from_millis(200), reader.next()).await;
     let Ok(Some(first)) = first else {
@@ -125,6 +124,5 @@ async fn write_mark(session: &Session, mark: &str) -> Result<(), lapin::Error> {
     let exchange = topology::RESULTS_LOG.into();
     let sent = channel.basic_publish(exchange, "".into(), options, b"", properties);
     sent.await?.await?;
-    drop(channel.close(200, "OK".into()).await);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::support::client::{Letter, Request};
 use crate::support::worker::Worker;
-use crate::support::{NUMBER, Setup, World, within};
+use crate::support::{NUMBER, Setup, World, poll, within};
 
 /// Rolling restarts: nobody's result is flagged, as what a worker gives back in order it has not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,5 +64,22 @@ async fn what_has_a_result_is_answered_again_and_not_sent() {
         .worker
         .metric("evidence_total", &[("result", "found")], |n| n == 1.0)
         .await;
+    // RabbitMQ lists consumers some seconds late.
+    let listed = || async { readers(&world, "wa.lane.111") == 1 };
+    within("the list of consumers", poll(listed)).await;
+    assert_eq!(
+        readers(&world, "wa.results.log"),
+        0,
+        "the search has closed"
+    );
     world.worker.drain().await;
+}
+
+fn readers(world: &World, queue: &str) -> usize {
+    let path = format!("/api/consumers/{}", world.vhost.name);
+    let consumers = world.vhost.manage("GET", &path, None).json();
+    let of_queue = |consumer: &&serde_json::Value| consumer["queue"]["name"] == queue;
+    consumers
+        .as_array()
+        .map_or(0, |all| all.iter().filter(of_queue).count())
 }
