@@ -68,9 +68,9 @@ impl Search {
             while let Ok(next) = self.questions.try_recv() {
                 questions.push(next);
             }
-            let mut found = self.find(&questions).await;
+            let found = self.find(&questions).await;
             for question in questions {
-                let result = found.remove(&question.wanted);
+                let result = found.get(&question.wanted).cloned();
                 let word = if result.is_some() { "found" } else { "nothing" };
                 self.metrics.evidence.with_label_values(&[word]).inc();
                 // A lane that has lost its channel meanwhile does not listen any more.
