@@ -2,6 +2,7 @@
 
 use crate::board::{Board, NotTold};
 use crate::broker::Sessions;
+use crate::broker::publish::Publisher;
 use crate::clock::Clock;
 use crate::core::holds::{Hold, Why};
 use crate::core::lane::{State, View};
@@ -24,6 +25,7 @@ pub struct Admin {
     pub clock: Clock,
     pub lanes: Arc<[LaneHandle]>,
     pub sessions: Sessions,
+    pub publisher: Publisher,
     pub drain: watch::Receiver<bool>,
 }
 
@@ -39,7 +41,7 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Ready: a session with the broker is open, its publishers are not blocked, and no drain has begun.
+/// Ready: a session with the broker is open and takes what is published, and no drain has begun.
 async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
     let session = admin.sessions.borrow().clone();
     match session {
@@ -52,6 +54,10 @@ async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
         Some(session) if !session.may_send() => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the broker does not answer\n",
+        ),
+        Some(_) if admin.publisher.is_any_refused() => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the broker refuses results\n",
         ),
         Some(_) => (StatusCode::OK, "ready\n"),
     }

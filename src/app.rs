@@ -67,6 +67,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         graph,
         rules: Rules::new(config.outcomes.clone()),
         intake: config.intake,
+        retry: config.retry.policy,
         concluder: Concluder {
             publisher: Publisher::new(sessions.clone(), metrics.clone()),
             metrics: metrics.clone(),
@@ -95,6 +96,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         clock,
         lanes: handles.clone(),
         sessions,
+        publisher: shared.concluder.publisher.clone(),
         drain: draining,
     });
     let mut edges = JoinSet::new();

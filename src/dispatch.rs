@@ -20,6 +20,7 @@ use crate::core::intake::IntakeConfig;
 use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket, View};
 use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
+use crate::core::retry::RetryPolicy;
 use crate::credentials::Token;
 use crate::evidence::Evidence;
 use crate::graph::Graph;
@@ -53,6 +54,7 @@ pub struct Shared {
     pub graph: Graph,
     pub rules: Rules,
     pub intake: IntakeConfig,
+    pub retry: RetryPolicy,
     pub concluder: Concluder,
     pub board: Arc<Board>,
     pub evidence: Evidence,
@@ -237,7 +239,8 @@ impl LaneTask {
             self.lane.state(),
             State::Flowing | State::Cooling { .. } | State::Probing { .. }
         );
-        sends && !self.consumer.may_send()
+        let publisher = &self.shared.concluder.publisher;
+        sends && (!self.consumer.may_send() || publisher.is_refused(self.lane.id().as_str()))
     }
 
     /// Sends and decides until the core says wait.

@@ -13,11 +13,19 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
+use std::time::{Duration, Instant};
+
+/// A timeout that is noticed so late: this process stood still meanwhile, and not the API.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
+/// Time to read what came while this process stood still.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub struct Graph {
     client: Client,
     base: Url,
+    request_timeout: Duration,
     max_response_bytes: usize,
 }
 
@@ -65,7 +73,6 @@ impl Graph {
             .context("graph.base_url: not a URL")?;
         let mut builder = Client::builder()
             .connect_timeout(config.connect_timeout)
-            .timeout(config.request_timeout)
             .pool_idle_timeout(config.pool_idle_timeout)
             .pool_max_idle_per_host(usize::MAX) // in flight per lane is the bound
             .http1_only()
@@ -94,6 +101,7 @@ impl Graph {
         Ok(Self {
             client,
             base,
+            request_timeout: config.request_timeout,
             max_response_bytes: config.max_response_bytes,
         })
     }
@@ -103,8 +111,20 @@ impl Graph {
         Ok(self.base.join(&format!("{lane}/messages"))?)
     }
 
-    /// POSTs one body. Decides, once, whether something can have reached the API: when in doubt it may have.
+    /// POSTs one body, and waits for the answer no longer than `graph.request_timeout_ms`.
     pub async fn send(&self, url: Url, token: &Token, body: Bytes) -> Reply {
+        let posting = self.post(url, token, body);
+        tokio::pin!(posting);
+        let began = Instant::now();
+        let mut answered = tokio::time::timeout(self.request_timeout, &mut posting).await;
+        if answered.is_err() && began.elapsed() > self.request_timeout + STOOD_STILL {
+            answered = tokio::time::timeout(CATCH_UP, &mut posting).await;
+        }
+        answered.unwrap_or(Reply::NoAnswer("timeout"))
+    }
+
+    /// Decides, once, whether something can have reached the API: when in doubt it may have.
+    async fn post(&self, url: Url, token: &Token, body: Bytes) -> Reply {
         let request = self
             .client
             .post(prove(url, token))
@@ -119,7 +139,6 @@ impl Graph {
             }
             Err(error) if error.is_connect() => return Reply::NotSent("connect"),
             Err(error) if error.is_builder() => return Reply::NotSent("request"),
-            Err(error) if error.is_timeout() => return Reply::NoAnswer("timeout"),
             Err(_) => return Reply::NoAnswer("reset"),
         };
         let status = response.status().as_u16();
@@ -214,6 +233,7 @@ impl Graph {
         let request = self
             .client
             .get(prove(url, token))
+            .timeout(self.request_timeout)
             .header(AUTHORIZATION, token.authorization.clone());
         let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status();

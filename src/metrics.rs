@@ -55,6 +55,7 @@ pub struct Metrics {
     pub dead_letters: IntCounter,
     pub settled_void: IntCounter,
     pub publish_refused: IntCounterVec,
+    pub refused_waiting: IntGauge,
     pub replies_undelivered: IntCounter,
     pub unrouted: IntCounter,
     pub broker_connected: IntGauge,
@@ -200,6 +201,10 @@ impl Metrics {
                 "publish_refused_total",
                 "Publishes that RabbitMQ could not route or refused; they are tried again.",
                 &["why"],
+            )?,
+            refused_waiting: make.gauge(
+                "refused_publishes_waiting",
+                "Publishes that RabbitMQ has refused and not taken yet; their lanes send nothing.",
             )?,
             replies_undelivered: make.counter(
                 "replies_undelivered_total",

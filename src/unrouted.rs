@@ -1,9 +1,14 @@
-//! Requests that are in no lane: for numbers that nobody serves, and those that RabbitMQ took out because the caller's own
-//! `expiration` was over. All workers share the queue and answer them.
+//! Requests that are in no lane: for numbers that nobody serves, those that RabbitMQ took out because the caller's own `expiration`
+//! was over, and those that came while their lane had no queue. All workers share this queue and answer them; the last go back
+//! to their lane.
 
 use crate::broker::consume::Subscription;
+use crate::broker::delivery::Delivery;
 use crate::broker::session::Session;
 use crate::broker::topology::UNROUTED;
+use crate::core::decide::Terms;
+use crate::core::intake::intake;
+use crate::core::message::LaneId;
 use crate::dispatch::Shared;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -53,7 +58,7 @@ async fn serve(shared: &Arc<Shared>, session: &Session, mut subscription: Subscr
             // A connection that hangs may never tell its consumers.
             _ = session.ended() => break false,
             delivery = subscription.next() => match delivery {
-                Ok(delivery) => answering.push(shared.concluder.unrouted(delivery)),
+                Ok(delivery) => answering.push(answer(shared, delivery)),
                 Err(reason) => {
                     tracing::warn!(%reason, "lost the queue of unroutable requests");
                     break false;
@@ -67,4 +72,37 @@ async fn serve(shared: &Arc<Shared>, session: &Session, mut subscription: Subscr
         subscription.close().await;
     }
     drained
+}
+
+async fn answer(shared: &Shared, delivery: Delivery) {
+    let concluder = &shared.concluder;
+    let is_served = concluder.served.contains(delivery.lane());
+    if !is_served || delivery.dead_lettered().is_some() {
+        return concluder.unrouted(delivery).await;
+    }
+    let (lane, now) = (LaneId::new(delivery.lane()), shared.now());
+    let metrics = concluder.metrics.lane(lane.as_str());
+    let message = intake(
+        delivery.body.clone(),
+        delivery.inbound(),
+        &shared.intake,
+        now,
+    );
+    match message {
+        Ok(message) => {
+            let (lane, retry, jitter) = (&lane, &shared.retry, 0.0);
+            let terms = Terms {
+                lane,
+                retry,
+                now,
+                jitter,
+            };
+            let priority = message.priority;
+            let decision = terms.strayed(message);
+            concluder
+                .decision(&metrics, delivery, decision, None, priority)
+                .await;
+        }
+        Err(refusal) => concluder.refusal(&metrics, &lane, delivery, refusal).await,
+    }
 }

@@ -194,6 +194,30 @@ fn header(value: &AMQPValue) -> Header<'_> {
     }
 }
 
+/// What a request has been through, as the delay ladder carries it.
+pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
+    let int = |number: u32| AMQPValue::LongLongInt(number.into());
+    let first_seen_ms = i64::try_from(history.first_seen_ms).unwrap_or(0);
+    let mut headers = vec![
+        (ATTEMPTS, int(history.attempts)),
+        (UNCHARGED, int(history.uncharged)),
+        (THROTTLES, int(history.throttles)),
+        (HOPS, int(history.hops)),
+        (FIRST_SEEN_MS, AMQPValue::LongLongInt(first_seen_ms)),
+        (
+            POSSIBLE_DUPLICATE,
+            AMQPValue::Boolean(history.possible_duplicate),
+        ),
+        (PAIR_RESERVED, AMQPValue::Boolean(history.pair_reserved)),
+    ];
+    headers.extend(
+        history
+            .last_error
+            .map(|code| (LAST_ERROR, AMQPValue::LongLongInt(code))),
+    );
+    headers
+}
+
 /// What a result echoes: the caller's `x-*` headers and trace context. RabbitMQ's own `x-*` headers are not the caller's.
 pub(super) fn echoed(properties: &BasicProperties) -> FieldTable {
     select(properties, |name| {

@@ -7,6 +7,7 @@ pub mod declare;
 pub mod delivery;
 pub mod lanes_log;
 pub mod publish;
+mod refusals;
 pub mod results_log;
 pub mod session;
 pub mod topology;

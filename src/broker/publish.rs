@@ -2,6 +2,7 @@
 
 use super::Sessions;
 use super::delivery::{self, Delivery};
+use super::refusals::Refusals;
 use super::results_log::Found;
 use super::session::Session;
 use super::topology;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// How long to wait before an unroutable or refused publish is tried again.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait for the supervisor to notice that a session is over.
+const LOST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Proof that RabbitMQ confirmed what must outlive the delivery.
 #[derive(Debug)]
@@ -69,50 +70,63 @@ struct Letter<'a> {
     routing_key: &'a str,
     body: &'a [u8],
     properties: BasicProperties,
+    /// Over as many sessions as it takes. Else no longer than RabbitMQ leaves the request to this worker: after that another
+    /// may have it, who has the say.
+    outlives_delivery: bool,
 }
 
-/// Publishes for all lanes, over whichever session there is.
+/// Publishes for all lanes, over whichever session there is. What RabbitMQ does not take is tried again until it does.
 #[derive(Clone)]
 pub struct Publisher {
     sessions: Sessions,
+    refusals: Arc<Refusals>,
     metrics: Arc<Metrics>,
 }
 
 impl Publisher {
     pub fn new(sessions: Sessions, metrics: Arc<Metrics>) -> Self {
-        Self { sessions, metrics }
-    }
-
-    /// The result on `wa.results`, and to `reply_to` if the request named one. Over as many sessions as it takes: the result of a
-    /// send must not be lost with the session that delivered the request.
-    pub async fn result(&self, delivery: &Delivery, report: &Report) -> Confirmed {
-        let Ok(body) = serde_json::to_vec(report) else {
-            // A struct of strings and numbers cannot fail to serialise.
-            tracing::error!("a result could not be written as JSON");
-            std::future::pending::<()>().await;
-            return Confirmed(());
-        };
-        let routing_key = result_key(report);
-        let properties = result_properties(delivery, report);
-        loop {
-            let letter = Letter {
-                exchange: topology::RESULTS,
-                routing_key: &routing_key,
-                body: &body,
-                properties: properties.clone(),
-            };
-            if let Some((session, confirmed)) = self.once(letter).await {
-                if let Some(reply_to) = delivery.properties.reply_to() {
-                    self.reply(&session, reply_to.clone(), &body, properties)
-                        .await;
-                }
-                return confirmed;
-            }
+        Self {
+            sessions,
+            refusals: Arc::new(Refusals::new(metrics.clone())),
+            metrics,
         }
     }
 
-    /// The result that another worker had published, once more: for its own reader may have died as well.
-    pub async fn again(&self, delivery: &Delivery, found: &Found, flagged: bool) -> Confirmed {
+    /// RabbitMQ does not take what this lane publishes.
+    pub fn is_refused(&self, lane: &str) -> bool {
+        self.refusals.is_refused(lane)
+    }
+
+    /// RabbitMQ does not take what some lane publishes.
+    pub fn is_any_refused(&self) -> bool {
+        self.refusals.any()
+    }
+
+    /// The result on `wa.results`, and to `reply_to` if the request named one. `None`: RabbitMQ has the request again, and the result
+    /// was nothing that holds whoever has it now.
+    pub async fn result(&self, delivery: &Delivery, report: &Report) -> Option<Confirmed> {
+        let Ok(body) = serde_json::to_vec(report) else {
+            // A struct of strings and numbers cannot fail to serialise.
+            tracing::error!("a result could not be written as JSON");
+            return std::future::pending().await;
+        };
+        let letter = Letter {
+            exchange: topology::RESULTS,
+            routing_key: &result_key(report),
+            body: &body,
+            properties: common_properties(delivery).with_timestamp(report.completed_at / 1000),
+            outlives_delivery: report.is_the_apis(),
+        };
+        self.answer(delivery, letter).await
+    }
+
+    /// The result that another worker had published, once more: for its own reader may have died as well. `None` as in [`Self::result`].
+    pub async fn again(
+        &self,
+        delivery: &Delivery,
+        found: &Found,
+        flagged: bool,
+    ) -> Option<Confirmed> {
         let body = if flagged {
             flag(&found.body)
         } else {
@@ -122,87 +136,53 @@ impl Publisher {
         if let Some(timestamp_s) = found.timestamp_s {
             properties = properties.with_timestamp(timestamp_s);
         }
-        loop {
-            let letter = Letter {
-                exchange: topology::RESULTS,
-                routing_key: &found.routing_key,
-                body: &body,
-                properties: properties.clone(),
-            };
-            if let Some((session, confirmed)) = self.once(letter).await {
-                if let Some(reply_to) = delivery.properties.reply_to() {
-                    let reply_to = reply_to.clone();
-                    self.reply(&session, reply_to, &body, properties).await;
-                }
-                return confirmed;
-            }
-        }
+        let letter = Letter {
+            exchange: topology::RESULTS,
+            routing_key: &found.routing_key,
+            body: &body,
+            properties,
+            outlives_delivery: false,
+        };
+        self.answer(delivery, letter).await
     }
 
-    /// The request, for later, onto the delay ladder. `None` if the session was lost: then RabbitMQ still has the original and a
-    /// second copy would be a second send.
+    async fn answer(&self, delivery: &Delivery, letter: Letter<'_>) -> Option<Confirmed> {
+        let (session, confirmed) = self.publish(delivery, &letter).await?;
+        if let Some(reply_to) = delivery.properties.reply_to() {
+            self.reply(&session, reply_to.clone(), letter).await;
+        }
+        Some(confirmed)
+    }
+
+    /// The request, for later, onto the delay ladder. `None`: RabbitMQ has the original again, and a second copy would be a second send.
     pub async fn delayed(
         &self,
         delivery: &Delivery,
         message: &Message,
         delay_s: u32,
     ) -> Option<Confirmed> {
-        let (exchange, routing_key) = (
-            topology::rung(ladder::entry(delay_s)),
-            ladder::routing_key(delay_s, delivery.lane()),
-        );
         let mut headers = delivery::carried(&delivery.properties);
-        let history = &message.history;
-        headers.insert(
-            delivery::ATTEMPTS.into(),
-            AMQPValue::LongLongInt(history.attempts.into()),
-        );
-        headers.insert(
-            delivery::UNCHARGED.into(),
-            AMQPValue::LongLongInt(history.uncharged.into()),
-        );
-        headers.insert(
-            delivery::THROTTLES.into(),
-            AMQPValue::LongLongInt(history.throttles.into()),
-        );
-        headers.insert(
-            delivery::HOPS.into(),
-            AMQPValue::LongLongInt(history.hops.into()),
-        );
-        headers.insert(
-            delivery::FIRST_SEEN_MS.into(),
-            AMQPValue::LongLongInt(i64::try_from(history.first_seen_ms).unwrap_or(0)),
-        );
-        headers.insert(
-            delivery::POSSIBLE_DUPLICATE.into(),
-            AMQPValue::Boolean(history.possible_duplicate),
-        );
-        headers.insert(
-            delivery::PAIR_RESERVED.into(),
-            AMQPValue::Boolean(history.pair_reserved),
-        );
-        if let Some(code) = history.last_error {
-            headers.insert(delivery::LAST_ERROR.into(), AMQPValue::LongLongInt(code));
+        for (name, value) in delivery::history(&message.history) {
+            headers.insert(name.into(), value);
         }
-        let properties = request_properties(delivery, headers);
-        let session = self.sessions.borrow().clone()?;
-        loop {
-            let letter = Letter {
-                exchange: &exchange,
-                routing_key: &routing_key,
-                body: &delivery.body,
-                properties: properties.clone(),
-            };
-            match self.over(&session, letter).await {
-                Ok(confirmed) => return Some(confirmed),
-                Err(NotConfirmed::Lost) => return None,
-                Err(NotConfirmed::Refused(why)) => self.refused(&exchange, why).await,
-            }
-        }
+        let letter = Letter {
+            exchange: &topology::rung(ladder::entry(delay_s)),
+            routing_key: &ladder::routing_key(delay_s, delivery.lane()),
+            body: &delivery.body,
+            properties: request_properties(delivery, headers),
+            outlives_delivery: false,
+        };
+        let (_, confirmed) = self.publish(delivery, &letter).await?;
+        Some(confirmed)
     }
 
-    /// The whole request into `wa.dead`, as it came.
-    pub async fn dead(&self, delivery: &Delivery, reason: &str, code: Option<i64>) -> Confirmed {
+    /// The whole request into `wa.dead`, as it came. `None`: RabbitMQ has it again.
+    pub async fn dead(
+        &self,
+        delivery: &Delivery,
+        reason: &str,
+        code: Option<i64>,
+    ) -> Option<Confirmed> {
         let mut headers = delivery.properties.headers().clone().unwrap_or_default();
         headers.insert(
             "wa-dead-reason".into(),
@@ -215,54 +195,63 @@ impl Publisher {
         if let Some(code) = code {
             headers.insert("wa-dead-code".into(), AMQPValue::LongLongInt(code));
         }
-        let properties = request_properties(delivery, for_replay(headers));
-        loop {
-            let letter = Letter {
-                exchange: topology::DEAD,
-                routing_key: delivery.lane(),
-                body: &delivery.body,
-                properties: properties.clone(),
-            };
-            if let Some((_, confirmed)) = self.once(letter).await {
-                return confirmed;
-            }
-        }
-    }
-
-    /// One try over the session of the moment, waiting for one if there is none.
-    async fn once(&self, letter: Letter<'_>) -> Option<(Arc<Session>, Confirmed)> {
-        let mut sessions = self.sessions.clone();
-        let session = sessions
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|session| session.clone());
-        let Some(session) = session else {
-            // The supervisor is gone: this process ends, and RabbitMQ delivers again to another.
-            return std::future::pending().await;
+        let letter = Letter {
+            exchange: topology::DEAD,
+            routing_key: delivery.lane(),
+            body: &delivery.body,
+            properties: request_properties(delivery, for_replay(headers)),
+            outlives_delivery: false,
         };
-        let exchange = letter.exchange;
-        match self.over(&session, letter).await {
-            Ok(confirmed) => Some((session, confirmed)),
-            Err(NotConfirmed::Lost) => {
+        let (_, confirmed) = self.publish(delivery, &letter).await?;
+        Some(confirmed)
+    }
+
+    async fn publish(
+        &self,
+        delivery: &Delivery,
+        letter: &Letter<'_>,
+    ) -> Option<(Arc<Session>, Confirmed)> {
+        let mut sessions = self.sessions.clone();
+        let mut refused = None;
+        loop {
+            let session = if letter.outlives_delivery {
+                let session = sessions.wait_for(Option::is_some).await;
+                session.ok().and_then(|session| session.clone())
+            } else if delivery.is_valid() {
+                sessions.borrow_and_update().clone()
+            } else {
+                return None;
+            };
+            let Some(session) = session else {
+                if letter.outlives_delivery {
+                    // The supervisor is gone: this process ends, and RabbitMQ delivers again to another.
+                    return std::future::pending().await;
+                }
+                return None;
+            };
+            match self.over(&session, letter).await {
+                Ok(confirmed) => return Some((session, confirmed)),
+                Err(NotConfirmed::Lost) if !letter.outlives_delivery => return None,
                 // Give the supervisor its turn, or this loop would spin on a session that is ending.
-                drop(tokio::time::timeout(REFUSED_PAUSE, sessions.changed()).await);
-                None
-            }
-            Err(NotConfirmed::Refused(why)) => {
-                self.refused(exchange, why).await;
-                None
+                Err(NotConfirmed::Lost) => {
+                    drop(tokio::time::timeout(LOST_PAUSE, sessions.changed()).await);
+                }
+                Err(NotConfirmed::Refused(why)) => {
+                    self.metrics.publish_refused.with_label_values(&[why]).inc();
+                    let (lane, exchange) = (delivery.lane(), letter.exchange);
+                    let refused =
+                        refused.get_or_insert_with(|| self.refusals.refused(lane, exchange, why));
+                    refused.wait().await;
+                }
             }
         }
     }
 
-    async fn refused(&self, exchange: &str, why: &'static str) {
-        self.metrics.publish_refused.with_label_values(&[why]).inc();
-        tracing::error!(exchange, why, "a publish was not taken; trying again");
-        tokio::time::sleep(REFUSED_PAUSE).await;
-    }
-
-    async fn over(&self, session: &Session, letter: Letter<'_>) -> Result<Confirmed, NotConfirmed> {
+    async fn over(
+        &self,
+        session: &Session,
+        letter: &Letter<'_>,
+    ) -> Result<Confirmed, NotConfirmed> {
         let channel = &session.publisher.channel;
         let options = BasicPublishOptions {
             mandatory: true,
@@ -273,7 +262,7 @@ impl Publisher {
             letter.routing_key.into(),
             options,
             letter.body,
-            letter.properties,
+            letter.properties.clone(),
         );
         let confirming = async { sent.await?.await };
         tokio::pin!(confirming);
@@ -307,13 +296,7 @@ impl Publisher {
     }
 
     /// Best effort, on top of `wa.results`: a reply queue may be gone, or the default exchange forbidden.
-    async fn reply(
-        &self,
-        session: &Session,
-        reply_to: ShortString,
-        body: &[u8],
-        properties: BasicProperties,
-    ) {
+    async fn reply(&self, session: &Session, reply_to: ShortString, letter: Letter<'_>) {
         let replying = async {
             let mut slot = session.publisher.reply.lock().await;
             if !slot
@@ -335,7 +318,7 @@ impl Publisher {
                 ..BasicPublishOptions::default()
             };
             let confirmation = channel
-                .basic_publish("".into(), reply_to, options, body, properties)
+                .basic_publish("".into(), reply_to, options, letter.body, letter.properties)
                 .await?
                 .await?;
             Ok::<_, lapin::Error>(confirmation == Confirmation::Ack(None))
@@ -364,10 +347,6 @@ fn result_key(report: &Report) -> String {
     let mut key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
     key.truncate(key.floor_char_boundary(MAX_BYTES));
     key
-}
-
-fn result_properties(delivery: &Delivery, report: &Report) -> BasicProperties {
-    common_properties(delivery).with_timestamp(report.completed_at / 1000)
 }
 
 /// What every result of a request has.

@@ -29,6 +29,9 @@ pub enum Decision {
     Abandon,
 }
 
+/// A lane that loses its queue has it again after a second or two.
+const STRAYED_S: u32 = 2;
+
 /// What every decision of a lane is made with.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
@@ -70,6 +73,18 @@ impl Terms<'_> {
         self.retry
             .too_old(&message.history, 0, self.now)
             .then(|| self.too_old(message, None))
+    }
+
+    /// A request that RabbitMQ could not put into its lane, whose queue was missing for a moment: it comes there again.
+    pub fn strayed(&self, mut message: Message) -> Decision {
+        // Whoever had it before may have put it on the ladder already.
+        message.history.possible_duplicate |= message.redelivered && !message.harmless_to_repeat;
+        let decision = self.unsent(&message);
+        let mut decision = decision.unwrap_or_else(|| self.later(&message, STRAYED_S, None));
+        if let Decision::Delay { message, .. } = &mut decision {
+            message.history.hops += 1;
+        }
+        decision
     }
 
     /// An answer about a request that nobody can say was not sent already.

@@ -46,6 +46,7 @@ struct Flight {
 /// Decided, and not settled yet.
 struct Settling {
     identity: Identity,
+    delivery_count: u64,
     /// Its result, unless it ends on the ladder.
     report: Option<Arc<Report>>,
 }
@@ -166,7 +167,7 @@ impl Lane {
 
     /// Counts the decision as in flight until [`Lane::settled`].
     fn settle(&mut self, ticket: Ticket, message: Message, mut decision: Decision) -> Resolved {
-        let identity = Identity::of(&message);
+        let (identity, delivery_count) = (Identity::of(&message), message.delivery_count);
         let report = match &mut decision {
             Decision::Finish(report) | Decision::Bury(report) => Some(report.clone()),
             Decision::Delay { message, .. } => {
@@ -175,7 +176,12 @@ impl Lane {
             }
             Decision::Repeat { .. } | Decision::Forget | Decision::Abandon => None,
         };
-        self.settling.insert(ticket, Settling { identity, report });
+        let settling = Settling {
+            identity,
+            delivery_count,
+            report,
+        };
+        self.settling.insert(ticket, settling);
         Resolved {
             ticket,
             priority: message.priority,
@@ -184,12 +190,24 @@ impl Lane {
     }
 
     /// The end of a decision. `confirmed`: what it published is RabbitMQ's; should the original come again, it only needs
-    /// acknowledging.
+    /// acknowledging. Else RabbitMQ has the request again, and may give it to another worker, who then has the say.
     pub fn settled(&mut self, ticket: Ticket, confirmed: bool) {
-        if let Some(settling) = self.settling.remove(&ticket)
-            && confirmed
-        {
-            self.recent.remember(settling.identity, Known::Ended);
+        let Some(settling) = self.settling.remove(&ticket) else {
+            return;
+        };
+        let Settling {
+            identity,
+            delivery_count,
+            report,
+        } = settling;
+        if confirmed {
+            self.recent.remember(identity, Known::Ended);
+        } else if let Some(report) = report {
+            let decided = Known::Decided {
+                delivery_count,
+                report,
+            };
+            self.recent.remember(identity, decided);
         }
     }
 

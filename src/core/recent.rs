@@ -4,7 +4,9 @@
 //! So remembering a few times the prefetch is enough for everything this process can be asked again.
 
 use super::message::{Message, MessageId};
+use super::report::Report;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// A copy that comes back from the ladder has the original's id but more hops: it is not the original redelivered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -38,10 +40,15 @@ impl Identity {
 }
 
 /// How a request left this worker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Known {
     /// Its result, or its copy on the ladder, is confirmed.
     Ended,
+    /// It was decided, and RabbitMQ took it back with this delivery count before the result was confirmed.
+    Decided {
+        delivery_count: u64,
+        report: Arc<Report>,
+    },
     /// It went back to RabbitMQ without having been sent by us: with this delivery count, and that doubt from before.
     Unsent {
         delivery_count: u64,
@@ -77,7 +84,7 @@ impl Recent {
     pub fn remember(&mut self, identity: Identity, known: Known) {
         let known = match self.find(&identity) {
             Some(Known::Ended) => Known::Ended,
-            Some(Known::Unsent { .. }) | None => known,
+            Some(Known::Decided { .. } | Known::Unsent { .. }) | None => known,
         };
         self.count += 1;
         self.known.insert(identity.clone(), (known, self.count));
@@ -103,8 +110,8 @@ impl Recent {
             .is_some_and(|(_, last)| last == count)
     }
 
-    pub fn find(&self, identity: &Identity) -> Option<Known> {
-        self.known.get(identity).map(|(known, _)| *known)
+    pub fn find(&self, identity: &Identity) -> Option<&Known> {
+        self.known.get(identity).map(|(known, _)| known)
     }
 }
 
@@ -128,12 +135,12 @@ mod tests {
     fn check(capacity: usize, news: &[(u32, Known)], expected: &[Option<Known>]) -> Recent {
         let mut recent = Recent::new(capacity);
         for (hops, known) in news {
-            recent.remember(identity(*hops), *known);
+            recent.remember(identity(*hops), known.clone());
         }
         let hops = 1..;
         let found: Vec<_> = hops
             .take(expected.len())
-            .map(|hops| recent.find(&identity(hops)))
+            .map(|hops| recent.find(&identity(hops)).cloned())
             .collect();
         assert_eq!(found, expected);
         recent
@@ -141,12 +148,12 @@ mod tests {
 
     #[test]
     fn what_was_not_heard_of_for_longest_is_forgotten_first() {
-        let ended = Some(Known::Ended);
+        let ended = || Some(Known::Ended);
         let news = |hops: &[u32]| hops.iter().map(|n| (*n, Known::Ended)).collect::<Vec<_>>();
-        check(2, &news(&[1, 2, 3]), &[None, ended, ended]);
-        check(2, &news(&[1, 2, 1, 3]), &[ended, None, ended]);
-        check(2, &news(&[1, 2, 2, 2, 2, 2, 2]), &[ended, ended]);
-        check(0, &news(&[1, 2]), &[None, ended]);
+        check(2, &news(&[1, 2, 3]), &[None, ended(), ended()]);
+        check(2, &news(&[1, 2, 1, 3]), &[ended(), None, ended()]);
+        check(2, &news(&[1, 2, 2, 2, 2, 2, 2]), &[ended(), ended()]);
+        check(0, &news(&[1, 2]), &[None, ended()]);
     }
 
     #[test]
@@ -158,7 +165,11 @@ mod tests {
 
     #[test]
     fn the_memory_grows_and_never_shrinks() {
-        let mut recent = check(2, &[(1, UNSENT), (2, UNSENT)], &[Some(UNSENT); 2]);
+        let mut recent = check(
+            2,
+            &[(1, UNSENT), (2, UNSENT)],
+            &[Some(UNSENT), Some(UNSENT)],
+        );
         recent.grow(1);
         assert!(recent.find(&identity(1)).is_some());
         recent.grow(3);

@@ -140,7 +140,7 @@ impl fmt::Debug for ReportedError {
     }
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Arc<str>>,
@@ -210,6 +210,16 @@ impl Report {
             enqueued_at: message.enqueued_at_ms,
             sent_at: None,
             completed_at: now.wall_ms,
+        }
+    }
+
+    /// True if the API has said so: that holds whoever has the request by now. All else is what this worker makes of it, and once
+    /// RabbitMQ has given the request to another, that one has the say.
+    pub fn is_the_apis(&self) -> bool {
+        match self.status {
+            Status::Accepted => true,
+            Status::Rejected => self.sent_at.is_some(),
+            Status::Expired | Status::Failed | Status::Unknown => false,
         }
     }
 

@@ -25,8 +25,9 @@ pub struct Concluder {
 }
 
 impl Concluder {
-    /// Carries out a decision. True if what it published is confirmed, whether or not the delivery could still be settled.
-    pub(super) async fn decision(
+    /// Carries out a decision. True if what it published is confirmed, whether or not the delivery could still be settled; false if
+    /// RabbitMQ has the request again.
+    pub async fn decision(
         &self,
         lane: &LaneMetrics,
         delivery: Delivery,
@@ -38,16 +39,14 @@ impl Concluder {
             Decision::Finish(report) => self.result(lane, &delivery, &report, priority).await,
             Decision::Bury(report) => {
                 let code = report.error.as_ref().and_then(|error| error.code);
-                self.bury(&delivery, "exhausted", code).await;
-                self.result(lane, &delivery, &report, priority).await
+                match self.bury(&delivery, "exhausted", code).await {
+                    Some(_) => self.result(lane, &delivery, &report, priority).await,
+                    None => None,
+                }
             }
             Decision::Delay { delay_s, message } => {
-                let Some(confirmed) = self.publisher.delayed(&delivery, &message, delay_s).await
-                else {
-                    delivery.give_back();
-                    return false;
-                };
-                lane.delayed.inc();
+                let confirmed = self.publisher.delayed(&delivery, &message, delay_s).await;
+                lane.delayed.inc_by(confirmed.is_some().into());
                 confirmed
             }
             Decision::Repeat { flagged } => match found {
@@ -55,30 +54,25 @@ impl Concluder {
                 None => {
                     // Never: it is decided on nothing else.
                     tracing::error!("a result to repeat is missing");
-                    delivery.give_back();
-                    return false;
+                    None
                 }
             },
-            Decision::Forget => Confirmed::earlier(),
-            Decision::Abandon => {
-                delivery.give_back();
-                return false;
-            }
+            Decision::Forget => Some(Confirmed::earlier()),
+            Decision::Abandon => None,
         };
-        self.settle(delivery, confirmed).await;
-        true
+        self.settle(delivery, confirmed).await
     }
 
     /// What cannot be sent is answered at once; what cannot even be identified is kept whole in `wa.dead` first.
-    pub(super) async fn refusal(
+    pub async fn refusal(
         &self,
         metrics: &LaneMetrics,
         lane: &LaneId,
         delivery: Delivery,
         refusal: Refusal,
     ) {
-        if refusal.keep_in_dead {
-            self.bury(&delivery, "malformed", None).await;
+        if refusal.keep_in_dead && self.bury(&delivery, "malformed", None).await.is_none() {
+            return delivery.give_back();
         }
         let error = ReportedError::from_faults(refusal.faults);
         let (inbound, now) = (delivery.inbound(), self.clock.now());
@@ -102,12 +96,15 @@ impl Concluder {
                 now,
             );
             let confirmed = self.publisher.result(&delivery, &report).await;
-            return self.settle(delivery, confirmed).await;
+            self.settle(delivery, confirmed).await;
+            return;
         };
         let (status, error) = if reason == "expired" {
             (Status::Expired, None)
         } else {
-            self.bury(&delivery, reason, None).await;
+            if self.bury(&delivery, reason, None).await.is_none() {
+                return delivery.give_back();
+            }
             let error = ReportedError::own(Class::Transient.as_str(), "dead-lettered by RabbitMQ");
             (Status::Failed, Some(error))
         };
@@ -123,9 +120,15 @@ impl Concluder {
         self.settle(delivery, confirmed).await;
     }
 
-    async fn bury(&self, delivery: &Delivery, reason: &str, code: Option<i64>) {
-        let _confirmed = self.publisher.dead(delivery, reason, code).await;
+    async fn bury(
+        &self,
+        delivery: &Delivery,
+        reason: &str,
+        code: Option<i64>,
+    ) -> Option<Confirmed> {
+        let confirmed = self.publisher.dead(delivery, reason, code).await?;
         self.metrics.dead_letters.inc();
+        Some(confirmed)
     }
 
     async fn result(
@@ -134,8 +137,8 @@ impl Concluder {
         delivery: &Delivery,
         report: &Report,
         priority: Priority,
-    ) -> Confirmed {
-        let confirmed = self.publisher.result(delivery, report).await;
+    ) -> Option<Confirmed> {
+        let confirmed = self.publisher.result(delivery, report).await?;
         lane.ended(report.status, priority);
         if report.possible_duplicate {
             self.metrics.possible_duplicates.inc();
@@ -144,13 +147,19 @@ impl Concluder {
             let took = seconds_between(at, self.clock.now().wall_ms);
             lane.end_to_end(priority).observe(took);
         }
-        confirmed
+        Some(confirmed)
     }
 
-    async fn settle(&self, delivery: Delivery, confirmed: Confirmed) {
+    /// True if there is a proof that the delivery is not needed any more.
+    async fn settle(&self, delivery: Delivery, confirmed: Option<Confirmed>) -> bool {
+        let Some(confirmed) = confirmed else {
+            delivery.give_back();
+            return false;
+        };
         if delivery.settle(confirmed).await == Settled::Void {
             self.metrics.settled_void.inc();
         }
+        true
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::support::client::Request;
 use crate::support::proxy::Mode;
 use crate::support::{NUMBER, Setup, World, poll, within};
+use serde_json::json;
 
 fn accepted(at_least: u64) -> impl FnMut(&graph_sim::Stats) -> bool {
     move |stats| {
@@ -239,7 +240,7 @@ async fn a_result_that_no_queue_takes_is_kept_until_one_does() {
     let mut world = World::start(Setup::default()).await;
     world
         .worker
-        .expect_error("a publish was not taken; trying again");
+        .expect_error("RabbitMQ does not take a publish");
     world.vhost.delete_queue("wa.results.log");
     world.client.unbind(&world.results, "wa.results", "#").await;
     let ids = world.publish_many(5).await;
@@ -252,5 +253,94 @@ async fn a_result_that_no_queue_takes_is_kept_until_one_does() {
     world.client.bind(&queue, "wa.results", "#").await;
     world.check_nothing_lost(&ids).await;
     assert_eq!(world.sim.ledger().len(), 5, "each was sent once");
+    world.finish().await;
+}
+
+/// A reader whose queue is full stops the lanes whose results it wants, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_of_results_stops_its_lane_until_there_is_room() {
+    let setup = Setup::default().numbers(&[(NUMBER, 100), ("222", 100)]);
+    let mut world = World::start(setup).await;
+    world
+        .worker
+        .expect_error("RabbitMQ does not take a publish");
+    let arguments = json!({
+        "x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"
+    });
+    let full = json!({ "durable": true, "arguments": arguments });
+    let vhost = &world.vhost.name;
+    world
+        .vhost
+        .manage("PUT", &format!("/api/queues/{vhost}/full"), Some(full));
+    let binding = format!("/api/bindings/{vhost}/e/wa.results/q/full");
+    let key = json!({ "routing_key": "*.111" });
+    world.vhost.manage("POST", &binding, Some(key));
+    let ids = world.publish_many(300).await;
+    world
+        .worker
+        .metric("refused_publishes_waiting", &[], |n| n >= 1.0)
+        .await;
+    let answer = world.worker.get("/readyz").await.unwrap();
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (503, "the broker refuses results\n")
+    );
+    assert_eq!(world.worker.lane(NUMBER).await["held_by"], "broker");
+    let sent = world.sim.ledger().len();
+    assert!(sent < 100, "{sent} were sent");
+    for n in 0..20 {
+        let id = format!("other-{n}");
+        let request = Request::text(&id, &format!("3461{n:07}")).number("222");
+        assert_eq!(world.answer(request).await["status"], "accepted");
+    }
+    world
+        .worker
+        .metric("publish_refused_total", &[("why", "nack")], |n| n >= 12.0)
+        .await;
+    let stood = world.sim.stats().numbers[NUMBER].accepted;
+    assert!(stood < 100, "{stood} were sent");
+    world.vhost.delete_queue("full");
+    world.check_nothing_lost(&ids).await;
+    world.worker.ready().await;
+    let metrics = world.worker.metrics().await;
+    assert_eq!(metrics.sum("refused_publishes_waiting", &[]), 0.0);
+    assert_eq!(world.sim.ledger().len(), 320, "each was sent once");
+    let text = world.worker.log.text();
+    assert_eq!(text.matches("does not take a publish").count(), 1, "{text}");
+    assert!(text.contains("takes publishes again"));
+    world.finish_after_loss().await;
+}
+
+/// A request that comes while its lane has no queue is no stranger's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_finds_no_queue_waits_for_one() {
+    let world = World::start(Setup::default()).await;
+    assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
+    let gone = [("phone_number_id", NUMBER)];
+    world
+        .worker
+        .metric("lane_subscribed", &gone, |n| n == 0.0)
+        .await;
+    world.vhost.delete_queue("wa.lane.111");
+    let stray = Request::text("stray", "34600000001").header("x-own", "1");
+    let broken = Request::raw("broken", "{\"to\":").number(NUMBER);
+    world.client.publish([stray, broken]).await;
+    assert_eq!(
+        world.results.wait("broken").await.json()["error"]["class"],
+        "invalid"
+    );
+    world
+        .worker
+        .metric("delayed_total", &gone, |n| n >= 2.0)
+        .await;
+    assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
+    let letter = world.results.wait("stray").await;
+    let result = letter.json();
+    assert_eq!(result["status"], "accepted");
+    assert_eq!(
+        (&result["attempts"], &result["possible_duplicate"]),
+        (&json!(1), &json!(false))
+    );
+    assert_eq!(letter.header("x-own").as_deref(), Some("1"));
     world.finish().await;
 }

@@ -3,6 +3,7 @@
 use crate::support::client::Request;
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
+use std::time::Duration;
 
 const LANES: [&str; 12] = [
     "101", "102", "103", "104", "105", "106", "107", "108", "109", "110", "111", "112",
@@ -147,4 +148,26 @@ async fn a_frozen_worker_repeats_nothing_when_it_thaws() {
     other.drain().await;
     world.worker.ready().await;
     world.finish_after_loss().await;
+}
+
+/// What the API had answered meanwhile is read, though the time to wait for it is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stood_still_reads_the_answers_that_came_meanwhile() {
+    let mut setup = setup()
+        .set("broker.heartbeat_s", "10")
+        .set("graph.request_timeout_ms", "2000");
+    setup.sim.defaults.latency_ms = 1_000;
+    let world = World::start(setup).await;
+    let ids = world.publish_many(20).await;
+    let all = |stats: &graph_sim::Stats| stats.in_flight.now == 20;
+    within("all in flight", world.sim.until(all)).await;
+    world.worker.signal("STOP");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.worker.signal("CONT");
+    world.check_nothing_lost(&ids).await;
+    for letter in world.results.letters() {
+        assert_eq!(letter.json()["status"], "accepted");
+    }
+    assert_eq!(world.worker.lane(NUMBER).await["state"], "flowing");
+    world.finish().await;
 }

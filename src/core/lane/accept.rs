@@ -5,8 +5,9 @@ use crate::core::Now;
 use crate::core::backlog::Ticket;
 use crate::core::message::Message;
 use crate::core::recent::{Identity, Known};
-use crate::core::report::Status;
+use crate::core::report::{Report, Status};
 use crate::core::tenure::{Inherited, UNSENT_MAX, Unsent};
+use std::sync::Arc;
 
 impl Lane {
     /// A new delivery, which the shell will know by `ticket`.
@@ -80,17 +81,22 @@ impl Lane {
 
     /// A redelivered request may have been sent: by us, then we know; or by another.
     fn recall(&self, message: &mut Message, identity: &Identity) -> Recalled {
+        // One more than when it went back: nobody has had it since.
+        let is_next = |before: u64| message.delivery_count == before + 1;
         match self.recent.find(identity) {
             Some(Known::Ended) => return Recalled::Decided(Decision::Forget),
-            // One more than when we gave it back: nobody has had it since.
+            Some(Known::Decided {
+                delivery_count,
+                report,
+            }) if is_next(*delivery_count) => return Recalled::Decided(once_more(report.clone())),
             Some(Known::Unsent {
                 delivery_count,
                 possible_duplicate,
-            }) if message.delivery_count == delivery_count + 1 => {
+            }) if is_next(*delivery_count) => {
                 message.history.possible_duplicate |= possible_duplicate;
                 return Recalled::Unsent;
             }
-            Some(Known::Unsent { .. }) | None => {}
+            Some(Known::Decided { .. } | Known::Unsent { .. }) | None => {}
         }
         // Decided, but its result was not confirmed when its session ended: the one may be published twice, never lost.
         let settling = self
@@ -98,19 +104,23 @@ impl Lane {
             .values()
             .find(|settling| settling.identity == *identity);
         if let Some(report) = settling.and_then(|settling| settling.report.clone()) {
-            // What failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.
-            return Recalled::Decided(match report.status {
-                Status::Failed => Decision::Bury(report),
-                Status::Accepted | Status::Rejected | Status::Expired | Status::Unknown => {
-                    Decision::Finish(report)
-                }
-            });
+            return Recalled::Decided(once_more(report));
         }
         let is_unsent = self.inherited.is_unsent(identity, message.delivery_count);
         if message.harmless_to_repeat || is_unsent {
             Recalled::Unsent
         } else {
             Recalled::Nothing
+        }
+    }
+}
+
+/// What failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.
+fn once_more(report: Arc<Report>) -> Decision {
+    match report.status {
+        Status::Failed => Decision::Bury(report),
+        Status::Accepted | Status::Rejected | Status::Expired | Status::Unknown => {
+            Decision::Finish(report)
         }
     }
 }

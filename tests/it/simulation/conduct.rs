@@ -45,6 +45,8 @@ pub(crate) struct Conduct {
     /// Of those waiting, the ones that somebody else may have sent.
     pub(super) asked: BTreeSet<Ticket>,
     pub(super) settling: BTreeMap<Ticket, Item>,
+    /// Of those, the ones that end with a result.
+    reported: BTreeSet<Ticket>,
     rate: RateAccount,
     pairs: PairAccount,
     stops: Stops,
@@ -55,6 +57,8 @@ pub(crate) struct Conduct {
     ended: Vec<(RequestNo, u32)>,
     /// Given back unsent, with the count of returns that they must have if nobody else had them.
     unsent: BTreeMap<(RequestNo, u32), u64>,
+    /// Decided, and given back before the result was confirmed; with the same count.
+    decided: BTreeMap<(RequestNo, u32), u64>,
 }
 
 impl Conduct {
@@ -69,6 +73,7 @@ impl Conduct {
             orphans: BTreeSet::new(),
             asked: BTreeSet::new(),
             settling: BTreeMap::new(),
+            reported: BTreeSet::new(),
             rate: RateAccount::new(config.pace, now),
             pairs: PairAccount::new(config.pair),
             stops: Stops::new(config.breaker_failures),
@@ -76,6 +81,7 @@ impl Conduct {
             templates: BTreeMap::new(),
             ended: vec![],
             unsent: BTreeMap::new(),
+            decided: BTreeMap::new(),
         }
     }
 
@@ -147,7 +153,8 @@ impl Conduct {
                 .is_some_and(|f| f.identity() == item.identity())
         };
         let in_flight = item.copy.redelivered && self.orphans.iter().any(is_orphan);
-        let known = item.copy.redelivered && self.must_know(&item) || in_flight;
+        let is_known = self.must_know(&item) || self.has_decided(&item);
+        let known = item.copy.redelivered && is_known || in_flight;
         ensure(!known, "P3", || {
             format!(
                 "request {} came again and waits, although this process knew it",
@@ -178,7 +185,8 @@ impl Conduct {
         item: Item,
         decision: &Decision,
     ) -> Checked {
-        let known = item.copy.redelivered && (self.is_settling(&item) || self.has_ended(&item));
+        let is_known = self.is_settling(&item) || self.has_ended(&item) || self.has_decided(&item);
+        let known = item.copy.redelivered && is_known;
         let doubtful =
             matches!(decision, Decision::Finish(report) if report.status == Status::Unknown);
         let given_back = self.unsent.get(&item.identity());
@@ -187,7 +195,7 @@ impl Conduct {
             format!("request {} came back unsent and was doubted", item.request)
         })?;
         if known {
-            self.settling.insert(ticket, item);
+            self.settle(ticket, item, decision);
             return Ok(());
         }
         self.decided(ticket, item, decision)
@@ -231,8 +239,19 @@ impl Conduct {
                 item.request
             )
         })?;
-        self.settling.insert(ticket, item);
+        self.settle(ticket, item, decision);
         Ok(())
+    }
+
+    fn settle(&mut self, ticket: Ticket, item: Item, decision: &Decision) {
+        if let Decision::Finish(_) | Decision::Bury(_) = decision {
+            self.reported.insert(ticket);
+        }
+        self.settling.insert(ticket, item);
+    }
+
+    fn has_decided(&self, item: &Item) -> bool {
+        self.decided.get(&item.identity()) == Some(&item.copy.returns)
     }
 
     fn has_ended(&self, item: &Item) -> bool {
@@ -315,7 +334,7 @@ impl Conduct {
         self.note_pair(&mut item, outcome, now);
         match decision {
             None => drop(self.waiting.insert(ticket, item.clone())),
-            Some(_) => drop(self.settling.insert(ticket, item.clone())),
+            Some(decision) => self.settle(ticket, item.clone(), decision),
         }
         Ok(item)
     }
@@ -366,8 +385,14 @@ impl Conduct {
     }
 
     pub(crate) fn settled(&mut self, ticket: Ticket, confirmed: bool) {
-        if let Some(item) = self.settling.remove(&ticket).filter(|_| confirmed) {
+        let reported = self.reported.remove(&ticket);
+        let Some(item) = self.settling.remove(&ticket) else {
+            return;
+        };
+        if confirmed {
             self.ended.push(item.identity());
+        } else if reported {
+            self.decided.insert(item.identity(), item.copy.returns + 1);
         }
     }
 

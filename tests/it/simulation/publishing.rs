@@ -36,7 +36,21 @@ impl Held {
 pub(crate) enum Letter {
     Dead,
     Result(Arc<Report>),
-    Ladder { delay_s: u32, history: History },
+    /// One that the log has, once more.
+    Repeat(Arc<Report>),
+    Ladder {
+        delay_s: u32,
+        history: History,
+    },
+}
+
+impl Letter {
+    fn outlives_delivery(&self) -> bool {
+        match self {
+            Self::Result(report) => report.is_the_apis(),
+            Self::Dead | Self::Repeat(_) | Self::Ladder { .. } => false,
+        }
+    }
 }
 
 /// One decision on its way: its letters in order, then the acknowledgement.
@@ -79,7 +93,7 @@ impl Simulation {
                     result.possible_duplicate |= flagged;
                     Arc::new(result)
                 });
-                result.into_iter().map(Letter::Result).collect()
+                result.into_iter().map(Letter::Repeat).collect()
             }
             Decision::Forget => {
                 self.fates.forgotten(held.request);
@@ -145,10 +159,17 @@ impl Simulation {
             }
             return self.after(0, Event::Done(operation));
         };
+        let held = publishing.held.channel;
+        let is_void = self.shell_mut(who).channel != Some(held);
+        if is_void && !letter.outlives_delivery() {
+            return self.give_up(operation);
+        }
         let Some(session) = self.processes[who.worker].session else {
             return self.lose(operation);
         };
-        publishing.session = session;
+        if let Some(publishing) = self.operations.get_mut(&operation) {
+            publishing.session = session;
+        }
         let at = self.hop();
         let reach = Event::Reach {
             operation,
@@ -179,7 +200,7 @@ impl Simulation {
         }
     }
 
-    /// The session went away: a result waits for the next one, a delayed copy is given up.
+    /// The session went away: what the API has said waits for the next one, all else is given up.
     fn lose(&mut self, operation: OperationNo) {
         let Some(publishing) = self.operations.get_mut(&operation) else {
             return;
@@ -187,10 +208,10 @@ impl Simulation {
         publishing.trial += 1;
         let (who, request) = (publishing.who, publishing.held.request);
         match publishing.letters.front() {
-            Some(Letter::Ladder { .. }) => self.give_up(operation),
-            Some(Letter::Dead | Letter::Result(_)) => {
+            Some(letter) if letter.outlives_delivery() => {
                 self.processes[who.worker].unpublished.push(operation);
             }
+            Some(_) => self.give_up(operation),
             None => {}
         }
         self.fates.lost_sight(request);
@@ -249,7 +270,7 @@ impl Simulation {
         }
         match letter {
             Letter::Dead => self.fates.dead(request),
-            Letter::Result(report) => {
+            Letter::Result(report) | Letter::Repeat(report) => {
                 self.note(|| format!("request {request} has the result {report:?}"));
                 self.end(request, report)?;
             }
