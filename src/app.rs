@@ -238,9 +238,9 @@ async fn wait_for_end(
     let died = tokio::select! {
         () = signals.next() => None,
         // A lane that panicked: its channel is closed, so its messages are with RabbitMQ; start afresh rather than go on without it.
-        Some(ended) = tasks.join_next() => Some(ended.map_or_else(|error| format!("a lane died: {error}"), |()| "a lane ended by itself".to_owned())),
+        Some(ended) = tasks.join_next() => Some(ended.map_or("a lane panicked", |()| "a lane ended by itself").to_owned()),
         _ = broker => Some("the supervisor of the broker sessions died".to_owned()),
-        Some(ended) = edges.join_next() => Some(ended.unwrap_or_else(|error| error.to_string())),
+        Some(ended) = edges.join_next() => Some(ended.unwrap_or_else(|_| "a part beside the lanes panicked".to_owned())),
     };
     tokio::spawn(async move {
         signals.next().await;

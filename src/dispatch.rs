@@ -5,6 +5,8 @@ mod arrive;
 mod claim;
 mod conclude;
 mod consumer;
+#[cfg(debug_assertions)]
+mod ill_wish;
 mod observe;
 
 pub use conclude::Concluder;
@@ -16,9 +18,9 @@ use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
 use crate::core::holds::Place;
-use crate::core::intake::IntakeConfig;
+use crate::core::intake::{IntakeConfig, Refusal, intake};
 use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket, View};
-use crate::core::message::LaneId;
+use crate::core::message::{LaneId, Message};
 use crate::core::outcome::{Outcome, Rules};
 use crate::core::retry::RetryPolicy;
 use crate::credentials::Token;
@@ -33,6 +35,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use observe::Observer;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -68,6 +71,13 @@ pub struct Shared {
 impl Shared {
     pub fn now(&self) -> Now {
         self.concluder.clock.now()
+    }
+
+    /// A request that makes the check itself fail would do the same to every worker in turn.
+    pub fn intake(&self, delivery: &Delivery, now: Now) -> Result<Message, Refusal> {
+        let checking = || intake(delivery.body.clone(), delivery.inbound(), &self.intake, now);
+        let checked = std::panic::catch_unwind(AssertUnwindSafe(checking));
+        checked.unwrap_or_else(|_| Err(Refusal::of_a_panic()))
     }
 }
 
@@ -277,6 +287,10 @@ impl LaneTask {
             .pacing_wait(priority)
             .observe(waited.as_secs_f64());
         let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.token.clone());
+        #[cfg(debug_assertions)]
+        if let Some(delivery) = self.deliveries.get(&ticket) {
+            ill_wish::panic_at(&delivery.id());
+        }
         let sending = async move {
             let started = Instant::now();
             let reply = shared.graph.send(url, &token, body).await;

@@ -2,6 +2,7 @@
 
 use crate::config::{LogConfig, LogFormat};
 use anyhow::Context;
+use std::panic::PanicHookInfo;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
@@ -21,7 +22,17 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
         LogFormat::Json => subscriber.with(lines.json().flatten_event(true)).init(),
         LogFormat::Text => subscriber.with(lines).init(),
     }
+    std::panic::set_hook(Box::new(tell_panic));
     Ok(())
+}
+
+/// A panic's text may quote what was being looked at: only fixed texts are told.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let text = panic.payload().downcast_ref::<&'static str>();
+    let text = text.copied().unwrap_or("its text may quote a request");
+    let at = panic.location().map(ToString::to_string);
+    let backtrace = std::backtrace::Backtrace::capture();
+    tracing::error!(text, %backtrace, "panicked at {}", at.unwrap_or_default());
 }
 
 fn is_of_lapin(line: &Metadata<'_>) -> bool {

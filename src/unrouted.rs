@@ -7,7 +7,6 @@ use crate::broker::delivery::Delivery;
 use crate::broker::session::Session;
 use crate::broker::topology::UNROUTED;
 use crate::core::decide::Terms;
-use crate::core::intake::intake;
 use crate::core::message::LaneId;
 use crate::dispatch::Shared;
 use futures_util::StreamExt;
@@ -82,13 +81,7 @@ async fn answer(shared: &Shared, delivery: Delivery) {
     }
     let (lane, now) = (LaneId::new(delivery.lane()), shared.now());
     let metrics = concluder.metrics.lane(lane.as_str());
-    let message = intake(
-        delivery.body.clone(),
-        delivery.inbound(),
-        &shared.intake,
-        now,
-    );
-    match message {
+    match shared.intake(&delivery, now) {
         Ok(message) => {
             let (lane, retry, jitter) = (&lane, &shared.retry, 0.0);
             let terms = Terms {

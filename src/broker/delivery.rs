@@ -2,7 +2,7 @@
 
 use super::publish::Confirmed;
 use super::topology;
-use crate::core::intake::{Header, Inbound};
+use crate::core::intake::{Header, Inbound, MAX_HEADERS_BYTES};
 use crate::core::message::History;
 use bytes::Bytes;
 use lapin::Acker;
@@ -19,6 +19,7 @@ pub(super) const HOPS: &str = "wa-hops";
 pub(super) const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
 pub(super) const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
 pub(super) const PAIR_RESERVED: &str = "wa-pair-reserved";
+pub(super) const SUSPECTED: &str = "wa-suspected";
 pub(super) const LAST_ERROR: &str = "wa-last-error";
 
 /// Longest wait for an acknowledgement to be written; a connection that is closing may never write it.
@@ -134,6 +135,7 @@ impl Delivery {
             operation: properties.kind().as_ref().map(|kind| kind.as_str()),
             redelivered: self.redelivered,
             delivery_count: self.delivery_count(),
+            headers_bytes: self.properties.headers().as_ref().map_or(0, table_bytes),
             expires_at: self.header("expires-at").map(header),
             not_before: self.header("not-before").map(header),
             on_unknown: self.header("on-unknown").map(header),
@@ -148,6 +150,7 @@ impl Delivery {
                     .and_then(|ms| u64::try_from(ms).ok())
                     .unwrap_or(0),
                 possible_duplicate: self.flag(POSSIBLE_DUPLICATE),
+                suspected: self.flag(SUSPECTED),
                 pair_reserved: self.flag(PAIR_RESERVED),
                 last_error: self.header(LAST_ERROR).and_then(int),
             },
@@ -161,6 +164,48 @@ impl Drop for Delivery {
         if !self.settled && self.is_valid() && !std::thread::panicking() {
             tracing::error!("a delivery was dropped unsettled; it returns when its channel closes");
         }
+    }
+}
+
+/// The headers, unless they are so many that no more could be added: see [`MAX_HEADERS_BYTES`].
+pub(super) fn bounded(headers: FieldTable) -> FieldTable {
+    if table_bytes(&headers) > MAX_HEADERS_BYTES {
+        return FieldTable::default();
+    }
+    headers
+}
+
+/// Encoded, rounded up.
+fn table_bytes(table: &FieldTable) -> usize {
+    let fields = table.inner().iter();
+    let bytes = fields.map(|(name, value)| 1 + name.as_str().len() + value_bytes(value));
+    bytes.sum()
+}
+
+fn value_bytes(value: &AMQPValue) -> usize {
+    const TYPE_AND_LENGTH: usize = 5;
+    const LONGEST_NUMBER: usize = 9;
+    match value {
+        AMQPValue::LongString(text) => TYPE_AND_LENGTH + text.as_bytes().len(),
+        AMQPValue::ShortString(text) => TYPE_AND_LENGTH + text.as_str().len(),
+        AMQPValue::ByteArray(bytes) => TYPE_AND_LENGTH + bytes.as_slice().len(),
+        AMQPValue::FieldTable(table) => TYPE_AND_LENGTH + table_bytes(table),
+        AMQPValue::FieldArray(array) => {
+            TYPE_AND_LENGTH + array.as_slice().iter().map(value_bytes).sum::<usize>()
+        }
+        AMQPValue::Boolean(_)
+        | AMQPValue::Timestamp(_)
+        | AMQPValue::ShortShortInt(_)
+        | AMQPValue::ShortShortUInt(_)
+        | AMQPValue::ShortInt(_)
+        | AMQPValue::ShortUInt(_)
+        | AMQPValue::LongInt(_)
+        | AMQPValue::LongUInt(_)
+        | AMQPValue::LongLongInt(_)
+        | AMQPValue::Float(_)
+        | AMQPValue::Double(_)
+        | AMQPValue::DecimalValue(_)
+        | AMQPValue::Void => LONGEST_NUMBER,
     }
 }
 
@@ -208,6 +253,7 @@ pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
             POSSIBLE_DUPLICATE,
             AMQPValue::Boolean(history.possible_duplicate),
         ),
+        (SUSPECTED, AMQPValue::Boolean(history.suspected)),
         (PAIR_RESERVED, AMQPValue::Boolean(history.pair_reserved)),
     ];
     headers.extend(
@@ -220,9 +266,9 @@ pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
 
 /// What a result echoes: the caller's `x-*` headers and trace context. RabbitMQ's own `x-*` headers are not the caller's.
 pub(super) fn echoed(properties: &BasicProperties) -> FieldTable {
-    select(properties, |name| {
+    bounded(select(properties, |name| {
         matches!(name, "traceparent" | "tracestate") || is_callers(name)
-    })
+    }))
 }
 
 /// What a delayed copy keeps: everything the contract names and nothing else. A producer's `CC` would route the copy again.

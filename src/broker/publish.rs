@@ -176,14 +176,15 @@ impl Publisher {
         Some(confirmed)
     }
 
-    /// The whole request into `wa.dead`, as it came. `None`: RabbitMQ has it again.
+    /// The whole request into `wa.dead`, as it came; without its headers if they left no room for ours. `None`: RabbitMQ has it again.
     pub async fn dead(
         &self,
         delivery: &Delivery,
         reason: &str,
         code: Option<i64>,
     ) -> Option<Confirmed> {
-        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+        let mut headers =
+            delivery::bounded(delivery.properties.headers().clone().unwrap_or_default());
         headers.insert(
             "wa-dead-reason".into(),
             AMQPValue::LongString(reason.into()),
@@ -397,7 +398,7 @@ fn request_properties(delivery: &Delivery, headers: FieldTable) -> BasicProperti
 /// A request published again from `wa.dead` starts afresh, and goes nowhere but where it is sent. Whether it may have reached
 /// the person stays with it.
 fn for_replay(headers: FieldTable) -> FieldTable {
-    const DROPPED: [&str; 8] = [
+    const DROPPED: [&str; 9] = [
         "CC",
         "BCC",
         delivery::ATTEMPTS,
@@ -405,6 +406,7 @@ fn for_replay(headers: FieldTable) -> FieldTable {
         delivery::THROTTLES,
         delivery::HOPS,
         delivery::FIRST_SEEN_MS,
+        delivery::SUSPECTED,
         delivery::PAIR_RESERVED,
     ];
     let mut kept = FieldTable::default();

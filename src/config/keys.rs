@@ -246,6 +246,9 @@ pub const KEYS: &[Key] = &[
     key("redelivery.policy", "resend", Kind::OneOf(&["resend", "report"]),
         "A redelivered request of which nothing shows whether it was sent: send and flag it, or end it as unknown"),
 
+    key("redelivery.max_deliveries", "20", count(2, 1_000_000),
+        "A request handed out so often, and nothing explains why, comes again apart from others; if that repeats, it goes to wa.dead"),
+
     key("drain.timeout_s", "70", seconds(1, 3_600), "Longest orderly shutdown"),
 
     bare("outcomes.code", count(0, 4_294_967_295), "Required: the API's error code"),

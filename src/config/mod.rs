@@ -49,7 +49,7 @@ pub struct Config {
     pub pacing: PacingConfig,
     pub lanes: LanesConfig,
     pub retry: RetryConfig,
-    /// `redelivery.policy`
+    /// `[redelivery]`
     pub redelivery: Redelivery,
     /// `drain.timeout_s`
     pub drain_timeout: Duration,

@@ -6,7 +6,7 @@ use super::{
     LogConfig, LogFormat, NumberConfig, PacingConfig, RetryConfig, Secret, rules,
 };
 use crate::core::intake::IntakeConfig;
-use crate::core::lane::Redelivery;
+use crate::core::lane::{Redelivery, RedeliveryPolicy};
 use crate::core::message::LaneId;
 use crate::core::outcome::{Class, Override};
 use crate::core::pacing::Spacing;
@@ -158,10 +158,13 @@ fn retry(s: &mut Section<'_>) -> RetryConfig {
 }
 
 fn redelivery(s: &mut Section<'_>) -> Redelivery {
-    if s.text("policy") == "report" {
-        Redelivery::Report
-    } else {
-        Redelivery::Resend
+    Redelivery {
+        policy: if s.text("policy") == "report" {
+            RedeliveryPolicy::Report
+        } else {
+            RedeliveryPolicy::Resend
+        },
+        max_deliveries: s.whole("max_deliveries"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Now;
 use super::message::{History, LaneId, Message, OnUnknown};
 use super::outcome::{Class, ErrorReport, Outcome};
-use super::report::{Report, ReportedError, Status};
+use super::report::{POISON, Report, ReportedError, Status};
 use super::retry::{Again, RetryPolicy};
 use std::sync::Arc;
 
@@ -90,6 +90,20 @@ impl Terms<'_> {
     /// An answer about a request that nobody can say was not sent already.
     pub fn doubtful(&self, message: &Message) -> Decision {
         Decision::Finish(self.report(message, Status::Unknown, None))
+    }
+
+    /// A request that came back over and over, and nothing shows that it was ever sent or ended: every worker that had it may have
+    /// died of it, or of one that was delivered with it. The first time it comes again apart from those; the second time it is done.
+    pub fn suspect(&self, message: &mut Message, delay_s: u32) -> Decision {
+        if !std::mem::replace(&mut message.history.suspected, true) {
+            return self.later(message, delay_s, None);
+        }
+        let title = format!(
+            "delivered {} times and never settled (redelivery.max_deliveries)",
+            message.delivery_count.saturating_add(1)
+        );
+        let error = ReportedError::own(POISON, &title);
+        Decision::Bury(self.report(message, Status::Failed, Some(error)))
     }
 
     /// The request waits in RabbitMQ, unless its deadline or its age would be over by then.

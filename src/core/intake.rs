@@ -8,69 +8,19 @@ use super::ladder::MAX_DELAY_S;
 use super::message::{History, Message, MessageId, OnUnknown, Priority, Recipient};
 use super::sizes;
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::{Map, Value};
-use std::fmt;
 use std::sync::Arc;
+
+mod fault;
+
+pub use fault::{Fault, Refusal};
+
+/// AMQP headers in all, encoded. RabbitMQ takes 128 KiB of them in one frame; a request that fills it could not be carried any
+/// further, as we add some of our own.
+pub const MAX_HEADERS_BYTES: usize = 65_536;
 
 /// AMQP `message_id`'s longest, in characters: it must fit `biz_opaque_callback_data` and leave room for what others add.
 const MAX_ID_CHARS: usize = 128;
-
-/// One thing wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// JSON pointer into the body; AMQP properties and headers stand under `/@amqp`.
-    pub at: String,
-    pub problem: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub length: Option<usize>,
-}
-
-impl Fault {
-    fn new(at: &str, problem: impl Into<String>) -> Self {
-        Self {
-            at: at.to_owned(),
-            problem: problem.into(),
-            limit: None,
-            length: None,
-        }
-    }
-    pub(super) fn too_long(at: &str, problem: &str, limit: usize, length: usize) -> Self {
-        Self {
-            at: at.to_owned(),
-            problem: problem.to_owned(),
-            limit: Some(limit),
-            length: Some(length),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = if self.at.is_empty() {
-            "the body"
-        } else {
-            &self.at
-        };
-        write!(f, "{at} {}", self.problem)?;
-        if let (Some(limit), Some(length)) = (self.limit, self.length) {
-            write!(f, " (limit {limit}, length {length})")?;
-        }
-        Ok(())
-    }
-}
-
-/// A request that will not be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Whatever id it had.
-    pub id: Option<String>,
-    pub faults: Vec<Fault>,
-    /// It can be neither parsed nor identified, so the answer alone would lose it: keep it whole in `wa.dead`.
-    pub keep_in_dead: bool,
-}
 
 /// The bounds of intake, from `[intake]`.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +50,8 @@ pub struct Inbound<'a> {
     pub operation: Option<&'a str>,
     pub redelivered: bool,
     pub delivery_count: u64,
+    /// Of all headers together.
+    pub headers_bytes: usize,
     pub expires_at: Option<Header<'a>>,
     pub not_before: Option<Header<'a>>,
     pub on_unknown: Option<Header<'a>>,
@@ -125,6 +77,14 @@ pub fn intake(
     let mut faults = vec![];
     let id = check_id(inbound.message_id, &mut faults);
     check_operation(inbound.operation, &mut faults);
+    if inbound.headers_bytes > MAX_HEADERS_BYTES {
+        faults.push(Fault::too_long(
+            "/@amqp/headers",
+            "are larger than a request may carry, in bytes",
+            MAX_HEADERS_BYTES,
+            inbound.headers_bytes,
+        ));
+    }
     let expires_at_ms = instant("expires-at", inbound.expires_at, &mut faults);
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
     let on_unknown = on_unknown(inbound.on_unknown, &mut faults);

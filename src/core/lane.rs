@@ -25,7 +25,7 @@ mod templates;
 
 pub use super::backlog::Ticket;
 pub use super::decide::Decision;
-pub use config::{LaneConfig, Redelivery};
+pub use config::{LaneConfig, Redelivery, RedeliveryPolicy};
 pub use standing::{HOLD_MAX, State};
 pub use step::{Attempt, Joined, Luck, Resolved, Rest, Step, Verdict, View};
 

@@ -105,6 +105,8 @@ pub struct History {
     pub first_seen_ms: u64,
     /// An earlier send may have reached the person.
     pub possible_duplicate: bool,
+    /// It was delivered over and over, with others, and one of them may be what every worker died of.
+    pub suspected: bool,
     /// The wait for this person's pair limit is over when it comes off the ladder: its slot is charged already.
     pub pair_reserved: bool,
     /// The API code that sent it round last, for whoever reads `wa.dead`.

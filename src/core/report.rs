@@ -19,7 +19,7 @@ pub enum Status {
     Rejected,
     /// Not sent before `expires-at`.
     Expired,
-    /// Attempts or age exhausted; the whole request is in `wa.dead`.
+    /// Attempts or age exhausted, or delivered over and over; the whole request is in `wa.dead`.
     Failed,
     /// May have been sent; not repeated.
     Unknown,
@@ -47,6 +47,9 @@ impl Status {
 
 /// The class of a refusal that is the dispatcher's own: it joins the API classes of [`super::outcome::Class`].
 pub const UNKNOWN_NUMBER: &str = "unknown_number";
+
+/// The class of a request that was delivered over and over and never ended: whoever had it may have died of it.
+pub const POISON: &str = "poison";
 
 /// `error` of a result.
 #[derive(Clone, PartialEq, Serialize)]
@@ -220,6 +223,14 @@ impl Report {
             Status::Accepted => true,
             Status::Rejected => self.sent_at.is_some(),
             Status::Expired | Status::Failed | Status::Unknown => false,
+        }
+    }
+
+    /// Why a request that failed is in `wa.dead`.
+    pub fn dead_reason(&self) -> &'static str {
+        match &self.error {
+            Some(error) if error.class == POISON => POISON,
+            Some(_) | None => "exhausted",
         }
     }
 

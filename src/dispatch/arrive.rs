@@ -7,7 +7,6 @@ use super::{Done, LaneTask, TELL_PATIENCE};
 use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::Found;
-use crate::core::intake::intake;
 use crate::core::lane::{Joined, Ticket};
 use futures_util::FutureExt;
 use std::time::Duration;
@@ -56,8 +55,7 @@ impl LaneTask {
         if delivery.redelivered {
             self.shared.concluder.metrics.redelivered.inc();
         }
-        let inbound = delivery.inbound();
-        let message = match intake(delivery.body.clone(), inbound, &self.shared.intake, now) {
+        let message = match self.shared.intake(&delivery, now) {
             Ok(message) => message,
             Err(refusal) => {
                 let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());

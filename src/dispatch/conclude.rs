@@ -39,7 +39,7 @@ impl Concluder {
             Decision::Finish(report) => self.result(lane, &delivery, &report, priority).await,
             Decision::Bury(report) => {
                 let code = report.error.as_ref().and_then(|error| error.code);
-                match self.bury(&delivery, "exhausted", code).await {
+                match self.bury(&delivery, report.dead_reason(), code).await {
                     Some(_) => self.result(lane, &delivery, &report, priority).await,
                     None => None,
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::answer::Accepted;
 use whatsapp_dispatcher::core::intake::{Inbound, IntakeConfig, intake};
-use whatsapp_dispatcher::core::lane::{Lane, LaneConfig, Luck, Redelivery, Step};
+use whatsapp_dispatcher::core::lane::{Lane, LaneConfig, Luck, Redelivery, RedeliveryPolicy, Step};
 use whatsapp_dispatcher::core::message::LaneId;
 use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
@@ -88,7 +88,10 @@ fn config() -> LaneConfig {
             base_s: 2,
             max_delay_s: 60,
         },
-        redelivery: Redelivery::Resend,
+        redelivery: Redelivery {
+            policy: RedeliveryPolicy::Resend,
+            max_deliveries: 20,
+        },
     }
 }
 

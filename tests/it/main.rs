@@ -13,6 +13,7 @@ mod drain;
 mod flow;
 mod handover;
 mod holds;
+mod poison;
 mod privacy;
 mod rights;
 mod simulation;

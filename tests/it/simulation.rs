@@ -39,7 +39,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 52] = [
+const EVENTS: [&str; 54] = [
     "130429 by the rules",
     "131056 by the rules",
     "a new token",
@@ -72,6 +72,7 @@ const EVENTS: [&str; 52] = [
     "outcome unknown",
     "paused by an operator",
     "penalty",
+    "poison",
     "publish refused",
     "record held",
     "record lifted",
@@ -87,6 +88,7 @@ const EVENTS: [&str; 52] = [
     "session lost",
     "settled void",
     "slowed down",
+    "suspected",
     "template paused",
     "throttle of a lane",
     "throttle of more than a lane",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::lane::RedeliveryPolicy;
 use crate::core::outcome::{Class, Scope};
 
 mod rules;
@@ -50,7 +51,8 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(config.admin_listen.port(), 9464);
     assert_eq!(config.worker_id, "host-1");
     assert_eq!(config.log.format, LogFormat::Text);
-    assert_eq!(config.redelivery, Redelivery::Resend);
+    assert_eq!(config.redelivery.policy, RedeliveryPolicy::Resend);
+    assert_eq!(config.redelivery.max_deliveries, 20);
     assert!(config.broker.declare && config.intake.check_sizes && !config.graph.allow_plain_http);
     let lane = config.lane(80);
     assert_eq!((lane.pace.limit_mps, lane.pace.utilization), (80, 0.953));

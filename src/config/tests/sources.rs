@@ -1,6 +1,7 @@
 //! Files and the environment: who wins, and what is not ours.
 
 use super::*;
+use crate::core::lane::RedeliveryPolicy;
 
 #[test]
 fn unknown_keys_are_refused_with_what_was_meant() {
@@ -138,8 +139,8 @@ fn the_environment_wins_in_every_section() {
         (0.5, 7)
     );
     assert_eq!(
-        (config.retry.policy.max_attempts, config.redelivery),
-        (7, Redelivery::Report)
+        (config.retry.policy.max_attempts, config.redelivery.policy),
+        (7, RedeliveryPolicy::Report)
     );
     assert_eq!(config.drain_timeout.as_secs(), 99);
 }

@@ -1,9 +1,21 @@
 //! Requests of which it is being found out whether they were sent already.
 
 use super::{Backlog, Ticket, Waiting};
-use crate::core::message::Message;
+use crate::core::message::{Message, Priority};
 
 impl Backlog {
+    /// What is asked about under this ticket.
+    pub(in crate::core) fn asked(&self, ticket: Ticket) -> Option<&Message> {
+        let (key, priority) = self.asked.get(&ticket)?;
+        let line = self.lines.get(key)?;
+        let rank = match priority {
+            Priority::High => &line.high,
+            Priority::Bulk => &line.bulk,
+        };
+        let waiting = rank.queue.iter().find(|waiting| waiting.ticket == ticket);
+        waiting.map(|waiting| &waiting.message)
+    }
+
     /// Nothing shows that it was sent: it may go, and is flagged.
     pub(in crate::core) fn release(&mut self, ticket: Ticket) {
         let Some((key, priority)) = self.asked.remove(&ticket) else {

@@ -1,6 +1,6 @@
 //! A delivery comes in: new, or one that this worker or another had before.
 
-use super::{Decision, Joined, Lane, Redelivery, Resolved};
+use super::{Decision, Joined, Lane, RedeliveryPolicy, Resolved};
 use crate::core::Now;
 use crate::core::backlog::Ticket;
 use crate::core::message::Message;
@@ -39,8 +39,12 @@ impl Lane {
     /// What the log of results says of a request that [`Joined::Asks`]: whether it has ended. `None`: it stays, and is sent in its
     /// turn; or it is not waiting for this any more.
     pub fn evidence(&mut self, ticket: Ticket, has_ended: bool, now: Now) -> Option<Resolved> {
-        let is_resent = self.config.redelivery == Redelivery::Resend;
-        if !has_ended && is_resent {
+        let is_resent = self.config.redelivery.policy == RedeliveryPolicy::Resend;
+        let is_suspect = self
+            .backlog
+            .asked(ticket)
+            .is_some_and(|message| self.is_too_often(message));
+        if !has_ended && is_resent && !is_suspect {
             // Somebody may have sent it, and died before the result was written.
             self.backlog.release(ticket);
             return None;
@@ -52,9 +56,19 @@ impl Lane {
             Decision::Repeat { flagged }
         } else {
             message.history.possible_duplicate = true;
-            self.terms(now, 0.0).doubtful(&message)
+            let terms = self.terms(now, 0.0);
+            if is_resent {
+                terms.suspect(&mut message, apart_s(ticket))
+            } else {
+                terms.doubtful(&message)
+            }
         };
         Some(self.settle(ticket, message, decision))
+    }
+
+    /// RabbitMQ has handed it out so often that its next holder may be the next victim.
+    fn is_too_often(&self, message: &Message) -> bool {
+        message.delivery_count >= self.config.redelivery.max_deliveries
     }
 
     /// The lane is this worker's now. Begins with an empty bucket, whatever the one before has sent, and knows what that one has not.
@@ -107,12 +121,20 @@ impl Lane {
             return Recalled::Decided(once_more(report));
         }
         let is_unsent = self.inherited.is_unsent(identity, message.delivery_count);
-        if message.harmless_to_repeat || is_unsent {
+        let is_harmless = message.harmless_to_repeat && !self.is_too_often(message);
+        if is_harmless || is_unsent {
             Recalled::Unsent
         } else {
             Recalled::Nothing
         }
     }
+}
+
+/// Suspects that came together come back one by one, so that the next time not all of them are there when one does its harm.
+fn apart_s(ticket: Ticket) -> u32 {
+    const APART_S: u64 = 2;
+    const LONGEST_S: u64 = 600;
+    u32::try_from((ticket * APART_S) % LONGEST_S + 1).unwrap_or(1)
 }
 
 /// What failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.

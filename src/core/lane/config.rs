@@ -7,9 +7,17 @@ use std::time::Duration;
 /// Deliveries held ready at least, so that a slow lane need not wait for RabbitMQ between two sends.
 const AHEAD_MIN: usize = 8;
 
+/// `[redelivery]`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Redelivery {
+    pub policy: RedeliveryPolicy,
+    /// Deliveries of one request after which another that nothing explains makes it a suspect.
+    pub max_deliveries: u64,
+}
+
 /// What to do with a redelivered request of which nobody knows whether it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Redelivery {
+pub enum RedeliveryPolicy {
     /// Send it, and flag the result.
     Resend,
     /// End it as `unknown`.

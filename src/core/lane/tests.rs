@@ -20,6 +20,13 @@ mod turns;
 const WALL_MS: u64 = 1_800_000_000_000;
 
 /// Fast, and with little in flight; what a story needs otherwise it changes.
+fn redelivery(policy: RedeliveryPolicy) -> Redelivery {
+    Redelivery {
+        policy,
+        max_deliveries: 20,
+    }
+}
+
 fn config() -> LaneConfig {
     LaneConfig {
         pace: PaceConfig {
@@ -44,7 +51,7 @@ fn config() -> LaneConfig {
             base_s: 2,
             max_delay_s: 60,
         },
-        redelivery: Redelivery::Resend,
+        redelivery: redelivery(RedeliveryPolicy::Resend),
         breaker_failures: 3,
     }
 }

@@ -6,6 +6,7 @@ use crate::support::client::Request;
 use crate::support::proxy::Proxy;
 use crate::support::{Setup, World};
 use graph_sim::{Action, Fault, Script};
+use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 
 fn deep(levels: usize) -> Vec<u8> {
@@ -188,5 +189,39 @@ async fn the_longest_routing_key_is_answered_like_any_other() {
         world.answer(Request::text("after", "34600000001")).await["status"],
         "accepted"
     );
+    world.finish().await;
+}
+
+/// RabbitMQ ends the connection of whoever publishes more headers than fit into a frame, and results and copies carry a few more
+/// than the request had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_fill_a_frame_stop_nobody() {
+    let world = World::start(Setup::default()).await;
+    let dead = world.dead().await;
+    let big = |id: &str, bytes: usize| {
+        Request::text(id, "34600000001").header("x-big", &"b".repeat(bytes))
+    };
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let nobodys = big("", 130_900).with(|_| BasicProperties::default());
+    let carried = big("carried", 60_000).header("not-before", &soon.to_string());
+    world
+        .client
+        .publish([big("refused", 130_900), nobodys, carried])
+        .await;
+    let refused = world.results.wait("refused").await.json();
+    assert_eq!(refused["status"], "rejected");
+    assert_eq!(refused["error"]["at"], "/@amqp/headers");
+    let kept = dead
+        .until("the nameless one", |letters| letters.len() == 1)
+        .await;
+    assert_eq!(
+        kept[0].header("wa-dead-reason").as_deref(),
+        Some("malformed")
+    );
+    let carried = world.results.wait("carried").await;
+    assert_eq!(carried.json()["status"], "accepted");
+    assert_eq!(carried.header("x-big").unwrap().len(), 60_000);
+    let metrics = world.worker.metrics().await;
+    assert_eq!(metrics.sum("broker_sessions_total", &[]), 1.0);
     world.finish().await;
 }

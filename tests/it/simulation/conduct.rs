@@ -28,25 +28,25 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    fn identity(&self) -> (RequestNo, u32) {
+    pub(super) fn identity(&self) -> (RequestNo, u32) {
         (self.request, self.copy.history.hops)
     }
 }
 
 pub(crate) struct Conduct {
-    config: LaneConfig,
+    pub(super) config: LaneConfig,
     prefetch: usize,
-    prefetch_max: usize,
+    pub(super) prefetch_max: usize,
     prefetch_believed: Option<u16>,
     pub(super) waiting: BTreeMap<Ticket, Item>,
-    flights: BTreeMap<Ticket, Item>,
+    pub(super) flights: BTreeMap<Ticket, Item>,
     /// Of those, the ones whose delivery is void.
-    orphans: BTreeSet<Ticket>,
+    pub(super) orphans: BTreeSet<Ticket>,
     /// Of those waiting, the ones that somebody else may have sent.
     pub(super) asked: BTreeSet<Ticket>,
     pub(super) settling: BTreeMap<Ticket, Item>,
     /// Of those, the ones that end with a result.
-    reported: BTreeSet<Ticket>,
+    pub(super) reported: BTreeSet<Ticket>,
     rate: RateAccount,
     pairs: PairAccount,
     stops: Stops,
@@ -54,11 +54,11 @@ pub(crate) struct Conduct {
     /// Whose messages wait, until when.
     templates: BTreeMap<Arc<str>, u64>,
     /// What the process must still know: requests that ended here, in order.
-    ended: Vec<(RequestNo, u32)>,
+    pub(super) ended: Vec<(RequestNo, u32)>,
     /// Given back unsent, with the count of returns that they must have if nobody else had them.
-    unsent: BTreeMap<(RequestNo, u32), u64>,
+    pub(super) unsent: BTreeMap<(RequestNo, u32), u64>,
     /// Decided, and given back before the result was confirmed; with the same count.
-    decided: BTreeMap<(RequestNo, u32), u64>,
+    pub(super) decided: BTreeMap<(RequestNo, u32), u64>,
 }
 
 impl Conduct {
@@ -243,32 +243,6 @@ impl Conduct {
         Ok(())
     }
 
-    fn settle(&mut self, ticket: Ticket, item: Item, decision: &Decision) {
-        if let Decision::Finish(_) | Decision::Bury(_) = decision {
-            self.reported.insert(ticket);
-        }
-        self.settling.insert(ticket, item);
-    }
-
-    fn has_decided(&self, item: &Item) -> bool {
-        self.decided.get(&item.identity()) == Some(&item.copy.returns)
-    }
-
-    fn has_ended(&self, item: &Item) -> bool {
-        self.ended.contains(&item.identity())
-    }
-
-    fn is_settling(&self, item: &Item) -> bool {
-        let mut settling = self.settling.values();
-        settling.any(|settling| settling.identity() == item.identity())
-    }
-
-    /// Ended lately enough that the process must still know it.
-    fn must_know(&self, item: &Item) -> bool {
-        let lately = self.ended.iter().rev().take(2 * self.prefetch_max);
-        lately.into_iter().any(|known| *known == item.identity())
-    }
-
     pub(crate) fn sent(&mut self, ticket: Ticket, view: &View, now: Us) -> Result<Item, Violation> {
         let Some(mut item) = self.waiting.remove(&ticket) else {
             return Violation::of("P1", format!("ticket {ticket} was sent and does not wait"));
@@ -384,29 +358,6 @@ impl Conduct {
         self.flights.values().map(|item| item.request).collect()
     }
 
-    pub(crate) fn settled(&mut self, ticket: Ticket, confirmed: bool) {
-        let reported = self.reported.remove(&ticket);
-        let Some(item) = self.settling.remove(&ticket) else {
-            return;
-        };
-        if confirmed {
-            self.ended.push(item.identity());
-        } else if reported {
-            self.decided.insert(item.identity(), item.copy.returns + 1);
-        }
-    }
-
-    pub(crate) fn channel_lost(&mut self) {
-        self.orphans.extend(self.flights.keys());
-        let asked = std::mem::take(&mut self.asked);
-        for (ticket, item) in std::mem::take(&mut self.waiting) {
-            if asked.contains(&ticket) {
-                continue;
-            }
-            self.unsent.insert(item.identity(), item.copy.returns + 1);
-        }
-    }
-
     /// The lane rests until `wake`: is anything overdue, or forgotten?
     pub(crate) fn rests(
         &mut self,
@@ -453,12 +404,13 @@ impl Conduct {
             .iter()
             .filter_map(|ticket| self.waiting.get(ticket));
         let asked: Vec<usize> = asked.filter_map(|item| item.person).collect();
-        let due = |item: &Item| match item.person {
+        let due = |(ticket, item): (&Ticket, &Item)| match item.person {
+            None if self.asked.contains(ticket) => None,
             None => Some(0),
             Some(person) if busy(person) || asked.contains(&person) => None,
             Some(person) => self.pairs.due(person, item.copy.history.pair_reserved, now),
         };
-        let first = self.waiting.values().filter_map(due).min()?;
+        let first = self.waiting.iter().filter_map(due).min()?;
         let paced = self.rate.due();
         Some(first.max(paced).max(self.stops.quiet_until()).max(now))
     }

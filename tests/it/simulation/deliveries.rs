@@ -11,7 +11,7 @@ use super::publishing::{Held, Letter};
 use super::worker::Who;
 use super::world::{Event, Simulation};
 use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
-use whatsapp_dispatcher::core::lane::{Joined, Ticket};
+use whatsapp_dispatcher::core::lane::{Decision, Joined, Ticket};
 use whatsapp_dispatcher::core::placement;
 use whatsapp_dispatcher::core::report::{Report, ReportedError, Status};
 
@@ -94,6 +94,7 @@ impl Simulation {
             operation: facts.operation,
             redelivered: copy.redelivered && self.flaw != Some(Flaw::ForgetsRedelivered),
             delivery_count: copy.returns,
+            headers_bytes: 0,
             expires_at: expires_at.as_deref().map(text),
             not_before: not_before.as_deref().map(text),
             on_unknown: facts.on_unknown.map(text),
@@ -162,8 +163,13 @@ impl Simulation {
         let shell = self.shell_mut(who);
         let ignores = shell.flaw == Some(Flaw::IgnoresEvidence);
         let resolved = shell.lane.evidence(ticket, has_ended && !ignores, now);
-        let is_decided = resolved.is_some();
-        shell.conduct.evident(ticket, is_decided, has_ended)?;
+        let decision = resolved.as_ref().map(|resolved| &resolved.decision);
+        shell.conduct.evident(ticket, decision, has_ended)?;
+        match decision {
+            Some(Decision::Delay { .. }) => self.tally.count("suspected"),
+            Some(Decision::Bury(report)) => self.tally.count(report.dead_reason()),
+            Some(_) | None => {}
+        }
         if let Some(resolved) = resolved {
             self.carry_out(who, resolved)?;
         }

@@ -1,8 +1,9 @@
-//! Deliveries that somebody else may have sent, until the log of results has been read.
+//! What a process must know of requests that come again, and what it has to find out.
 
 use super::checks::{Checked, ensure};
-use super::conduct::Conduct;
-use whatsapp_dispatcher::core::lane::Ticket;
+use super::conduct::{Conduct, Item};
+use whatsapp_dispatcher::core::lane::{Decision, Ticket};
+use whatsapp_dispatcher::core::report::POISON;
 
 impl Conduct {
     /// It waits for what the log of results has of it, and its person's others wait with it.
@@ -11,14 +12,93 @@ impl Conduct {
     }
 
     /// P3: what has ended is not sent again.
-    pub(crate) fn evident(&mut self, ticket: Ticket, is_decided: bool, has_ended: bool) -> Checked {
+    pub(crate) fn evident(
+        &mut self,
+        ticket: Ticket,
+        decision: Option<&Decision>,
+        has_ended: bool,
+    ) -> Checked {
         let was_asked = self.asked.remove(&ticket);
-        ensure(was_asked && (is_decided || !has_ended), "P3", || {
-            format!("ticket {ticket} has ended, and is not answered again")
+        ensure(
+            was_asked && (decision.is_some() || !has_ended),
+            "P3",
+            || format!("ticket {ticket} has ended, and is not answered again"),
+        )?;
+        let Some(decision) = decision else {
+            return Ok(());
+        };
+        let Some(item) = self.waiting.remove(&ticket) else {
+            return Ok(());
+        };
+        let is_often = item.copy.returns >= self.max_deliveries();
+        let fits = match decision {
+            Decision::Delay { message, .. } => is_often && message.history.suspected,
+            Decision::Bury(report) if report.dead_reason() == POISON => {
+                is_often && item.copy.history.suspected
+            }
+            Decision::Finish(_)
+            | Decision::Bury(_)
+            | Decision::Repeat { .. }
+            | Decision::Forget
+            | Decision::Abandon => true,
+        };
+        ensure(fits, "P1", || {
+            format!("request {} was suspected too early", item.request)
         })?;
-        if is_decided && let Some(item) = self.waiting.remove(&ticket) {
-            self.settling.insert(ticket, item);
-        }
+        self.settle(ticket, item, decision);
         Ok(())
+    }
+
+    pub(super) fn max_deliveries(&self) -> u64 {
+        self.config.redelivery.max_deliveries
+    }
+
+    pub(super) fn settle(&mut self, ticket: Ticket, item: Item, decision: &Decision) {
+        if let Decision::Finish(_) | Decision::Bury(_) = decision {
+            self.reported.insert(ticket);
+        }
+        self.settling.insert(ticket, item);
+    }
+
+    pub(super) fn has_decided(&self, item: &Item) -> bool {
+        self.decided.get(&item.identity()) == Some(&item.copy.returns)
+    }
+
+    pub(super) fn has_ended(&self, item: &Item) -> bool {
+        self.ended.contains(&item.identity())
+    }
+
+    pub(super) fn is_settling(&self, item: &Item) -> bool {
+        let mut settling = self.settling.values();
+        settling.any(|settling| settling.identity() == item.identity())
+    }
+
+    /// Ended lately enough that the process must still know it.
+    pub(super) fn must_know(&self, item: &Item) -> bool {
+        let lately = self.ended.iter().rev().take(2 * self.prefetch_max);
+        lately.into_iter().any(|known| *known == item.identity())
+    }
+
+    pub(crate) fn settled(&mut self, ticket: Ticket, confirmed: bool) {
+        let reported = self.reported.remove(&ticket);
+        let Some(item) = self.settling.remove(&ticket) else {
+            return;
+        };
+        if confirmed {
+            self.ended.push(item.identity());
+        } else if reported {
+            self.decided.insert(item.identity(), item.copy.returns + 1);
+        }
+    }
+
+    pub(crate) fn channel_lost(&mut self) {
+        self.orphans.extend(self.flights.keys());
+        let asked = std::mem::take(&mut self.asked);
+        for (ticket, item) in std::mem::take(&mut self.waiting) {
+            if asked.contains(&ticket) {
+                continue;
+            }
+            self.unsent.insert(item.identity(), item.copy.returns + 1);
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::faults;
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
 use whatsapp_dispatcher::core::holds::ProbePeriods;
-use whatsapp_dispatcher::core::lane::{LaneConfig, Redelivery};
+use whatsapp_dispatcher::core::lane::{LaneConfig, Redelivery, RedeliveryPolicy};
 use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
 use whatsapp_dispatcher::core::retry::RetryPolicy;
 
@@ -209,7 +209,14 @@ fn lane(index: u64, account: usize, chance: &mut Chance) -> LanePlan {
             base_s,
             max_delay_s: chance.pick(&[base_s, 10, 60]),
         },
-        redelivery: chance.pick(&[Redelivery::Resend, Redelivery::Resend, Redelivery::Report]),
+        redelivery: Redelivery {
+            policy: chance.pick(&[
+                RedeliveryPolicy::Resend,
+                RedeliveryPolicy::Resend,
+                RedeliveryPolicy::Report,
+            ]),
+            max_deliveries: if index.is_multiple_of(2) { 2 } else { 200 },
+        },
         breaker_failures: chance.pick(&[1, 3, 10]),
         shadow_mps: chance.pick(&[None, Some(2)]),
         pairs_max: 100_000,

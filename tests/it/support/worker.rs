@@ -61,6 +61,11 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts `run` with this config; `admin.listen` is added.
     pub(crate) fn start(folder: &Folder, config: &str) -> Self {
+        Self::start_with(folder, config, &[])
+    }
+
+    /// As [`Worker::start`], with these environment variables and no other.
+    pub(crate) fn start_with(folder: &Folder, config: &str, variables: &[(&str, &str)]) -> Self {
         let admin = format!("127.0.0.1:{}", free_port());
         let config = format!("admin.listen = \"{admin}\"\n{config}");
         let file = folder.write(&format!("{}.toml", admin.replace(':', "-")), &config);
@@ -69,6 +74,7 @@ impl Worker {
             .arg("--config")
             .arg(file)
             .env_clear()
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -31,10 +31,30 @@ fn what_comes_again_is_known() {
     );
 }
 
+/// RabbitMQ took it back before the result was confirmed: the next to have it has the say, and if that is this worker again, it
+/// says the same.
+#[test]
+fn what_was_decided_and_not_confirmed_is_decided_the_same_again() {
+    let story = |count, then| {
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Answer("a1", unknown()), "unknown #1 !"),
+            (Settled("a1", false), "flowing"),
+            (Again("a1", count), then),
+        ]
+    };
+    check(config(), story(1, "unknown #1 !"));
+    // Another had it in between.
+    check(config(), story(2, "asks"));
+}
+
 #[test]
 fn only_what_nobody_else_can_have_sent_is_beyond_doubt() {
     let report = LaneConfig {
-        redelivery: Redelivery::Report,
+        redelivery: redelivery(RedeliveryPolicy::Report),
         ..config()
     };
     let story = || {
@@ -138,7 +158,7 @@ fn what_was_being_buried_is_buried_again() {
 fn a_grown_prefetch_is_remembered_whole() {
     let wide = LaneConfig {
         max_in_flight: 100,
-        redelivery: Redelivery::Report,
+        redelivery: redelivery(RedeliveryPolicy::Report),
         ..config()
     };
     let slow = LaneConfig {
@@ -160,4 +180,24 @@ fn a_grown_prefetch_is_remembered_whole() {
     // Beyond doubt, although the limit fell before they were given back.
     story.extend(names.iter().map(|name| (Again(name, 1), "waits")));
     check(slow, story);
+}
+
+/// As often as that, it may be what the workers die of; unless a worker gave it back in order.
+#[test]
+fn what_comes_over_and_over_is_set_apart() {
+    check(
+        config(),
+        vec![
+            (Again("a1", 19), "asks"),
+            (Evidence("a1", false), "stays"),
+            (Again("b1", 20), "asks"),
+            (Evidence("b1", false), "delay 3 #0 !"),
+            (Again("c1", 20), "asks"),
+            (Evidence("c1", true), "repeat"),
+            (Get("d1"), "waits"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("d1", 1), "waits"),
+        ],
+    );
 }
