@@ -42,6 +42,7 @@ pub(crate) struct Candidate {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Used {
     pub(crate) cpu: Duration,
+    pub(crate) rss_mb: f64,
     pub(crate) peak_rss_mb: f64,
 }
 
@@ -106,14 +107,16 @@ impl Candidate {
             .filter_map(|field| field.parse::<u64>().ok())
             .sum();
         let status = std::fs::read_to_string(proc.join("status"))?;
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .context("VmHWM")?;
-        let peak_kb: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
+        let megabytes = |name: &'static str| -> Result<f64> {
+            let mut lines = status.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name));
+            let value = value.context(name)?.trim().trim_end_matches("kB");
+            Ok(value.trim().parse::<f64>()? / 1024.0)
+        };
         Ok(Used {
             cpu: Duration::from_millis(ticks * 10),
-            peak_rss_mb: peak_kb / 1024.0,
+            rss_mb: megabytes("VmRSS:")?,
+            peak_rss_mb: megabytes("VmHWM:")?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
-//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, and those of [`limits`]; all of them if none is named.
+//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, and those of [`bounds`] and [`limits`]; all of them if
+//! none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
 
@@ -11,6 +12,7 @@
 )]
 
 mod bare;
+mod bounds;
 mod broker;
 mod candidate;
 mod http;
@@ -44,7 +46,11 @@ fn main() -> Result<()> {
         Some(_) | None => {}
     }
     let own = ["drain", "pace-80", "pace-1000", "idle", "priority", "http2"];
-    let known: Vec<&str> = own.into_iter().chain(limits::ROWS).collect();
+    let known: Vec<&str> = own
+        .into_iter()
+        .chain(bounds::ROWS)
+        .chain(limits::ROWS)
+        .collect();
     if let Some(unknown) = arguments
         .iter()
         .find(|argument| !known.contains(&argument.as_str()))
@@ -66,6 +72,8 @@ fn main() -> Result<()> {
                 "idle" => idle().await?,
                 "priority" => priority().await?,
                 "http2" => http2().await?,
+                "lanes" => bounds::lanes().await?,
+                "backlog" => bounds::backlog().await?,
                 row => limits::run(row).await?,
             }
         }
