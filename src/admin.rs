@@ -79,13 +79,13 @@ async fn metrics(Shared(admin): Shared<Admin>) -> Response {
 }
 
 async fn lanes(Shared(admin): Shared<Admin>) -> Json<Value> {
-    let all = admin.lanes.iter().map(|lane| describe(lane, &admin.clock));
+    let all = admin.lanes.iter().map(|lane| describe(lane, &admin));
     Json(Value::Array(all.collect()))
 }
 
 async fn lane(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response {
     match admin.lanes.iter().find(|lane| lane.id.as_str() == id) {
-        Some(lane) => Json(describe(lane, &admin.clock)).into_response(),
+        Some(lane) => Json(describe(lane, &admin)).into_response(),
         None => not_served(),
     }
 }
@@ -128,9 +128,9 @@ fn not_served() -> Response {
         .into_response()
 }
 
-fn describe(lane: &LaneHandle, clock: &Clock) -> Value {
+fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
     let view = lane.view();
-    let now = clock.now();
+    let now = admin.clock.now();
     let mut described = json!({
         "phone_number_id": lane.id.as_str(),
         "waba_id": lane.waba_id,
@@ -147,6 +147,13 @@ fn describe(lane: &LaneHandle, clock: &Clock) -> Value {
         "pair_parked": view.pair_parked,
         "pairs": view.pairs,
     });
+    if let Some(tenure) = admin.board.tenure(&lane.id) {
+        described["owner"] = json!({
+            "worker": &*tenure.worker,
+            "since": rfc3339(tenure.since_ms),
+            "has_left": tenure.left,
+        });
+    }
     if let Some(hold) = view.state.hold() {
         let looks = if hold.why == Why::Throttle {
             "ends"

@@ -301,9 +301,12 @@ async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
     }
 }
 
-/// Reads the limits that the config leaves to the API, at start and every `graph.refresh_s`. One at a time, as these reads
-/// have a budget per account (Graph API, "Rate limiting": 5,000 per hour and active account).
-async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, period: Duration) -> String {
+/// Reads the limits that the config leaves to the API, at start and every `graph.refresh_s`; more rarely if there are so many that
+/// it would be more than one a second, as these reads have a budget per account (Graph API, "Rate limiting": 5,000 per hour and
+/// active account).
+async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, refresh: Duration) -> String {
+    let numbers = u64::try_from(account.read_limit_of.len()).unwrap_or(u64::MAX);
+    let period = refresh.max(Duration::from_secs(numbers));
     let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1.min(period));
     loop {
         let mut all_read = true;

@@ -68,10 +68,14 @@ impl Search {
             while let Ok(next) = self.questions.try_recv() {
                 questions.push(next);
             }
-            let found = self.find(&questions).await;
+            let (found, is_whole) = self.find(&questions).await;
             for question in questions {
                 let result = found.get(&question.wanted).cloned();
-                let word = if result.is_some() { "found" } else { "nothing" };
+                let word = match &result {
+                    Some(_) => "found",
+                    None if is_whole => "nothing",
+                    None => "unavailable",
+                };
                 self.metrics.evidence.with_label_values(&[word]).inc();
                 // A lane that has lost its channel meanwhile does not listen any more.
                 drop(question.answer.send(result));
@@ -79,11 +83,12 @@ impl Search {
         }
     }
 
-    async fn find(&self, questions: &[Question]) -> HashMap<Wanted, Found> {
+    /// What was found, and whether the log was read to its end.
+    async fn find(&self, questions: &[Question]) -> (HashMap<Wanted, Found>, bool) {
         let mut found = HashMap::new();
         let session = self.sessions.borrow().clone();
         let Some(session) = session else {
-            return found;
+            return (found, false);
         };
         let wanted: Vec<Wanted> = questions
             .iter()
@@ -91,18 +96,14 @@ impl Search {
             .collect();
         let finding = results_log::find(&session, &wanted, self.lookback, &mut found);
         let why = match tokio::time::timeout(PATIENCE, finding).await {
-            Ok(Ok(())) => return found,
+            Ok(Ok(())) => return (found, true),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("not read within {PATIENCE:?}"),
         };
-        self.metrics
-            .evidence
-            .with_label_values(&["unavailable"])
-            .inc();
         tracing::warn!(
             why,
             "wa.results.log cannot be read: requests delivered again count as perhaps sent"
         );
-        found
+        (found, false)
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 impl Board {
     /// Takes a lane that RabbitMQ has given to this worker. Answers, once all others can know, what the one before has surely not
-    /// sent; nobody answers if the log cannot be used.
+    /// sent; ends without an answer if the log cannot be used.
     pub fn claim(&self, lane: &LaneId) -> oneshot::Receiver<Unsent> {
         let (sender, claimed) = oneshot::channel();
         let (mut inner, now) = (self.lock(), self.clock.now());
@@ -18,7 +18,9 @@ impl Board {
         if let Some(reach) = place.and_then(|place| place.reach(Scope::Lane)) {
             let record = inner.holds.record(reach, News::Taken, now);
             let key = record.reach.key.clone();
-            inner.claims.insert(key, (record.clone(), sender));
+            if !self.told.borrow().is_mute {
+                inner.claims.insert(key, (record.clone(), sender));
+            }
             self.share(&mut inner, Some(record));
         }
         claimed
@@ -35,6 +37,13 @@ impl Board {
             self.share(&mut inner, Some(record));
         }
         self.told(patience).await;
+    }
+}
+
+impl Board {
+    /// Who took the lane last, as far as the log says.
+    pub fn tenure(&self, lane: &LaneId) -> Option<Tenure> {
+        self.lock().tenures.of(lane.as_str()).cloned()
     }
 }
 

@@ -44,6 +44,14 @@ async fn accepted(worker: &Worker) -> f64 {
         .sum("requests_total", &[("status", "accepted")])
 }
 
+/// Of each lane, as this worker knows.
+async fn owners(worker: &Worker) -> Vec<String> {
+    let lanes = worker.get("/lanes").await.unwrap().json();
+    let lanes = lanes.as_array().unwrap().iter();
+    let owner = |lane: &serde_json::Value| lane["owner"]["worker"].as_str().unwrap().to_owned();
+    lanes.map(owner).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_share_the_lanes_and_one_alone_serves_all() {
     let world = World::start(setup().numbers(&LANES.map(|lane| (lane, 1000)))).await;
@@ -57,11 +65,17 @@ async fn two_workers_share_the_lanes_and_one_alone_serves_all() {
         a >= 20.0 && b >= 20.0,
         "one got nearly nothing: {a} and {b}"
     );
+    let told = owners(&world.worker).await;
+    assert_eq!(told, owners(&other).await, "they agree");
+    for worker in ["worker-a", "worker-b"] {
+        assert!(told.iter().any(|owner| owner == worker), "{told:?}");
+    }
 
     // Killed, not drained: RabbitMQ gives its lanes to the other.
     other.kill().await;
     let ids = publish(&world, "alone", 5).await;
     world.check_nothing_lost(&ids).await;
+    assert_eq!(owners(&world.worker).await, ["worker-a"; 12]);
     world.finish().await;
 }
 
