@@ -30,6 +30,9 @@ const UNKNOWN_LIMIT_MPS: u32 = 20;
 /// First and longest pause before limits that could not be read are asked for again.
 const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
+/// How long a session takes to open, mostly.
+const SESSION_OPENS: Duration = Duration::from_secs(1);
+
 /// Longest that raising a number's throughput takes. Source: Meta, "Throughput".
 const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -79,6 +82,8 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         worker_id: config.worker_id.clone(),
         sessions: sessions.clone(),
         drain: draining.clone(),
+        // By then it has tried to connect once more, whatever its pause.
+        owner_first: config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS,
         quick: (config.retry.quick_base, config.retry.quick_max),
     });
 

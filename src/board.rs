@@ -36,7 +36,7 @@ pub struct Orders {
     pub held: Held,
     /// Templates whose messages wait, until when.
     pub templates: Arc<[(Arc<str>, u64)]>,
-    /// Who took the lane last, by the log.
+    /// Who has the lane, by the log: who took it last and has not left it in order.
     pub owner: Option<Owner>,
     pub token: Arc<Token>,
     /// The number's limit, once the API has told it.
@@ -262,6 +262,7 @@ impl Board {
     async fn pass_on(&self, mut opened: Sessions, joined: watch::Sender<Option<Arc<Session>>>) {
         loop {
             let session = opened.borrow_and_update().clone();
+            self.drop_claims();
             let Some(session) = session else {
                 joined.send_replace(None);
                 if opened.changed().await.is_err() {

@@ -64,6 +64,8 @@ pub struct Shared {
     pub worker_id: String,
     pub sessions: Sessions,
     pub drain: watch::Receiver<bool>,
+    /// How long after a loss of RabbitMQ a lane is left to the worker that had it.
+    pub owner_first: Duration,
     /// First and longest pause before trying again in place: `retry.quick_base_ms`, `retry.quick_max_ms`.
     pub quick: (Duration, Duration),
 }

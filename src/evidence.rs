@@ -4,19 +4,25 @@
 use crate::broker::Sessions;
 use crate::broker::results_log::{self, Found, Wanted};
 use crate::metrics::Metrics;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-/// How long questions are gathered: the deliveries of one hand-over come within that.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long a question waits: a worker that lives and has lost no more than its connection has another by then, and has published
+/// what the API had answered.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// What comes so soon after another question is answered with it.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Longest search: what is not found by then counts as not found.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Question {
     wanted: Wanted,
+    at: Instant,
     answer: oneshot::Sender<Option<Found>>,
 }
 
@@ -54,19 +60,36 @@ impl Evidence {
     pub async fn result_of(&self, lane: &str, id: &str) -> Option<Found> {
         let (answer, answered) = oneshot::channel();
         let wanted = (lane.to_owned(), id.to_owned());
-        self.0.send(Question { wanted, answer }).ok()?;
+        let at = Instant::now();
+        self.0.send(Question { wanted, at, answer }).ok()?;
         answered.await.ok()?
+    }
+}
+
+/// Those in hand first.
+async fn next(
+    asked: &mut VecDeque<Question>,
+    questions: &mut mpsc::UnboundedReceiver<Question>,
+) -> Option<Question> {
+    match asked.pop_front() {
+        Some(question) => Some(question),
+        None => questions.recv().await,
     }
 }
 
 impl Search {
     /// Until nobody can ask any more.
     pub async fn run(mut self) {
-        while let Some(first) = self.questions.recv().await {
-            tokio::time::sleep(GATHER).await;
+        let mut asked = VecDeque::new();
+        while let Some(first) = next(&mut asked, &mut self.questions).await {
+            let due = first.at + WAIT + GATHER;
+            tokio::time::sleep_until(due).await;
             let mut questions = vec![first];
-            while let Ok(next) = self.questions.try_recv() {
-                questions.push(next);
+            while let Ok(question) = self.questions.try_recv() {
+                asked.push_back(question);
+            }
+            while let Some(question) = asked.pop_front_if(|question| question.at + WAIT <= due) {
+                questions.push(question);
             }
             let (found, is_whole) = self.find(&questions).await;
             for question in questions {

@@ -43,7 +43,10 @@ pub async fn run(shared: Arc<Shared>) {
             }
             None => return,
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::select! {
+            _ = drain.wait_for(|drain| *drain) => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
     }
 }
 

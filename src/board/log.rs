@@ -1,9 +1,11 @@
 //! The board's way to the other workers: reading `wa.lanes.log` back, following it, writing to it.
 
 use super::Board;
+use crate::broker::delays;
 use crate::broker::lanes_log::{self, Entry, LogError, Pen, Tail};
 use crate::broker::session::Session;
 use crate::core::holds::Record;
+use backoff::backoff::Backoff;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -13,8 +15,9 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Before the log is opened again that broke off.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Before the log is tried again that could not be used.
-const RETRY_PAUSE: Duration = Duration::from_secs(30);
+/// Before the log is tried again that could not be used, at first and at most: after a restart of RabbitMQ it is back in a moment,
+/// a right that is missing takes longer.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Board {
     /// Opens the log and reads what it has. `None`: this worker is on its own.
@@ -89,12 +92,14 @@ impl Board {
 
     /// Follows the log and writes to it, until the session ends.
     pub(super) async fn keep_log(&self, session: &Session, mut log: Option<(Tail, Pen)>) {
+        let mut pauses = delays(RETRY.0, RETRY.1);
         loop {
             let Some((mut tail, pen)) = log.take() else {
-                tokio::time::sleep(RETRY_PAUSE).await;
+                tokio::time::sleep(pauses.next_backoff().unwrap_or(RETRY.1)).await;
                 log = self.catch_up(session).await;
                 continue;
             };
+            pauses.reset();
             let error = tokio::select! {
                 error = self.follow(&mut tail) => error,
                 error = self.write_all(&pen) => error,

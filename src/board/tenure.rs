@@ -47,6 +47,21 @@ impl Board {
     }
 }
 
+impl Board {
+    /// The session is over, and with it every channel: what it had just taken it does not have. Said later, it would take the lane
+    /// from whoever has it by then.
+    pub(super) fn drop_claims(&self) {
+        let mut inner = self.lock();
+        inner.claims.clear();
+        let before = inner.outgoing.len();
+        inner
+            .outgoing
+            .retain(|record| !matches!(record.news, News::Taken));
+        let dropped = u64::try_from(before - inner.outgoing.len()).unwrap_or(0);
+        self.told.send_modify(|told| told.count += dropped);
+    }
+}
+
 impl Inner {
     /// Who has a lane. True if that is what the record is about.
     pub(super) fn heard_of_tenure(&mut self, record: &Record) -> bool {
@@ -72,11 +87,13 @@ impl Inner {
                     drop(sender.send(unsent));
                 }
                 let worker = record.worker.clone();
-                self.order_owner(lane, Owner { worker, is_us });
+                self.order_owner(lane, Some(Owner { worker, is_us }));
                 true
             }
             News::Left { unsent } => {
-                self.tenures.left(lane, record.run, unsent.clone());
+                if self.tenures.left(lane, record.run, unsent.clone()) {
+                    self.order_owner(lane, None);
+                }
                 true
             }
             News::Held(_)
@@ -87,14 +104,14 @@ impl Inner {
         }
     }
 
-    fn order_owner(&self, lane: &str, owner: Owner) {
+    fn order_owner(&self, lane: &str, owner: Option<Owner>) {
         for post in self
             .posts
             .iter()
             .filter(|post| post.place.lane.as_str() == lane)
         {
             post.orders
-                .send_modify(|orders| orders.owner = Some(owner.clone()));
+                .send_modify(|orders| orders.owner = owner.clone());
         }
     }
 }

@@ -189,7 +189,7 @@ pub const KEYS: &[Key] = &[
     key("broker.heartbeat_s", "10", seconds(5, 60), "AMQP heartbeat; sending stops after 1.5 × this without a sign of life"),
     key("broker.connect_timeout_ms", "10000", ms(100, 300_000), "Longest wait for a connection, TLS and login included"),
     key("broker.confirm_timeout_ms", "30000", ms(100, 300_000), "Longest wait for RabbitMQ to confirm a publish"),
-    key("broker.reconnect_max_ms", "15000", ms(100, 600_000), "Longest pause between two attempts to connect"),
+    key("broker.reconnect_max_ms", "5000", ms(100, 600_000), "Longest pause between two attempts to connect"),
     key("broker.declare", "true", Kind::Flag, "Declare exchanges and queues at start; false: only check that they exist"),
     bare("broker.ca_file", FILE, "Optional: trust these CAs (PEM) besides the system's; amqps only"),
     bare("broker.client_cert_file", FILE, "Optional: client certificate chain (PEM); amqps only"),

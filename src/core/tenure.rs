@@ -34,13 +34,15 @@ impl Tenures {
         before.map_or(vec![], |(_, unsent)| unsent)
     }
 
-    /// A worker left the lane in order. Ignored unless it is the last that took it.
-    pub fn left(&mut self, lane: &str, run: u64, unsent: Unsent) {
+    /// A worker left the lane in order. Ignored (false) unless it is the last that took it.
+    pub fn left(&mut self, lane: &str, run: u64, unsent: Unsent) -> bool {
         let last = self.last.get_mut(lane);
-        if let Some(last) = last.filter(|(tenure, _)| tenure.run == run) {
-            last.0.left = true;
-            last.1 = unsent;
-        }
+        let Some(last) = last.filter(|(tenure, _)| tenure.run == run) else {
+            return false;
+        };
+        last.0.left = true;
+        last.1 = unsent;
+        true
     }
 
     pub fn of(&self, lane: &str) -> Option<&Tenure> {
@@ -86,9 +88,9 @@ mod tests {
         // It crashed: nobody knows.
         assert_eq!(tenures.taken(&lane, tenure(2)), []);
         // A word of the one before comes too late to count.
-        tenures.left("1", 1, unsent.clone());
+        assert!(!tenures.left("1", 1, unsent.clone()));
         assert_eq!(tenures.taken(&lane, tenure(3)), []);
-        tenures.left("1", 3, unsent.clone());
+        assert!(tenures.left("1", 3, unsent.clone()));
         assert!(tenures.of("1").unwrap().left);
         assert_eq!(tenures.taken(&lane, tenure(4)), unsent);
         assert_eq!(tenures.of("1").unwrap().run, 4);

@@ -27,7 +27,22 @@ impl LaneTask {
                 tracing::warn!(%phone_number_id, %error, "cannot subscribe to the lane: trying again");
             }
             Event::Lost(reason) => self.consumer_lost(&reason),
-            Event::SessionChanged => self.channel_lost(),
+            Event::SessionChanged => {
+                self.channel_lost();
+                self.let_its_owner_first();
+            }
+        }
+    }
+
+    /// When all have lost RabbitMQ, whoever had a lane knows what became of its requests; anybody else would have to send them again.
+    fn let_its_owner_first(&mut self) {
+        let orders = self.orders.borrow();
+        let is_anothers = orders.owner.as_ref().is_some_and(|owner| !owner.is_us);
+        if is_anothers && self.consumer.is_back() {
+            let phone_number_id = self.lane.id();
+            tracing::debug!(%phone_number_id, owner = ?orders.owner, "left to its owner first");
+            let until = self.shared.now().mono + self.shared.owner_first;
+            self.consumer.hold_off(until);
         }
     }
 

@@ -79,6 +79,17 @@ impl Consumer {
         self.session.is_some()
     }
 
+    /// There was a session before this one, or one could not be opened: so it may be with the other workers.
+    pub(super) fn is_back(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_some_and(|session| session.epoch > 1)
+    }
+
+    /// Not opened before that.
+    pub(super) fn hold_off(&mut self, until: Duration) {
+        self.not_before = until;
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.subscription.is_some()
     }

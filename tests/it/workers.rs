@@ -1,6 +1,8 @@
 //! Several workers on the same lanes: they share them, and take over what another leaves behind, in whichever way it ends.
 
+use crate::support::broker::VirtualHost;
 use crate::support::client::Request;
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
 use std::time::Duration;
@@ -184,4 +186,39 @@ async fn a_worker_that_stood_still_reads_the_answers_that_came_meanwhile() {
     }
     assert_eq!(world.worker.lane(NUMBER).await["state"], "flowing");
     world.finish().await;
+}
+
+/// RabbitMQ restarts, and not all are back at the same time: who comes first leaves the others' lanes to those who know what they have
+/// sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_loss_for_all_each_lane_goes_back_to_its_owner() {
+    let mut setup = setup().numbers(&LANES.map(|lane| (lane, 50)));
+    setup.sim.defaults.latency_ms = 300;
+    let (world, proxy) = World::behind_proxy(setup).await;
+    let others = Proxy::to(&VirtualHost::address()).await;
+    let config = world.config.replace("\"worker-a\"", "\"worker-b\"");
+    let config = config.replace(&proxy.address, &others.address);
+    let mut other = Worker::start(&world.folder, &config);
+    other.ready().await;
+    other.metric("lane_subscribed", &[], |n| n == 12.0).await;
+    let ids = publish(&world, "shared", 100).await;
+    let some = |stats: &graph_sim::Stats| {
+        stats.numbers.len() == 12 && stats.numbers.values().all(|number| number.accepted >= 30)
+    };
+    within("some sends", world.sim.until(some)).await;
+    for proxy in [&proxy, &others] {
+        proxy.set(Mode::Refuse).await;
+        proxy.reset_all();
+    }
+    // What is in flight is answered meanwhile, and its result has nowhere to go.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    others.set(Mode::Pass).await;
+    other.ready().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.set(Mode::Pass).await;
+    world.check_nothing_lost(&ids).await;
+    assert_eq!(world.sim.ledger().len(), 1_200, "each once");
+    other.drain().await;
+    world.worker.ready().await;
+    world.finish_after_loss().await;
 }

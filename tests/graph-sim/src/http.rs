@@ -12,6 +12,7 @@ use hyper::{StatusCode, Uri};
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Far above any message, far below what a mistake could fill memory with.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -101,7 +102,9 @@ pub(crate) async fn serve(
     let reply = arrive(&shared, exchange).await;
     shared.sleep_until(reply.answer_at_us).await;
     match reply.ending {
-        Ending::Answer | Ending::Cut { .. } => Ok(response(reply, &parts.uri)),
+        Ending::Answer | Ending::Cut { .. } | Ending::Trickle { .. } => {
+            Ok(response(reply, &parts.uri))
+        }
         Ending::Hang => pending().await,
         Ending::Reset => {
             abort.ask();
@@ -144,11 +147,12 @@ async fn arrive(shared: &Arc<Shared>, exchange: Exchange) -> Reply {
 
 fn response(reply: Reply, uri: &Uri) -> hyper::Response<Content> {
     let promised = reply.body.len();
+    let is_cut = matches!(reply.ending, Ending::Cut { .. });
     let content = match reply.ending {
         Ending::Cut { bytes } => Content::cut(reply.body, bytes),
+        Ending::Trickle { over_ms } => Content::trickle(reply.body, Duration::from_millis(over_ms)),
         Ending::Answer | Ending::Reset | Ending::Hang => Content::whole(reply.body),
     };
-    let cut = matches!(content, Content::Cut { .. });
     let mut response = hyper::Response::new(content);
     *response.status_mut() =
         StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -171,14 +175,14 @@ fn response(reply: Reply, uri: &Uri) -> hyper::Response<Content> {
             headers.append(name, value);
         }
     }
-    if cut {
+    if is_cut {
         headers.insert(CONTENT_LENGTH, promised.into());
     }
     response
 }
 
 fn status_only(status: StatusCode) -> hyper::Response<Content> {
-    let mut response = hyper::Response::new(Content::Whole(None));
+    let mut response = hyper::Response::new(Content::whole(vec![]));
     *response.status_mut() = status;
     response
 }

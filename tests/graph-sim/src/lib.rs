@@ -133,7 +133,7 @@
 //! The first fault that matches strikes; see [`Fault`], [`Match`] and [`Action`].
 //! `accepted` says whether the rules handle the request first, so that it may be in
 //! the ledger; the default is no for `error`, `http`, `reset_before`, `hang` and
-//! `success_with_error`, and yes for `slow`, `truncate`, `huge_body` and `reset_after`.
+//! `success_with_error`, and yes for `slow`, `trickle`, `truncate`, `huge_body` and `reset_after`.
 //! All conditions are optional and must all hold. Times count from when the script was set.
 //!
 //! ```json
@@ -148,6 +148,7 @@
 //!    "headers": {"retry-after": "2"}},
 //!   {"match": {"ratio": 0.01}, "action": {"kind": "truncate", "keep_bytes": 40, "close": true}},
 //!   {"match": {"ratio": 0.01}, "action": {"kind": "huge_body", "bytes": 5000000}},
+//!   {"match": {"ratio": 0.01}, "action": {"kind": "trickle", "ms": 5000}},
 //!   {"match": {"ratio": 0.01}, "action": {"kind": "success_with_error", "code": 131026}},
 //!   {"match": {"token_prefix": "old"}, "action": {"kind": "error", "code": 190, "subcode": 463}},
 //!   {"match": {"on": "any"}, "action": {"kind": "slow", "ms": 200}}

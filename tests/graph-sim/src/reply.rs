@@ -25,6 +25,8 @@ pub enum Ending {
     Answer,
     /// Only so many bytes of the promised body are sent, then the connection ends.
     Cut { bytes: usize },
+    /// The answer is sent whole, a piece at a time.
+    Trickle { over_ms: u64 },
     /// The connection is reset and nothing is sent.
     Reset,
     /// Nothing is sent while the connection lives.
@@ -96,6 +98,7 @@ pub(crate) fn disturb(reply: &mut Reply, action: &Action) {
                 reply.body.truncate(bytes);
             }
         }
+        Action::Trickle { ms } => reply.ending = Ending::Trickle { over_ms: *ms },
         Action::HugeBody { bytes } => pad(&mut reply.body, *bytes),
         Action::ResetBefore {} | Action::ResetAfter {} => reply.ending = Ending::Reset,
         Action::Hang {} => reply.ending = Ending::Hang,

@@ -343,6 +343,7 @@ impl World {
             Action::Slow { .. }
             | Action::Truncate { .. }
             | Action::HugeBody { .. }
+            | Action::Trickle { .. }
             | Action::ResetBefore {}
             | Action::ResetAfter {}
             | Action::Hang {} => return None,

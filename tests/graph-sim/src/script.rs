@@ -114,6 +114,8 @@ pub enum Action {
     },
     /// The ordinary answer, with so many bytes of padding in it. Goes by the rules.
     HugeBody { bytes: usize },
+    /// The ordinary answer, its body in pieces over so many milliseconds. Goes by the rules.
+    Trickle { ms: u64 },
     /// A TCP reset before the request was accepted.
     ResetBefore {},
     /// A TCP reset after the rules, instead of the answer. Goes by the rules.
@@ -137,6 +139,7 @@ impl Action {
             Self::Http { .. } => "http",
             Self::Truncate { .. } => "truncate",
             Self::HugeBody { .. } => "huge_body",
+            Self::Trickle { .. } => "trickle",
             Self::ResetBefore {} => "reset_before",
             Self::ResetAfter {} => "reset_after",
             Self::Hang {} => "hang",
@@ -149,6 +152,7 @@ impl Action {
             Self::Slow { .. }
             | Self::Truncate { .. }
             | Self::HugeBody { .. }
+            | Self::Trickle { .. }
             | Self::ResetAfter {} => true,
             Self::Error { .. }
             | Self::Http { .. }
@@ -179,6 +183,7 @@ impl Fault {
             | Action::Http { .. }
             | Action::Truncate { .. }
             | Action::HugeBody { .. }
+            | Action::Trickle { .. }
             | Action::ResetBefore {}
             | Action::ResetAfter {}
             | Action::Hang {}

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -93,33 +95,73 @@ impl AsyncWrite for Wire {
     }
 }
 
+/// A step of an answer's body.
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    Pause(Duration),
+    /// An error, which ends the connection.
+    Fail,
+}
+
 /// An answer's body.
 #[derive(Debug)]
-pub(crate) enum Content {
-    Whole(Option<Bytes>),
-    /// Part of a body, then an error, which ends the connection.
-    Cut {
-        part: Option<Bytes>,
-        /// Time for the part to be written before the error discards it.
-        pause: Option<Pin<Box<tokio::time::Sleep>>>,
-    },
+pub(crate) struct Content {
+    pieces: VecDeque<Piece>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Of all that is still to come; unknown if not all of it will.
+    left: Option<usize>,
 }
+
+/// Time for a part to be written before an error discards it.
+const CUT_PAUSE: Duration = Duration::from_millis(2);
+
+/// Into how many pieces a body is cut that trickles.
+const DROPS: usize = 16;
 
 impl Content {
-    pub(crate) fn whole(body: Vec<u8>) -> Self {
-        Self::Whole(Some(body.into()).filter(|body: &Bytes| !body.is_empty()))
-    }
-
-    pub(crate) fn cut(mut body: Vec<u8>, bytes: usize) -> Self {
-        body.truncate(bytes);
-        Self::Cut {
-            part: Some(body.into()),
+    fn of(pieces: impl Into<VecDeque<Piece>>, left: Option<usize>) -> Self {
+        Self {
+            pieces: pieces.into(),
             pause: None,
+            left,
         }
     }
-}
 
-const CUT_PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+    pub(crate) fn whole(body: Vec<u8>) -> Self {
+        let left = body.len();
+        let pieces = if body.is_empty() {
+            vec![]
+        } else {
+            vec![Piece::Data(body.into())]
+        };
+        Self::of(pieces, Some(left))
+    }
+
+    /// Part of a body, and then an end of the connection.
+    pub(crate) fn cut(mut body: Vec<u8>, bytes: usize) -> Self {
+        body.truncate(bytes);
+        let pieces = [
+            Piece::Data(body.into()),
+            Piece::Pause(CUT_PAUSE),
+            Piece::Fail,
+        ];
+        Self::of(pieces, None)
+    }
+
+    /// All of it, but slowly.
+    pub(crate) fn trickle(body: Vec<u8>, over: Duration) -> Self {
+        let body = Bytes::from(body);
+        let size = body.len().div_ceil(DROPS).max(1);
+        let mut pieces = VecDeque::new();
+        for start in (0..body.len()).step_by(size) {
+            pieces.push_back(Piece::Data(body.slice(start..body.len().min(start + size))));
+            pieces.push_back(Piece::Pause(over / u32::try_from(DROPS).unwrap_or(1)));
+        }
+        pieces.pop_back();
+        Self::of(pieces, Some(body.len()))
+    }
+}
 
 impl Body for Content {
     type Data = Bytes;
@@ -129,29 +171,35 @@ impl Body for Content {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.get_mut() {
-            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
-            Self::Cut { part, pause } => {
-                if let Some(part) = part.take() {
-                    return Poll::Ready(Some(Ok(Frame::data(part))));
-                }
-                let pause = pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(CUT_PAUSE)));
+        let this = self.get_mut();
+        loop {
+            if let Some(pause) = &mut this.pause {
                 ready!(pause.as_mut().poll(context));
-                Poll::Ready(Some(Err(io::Error::other("cut by the script"))))
+                this.pause = None;
+            }
+            match this.pieces.pop_front() {
+                Some(Piece::Data(data)) => {
+                    this.left = this.left.map(|left| left - data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Piece::Pause(pause)) => {
+                    this.pause = Some(Box::pin(tokio::time::sleep(pause)));
+                }
+                Some(Piece::Fail) => {
+                    let error = io::Error::other("cut by the script");
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => return Poll::Ready(None),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        self.pieces.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => {
-                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
-            }
-            Self::Cut { .. } => SizeHint::default(),
-        }
+        self.left
+            .map_or_else(SizeHint::default, |left| SizeHint::with_exact(left as u64))
     }
 }

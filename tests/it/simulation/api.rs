@@ -209,14 +209,18 @@ impl Api {
             _ if reply.answer_at_us > deadline => Reply::NoAnswer("timeout"),
             Ending::Reset => Reply::NoAnswer("reset"),
             Ending::Cut { .. } => answered(&reply, AnswerBody::Unreadable),
-            Ending::Answer if reply.body.len() > MAX_RESPONSE_BYTES => {
+            Ending::Answer | Ending::Trickle { .. } if reply.body.len() > MAX_RESPONSE_BYTES => {
                 answered(&reply, AnswerBody::Unreadable)
             }
-            Ending::Answer => answered(&reply, AnswerBody::read(&reply.body)),
+            Ending::Answer | Ending::Trickle { .. } => {
+                answered(&reply, AnswerBody::read(&reply.body))
+            }
         };
         let answer_at = match reply.ending {
             Ending::Hang => deadline,
-            Ending::Answer | Ending::Cut { .. } | Ending::Reset => reply.answer_at_us.min(deadline),
+            Ending::Answer | Ending::Trickle { .. } | Ending::Cut { .. } | Ending::Reset => {
+                reply.answer_at_us.min(deadline)
+            }
         };
         Handled {
             refused_by_rules: refused_by_rules(&observed),

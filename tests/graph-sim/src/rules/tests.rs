@@ -439,6 +439,12 @@ fn faults_keep_the_ledger_honest() {
             200,
             true,
         ),
+        (
+            json!({ "kind": "trickle", "ms": 7 }),
+            Ending::Trickle { over_ms: 7 },
+            200,
+            true,
+        ),
         (json!({ "kind": "reset_before" }), Ending::Reset, 200, false),
         (json!({ "kind": "reset_after" }), Ending::Reset, 200, true),
         (json!({ "kind": "hang" }), Ending::Hang, 200, false),

@@ -195,6 +195,18 @@ async fn a_huge_body_arrives_whole() {
 }
 
 #[tokio::test]
+async fn a_trickle_arrives_whole_and_late() {
+    let (_sim, mut client) = with_fault(Action::Trickle { ms: 300 }).await;
+    client.send("a").await;
+    let began = Instant::now();
+    let answer = client.read().await.unwrap();
+    assert!(answer.json()["messages"][0]["id"].is_string());
+    assert_eq!(answer.promised_bytes(), answer.body.len());
+    // All pauses but the last.
+    assert!(began.elapsed() >= Duration::from_millis(280));
+}
+
+#[tokio::test]
 async fn a_hang_is_in_flight_until_the_client_goes() {
     let (sim, mut client) = with_fault(Action::Hang {}).await;
     client.send("a").await;

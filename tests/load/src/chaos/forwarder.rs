@@ -2,17 +2,21 @@
 
 use anyhow::Result;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Open,
     /// Nothing passes, neither data nor ends.
     Frozen,
+    /// All passes, so much later.
+    Late(Duration),
 }
 
 /// Ends with its value.
@@ -75,30 +79,77 @@ async fn forward(client: TcpStream, targets: Vec<SocketAddr>, mut way: watch::Re
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
+/// Pieces that may be on their way at once.
+const ON_THE_WAY: usize = 1_000;
+
+async fn copy(from: OwnedReadHalf, to: OwnedWriteHalf, way: watch::Receiver<Way>) {
+    let (sender, receiver) = mpsc::channel(ON_THE_WAY);
+    // What is on its way arrives, though nothing follows.
+    tokio::join!(read(from, sender, way.clone()), write(receiver, to, way));
+}
+
+type Piece = (Instant, Vec<u8>);
+
+async fn read(mut from: OwnedReadHalf, to: mpsc::Sender<Piece>, way: watch::Receiver<Way>) {
     let mut buffer = vec![0; 16_384];
     loop {
         let read = from.read(&mut buffer).await.unwrap_or_default();
-        if !opened(&mut way).await || read == 0 {
-            return;
-        }
-        let bytes = buffer.get(..read).unwrap_or_default();
-        if to.write_all(bytes).await.is_err() {
+        let due = match *way.borrow() {
+            Way::Late(by) => Instant::now() + by,
+            Way::Open | Way::Frozen => Instant::now(),
+        };
+        let bytes = buffer.get(..read).unwrap_or_default().to_vec();
+        if read == 0 || to.send((due, bytes)).await.is_err() {
             return;
         }
     }
 }
 
+async fn write(
+    mut from: mpsc::Receiver<Piece>,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+) {
+    while let Some((due, bytes)) = from.recv().await {
+        sleep_until(due).await;
+        if !opened(&mut way).await || to.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+    // An end does not pass either while nothing does.
+    opened(&mut way).await;
+}
+
 /// False if the forwarder is gone.
 async fn opened(way: &mut watch::Receiver<Way>) -> bool {
-    way.wait_for(|way| *way == Way::Open).await.is_ok()
+    way.wait_for(|way| *way != Way::Frozen).await.is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn late_all_passes_in_order_and_late() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let targets = vec![server.local_addr().unwrap()];
+        let forwarder = Forwarder::start(0, targets).await.unwrap();
+        let by = Duration::from_millis(100);
+        forwarder.set(Way::Late(by));
+        let mut client = TcpStream::connect(("127.0.0.1", forwarder.port))
+            .await
+            .unwrap();
+        let (mut served, _) = server.accept().await.unwrap();
+        let began = Instant::now();
+        client.write_all(b"one").await.unwrap();
+        client.write_all(b"two").await.unwrap();
+        drop(client);
+        let mut all = vec![];
+        served.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, b"onetwo");
+        assert!(began.elapsed() >= by);
+    }
 
     #[tokio::test]
     async fn frozen_it_holds_what_is_sent_and_passes_it_on_later() {

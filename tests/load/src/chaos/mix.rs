@@ -100,7 +100,7 @@ async fn strike(stage: &mut Stage<'_>, fault: Fault) -> Result<()> {
         Fault::Api => {
             let ailment = stage
                 .chance
-                .choice(Ailment::ALL)
+                .choice(Ailment::SCRIPTED)
                 .unwrap_or(Ailment::Refused);
             let reach = if stage.chance.bool() {
                 Reach::One

@@ -3,6 +3,7 @@
 mod bounds;
 mod diary;
 mod forwarder;
+mod front;
 mod mix;
 mod nodes;
 mod play;

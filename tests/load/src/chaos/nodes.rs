@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const EPMD_BELOW: u16 = 303;
 const MANAGEMENT_ABOVE: u16 = 10_000;
 
+/// Users with their passwords: what happens to the workers' must not happen to the load's.
+pub(crate) const LOADS_USER: &str = "guest";
+pub(crate) const WORKERS_USER: &str = "worker";
+
 pub(crate) struct Nodes {
     dev: PathBuf,
     first_port: u16,
@@ -41,8 +45,8 @@ impl Nodes {
         ([127, 0, 0, 1], self.first_port + node).into()
     }
 
-    pub(crate) fn amqp(&self, port: u16) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{port}/{}", self.vhost)
+    pub(crate) fn amqp(&self, user: &str, port: u16) -> String {
+        format!("amqp://{user}:{user}@127.0.0.1:{port}/{}", self.vhost)
     }
 
     /// As many nodes as that and no more, in one cluster.
@@ -113,8 +117,14 @@ impl Nodes {
         let base = self.management();
         http::manage(&base, "PUT", &format!("/api/vhosts/{name}"), "").await?;
         let all = r#"{"configure":".*","write":".*","read":".*"}"#;
-        let permissions = format!("/api/permissions/{name}/guest");
-        http::manage(&base, "PUT", &permissions, all).await
+        let worker = format!(r#"{{"password":"{WORKERS_USER}","tags":""}}"#);
+        let user = format!("/api/users/{WORKERS_USER}");
+        http::manage(&base, "PUT", &user, &worker).await?;
+        for user in [LOADS_USER, WORKERS_USER] {
+            let permissions = format!("/api/permissions/{name}/{user}");
+            http::manage(&base, "PUT", &permissions, all).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn drop_vhost(&self) {

@@ -37,7 +37,10 @@ pub(crate) async fn play(scenario: Scenario, stage: &mut Stage<'_>, minutes: u64
         Scenario::ClusterNode => play_broker::node_killed(stage).await?,
         Scenario::ClusterLeader => play_broker::leaders_moved(stage).await?,
         Scenario::RejectPublish => play_broker::results_refused(stage).await?,
-        Scenario::Api(ailment, reach) => play_api::ailing(stage, ailment, reach, 20).await?,
+        Scenario::Credentials => play_broker::password_changed(stage).await?,
+        Scenario::SlowConfirms => late(stage).await?,
+        Scenario::Panic => panic(stage).await?,
+        Scenario::Api(ailment, reach) => play_api::ailing(stage, ailment, reach, 60).await?,
     }
     stage.recover(PATIENCE).await;
     Ok(())
@@ -126,6 +129,32 @@ async fn partition(stage: &mut Stage<'_>) -> Result<()> {
     }
     stage.healed("it passes again");
     stage.go_on(15).await;
+    Ok(())
+}
+
+/// Three round trips lie between a request and its acknowledgement.
+async fn late(stage: &mut Stage<'_>) -> Result<()> {
+    let set = |stage: &Stage<'_>, way| {
+        for forwarder in stage.forwarders.iter().take(stage.workers.len()) {
+            forwarder.set(way);
+        }
+    };
+    set(stage, Way::Late(Duration::from_millis(300)));
+    stage.say("RabbitMQ is 300 ms away");
+    stage.go_on(20).await;
+    set(stage, Way::Open);
+    stage.healed("RabbitMQ is near");
+    Ok(())
+}
+
+/// It drains its other lanes and ends; whoever looks after it starts it again.
+async fn panic(stage: &mut Stage<'_>) -> Result<()> {
+    let worker = stage.busiest().await?;
+    stage.expects_panic = true;
+    stage.wish_panic(worker).await?;
+    stage.go_on(2).await;
+    stage.start(worker).await?;
+    stage.healed("it is started again");
     Ok(())
 }
 

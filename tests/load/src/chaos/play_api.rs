@@ -23,23 +23,29 @@ pub(crate) async fn ailing(
         let matches = only.map_or(json!({}), |lane| json!({ "phone_number_id": lane }));
         let script = json!({ "faults": [{ "match": matches, "action": action }] });
         http::post(&stage.sim, "/_sim/script", &script.to_string()).await?;
-    } else {
+    } else if ailment == Ailment::Refused {
         let outage = json!({ "ms": seconds * 1_000 }).to_string();
         http::post(&stage.sim, "/_sim/outage", &outage).await?;
+    }
+    if let Some(front) = stage.front.as_ref().filter(|_| ailment == Ailment::Tls) {
+        front.trust(false);
     }
     stage.say("the API is ill");
     stage.go_on(seconds).await;
     if action(ailment).is_some() {
         http::post(&stage.sim, "/_sim/script", r#"{"faults":[]}"#).await?;
     }
+    if let Some(front) = &stage.front {
+        front.trust(true);
+    }
     stage.healed("the API is well");
     Ok(())
 }
 
-/// As the simulator's scripts say it; none is an outage.
+/// As the simulator's scripts say it, if they can.
 fn action(ailment: Ailment) -> Option<Value> {
     Some(match ailment {
-        Ailment::Refused => return None,
+        Ailment::Refused | Ailment::Tls => return None,
         Ailment::Hanging => json!({ "kind": "hang" }),
         Ailment::Slow => json!({ "kind": "slow", "ms": 3_000 }),
         Ailment::ResetBefore => json!({ "kind": "reset_before" }),
@@ -47,7 +53,8 @@ fn action(ailment: Ailment) -> Option<Value> {
         Ailment::BadGateway => {
             json!({ "kind": "http", "status": 502, "body": "<html>Bad Gateway</html>" })
         }
+        Ailment::Trickle => json!({ "kind": "trickle", "ms": 40_000 }),
         Ailment::Truncated => json!({ "kind": "truncate" }),
-        Ailment::Huge => json!({ "kind": "huge_body", "bytes": 1_000_000 }),
+        Ailment::Huge => json!({ "kind": "huge_body", "bytes": 64_000_000 }),
     })
 }

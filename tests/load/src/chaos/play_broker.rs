@@ -1,5 +1,6 @@
 //! What happens to RabbitMQ.
 
+use super::nodes::WORKERS_USER;
 use super::process::Signal;
 use super::stage::Stage;
 use anyhow::{Context, Result};
@@ -130,6 +131,27 @@ pub(crate) async fn consumer_timeout(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+pub(crate) async fn password_changed(stage: &mut Stage<'_>) -> Result<()> {
+    let change = |password| ["change_password", WORKERS_USER, password];
+    stage.nodes.ctl(0, &change("another")).await?;
+    let close = ["close_all_user_connections", WORKERS_USER, "chaos"];
+    stage.nodes.ctl(0, &close).await?;
+    stage.say("the workers' password is another");
+    stage.go_on(15).await;
+    let mut said = vec![];
+    for worker in &stage.workers {
+        said.push(worker.readiness().await);
+    }
+    said.dedup();
+    if !said.iter().all(|said| said.contains("no broker session")) {
+        let what = format!("/readyz does not say why: {said:?}");
+        stage.broken.push(what);
+    }
+    stage.nodes.ctl(0, &change(WORKERS_USER)).await?;
+    stage.healed("it is the old one");
+    Ok(())
+}
+
 /// A queue as a careless reader of results declares it.
 pub(crate) async fn results_refused(stage: &mut Stage<'_>) -> Result<()> {
     let vhost = stage.nodes.vhost.clone();
@@ -150,9 +172,12 @@ pub(crate) async fn results_refused(stage: &mut Stage<'_>) -> Result<()> {
         said.push(worker.readiness().await);
     }
     said.dedup();
-    stage.notes.push(format!("/readyz: {}", said.join("; ")));
     let sent = sent_within_a_second(stage).await?;
-    stage.notes.push(format!("sent in a second of it: {sent}"));
+    let says_why = said.iter().all(|said| said.contains("refuses results"));
+    if !says_why || sent > 0 {
+        let what = format!("{sent} were sent in a second of it, /readyz: {said:?}");
+        stage.broken.push(what);
+    }
     stage.nodes.manage("DELETE", &queue, "").await?;
     stage.healed("that queue is gone");
     Ok(())

@@ -22,6 +22,9 @@ pub(crate) enum Scenario {
     Descriptors,
     Clock,
     RejectPublish,
+    Credentials,
+    SlowConfirms,
+    Panic,
     Quick,
     Mix,
 }
@@ -37,6 +40,8 @@ pub(crate) enum Ailment {
     BadGateway,
     Truncated,
     Huge,
+    Trickle,
+    Tls,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +51,8 @@ pub(crate) enum Reach {
 }
 
 impl Ailment {
-    pub(crate) const ALL: [Self; 8] = [
+    /// Those that a script of the simulator's can cause.
+    pub(crate) const SCRIPTED: [Self; 9] = [
         Self::Refused,
         Self::Hanging,
         Self::Slow,
@@ -55,6 +61,7 @@ impl Ailment {
         Self::BadGateway,
         Self::Truncated,
         Self::Huge,
+        Self::Trickle,
     ];
 
     fn name(self) -> &'static str {
@@ -67,6 +74,8 @@ impl Ailment {
             Self::BadGateway => "502",
             Self::Truncated => "truncated",
             Self::Huge => "huge",
+            Self::Trickle => "trickle",
+            Self::Tls => "tls",
         }
     }
 
@@ -79,7 +88,9 @@ impl Ailment {
             Self::ResetAfter => "the API resets connections after it took the message",
             Self::BadGateway => "502 with HTML instead of the API",
             Self::Truncated => "answers whose JSON is cut in half",
-            Self::Huge => "answers of a megabyte",
+            Self::Huge => "answers of 64 MB",
+            Self::Trickle => "answers that trickle in over 40 s",
+            Self::Tls => "the API shows a certificate that nobody trusts",
         }
     }
 }
@@ -99,8 +110,11 @@ impl Scenario {
         Self::ConsumerTimeout,
     ];
     /// Those with three nodes last: a change of their number takes half a minute.
-    const LATER: [Self; 6] = [
+    const LATER: [Self; 9] = [
         Self::Partition,
+        Self::Credentials,
+        Self::SlowConfirms,
+        Self::Panic,
         Self::Descriptors,
         Self::Clock,
         Self::RejectPublish,
@@ -110,9 +124,9 @@ impl Scenario {
 
     pub(crate) fn all() -> Vec<Self> {
         let mut all = Self::PLAIN.to_vec();
-        for ailment in Ailment::ALL {
+        for ailment in Ailment::SCRIPTED.into_iter().chain([Ailment::Tls]) {
             // Of one number the API cannot refuse connections: it does not know yet whose they are.
-            if ailment != Ailment::Refused {
+            if ailment != Ailment::Refused && ailment != Ailment::Tls {
                 all.push(Self::Api(ailment, Reach::One));
             }
             all.push(Self::Api(ailment, Reach::All));
@@ -148,6 +162,9 @@ impl Scenario {
             Self::Descriptors => "fd",
             Self::Clock => "clock",
             Self::RejectPublish => "reject-publish",
+            Self::Credentials => "credentials",
+            Self::SlowConfirms => "slow-confirms",
+            Self::Panic => "panic",
             Self::Quick => "quick",
             Self::Mix => "mix",
         };
@@ -168,10 +185,10 @@ impl Scenario {
             Self::ConnectionsClosed => "RabbitMQ closes all connections",
             Self::ConsumerTimeout => "RabbitMQ loses patience with consumers for 10 s",
             Self::Api(ailment, Reach::One) => {
-                return format!("{}, for one number, for 20 s", ailment.about());
+                return format!("{}, for one number, for 60 s", ailment.about());
             }
             Self::Api(ailment, Reach::All) => {
-                return format!("{}, for 20 s", ailment.about());
+                return format!("{}, for 60 s", ailment.about());
             }
             Self::Partition => "nothing passes between a worker and RabbitMQ for 45 s",
             Self::ClusterNode => "three nodes: the one that leads most lanes is killed",
@@ -179,6 +196,9 @@ impl Scenario {
             Self::Descriptors => "a worker with hardly any file descriptors",
             Self::Clock => "a worker's clock is set an hour forth, and back",
             Self::RejectPublish => "somebody's full queue refuses results for 15 s",
+            Self::Credentials => "the workers' password is changed for 15 s",
+            Self::SlowConfirms => "all between workers and RabbitMQ is 300 ms late, for 20 s",
+            Self::Panic => "a lane of a worker panics",
             Self::Quick => "a worker and RabbitMQ are killed, the workers restarted; for the tests",
             Self::Mix => "many faults in a row, drawn with the seed",
         };
@@ -198,7 +218,7 @@ impl Scenario {
             Self::ConnectionsClosed => Bounds::new(8, 8).twice(),
             Self::ConsumerTimeout => Bounds::new(20, 10).twice(),
             Self::Api(ailment, _) => {
-                let bounds = Bounds::new(60, 40);
+                let bounds = Bounds::new(100, 40);
                 match ailment {
                     Ailment::Slow => bounds,
                     // An outage begins with the reset of what is in flight.
@@ -208,7 +228,9 @@ impl Scenario {
                     | Ailment::ResetAfter
                     | Ailment::BadGateway
                     | Ailment::Truncated
-                    | Ailment::Huge => bounds.unknown().twice(),
+                    | Ailment::Huge
+                    | Ailment::Trickle
+                    | Ailment::Tls => bounds.unknown().twice(),
                 }
             }
             Self::Partition => Bounds::new(35, 5).twice(),
@@ -217,6 +239,9 @@ impl Scenario {
             Self::Descriptors => Bounds::new(60, 10),
             Self::Clock => Bounds::new(2, 2),
             Self::RejectPublish => Bounds::new(25, 10).twice(),
+            Self::Credentials => Bounds::new(35, 15).twice(),
+            Self::SlowConfirms => Bounds::new(5, 5),
+            Self::Panic => Bounds::new(4, 6).twice(),
             Self::Quick => Bounds::new(45, 25).twice().untimed(),
             Self::Mix => Bounds::new(90, 60).twice().unknown(),
         }
@@ -252,6 +277,9 @@ impl Scenario {
             | Self::Descriptors
             | Self::Clock
             | Self::RejectPublish
+            | Self::Credentials
+            | Self::SlowConfirms
+            | Self::Panic
             | Self::Mix => (3, 6),
         }
     }

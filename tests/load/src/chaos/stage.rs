@@ -1,9 +1,10 @@
 //! Everything that runs during one scenario, and what the scenario notes.
 
 use super::forwarder::Forwarder;
-use super::nodes::Nodes;
+use super::front::Front;
+use super::nodes::{LOADS_USER, Nodes, WORKERS_USER};
 use super::process::{Process, Signal};
-use super::scenario::Scenario;
+use super::scenario::{Ailment, Scenario};
 use super::traffic::{Load, Traffic};
 use super::verdict::{Course, Figures, SECOND, full, judge};
 use super::watch::Watch;
@@ -56,6 +57,10 @@ pub(crate) struct Stage<'a> {
     flowing: Option<Instant>,
     healed: Option<Instant>,
     pub(crate) struck: Option<usize>,
+    /// TLS between the workers and the API, if the scenario wants it.
+    pub(crate) front: Option<Front>,
+    /// The scenario makes a worker panic.
+    pub(crate) expects_panic: bool,
     /// Figures that only this scenario has.
     pub(crate) notes: Vec<String>,
     /// Promises that only this scenario makes, broken.
@@ -94,15 +99,22 @@ impl<'a> Stage<'a> {
             flowing: None,
             healed: None,
             struck: None,
+            front: None,
+            expects_panic: false,
             notes: vec![],
             broken: vec![],
         };
+        if let Scenario::Api(Ailment::Tls, _) = scenario {
+            let target = stage.sim.trim_start_matches("http://").to_owned();
+            stage.front = Some(Front::start(target).await?);
+        }
         stage.add_workers(ground).await?;
         Ok(stage)
     }
 
     async fn add_workers(&mut self, ground: &Ground) -> Result<()> {
         let node_count = self.nodes.count();
+        let graph = self.graph()?;
         for index in 0..=WORKERS_MAX {
             // Each prefers another node, and takes any.
             let targets =
@@ -115,8 +127,8 @@ impl<'a> Stage<'a> {
                 pids: &ground.logs,
             };
             let setting = Setting {
-                amqp: &self.nodes.amqp(forwarder.port),
-                sim: &self.sim,
+                amqp: &self.nodes.amqp(WORKERS_USER, forwarder.port),
+                graph: &graph,
                 admin_port: ground.port + 1 + index,
                 lanes: &self.lanes,
                 limit: LIMIT,
@@ -131,12 +143,40 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// The workers' way to the API, as their config says it.
+    fn graph(&self) -> Result<String> {
+        let Some(front) = &self.front else {
+            return Ok(format!("base_url = \"{}\"", self.sim));
+        };
+        let file = self.logs.join("ca.pem");
+        std::fs::write(&file, &front.authority)?;
+        let (port, file) = (front.port, file.display());
+        Ok(format!(
+            "base_url = \"https://localhost:{port}\"\nca_file = \"{file}\""
+        ))
+    }
+
+    /// The worker's next send panics; waits for its end.
+    pub(crate) async fn wish_panic(&mut self, index: usize) -> Result<()> {
+        let worker = self.workers.get_mut(index).context("no such worker")?;
+        std::fs::write(worker.wish(), "")?;
+        let mut process = worker.process.take().context("it does not run")?;
+        let code = process.exit(DRAIN).await?;
+        let name = worker.name.clone();
+        self.say(&format!("{name} has panicked"));
+        if code != Some(1) {
+            let what = format!("{name} ended with {code:?} instead of 1");
+            self.broken.push(what);
+        }
+        Ok(())
+    }
+
     /// Starts so many workers and the load, and waits until every lane is at its limit.
     pub(crate) async fn open(&mut self, workers: usize) -> Result<()> {
         for index in 0..workers {
             self.start(index).await?;
         }
-        let amqp = self.nodes.amqp(self.way_of_the_load()?);
+        let amqp = self.nodes.amqp(LOADS_USER, self.way_of_the_load()?);
         let load = Load {
             amqp,
             lanes: self.lanes.clone(),
@@ -330,8 +370,8 @@ impl<'a> Stage<'a> {
         self.sim_process.end(Duration::from_secs(5)).await;
         self.nodes.drop_vhost().await;
         ensure!(
-            !has_panicked(&self.logs)?,
-            "a worker panicked: {}",
+            has_panicked(&self.logs)? == self.expects_panic,
+            "a worker panicked, or did not: {}",
             self.logs.display()
         );
         Ok(())

@@ -43,7 +43,8 @@ pub(crate) struct Places<'a> {
 
 pub(crate) struct Setting<'a> {
     pub(crate) amqp: &'a str,
-    pub(crate) sim: &'a str,
+    /// Keys of `[graph]`, as TOML.
+    pub(crate) graph: &'a str,
     pub(crate) admin_port: u16,
     pub(crate) lanes: &'a [String],
     pub(crate) limit: usize,
@@ -72,6 +73,11 @@ impl Worker {
         })
     }
 
+    /// The file whose being there makes a debug build panic.
+    pub(crate) fn wish(&self) -> PathBuf {
+        self.logs.join(format!("{}.panic", self.name))
+    }
+
     pub(crate) fn start(&mut self) -> Result<()> {
         let mut command = match &self.wrap {
             Wrap::Nothing => Command::new(&self.binary),
@@ -93,6 +99,7 @@ impl Worker {
             }
         };
         command.arg("run").arg("--config").arg(&self.config);
+        command.env("WA_TEST_PANIC", self.wish());
         let mark = self.config.to_string_lossy();
         let process = Process::start(&self.name, command, &mark, &self.logs, &self.pids)?;
         self.process = Some(process);
@@ -138,12 +145,12 @@ impl Setting<'_> {
     fn text(&self, name: &str) -> String {
         let Self {
             amqp,
-            sim,
+            graph,
             admin_port,
             ..
         } = self;
         let mut text = format!(
-            "[broker]\nurl = \"{amqp}\"\n[graph]\nbase_url = \"{sim}\"\n\
+            "[broker]\nurl = \"{amqp}\"\n[graph]\n{graph}\n\
              [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n[worker]\nid = \"{name}\"\n\
              [[accounts]]\nwaba_id = \"100\"\ntoken = \"chaos-token\"\napp = \"chaos\"\n"
         );
