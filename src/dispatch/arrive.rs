@@ -35,9 +35,11 @@ impl LaneTask {
     }
 
     /// When all have lost RabbitMQ, whoever had a lane knows what became of its requests; anybody else would have to send them again.
+    /// An earlier life of this worker knows nothing any more.
     fn let_its_owner_first(&mut self) {
         let orders = self.orders.borrow();
-        let is_anothers = orders.owner.as_ref().is_some_and(|owner| !owner.is_us);
+        let owner = orders.owner.as_ref();
+        let is_anothers = owner.is_some_and(|owner| *owner.worker != *self.shared.worker_id);
         if is_anothers && self.consumer.is_back() {
             let phone_number_id = self.lane.id();
             tracing::debug!(%phone_number_id, owner = ?orders.owner, "left to its owner first");

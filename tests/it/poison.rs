@@ -66,7 +66,12 @@ async fn what_ends_every_worker_is_told_from_those_around_it_and_kept() {
         world.worker = ill_wished(&world, &wish);
         let kept = dead.until("the poison", |letters| !letters.is_empty());
         tokio::select! {
-            status = world.worker.end() => assert_eq!(status.code(), Some(1)),
+            status = world.worker.end() => {
+                assert_eq!(status.code(), Some(1));
+                let text = world.worker.log.text();
+                assert!(text.contains("its text may quote a request"), "{text}");
+                assert!(!text.contains("asks for it, at"), "{text}");
+            }
             _ = kept => {}
         }
     }

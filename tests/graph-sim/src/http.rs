@@ -146,12 +146,12 @@ async fn arrive(shared: &Arc<Shared>, exchange: Exchange) -> Reply {
 }
 
 fn response(reply: Reply, uri: &Uri) -> hyper::Response<Content> {
-    let promised = reply.body.len();
+    let promised = reply.body_bytes();
     let is_cut = matches!(reply.ending, Ending::Cut { .. });
     let content = match reply.ending {
         Ending::Cut { bytes } => Content::cut(reply.body, bytes),
         Ending::Trickle { over_ms } => Content::trickle(reply.body, Duration::from_millis(over_ms)),
-        Ending::Answer | Ending::Reset | Ending::Hang => Content::whole(reply.body),
+        Ending::Answer | Ending::Reset | Ending::Hang => Content::padded(reply.body, reply.padding),
     };
     let mut response = hyper::Response::new(content);
     *response.status_mut() =

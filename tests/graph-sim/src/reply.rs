@@ -14,9 +14,18 @@ pub struct Reply {
     pub headers: Vec<(Cow<'static, str>, String)>,
     pub content_type: Cow<'static, str>,
     pub body: Vec<u8>,
+    /// So many bytes more, before the body's last two: never held in memory.
+    pub padding: usize,
     /// When the answer leaves, or the fault strikes.
     pub answer_at_us: u64,
     pub ending: Ending,
+}
+
+impl Reply {
+    /// Of the body, with its padding.
+    pub fn body_bytes(&self) -> usize {
+        self.body.len() + self.padding
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +57,7 @@ pub(crate) fn ordinary(answer: Answer) -> Reply {
         headers: Vec::new(),
         content_type: "application/json; charset=UTF-8".into(),
         body: answer.body,
+        padding: 0,
         answer_at_us: 0,
         ending: Ending::Answer,
     }
@@ -99,7 +109,7 @@ pub(crate) fn disturb(reply: &mut Reply, action: &Action) {
             }
         }
         Action::Trickle { ms } => reply.ending = Ending::Trickle { over_ms: *ms },
-        Action::HugeBody { bytes } => pad(&mut reply.body, *bytes),
+        Action::HugeBody { bytes } => pad(reply, *bytes),
         Action::ResetBefore {} | Action::ResetAfter {} => reply.ending = Ending::Reset,
         Action::Hang {} => reply.ending = Ending::Hang,
         Action::Error { .. } | Action::SuccessWithError { .. } | Action::Slow { .. } => {}
@@ -107,11 +117,10 @@ pub(crate) fn disturb(reply: &mut Reply, action: &Action) {
 }
 
 /// Makes a JSON object `bytes` long by a string of padding in it.
-fn pad(body: &mut Vec<u8>, bytes: usize) {
-    if body.pop().is_none() {
+fn pad(reply: &mut Reply, bytes: usize) {
+    if reply.body.pop().is_none() {
         return;
     }
-    body.extend_from_slice(br#","padding":""#);
-    body.resize(body.len().max(bytes.saturating_sub(2)), b'x');
-    body.extend_from_slice(br#""}"#);
+    reply.body.extend_from_slice(br#","padding":""}"#);
+    reply.padding = bytes.saturating_sub(reply.body.len());
 }

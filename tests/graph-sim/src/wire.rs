@@ -99,6 +99,8 @@ impl AsyncWrite for Wire {
 #[derive(Debug)]
 enum Piece {
     Data(Bytes),
+    /// So many bytes of padding.
+    Padding(usize),
     Pause(Duration),
     /// An error, which ends the connection.
     Fail,
@@ -115,6 +117,9 @@ pub(crate) struct Content {
 
 /// Time for a part to be written before an error discards it.
 const CUT_PAUSE: Duration = Duration::from_millis(2);
+
+/// What a body is padded with, again and again.
+static PADDING: [u8; 65_536] = [b'x'; 65_536];
 
 /// Into how many pieces a body is cut that trickles.
 const DROPS: usize = 16;
@@ -135,6 +140,21 @@ impl Content {
         } else {
             vec![Piece::Data(body.into())]
         };
+        Self::of(pieces, Some(left))
+    }
+
+    /// With so many bytes of padding before its last two.
+    pub(crate) fn padded(body: Vec<u8>, padding: usize) -> Self {
+        if padding == 0 {
+            return Self::whole(body);
+        }
+        let (left, body) = (body.len() + padding, Bytes::from(body));
+        let end = body.len().saturating_sub(2);
+        let pieces = [
+            Piece::Data(body.slice(..end)),
+            Piece::Padding(padding),
+            Piece::Data(body.slice(end..)),
+        ];
         Self::of(pieces, Some(left))
     }
 
@@ -180,6 +200,15 @@ impl Body for Content {
             match this.pieces.pop_front() {
                 Some(Piece::Data(data)) => {
                     this.left = this.left.map(|left| left - data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Piece::Padding(bytes)) => {
+                    let now = bytes.min(PADDING.len());
+                    if bytes > now {
+                        this.pieces.push_front(Piece::Padding(bytes - now));
+                    }
+                    this.left = this.left.map(|left| left - now);
+                    let data = Bytes::from_static(PADDING.get(..now).unwrap_or_default());
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Piece::Pause(pause)) => {

@@ -209,7 +209,7 @@ impl Api {
             _ if reply.answer_at_us > deadline => Reply::NoAnswer("timeout"),
             Ending::Reset => Reply::NoAnswer("reset"),
             Ending::Cut { .. } => answered(&reply, AnswerBody::Unreadable),
-            Ending::Answer | Ending::Trickle { .. } if reply.body.len() > MAX_RESPONSE_BYTES => {
+            Ending::Answer | Ending::Trickle { .. } if reply.body_bytes() > MAX_RESPONSE_BYTES => {
                 answered(&reply, AnswerBody::Unreadable)
             }
             Ending::Answer | Ending::Trickle { .. } => {
