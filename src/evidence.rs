@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const WAIT: Duration = Duration::from_secs(1);
 
 /// What comes so soon after another question is answered with it.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(200);
 
 /// Longest search: what is not found by then counts as not found.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,16 +82,27 @@ impl Search {
     pub async fn run(mut self) {
         let mut asked = VecDeque::new();
         while let Some(first) = next(&mut asked, &mut self.questions).await {
-            let due = first.at + WAIT + GATHER;
-            tokio::time::sleep_until(due).await;
+            tokio::time::sleep_until(first.at + WAIT + GATHER).await;
             let mut questions = vec![first];
             while let Ok(question) = self.questions.try_recv() {
                 asked.push_back(question);
             }
-            while let Some(question) = asked.pop_front_if(|question| question.at + WAIT <= due) {
+            // A search takes a while: those that came meanwhile have waited as well.
+            let now = Instant::now();
+            while let Some(question) = asked.pop_front_if(|question| question.at + WAIT <= now) {
                 questions.push(question);
             }
+            let began = Instant::now();
             let (found, is_whole) = self.find(&questions).await;
+            let (asked, found_count) = (questions.len(), found.len());
+            let took_ms = began.elapsed().as_millis();
+            tracing::debug!(
+                asked,
+                found_count,
+                is_whole,
+                took_ms,
+                "wa.results.log searched"
+            );
             for question in questions {
                 let result = found.get(&question.wanted).cloned();
                 let word = match &result {
