@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::unrouted;
 use anyhow::Context;
 use backoff::backoff::Backoff;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,6 +30,9 @@ const UNKNOWN_LIMIT_MPS: u32 = 20;
 
 /// First and longest pause before limits that could not be read are asked for again.
 const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// Longest that a lane is left to a worker that may be dead.
+const OWNER_FIRST_MAX: Duration = Duration::from_secs(30);
 
 /// How long a session takes to open, mostly.
 const SESSION_OPENS: Duration = Duration::from_secs(1);
@@ -66,16 +70,17 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let board = board(&config, &graph, clock, &metrics);
     let board = Arc::new(board);
     let (evidence, search) = evidence(sessions.clone(), metrics.clone(), lookback(&config));
+    let served: HashSet<String> = config.phone_number_ids().into_iter().collect();
     let shared = Arc::new(Shared {
         graph,
         rules: Rules::new(config.outcomes.clone()),
         intake: config.intake,
         retry: config.retry.policy,
         concluder: Concluder {
-            publisher: Publisher::new(sessions.clone(), metrics.clone()),
+            publisher: Publisher::new(sessions.clone(), metrics.clone(), served.clone()),
             metrics: metrics.clone(),
             clock,
-            served: config.phone_number_ids().into_iter().collect(),
+            served,
         },
         board: board.clone(),
         evidence,
@@ -83,7 +88,8 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         sessions: sessions.clone(),
         drain: draining.clone(),
         // By then it has tried to connect once more, whatever its pause.
-        owner_first: config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS,
+        owner_first: (config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS)
+            .min(OWNER_FIRST_MAX),
         quick: (config.retry.quick_base, config.retry.quick_max),
     });
 
@@ -243,7 +249,7 @@ async fn wait_for_end(
     let died = tokio::select! {
         () = signals.next() => None,
         // A lane that panicked: its channel is closed, so its messages are with RabbitMQ; start afresh rather than go on without it.
-        Some(ended) = tasks.join_next() => Some(ended.map_or("a lane panicked", |()| "a lane ended by itself").to_owned()),
+        Some(ended) = tasks.join_next() => Some(ended.map_or("a consumer panicked", |()| "a consumer ended by itself").to_owned()),
         _ = broker => Some("the supervisor of the broker sessions died".to_owned()),
         Some(ended) = edges.join_next() => Some(ended.unwrap_or_else(|_| "a part beside the lanes panicked".to_owned())),
     };
@@ -313,9 +319,10 @@ async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, refresh: Durati
     let numbers = u64::try_from(account.read_limit_of.len()).unwrap_or(u64::MAX);
     let period = refresh.max(Duration::from_secs(numbers));
     let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1.min(period));
+    let mut to_read: Vec<&LaneHandle> = account.read_limit_of.iter().collect();
     loop {
-        let mut all_read = true;
-        for lane in &account.read_limit_of {
+        let mut not_read = vec![];
+        for lane in to_read {
             let phone_number_id = &lane.id;
             let fields = shared
                 .graph
@@ -329,14 +336,16 @@ async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, refresh: Durati
                     %phone_number_id, "the API names no throughput level that is known: keeping the limit"
                 ),
                 Err(error) => {
-                    all_read = false;
+                    not_read.push(lane);
                     tracing::warn!(
                         %phone_number_id, %error, "cannot read the number's throughput level: keeping the limit"
                     );
                 }
             }
         }
-        if all_read {
+        to_read = not_read;
+        if to_read.is_empty() {
+            to_read = account.read_limit_of.iter().collect();
             pauses.reset();
             let stale = account.read_limit_of.iter();
             let stale = stale.map(|lane| Box::pin(lane.limit_is_stale.notified()));

@@ -47,6 +47,8 @@ pub struct Orders {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Owner {
     pub worker: Arc<str>,
+    /// Since when it has what it has, by its own clock.
+    pub since_ms: u64,
     pub is_us: bool,
 }
 

@@ -11,7 +11,7 @@ mod observe;
 
 pub use conclude::Concluder;
 
-use crate::board::{Board, Orders};
+use crate::board::{Board, Orders, Owner};
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::Found;
 use crate::broker::{Sessions, delays};
@@ -129,6 +129,8 @@ pub struct LaneTask {
     view: Arc<Mutex<View>>,
     consumer: Consumer,
     claim: Claim,
+    /// Whom the lane was left to after a loss of RabbitMQ, and until when.
+    left_to: Option<(Owner, Duration)>,
     /// Delivered before the lane was ours.
     unclaimed: Vec<Delivery>,
     deliveries: HashMap<Ticket, Delivery>,
@@ -173,6 +175,7 @@ impl LaneTask {
                 shared.sessions.clone(),
             ),
             claim: Claim::None,
+            left_to: None,
             unclaimed: vec![],
             deliveries: HashMap::new(),
             next_ticket: 0,

@@ -32,7 +32,9 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
     let text = text.copied().unwrap_or("its text may quote a request");
     let at = panic.location().map(ToString::to_string);
     let backtrace = std::backtrace::Backtrace::capture();
-    tracing::error!(text, %backtrace, "panicked at {}", at.unwrap_or_default());
+    let was_asked_for = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
+    let backtrace = was_asked_for.then(|| backtrace.to_string());
+    tracing::error!(text, backtrace, "panicked at {}", at.unwrap_or_default());
 }
 
 fn is_of_lapin(line: &Metadata<'_>) -> bool {

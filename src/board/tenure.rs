@@ -87,7 +87,13 @@ impl Inner {
                     drop(sender.send(unsent));
                 }
                 let worker = record.worker.clone();
-                self.order_owner(lane, Some(Owner { worker, is_us }));
+                let since_ms = record.at_ms;
+                let owner = Owner {
+                    worker,
+                    since_ms,
+                    is_us,
+                };
+                self.order_owner(lane, Some(owner));
                 true
             }
             News::Left { unsent } => {

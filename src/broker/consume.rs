@@ -112,7 +112,7 @@ impl Subscription {
 
     pub async fn next(&mut self) -> Result<Delivery, Ended> {
         match self.consumer.next().await {
-            Some(Ok(delivery)) => Ok(Delivery::new(delivery)),
+            Some(Ok(delivery)) => Ok(Delivery::new(delivery, self.channel.status().clone())),
             Some(Err(error)) => Err(Ended::Failed(error)),
             None => Err(Ended::Cancelled),
         }

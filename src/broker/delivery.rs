@@ -5,10 +5,9 @@ use super::topology;
 use crate::core::intake::{Header, Inbound, MAX_HEADERS_BYTES};
 use crate::core::message::History;
 use bytes::Bytes;
-use lapin::Acker;
-use lapin::BasicProperties;
 use lapin::options::BasicAckOptions;
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Acker, BasicProperties, ChannelStatus};
 use std::time::Duration;
 
 /// Our own headers on requests that went through the delay ladder.
@@ -40,30 +39,39 @@ pub struct Delivery {
     pub redelivered: bool,
     pub(super) routing_key: String,
     pub(super) properties: BasicProperties,
+    /// Of its channel.
+    channel: ChannelStatus,
     settled: bool,
 }
 
 impl Delivery {
-    pub(super) fn new(delivery: lapin::message::Delivery) -> Self {
+    pub(super) fn new(delivery: lapin::message::Delivery, channel: ChannelStatus) -> Self {
         Self {
             acker: delivery.acker,
             body: delivery.data.into(),
             redelivered: delivery.redelivered,
             routing_key: delivery.routing_key.as_str().to_owned(),
             properties: delivery.properties,
+            channel,
             settled: false,
         }
     }
 
-    /// False once its channel is gone: sending it would race the worker that gets it next.
+    /// False once its channel is gone or going: sending it would race the worker that gets it next. A connection that hangs while it
+    /// is closed leaves the acker as it is.
     pub fn is_valid(&self) -> bool {
-        self.acker.usable()
+        self.acker.usable() && self.channel.connected()
     }
 
     /// The request's id, if it has one.
     pub fn id(&self) -> String {
         let id = self.properties.message_id().as_ref();
         id.map_or(String::new(), |id| id.as_str().to_owned())
+    }
+
+    /// The routing key is a lane's, or one that the delay ladder gave; and not something that ends like one.
+    pub fn names_its_lane(&self) -> bool {
+        crate::core::ladder::is_lanes(&self.routing_key)
     }
 
     /// The phone number id it was published for.
@@ -135,7 +143,10 @@ impl Delivery {
             operation: properties.kind().as_ref().map(|kind| kind.as_str()),
             redelivered: self.redelivered,
             delivery_count: self.delivery_count(),
-            headers_bytes: self.properties.headers().as_ref().map_or(0, table_bytes),
+            headers_bytes: properties
+                .headers()
+                .as_ref()
+                .map_or(0, |headers| table_bytes(headers, is_carried)),
             expires_at: self.header("expires-at").map(header),
             not_before: self.header("not-before").map(header),
             on_unknown: self.header("on-unknown").map(header),
@@ -169,15 +180,16 @@ impl Drop for Delivery {
 
 /// The headers, unless they are so many that no more could be added: see [`MAX_HEADERS_BYTES`].
 pub(super) fn bounded(headers: FieldTable) -> FieldTable {
-    if table_bytes(&headers) > MAX_HEADERS_BYTES {
+    if table_bytes(&headers, |_| true) > MAX_HEADERS_BYTES {
         return FieldTable::default();
     }
     headers
 }
 
-/// Encoded, rounded up.
-fn table_bytes(table: &FieldTable) -> usize {
+/// Of those wanted, encoded, rounded up.
+fn table_bytes(table: &FieldTable, wanted: impl Fn(&str) -> bool) -> usize {
     let fields = table.inner().iter();
+    let fields = fields.filter(|(name, _)| wanted(name.as_str()));
     let bytes = fields.map(|(name, value)| 1 + name.as_str().len() + value_bytes(value));
     bytes.sum()
 }
@@ -189,7 +201,7 @@ fn value_bytes(value: &AMQPValue) -> usize {
         AMQPValue::LongString(text) => TYPE_AND_LENGTH + text.as_bytes().len(),
         AMQPValue::ShortString(text) => TYPE_AND_LENGTH + text.as_str().len(),
         AMQPValue::ByteArray(bytes) => TYPE_AND_LENGTH + bytes.as_slice().len(),
-        AMQPValue::FieldTable(table) => TYPE_AND_LENGTH + table_bytes(table),
+        AMQPValue::FieldTable(table) => TYPE_AND_LENGTH + table_bytes(table, |_| true),
         AMQPValue::FieldArray(array) => {
             TYPE_AND_LENGTH + array.as_slice().iter().map(value_bytes).sum::<usize>()
         }
@@ -273,12 +285,14 @@ pub(super) fn echoed(properties: &BasicProperties) -> FieldTable {
 
 /// What a delayed copy keeps: everything the contract names and nothing else. A producer's `CC` would route the copy again.
 pub(super) fn carried(properties: &BasicProperties) -> FieldTable {
-    select(properties, |name| {
-        matches!(
-            name,
-            "traceparent" | "tracestate" | "expires-at" | "not-before" | "on-unknown"
-        ) || is_callers(name)
-    })
+    select(properties, is_carried)
+}
+
+fn is_carried(name: &str) -> bool {
+    matches!(
+        name,
+        "traceparent" | "tracestate" | "expires-at" | "not-before" | "on-unknown"
+    ) || is_callers(name)
 }
 
 fn is_callers(name: &str) -> bool {

@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -84,20 +85,21 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(sessions: Sessions, metrics: Arc<Metrics>) -> Self {
+    /// `served`: the numbers of this worker.
+    pub fn new(sessions: Sessions, metrics: Arc<Metrics>, served: HashSet<String>) -> Self {
         Self {
             sessions,
-            refusals: Arc::new(Refusals::new(metrics.clone())),
+            refusals: Arc::new(Refusals::new(metrics.clone(), served)),
             metrics,
         }
     }
 
-    /// RabbitMQ does not take what this lane publishes.
+    /// RabbitMQ does not take this lane's results.
     pub fn is_refused(&self, lane: &str) -> bool {
         self.refusals.is_refused(lane)
     }
 
-    /// RabbitMQ does not take what some lane publishes.
+    /// RabbitMQ does not take some lane's results.
     pub fn is_any_refused(&self) -> bool {
         self.refusals.any()
     }
@@ -183,8 +185,11 @@ impl Publisher {
         reason: &str,
         code: Option<i64>,
     ) -> Option<Confirmed> {
-        let mut headers =
-            delivery::bounded(delivery.properties.headers().clone().unwrap_or_default());
+        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+        if delivery::bounded(headers.clone()).inner().is_empty() {
+            // RabbitMQ's own and strangers' first.
+            headers = delivery::bounded(delivery::carried(&delivery.properties));
+        }
         headers.insert(
             "wa-dead-reason".into(),
             AMQPValue::LongString(reason.into()),
@@ -242,7 +247,11 @@ impl Publisher {
                     let (lane, exchange) = (delivery.lane(), letter.exchange);
                     let refused =
                         refused.get_or_insert_with(|| self.refusals.refused(lane, exchange, why));
-                    refused.wait().await;
+                    tokio::select! {
+                        () = refused.wait() => {}
+                        // Whether it is to be tried again at all is another question then.
+                        _ = session.ended() => {}
+                    }
                 }
             }
         }

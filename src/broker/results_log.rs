@@ -44,7 +44,7 @@ pub async fn find(
     let last_s = last_timestamp_s(session).await.map_err(named)?;
     let from_s = last_s.saturating_sub(lookback.as_secs());
     let mark = format!("mark-{}-{}", session.epoch, fastrand::u64(..));
-    write_mark(session, &mark).await.map_err(named)?;
+    write_mark(session, &mark, last_s).await.map_err(named)?;
     let channel = session.lane_channel().await.map_err(named)?;
     let mut reader = read(&channel, AMQPValue::Timestamp(from_s))
         .await
@@ -114,13 +114,16 @@ async fn read(channel: &Channel, from: AMQPValue) -> Result<Consumer, lapin::Err
         .await
 }
 
-async fn write_mark(session: &Session, mark: &str) -> Result<(), lapin::Error> {
+/// With the time of the last result: the next search begins there, too.
+async fn write_mark(session: &Session, mark: &str, last_s: u64) -> Result<(), lapin::Error> {
     let channel = session.reply_channel().await?;
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
     let options = BasicPublishOptions::default();
-    let properties = BasicProperties::default().with_message_id(mark.into());
+    let properties = BasicProperties::default()
+        .with_message_id(mark.into())
+        .with_timestamp(last_s);
     let exchange = topology::RESULTS_LOG.into();
     let sent = channel.basic_publish(exchange, "".into(), options, b"", properties);
     sent.await?.await?;

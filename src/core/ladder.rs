@@ -47,10 +47,34 @@ pub fn lane_of(routing_key: &str) -> &str {
     routing_key.rsplit('.').next().unwrap_or(routing_key)
 }
 
+/// True for a lane's own key and for one of [`routing_key`]'s; other keys with dots only end like a lane.
+pub fn is_lanes(key: &str) -> bool {
+    let Some((bits, _)) = key.rsplit_once('.') else {
+        return true;
+    };
+    let mut bits = bits.split('.');
+    let is_bit = |bit: &str| bit == "0" || bit == "1";
+    bits.by_ref()
+        .take(RUNGS as usize)
+        .filter(|bit| is_bit(bit))
+        .count()
+        == RUNGS as usize
+        && bits.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_key_that_only_ends_like_a_lane_is_none() {
+        assert!(is_lanes("10001"));
+        assert!(is_lanes(&routing_key(77, "10001")));
+        assert!(!is_lanes("staging.10001"));
+        assert!(!is_lanes("0.1.10001"));
+        assert!(!is_lanes(&format!("0.{}", routing_key(77, "10001"))));
+    }
 
     /// Walks the bindings as the broker would; returns the seconds waited.
     fn walk(delay_s: u32) -> u32 {

@@ -40,11 +40,20 @@ impl LaneTask {
         let orders = self.orders.borrow();
         let owner = orders.owner.as_ref();
         let is_anothers = owner.is_some_and(|owner| *owner.worker != *self.shared.worker_id);
-        if is_anothers && self.consumer.is_back() {
-            let phone_number_id = self.lane.id();
-            tracing::debug!(%phone_number_id, owner = ?orders.owner, "left to its owner first");
+        let Some(owner) = owner.filter(|_| is_anothers && self.consumer.is_back()) else {
+            return;
+        };
+        // Once: a RabbitMQ that comes and goes must not leave a lane to the dead for ever.
+        let is_news = self
+            .left_to
+            .as_ref()
+            .is_none_or(|(left_to, _)| left_to != owner);
+        if is_news {
             let until = self.shared.now().mono + self.shared.owner_first;
-            self.consumer.hold_off(until);
+            self.left_to = Some((owner.clone(), until));
+        }
+        if let Some((_, until)) = &self.left_to {
+            self.consumer.hold_off(*until);
         }
     }
 

@@ -28,7 +28,7 @@ async fn a_lane_that_panics_takes_nobody_with_it() {
     let text = world.worker.log.text();
     assert!(text.contains("a test asks for it"), "{text}");
     let last = text.lines().last().unwrap();
-    assert_eq!(last, "whatsapp-dispatcher: a lane panicked");
+    assert_eq!(last, "whatsapp-dispatcher: a consumer panicked");
     assert!(!wish.exists());
     world.worker = ill_wished(&world, &wish);
     world.worker.ready().await;

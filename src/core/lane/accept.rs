@@ -14,7 +14,7 @@ impl Lane {
     pub fn accept(&mut self, mut message: Message, ticket: Ticket, now: Now) -> Joined {
         if message.redelivered {
             let identity = Identity::of(&message);
-            if let Some(original) = self.adopt(&identity) {
+            if let Some(original) = self.adopt(&identity, &message) {
                 return Joined::InFlight(original);
             }
             match self.recall(&mut message, &identity) {
@@ -55,9 +55,10 @@ impl Lane {
             let flagged = message.history.possible_duplicate;
             Decision::Repeat { flagged }
         } else {
-            message.history.possible_duplicate = true;
+            let is_harmless = message.harmless_to_repeat;
+            message.history.possible_duplicate |= !is_harmless;
             let terms = self.terms(now, 0.0);
-            if is_resent {
+            if is_resent || is_harmless {
                 terms.suspect(&mut message, apart_s(ticket))
             } else {
                 terms.doubtful(&message)
@@ -87,9 +88,15 @@ impl Lane {
         named.take(UNSENT_MAX).collect()
     }
 
-    fn adopt(&mut self, identity: &Identity) -> Option<Ticket> {
+    fn adopt(&mut self, identity: &Identity, again: &Message) -> Option<Ticket> {
         let original = self.orphans.remove(identity)?;
-        self.flights.get_mut(&original)?.orphaned = false;
+        let flight = self.flights.get_mut(&original)?;
+        flight.orphaned = false;
+        let message = &mut flight.waiting.message;
+        // Somebody had it in between, and may have sent it as well.
+        let had_another = again.delivery_count > message.delivery_count + 1;
+        message.history.possible_duplicate |= had_another && !message.harmless_to_repeat;
+        message.delivery_count = again.delivery_count;
         Some(original)
     }
 
@@ -117,7 +124,12 @@ impl Lane {
             .settling
             .values()
             .find(|settling| settling.identity == *identity);
-        if let Some(report) = settling.and_then(|settling| settling.report.clone()) {
+        let settling = settling.and_then(|settling| {
+            let report = settling.report.clone()?;
+            let holds = report.is_the_apis() || is_next(settling.delivery_count);
+            holds.then_some(report)
+        });
+        if let Some(report) = settling {
             return Recalled::Decided(once_more(report));
         }
         let is_unsent = self.inherited.is_unsent(identity, message.delivery_count);

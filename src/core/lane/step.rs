@@ -71,7 +71,7 @@ pub enum Rest {
     Pair,
     /// The state says why.
     State,
-    /// There is no session with the broker, or it may be over.
+    /// There is no session with the broker, it may be over, or it takes no results.
     Broker,
 }
 

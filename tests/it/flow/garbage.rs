@@ -225,3 +225,31 @@ async fn headers_that_fill_a_frame_stop_nobody() {
     assert_eq!(metrics.sum("broker_sessions_total", &[]), 1.0);
     world.finish().await;
 }
+
+/// Whoever reads headers descends as deep as their writer liked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_lie_deep_in_each_other_stop_nobody() {
+    let world = World::start(Setup::default()).await;
+    // lapin would not write such a header: it is a text until the proxy makes an array of it.
+    let mut nested = vec![];
+    for _ in 0..10_000 {
+        let length = u32::try_from(nested.len()).unwrap();
+        nested.splice(..0, [&b"A"[..], &length.to_be_bytes()].concat());
+    }
+    let proxy = Proxy::rewriting(&VirtualHost::address(), b"\x06x-deepS", b"\x06x-deepA").await;
+    let odd = Client::connect(&world.vhost.url(&proxy.address)).await;
+    let deep = AMQPValue::LongString(nested.into());
+    odd.publish([Request::text("deep", "34600000001").header_value("x-deep", deep)])
+        .await;
+    for id in ["deep", "after"] {
+        if id == "after" {
+            world
+                .client
+                .publish([Request::text(id, "34600000001")])
+                .await;
+        }
+        let result = world.results.wait(id).await.json();
+        assert_eq!(result["status"], "accepted", "{result}");
+    }
+    world.finish().await;
+}

@@ -170,8 +170,13 @@ impl Conduct {
 
     /// It takes the place of a request in flight.
     pub(crate) fn adopted(&mut self, original: Ticket, item: &Item) -> Checked {
-        let flight = self.flights.get(&original);
-        let same = flight.is_some_and(|flight| flight.identity() == item.identity());
+        let mut flight = self.flights.get_mut(&original);
+        let same = flight
+            .as_ref()
+            .is_some_and(|flight| flight.identity() == item.identity());
+        if let Some(flight) = &mut flight {
+            flight.copy.returns = item.copy.returns;
+        }
         self.orphans.remove(&original);
         ensure(same, "P1", || {
             format!("request {} vanished in the lane", item.request)

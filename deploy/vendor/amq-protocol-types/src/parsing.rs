@@ -121,12 +121,53 @@ pub fn parse_raw_value<I: ParsableInput>(
         AMQPType::DecimalValue => map(parse_decimal_value, AMQPValue::DecimalValue).parse(i),
         AMQPType::ShortString => map(parse_short_string, AMQPValue::ShortString).parse(i),
         AMQPType::LongString => map(parse_long_string, AMQPValue::LongString).parse(i),
-        AMQPType::FieldArray => map(parse_field_array, AMQPValue::FieldArray).parse(i),
+        AMQPType::FieldArray => match Level::enter() {
+            Some(_level) => map(parse_field_array, AMQPValue::FieldArray).parse(i),
+            None => skip_nested(i),
+        },
         AMQPType::Timestamp => map(parse_timestamp, AMQPValue::Timestamp).parse(i),
-        AMQPType::FieldTable => map(parse_field_table, AMQPValue::FieldTable).parse(i),
+        AMQPType::FieldTable => match Level::enter() {
+            Some(_level) => map(parse_field_table, AMQPValue::FieldTable).parse(i),
+            None => skip_nested(i),
+        },
         AMQPType::ByteArray => map(parse_byte_array, AMQPValue::ByteArray).parse(i),
         AMQPType::Void => Ok((i, AMQPValue::Void)),
     })
+}
+
+/// How deep arrays and tables may lie in each other. Whoever may publish decides how deep they do, and the parser recurses: a
+/// header of a few kilobytes would end the process.
+const LEVELS_MAX: usize = 32;
+
+thread_local! {
+    static LEVELS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// One array or table that is being parsed.
+struct Level;
+
+impl Level {
+    /// `None` if that would be one too many.
+    fn enter() -> Option<Self> {
+        LEVELS.with(|levels| {
+            let deep = levels.get();
+            (deep < LEVELS_MAX).then(|| {
+                levels.set(deep + 1);
+                Self
+            })
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        LEVELS.with(|levels| levels.set(levels.get() - 1));
+    }
+}
+
+/// What lies too deep is taken for nothing.
+fn skip_nested<I: ParsableInput>(i: I) -> ParserResult<I, AMQPValue> {
+    map(flat_map(parse_long_uint, take), |_: I| AMQPValue::Void).parse(i)
 }
 
 /// Parse an [AMQPValue](../type.AMQPValue.html)

@@ -182,6 +182,23 @@ fn a_grown_prefetch_is_remembered_whole() {
     check(slow, story);
 }
 
+/// Adopted, it goes by the count of the delivery that it is settled with.
+#[test]
+fn what_comes_again_while_it_is_in_flight_may_have_been_with_another() {
+    let story = |count, end| {
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("a1", count), "is 0 in flight"),
+            (Answer("a1", accepted()), end),
+        ]
+    };
+    check(config(), story(1, "accepted #1"));
+    check(config(), story(2, "accepted #1 !"));
+}
+
 /// As often as that, it may be what the workers die of; unless a worker gave it back in order.
 #[test]
 fn what_comes_over_and_over_is_set_apart() {
