@@ -21,7 +21,10 @@ pub(super) const PAIR_RESERVED: &str = "wa-pair-reserved";
 pub(super) const SUSPECTED: &str = "wa-suspected";
 pub(super) const LAST_ERROR: &str = "wa-last-error";
 
-/// Longest wait for an acknowledgement to be written; a connection that is closing may never write it.
+/// How often an acknowledgement that waits to be written looks whether its channel is still there: one that is gone never writes it.
+const ACK_LOOKS: Duration = Duration::from_millis(200);
+
+/// Longest wait for that.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How settling went.
@@ -83,9 +86,13 @@ impl Delivery {
     pub async fn settle(mut self, _confirmed: Confirmed) -> Settled {
         self.settled = true;
         let acknowledging = self.acker.ack(BasicAckOptions::default());
-        match tokio::time::timeout(ACK_TIMEOUT, acknowledging).await {
-            Ok(Ok(true)) => Settled::Acknowledged,
-            Ok(Ok(false) | Err(_)) | Err(_) => Settled::Void,
+        tokio::select! {
+            biased;
+            acknowledged = acknowledging => match acknowledged {
+                Ok(true) => Settled::Acknowledged,
+                Ok(false) | Err(_) => Settled::Void,
+            },
+            () = gone(&self.channel) => Settled::Void,
         }
     }
 
@@ -166,6 +173,14 @@ impl Delivery {
                 last_error: self.header(LAST_ERROR).and_then(int),
             },
         }
+    }
+}
+
+/// Until the channel is gone, or nothing more is to be expected of it.
+async fn gone(channel: &ChannelStatus) {
+    let until = tokio::time::Instant::now() + ACK_TIMEOUT;
+    while channel.connected() && tokio::time::Instant::now() < until {
+        tokio::time::sleep(ACK_LOOKS).await;
     }
 }
 
