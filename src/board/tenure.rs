@@ -38,16 +38,12 @@ impl Board {
         }
         self.told(patience).await;
     }
-}
 
-impl Board {
     /// Who took the lane last, as far as the log says.
     pub fn tenure(&self, lane: &LaneId) -> Option<Tenure> {
         self.lock().tenures.of(lane.as_str()).cloned()
     }
-}
 
-impl Board {
     /// The session is over, and with it every channel: what it had just taken it does not have. Said later, it would take the lane
     /// from whoever has it by then.
     pub(super) fn drop_claims(&self) {

@@ -193,12 +193,25 @@ impl Drop for Delivery {
     }
 }
 
-/// The headers, unless they are so many that no more could be added: see [`MAX_HEADERS_BYTES`].
-pub(super) fn bounded(headers: FieldTable) -> FieldTable {
-    if table_bytes(&headers, |_| true) > MAX_HEADERS_BYTES {
+/// So many headers that no more could be added: see [`MAX_HEADERS_BYTES`].
+fn are_too_many(headers: &FieldTable) -> bool {
+    table_bytes(headers, |_| true) > MAX_HEADERS_BYTES
+}
+
+fn bounded(headers: FieldTable) -> FieldTable {
+    if are_too_many(&headers) {
         return FieldTable::default();
     }
     headers
+}
+
+/// What a request in `wa.dead` keeps: all headers; those of the contract if all leave no room for ours; none if those do not either.
+pub(super) fn kept(properties: &BasicProperties) -> FieldTable {
+    let all = properties.headers().clone().unwrap_or_default();
+    if are_too_many(&all) {
+        return bounded(carried(properties));
+    }
+    all
 }
 
 /// Of those wanted, encoded, rounded up.

@@ -178,17 +178,21 @@ impl Publisher {
         Some(confirmed)
     }
 
-    /// The whole request into `wa.dead`, as it came; without its headers if they left no room for ours. `None`: RabbitMQ has it again.
+    /// The whole request into `wa.dead`, as it came; with fewer headers if they left no room for ours. `flagged`: it may have been sent,
+    /// and whoever publishes it again should be told so by its result. `None`: RabbitMQ has it again.
     pub async fn dead(
         &self,
         delivery: &Delivery,
         reason: &str,
         code: Option<i64>,
+        flagged: bool,
     ) -> Option<Confirmed> {
-        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        if delivery::bounded(headers.clone()).inner().is_empty() {
-            // RabbitMQ's own and strangers' first.
-            headers = delivery::bounded(delivery::carried(&delivery.properties));
+        let mut headers = delivery::kept(&delivery.properties);
+        if flagged {
+            headers.insert(
+                delivery::POSSIBLE_DUPLICATE.into(),
+                AMQPValue::Boolean(true),
+            );
         }
         headers.insert(
             "wa-dead-reason".into(),

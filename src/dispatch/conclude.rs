@@ -39,7 +39,8 @@ impl Concluder {
             Decision::Finish(report) => self.result(lane, &delivery, &report, priority).await,
             Decision::Bury(report) => {
                 let code = report.error.as_ref().and_then(|error| error.code);
-                match self.bury(&delivery, report.dead_reason(), code).await {
+                let (reason, flagged) = (report.dead_reason(), report.possible_duplicate);
+                match self.bury(&delivery, reason, code, flagged).await {
                     Some(_) => self.result(lane, &delivery, &report, priority).await,
                     None => None,
                 }
@@ -71,7 +72,12 @@ impl Concluder {
         delivery: Delivery,
         refusal: Refusal,
     ) {
-        if refusal.keep_in_dead && self.bury(&delivery, "malformed", None).await.is_none() {
+        if refusal.keep_in_dead
+            && self
+                .bury(&delivery, "malformed", None, false)
+                .await
+                .is_none()
+        {
             return delivery.give_back();
         }
         let error = ReportedError::from_faults(refusal.faults);
@@ -102,7 +108,8 @@ impl Concluder {
         let (status, error) = if reason == "expired" {
             (Status::Expired, None)
         } else {
-            if self.bury(&delivery, reason, None).await.is_none() {
+            let flagged = inbound.delivery_count > 0;
+            if self.bury(&delivery, reason, None, flagged).await.is_none() {
                 return delivery.give_back();
             }
             let error = ReportedError::own(Class::Transient.as_str(), "dead-lettered by RabbitMQ");
@@ -125,8 +132,10 @@ impl Concluder {
         delivery: &Delivery,
         reason: &str,
         code: Option<i64>,
+        flagged: bool,
     ) -> Option<Confirmed> {
-        let confirmed = self.publisher.dead(delivery, reason, code).await?;
+        let dead = self.publisher.dead(delivery, reason, code, flagged);
+        let confirmed = dead.await?;
         self.metrics.dead_letters.inc();
         Some(confirmed)
     }

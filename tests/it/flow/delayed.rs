@@ -1,6 +1,6 @@
 //! What does not go at once: retries through the ladder, throttles, an API that is away.
 
-use crate::support::client::Request;
+use crate::support::client::{Letter, Request};
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
 use graph_sim::{Action, Fault, Match, NumberRules, Script, Sim};
@@ -76,6 +76,31 @@ async fn an_exhausted_request_fails_and_is_kept_whole() {
     assert_eq!(*kept.properties.priority(), Some(7));
     assert_eq!(world.sim.stats().numbers[NUMBER].rejected[&131016], 2);
     world.finish().await;
+}
+
+/// Published again from `wa.dead`, its result must still say that the person may have it already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_exhausted_in_doubt_keeps_the_doubt() {
+    let world = World::start(Setup::default().set("retry.max_attempts", "1")).await;
+    let dead = world.dead().await;
+    let mut fault = Fault::new(Action::ResetAfter {});
+    fault.matches.times = Some(1);
+    world.sim.set_script(Script {
+        faults: vec![fault],
+    });
+    let request = Request::text("doubtful", "34600000001").header("on-unknown", "resend");
+    assert_eq!(world.answer(request).await["status"], "failed");
+    let kept = dead.wait("doubtful").await;
+    let mut again = Request::raw("doubtful", kept.body.clone());
+    again.headers = kept.properties.headers().clone().unwrap();
+    world.client.publish([again]).await;
+    let both = |letters: &[Letter]| letters.len() == 2;
+    let results = world.results.until("its second result", both).await;
+    let second = results[1].json();
+    assert_eq!(second["status"], "accepted");
+    assert_eq!(second["possible_duplicate"], true);
+    assert_eq!(world.sim.ledger().len(), 2);
+    world.finish_after_loss().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

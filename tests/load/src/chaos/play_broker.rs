@@ -43,14 +43,7 @@ pub(crate) async fn alarm(stage: &mut Stage<'_>, alarm: &Alarm, seconds: u64) ->
     stage.nodes.ctl(0, alarm.raise).await?;
     stage.say(&format!("{} alarm", alarm.name));
     stage.go_on(seconds).await;
-    let mut said = vec![];
-    for worker in stage
-        .workers
-        .iter()
-        .filter(|worker| worker.process.is_some())
-    {
-        said.push(worker.readiness().await);
-    }
+    let said = readiness(stage).await;
     let sent = sent_within_a_second(stage).await?;
     stage.nodes.ctl(0, alarm.end).await?;
     // Of several faults in a row a worker may not even have found RabbitMQ again.
@@ -65,10 +58,21 @@ pub(crate) async fn alarm(stage: &mut Stage<'_>, alarm: &Alarm, seconds: u64) ->
             .broken
             .push(format!("{sent} messages were sent in a second of alarm"));
     }
-    said.dedup();
     stage.notes.push(format!("/readyz: {}", said.join("; ")));
     stage.healed("the alarm is over");
     Ok(())
+}
+
+/// What the workers' `/readyz` say, each once.
+async fn readiness(stage: &Stage<'_>) -> Vec<String> {
+    let mut said = vec![];
+    for worker in &stage.workers {
+        if worker.process.is_some() {
+            said.push(worker.readiness().await);
+        }
+    }
+    said.dedup();
+    said
 }
 
 async fn sent_within_a_second(stage: &Stage<'_>) -> Result<usize> {
@@ -138,11 +142,7 @@ pub(crate) async fn password_changed(stage: &mut Stage<'_>) -> Result<()> {
     stage.nodes.ctl(0, &close).await?;
     stage.say("the workers' password is another");
     stage.go_on(15).await;
-    let mut said = vec![];
-    for worker in &stage.workers {
-        said.push(worker.readiness().await);
-    }
-    said.dedup();
+    let said = readiness(stage).await;
     if !said.iter().all(|said| said.contains("no broker session")) {
         let what = format!("/readyz does not say why: {said:?}");
         stage.broken.push(what);
@@ -167,11 +167,7 @@ pub(crate) async fn results_refused(stage: &mut Stage<'_>) -> Result<()> {
         .await?;
     stage.say("a queue of ten results refuses the others");
     stage.go_on(15).await;
-    let mut said = vec![];
-    for worker in &stage.workers {
-        said.push(worker.readiness().await);
-    }
-    said.dedup();
+    let said = readiness(stage).await;
     let sent = sent_within_a_second(stage).await?;
     let says_why = said.iter().all(|said| said.contains("refuses results"));
     if !says_why || sent > 0 {
