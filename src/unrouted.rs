@@ -78,7 +78,7 @@ async fn serve(shared: &Arc<Shared>, session: &Session, mut subscription: Subscr
 
 async fn answer(shared: &Shared, delivery: Delivery) {
     let concluder = &shared.concluder;
-    let is_served = concluder.served.contains(delivery.lane()) && delivery.names_its_lane();
+    let is_served = concluder.served.contains(delivery.lane());
     if !is_served || delivery.dead_lettered().is_some() {
         return concluder.unrouted(delivery).await;
     }

@@ -72,11 +72,6 @@ impl Delivery {
         id.map_or(String::new(), |id| id.as_str().to_owned())
     }
 
-    /// The routing key is a lane's, or one that the delay ladder gave; and not something that ends like one.
-    pub fn names_its_lane(&self) -> bool {
-        crate::core::ladder::is_lanes(&self.routing_key)
-    }
-
     /// The phone number id it was published for.
     pub fn lane(&self) -> &str {
         crate::core::ladder::lane_of(&self.routing_key)

@@ -42,24 +42,14 @@ pub fn pattern(rung: u32, bit: bool) -> String {
     pattern
 }
 
-/// The lane named by a key that came off the ladder (or by a plain one).
+/// The lane named by a key that came off the ladder. Any other key names what it says as a whole, also if it ends like a lane.
 pub fn lane_of(routing_key: &str) -> &str {
-    routing_key.rsplit('.').next().unwrap_or(routing_key)
-}
-
-/// True for a lane's own key and for one of [`routing_key`]'s; other keys with dots only end like a lane.
-pub fn is_lanes(key: &str) -> bool {
-    let Some((bits, _)) = key.rsplit_once('.') else {
-        return true;
+    let Some((bits, lane)) = routing_key.rsplit_once('.') else {
+        return routing_key;
     };
-    let mut bits = bits.split('.');
     let is_bit = |bit: &str| bit == "0" || bit == "1";
-    bits.by_ref()
-        .take(RUNGS as usize)
-        .filter(|bit| is_bit(bit))
-        .count()
-        == RUNGS as usize
-        && bits.next().is_none()
+    let is_ours = bits.split('.').all(is_bit) && bits.split('.').count() == RUNGS as usize;
+    if is_ours { lane } else { routing_key }
 }
 
 #[cfg(test)]
@@ -68,12 +58,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_key_that_only_ends_like_a_lane_is_none() {
-        assert!(is_lanes("10001"));
-        assert!(is_lanes(&routing_key(77, "10001")));
-        assert!(!is_lanes("staging.10001"));
-        assert!(!is_lanes("0.1.10001"));
-        assert!(!is_lanes(&format!("0.{}", routing_key(77, "10001"))));
+    fn a_key_that_only_ends_like_a_lane_names_none() {
+        let longer = format!("0.{}", routing_key(77, "10001"));
+        for key in ["10001", "staging.10001", "0.1.10001", &longer] {
+            assert_eq!(lane_of(key), key);
+        }
+        assert_eq!(lane_of(&routing_key(77, "10001")), "10001");
     }
 
     /// Walks the bindings as the broker would; returns the seconds waited.

@@ -233,7 +233,12 @@ async fn metas_refusal_is_final_and_says_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_that_nobody_serves_is_answered() {
     let world = World::start(Setup::default()).await;
-    for (number, id) in [("999", "stranger"), ("", "no-number"), ("a.b.c", "words")] {
+    for (number, id) in [
+        ("999", "stranger"),
+        ("", "no-number"),
+        ("a.b.c", "words"),
+        ("staging.111", "ends"),
+    ] {
         let result = world
             .call(Request::text(id, "34600000001").number(number))
             .await;
@@ -243,6 +248,7 @@ async fn a_number_that_nobody_serves_is_answered() {
             format!("rejected.{}", body["phone_number_id"].as_str().unwrap())
         );
         assert_eq!(body["status"], "rejected");
+        assert_eq!(body["phone_number_id"], number, "as it was published");
         assert_eq!(body["error"]["class"], "unknown_number");
         assert_eq!(body["id"], id);
     }
@@ -252,7 +258,7 @@ async fn a_number_that_nobody_serves_is_answered() {
     );
     world
         .worker
-        .metric("unrouted_total", &[], |n| n == 3.0)
+        .metric("unrouted_total", &[], |n| n == 4.0)
         .await;
     world.finish().await;
 }
