@@ -9,7 +9,7 @@ use crate::broker::lanes_log::Entry;
 use crate::broker::session::Session;
 use crate::clock::Clock;
 use crate::core::Now;
-use crate::core::holds::{Due, Finding, Health, Held, Holds, News, Place, Reach, Record};
+use crate::core::holds::{Due, Finding, Health, Held, Holds, News, Place, Reach, Record, Why};
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
 use crate::core::tenure::{Tenures, Unsent};
@@ -230,6 +230,20 @@ impl Board {
         let all = told.wait_for(|told| told.count >= queued || told.is_mute);
         let all = tokio::time::timeout(patience, all).await;
         matches!(all, Ok(Ok(told)) if told.count >= queued)
+    }
+
+    /// The API refuses what these lanes authenticate with.
+    pub fn is_token_held(&self, fingerprint: &Arc<str>) -> bool {
+        let (scope, key) = (Scope::Token, fingerprint.clone());
+        self.lock().holds.why(&Reach { scope, key }) == Some(Why::Block)
+    }
+
+    /// Templates of an account whose messages wait.
+    pub fn templates_held(&self, waba: &str) -> usize {
+        let now_ms = self.clock.now().wall_ms;
+        let inner = self.lock();
+        let templates = inner.holds.templates(waba);
+        templates.filter(|(_, until_ms)| *until_ms > now_ms).count()
     }
 
     /// A new token was loaded for an account: blocks of the old one do not concern its lanes any more, others may be mended.

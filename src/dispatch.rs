@@ -14,13 +14,16 @@ pub use conclude::Concluder;
 use crate::board::{Board, Orders, Owner};
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::Found;
+use crate::broker::topology::lane_queue;
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
+use crate::core::demand::Demand;
 use crate::core::holds::Place;
 use crate::core::intake::{IntakeConfig, Refusal, intake};
 use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket, View};
 use crate::core::message::{LaneId, Message};
+use crate::core::number::NumberState;
 use crate::core::outcome::{Outcome, Rules};
 use crate::core::retry::RetryPolicy;
 use crate::credentials::Token;
@@ -83,20 +86,46 @@ impl Shared {
     }
 }
 
+/// What is known of a lane.
+#[derive(Clone, Copy)]
+pub struct Seen {
+    pub view: View,
+    /// This worker consumes its queue, active or waiting for its turn.
+    pub is_subscribed: bool,
+    /// It took the lane, and RabbitMQ delivers it here.
+    pub is_owned: bool,
+    pub demand: Demand,
+    pub number: NumberState,
+}
+
 /// A lane as the rest of the process sees it.
 #[derive(Clone)]
 pub struct LaneHandle {
     pub id: LaneId,
-    pub waba_id: String,
+    pub waba_id: Arc<str>,
+    /// What it is called in metrics: its id, unless there are too many lanes.
+    pub label: Arc<str>,
     pub orders: watch::Sender<Orders>,
     /// The number's limit may have changed.
     pub limit_is_stale: Arc<Notify>,
-    view: Arc<Mutex<View>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl LaneHandle {
+    pub fn seen(&self) -> Seen {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn view(&self) -> View {
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen().view
+    }
+
+    pub fn update(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub fn queue(&self) -> String {
+        lane_queue(self.id.as_str())
     }
 }
 
@@ -125,8 +154,7 @@ pub struct LaneTask {
     token: Arc<Token>,
     observer: Observer,
     orders: watch::Receiver<Orders>,
-    limit_is_stale: Arc<Notify>,
-    view: Arc<Mutex<View>>,
+    handle: LaneHandle,
     consumer: Consumer,
     claim: Claim,
     /// Whom the lane was left to after a loss of RabbitMQ, and until when.
@@ -145,6 +173,7 @@ impl LaneTask {
         shared: Arc<Shared>,
         mut lane: Lane,
         place: Place,
+        label: &str,
         token: Arc<Token>,
         reads_limit: bool,
     ) -> anyhow::Result<(Self, LaneHandle)> {
@@ -152,23 +181,29 @@ impl LaneTask {
         if reads_limit {
             lane.await_limit(now.mono + LIMIT_PATIENCE);
         }
-        let waba_id = place.waba.to_string();
+        let waba_id = place.waba.clone();
         let orders = shared.board.post(place, token.clone());
         let handle = LaneHandle {
             id: lane.id().clone(),
             waba_id,
+            label: label.into(),
             orders,
             limit_is_stale: Arc::default(),
-            view: Arc::new(Mutex::new(lane.view())),
+            seen: Arc::new(Mutex::new(Seen {
+                view: lane.view(),
+                is_subscribed: false,
+                is_owned: false,
+                demand: Demand::default(),
+                number: NumberState::default(),
+            })),
         };
         let metrics = shared.concluder.metrics.clone();
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
             token,
-            observer: Observer::new(lane.id().clone(), metrics, lane.state()),
+            observer: Observer::new(lane.id().clone(), label, metrics, lane.state()),
             orders: handle.orders.subscribe(),
-            limit_is_stale: handle.limit_is_stale.clone(),
-            view: handle.view.clone(),
+            handle: handle.clone(),
             consumer: Consumer::new(
                 lane.id().clone(),
                 &shared.worker_id,
@@ -239,7 +274,12 @@ impl LaneTask {
         if self.is_fenced() {
             view.rest = Rest::Broker;
         }
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
+        let (is_subscribed, is_owned) = (self.consumer.is_open(), self.claim.is_held());
+        self.handle.update(|seen| {
+            seen.view = view;
+            seen.is_subscribed = is_subscribed;
+            seen.is_owned = is_owned;
+        });
         [wake, open_at].into_iter().flatten().min()
     }
 
@@ -355,7 +395,7 @@ impl LaneTask {
         if let Outcome::Throttled { error, .. } = outcome
             && error.code.is_some_and(|code| MAINTENANCE.contains(&code))
         {
-            self.limit_is_stale.notify_one();
+            self.handle.limit_is_stale.notify_one();
         }
     }
 

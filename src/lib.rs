@@ -15,3 +15,5 @@ pub mod graph;
 pub mod log;
 pub mod metrics;
 pub mod unrouted;
+pub mod upkeep;
+pub mod workload;
