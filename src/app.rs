@@ -14,11 +14,13 @@ use crate::credentials::TokenSlot;
 use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::evidence::evidence;
 use crate::graph::Graph;
+use crate::log::Repeats;
 use crate::metrics::{Metrics, OTHER};
 use crate::unrouted;
 use crate::upkeep::{Account, AccountLane, read_account, watch_token};
 use crate::workload::Workload;
 use anyhow::Context;
+use futures_util::FutureExt;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +46,7 @@ pub enum Ended {
 }
 
 /// Runs until SIGTERM or SIGINT and the drain that follows; a second signal ends at once.
-pub async fn run(config: Config) -> anyhow::Result<Ended> {
+pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     // First of all: a signal while the rest is built must drain as well.
     let signals = Signals::catch()?;
     let metrics = Arc::new(Metrics::new(&config.worker_id)?);
@@ -103,6 +105,8 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         drain: draining,
     });
     let mut edges = JoinSet::new();
+    let telling = repeats.keep_telling(metrics.clone());
+    edges.spawn(telling.map(|()| "the log's keeper ended".to_owned()));
     edges.spawn(async move {
         axum::serve(listener, router)
             .await

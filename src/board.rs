@@ -9,7 +9,7 @@ use crate::broker::lanes_log::Entry;
 use crate::broker::session::Session;
 use crate::clock::Clock;
 use crate::core::Now;
-use crate::core::holds::{Due, Finding, Health, Held, Holds, News, Place, Reach, Record, Why};
+use crate::core::holds::{Due, Finding, Health, Held, Holds, News, Place, Reach, Record};
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
 use crate::core::tenure::{Tenures, Unsent};
@@ -27,6 +27,7 @@ use tokio::sync::{Notify, oneshot, watch};
 /// Longest that an operator waits for the other workers to be told.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
+mod accounts;
 mod log;
 mod tenure;
 
@@ -230,35 +231,6 @@ impl Board {
         let all = told.wait_for(|told| told.count >= queued || told.is_mute);
         let all = tokio::time::timeout(patience, all).await;
         matches!(all, Ok(Ok(told)) if told.count >= queued)
-    }
-
-    /// The API refuses what these lanes authenticate with.
-    pub fn is_token_held(&self, fingerprint: &Arc<str>) -> bool {
-        let (scope, key) = (Scope::Token, fingerprint.clone());
-        self.lock().holds.why(&Reach { scope, key }) == Some(Why::Block)
-    }
-
-    /// Templates of an account whose messages wait.
-    pub fn templates_held(&self, waba: &str) -> usize {
-        let now_ms = self.clock.now().wall_ms;
-        let inner = self.lock();
-        let templates = inner.holds.templates(waba);
-        templates.filter(|(_, until_ms)| *until_ms > now_ms).count()
-    }
-
-    /// A new token was loaded for an account: blocks of the old one do not concern its lanes any more, others may be mended.
-    pub fn token_changed(&self, waba: &str, token: &Arc<Token>) {
-        let (mut inner, now) = (self.lock(), self.clock.now());
-        let Inner { holds, posts, .. } = &mut *inner;
-        for post in posts.iter_mut().filter(|post| &*post.place.waba == waba) {
-            post.place.token = token.fingerprint.clone();
-            post.orders
-                .send_modify(|orders| orders.token = token.clone());
-            holds.look_again(&post.place, now);
-            let held = holds.on(&post.place, now);
-            post.orders.send_modify(|orders| orders.held = held);
-        }
-        self.to_tend.notify_one();
     }
 
     /// Runs for ever, or until nobody opens sessions any more.

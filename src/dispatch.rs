@@ -5,24 +5,25 @@ mod arrive;
 mod claim;
 mod conclude;
 mod consumer;
+mod handle;
 #[cfg(debug_assertions)]
 mod ill_wish;
 mod observe;
 
 pub use conclude::Concluder;
+pub use handle::{LaneHandle, Seen};
 
 use crate::board::{Board, Orders, Owner};
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::Found;
-use crate::broker::topology::lane_queue;
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
 use crate::core::demand::Demand;
 use crate::core::holds::Place;
 use crate::core::intake::{IntakeConfig, Refusal, intake};
-use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket, View};
-use crate::core::message::{LaneId, Message};
+use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket};
+use crate::core::message::Message;
 use crate::core::number::NumberState;
 use crate::core::outcome::{Outcome, Rules};
 use crate::core::retry::RetryPolicy;
@@ -39,9 +40,9 @@ use futures_util::{FutureExt, StreamExt};
 use observe::Observer;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How often a lane that must not send looks again.
 const FENCED_PAUSE: Duration = Duration::from_millis(200);
@@ -83,49 +84,6 @@ impl Shared {
         let checking = || intake(delivery.body.clone(), delivery.inbound(), &self.intake, now);
         let checked = std::panic::catch_unwind(AssertUnwindSafe(checking));
         checked.unwrap_or_else(|_| Err(Refusal::of_a_panic()))
-    }
-}
-
-/// What is known of a lane.
-#[derive(Clone, Copy)]
-pub struct Seen {
-    pub view: View,
-    /// This worker consumes its queue, active or waiting for its turn.
-    pub is_subscribed: bool,
-    /// It took the lane, and RabbitMQ delivers it here.
-    pub is_owned: bool,
-    pub demand: Demand,
-    pub number: NumberState,
-}
-
-/// A lane as the rest of the process sees it.
-#[derive(Clone)]
-pub struct LaneHandle {
-    pub id: LaneId,
-    pub waba_id: Arc<str>,
-    /// What it is called in metrics: its id, unless there are too many lanes.
-    pub label: Arc<str>,
-    pub orders: watch::Sender<Orders>,
-    /// The number's limit may have changed.
-    pub limit_is_stale: Arc<Notify>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-impl LaneHandle {
-    pub fn seen(&self) -> Seen {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn view(&self) -> View {
-        self.seen().view
-    }
-
-    pub fn update(&self, change: impl FnOnce(&mut Seen)) {
-        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    pub fn queue(&self) -> String {
-        lane_queue(self.id.as_str())
     }
 }
 
