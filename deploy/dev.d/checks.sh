@@ -3,6 +3,8 @@
 
 run_checks() {
     need_rust
+    tools
+    eval "$(tools_env)"
     broker_for_checks
     if [ $# -gt 0 ]; then
         timed "cargo test $*" cargo test --locked "$@"

@@ -17,6 +17,7 @@ mod poison;
 mod privacy;
 mod rights;
 mod simulation;
+mod sre;
 mod support;
 mod tidy;
 mod tls;
