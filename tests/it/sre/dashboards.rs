@@ -69,7 +69,10 @@ fn every_panel_says_what_it_answers_and_in_what_unit() {
                 "{at}: describe the question and what to do"
             );
             let unit = &panel["fieldConfig"]["defaults"]["unit"];
-            assert!(unit.is_string(), "{at}: no unit");
+            // A table's columns have theirs one by one, a heatmap's is its axis', and states are words.
+            let kind = panel["type"].as_str().unwrap();
+            let wants_unit = ["timeseries", "stat", "bargauge"].contains(&kind);
+            assert!(unit.is_string() || !wants_unit, "{at}: no unit");
             let mut refs = HashSet::new();
             for target in panel["targets"].as_array().unwrap() {
                 assert_eq!(target["datasource"], source, "{at}");

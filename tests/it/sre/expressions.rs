@@ -1,5 +1,6 @@
 //! Every PromQL expression of the dashboards, and how one falls into parts that must each have an answer.
 
+use crate::support::NUMBER;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,24 +23,25 @@ pub(super) struct Expression {
 }
 
 /// What Grafana would put for its variables. Scrapes come every second here.
-const GRAFANA: [(&str, &str); 8] = [
+const GRAFANA: [(&str, &str); 7] = [
     ("$__rate_interval", "15s"),
     ("$__interval", "5s"),
     ("$__range_s", "60"),
     ("$__range", "60s"),
     ("$job", ".*"),
     ("$waba", ".*"),
-    ("$number", ".*"),
     ("$datasource", "prometheus"),
 ];
 
 impl Expression {
-    fn of_grafana(whence: String, place: Place, text: &str) -> Self {
+    /// `number`: which lanes are chosen.
+    fn of_grafana(whence: String, place: Place, text: &str, number: &str) -> Self {
         let put = |text: String, (name, value): (&str, &str)| {
             let braced = format!("${{{}}}", &name[1..]);
             text.replace(&braced, value).replace(name, value)
         };
-        let text = GRAFANA.into_iter().fold(text.to_owned(), put);
+        let chosen = GRAFANA.into_iter().chain([("$number", number)]);
+        let text = chosen.fold(text.to_owned(), put);
         assert!(!text.contains('$'), "{whence}: a variable is left: {text}");
         Self {
             whence,
@@ -115,12 +117,14 @@ pub(super) fn panels(dashboard: &Value) -> Vec<&Value> {
 pub(super) fn every_expression() -> Vec<Expression> {
     let mut found = vec![];
     for (file, dashboard) in dashboards() {
+        let number = if file == "lane.json" { NUMBER } else { ".*" };
+        let of = |whence, place, text| Expression::of_grafana(whence, place, text, number);
         for panel in panels(&dashboard) {
             let title = panel["title"].as_str().unwrap_or("?");
             for target in panel["targets"].as_array().into_iter().flatten() {
                 let whence = format!("{file}: {title}");
                 let text = target["expr"].as_str().unwrap();
-                found.push(Expression::of_grafana(whence, Place::Panel, text));
+                found.push(of(whence, Place::Panel, text));
             }
         }
         for annotation in dashboard["annotations"]["list"]
@@ -130,7 +134,7 @@ pub(super) fn every_expression() -> Vec<Expression> {
         {
             if let Some(text) = annotation["expr"].as_str() {
                 let whence = format!("{file}: annotation {}", annotation["name"]);
-                found.push(Expression::of_grafana(whence, Place::Annotation, text));
+                found.push(of(whence, Place::Annotation, text));
             }
         }
         for variable in dashboard["templating"]["list"].as_array().unwrap() {
@@ -138,7 +142,7 @@ pub(super) fn every_expression() -> Vec<Expression> {
                 let query = &variable["query"];
                 let text = query.as_str().or(query["query"].as_str()).unwrap();
                 let whence = format!("{file}: variable {}", variable["name"]);
-                found.push(Expression::of_grafana(whence, Place::Variable, text));
+                found.push(of(whence, Place::Variable, text));
             }
         }
     }

@@ -55,7 +55,7 @@ impl Browser {
 
     async fn ask(&self, method: &'static str, path: &str, body: Option<Value>) -> Option<Value> {
         let (address, path) = (self.address.clone(), path.to_owned());
-        let asking = move || http::ask(&address, method, &path, None, body.as_ref());
+        let asking = move || http::ask_by("1.1", &address, method, &path, None, body.as_ref());
         let answer = tokio::task::spawn_blocking(asking).await.unwrap().ok()?;
         let mut answer = answer.json();
         assert!(answer["value"]["error"].is_null(), "{answer}");
@@ -128,7 +128,7 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
     let world = World::start(Setup::default().numbers(&[("111", 80), ("222", 80)])).await;
     world
         .sim
-        .change_number("222", |rules| rules.blocked_code = Some(190));
+        .change_number("222", |rules| rules.blocked_code = Some(133010));
     world
         .client
         .publish([Request::text("held", "34600000001").number("222")])
@@ -147,8 +147,8 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
     assert_eq!(first, "222", "trouble comes first");
     for (lane, name, wanted) in [
         ("222", "state", "away"),
-        ("222", "cause", "190"),
-        ("222", "remedy", "load a new token"),
+        ("222", "cause", "133010"),
+        ("222", "remedy", "register the number"),
         ("111", "state", "flowing"),
         ("111", "limit", "80"),
     ] {

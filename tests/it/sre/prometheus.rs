@@ -133,14 +133,6 @@ impl Prometheus {
         });
         within("ten evaluations of the rules", enough).await;
     }
-
-    pub(super) async fn firing(&self) -> Vec<String> {
-        let is_firing = |rule: &Value| rule["state"] == "firing";
-        let rules = self.all_rules().await.into_iter().filter(is_firing);
-        rules
-            .map(|rule| rule["name"].as_str().unwrap().to_owned())
-            .collect()
-    }
 }
 
 fn encoded(text: &str) -> String {
