@@ -13,6 +13,7 @@ mod drain;
 mod flow;
 mod handover;
 mod holds;
+mod log;
 mod poison;
 mod privacy;
 mod rights;
