@@ -43,4 +43,8 @@ tools_env() {
     [ -z "$prometheus" ] || [ -z "$promtool" ] ||
         say "export DISPATCHER_TEST_PROMETHEUS=$prometheus DISPATCHER_TEST_PROMTOOL=$promtool"
     ! command -v chromedriver >/dev/null || say "export DISPATCHER_TEST_CHROMEDRIVER=$(command -v chromedriver)"
+    local folder
+    for folder in "$ROOT"/../*/data/grafana-schemas/jsonschema; do
+        [ ! -d "$folder" ] || say "export DISPATCHER_TEST_GRAFANA_SCHEMAS=$folder"
+    done
 }

@@ -6,6 +6,7 @@ mod expressions;
 mod page;
 mod prometheus;
 mod rules;
+mod schema;
 
 use crate::support::client::Request;
 use crate::support::worker::Worker;
