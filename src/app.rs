@@ -15,6 +15,7 @@ use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::evidence::evidence;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
+use crate::spans::Spans;
 use crate::unrouted;
 use anyhow::Context;
 use backoff::backoff::Backoff;
@@ -70,6 +71,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let board = board(&config, &graph, clock, &metrics);
     let board = Arc::new(board);
     let (evidence, search) = evidence(sessions.clone(), metrics.clone(), lookback(&config));
+    let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
     let served: HashSet<String> = config.phone_number_ids().into_iter().collect();
     let shared = Arc::new(Shared {
         graph,
@@ -90,6 +92,7 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         // By then it has tried to connect once more, whatever its pause.
         owner_first: (config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS)
             .min(OWNER_FIRST_MAX),
+        spans,
         quick: (config.retry.quick_base, config.retry.quick_max),
     });
 
@@ -148,9 +151,17 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
     stop_broker.send_replace(true);
     // Its end may be what ended the run: then there is nothing to wait for.
-    if !broker.is_finished() {
-        drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
-    }
+    let broker_ends = async {
+        if !broker.is_finished() {
+            drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
+        }
+    };
+    let spans_are_sent = async {
+        if let Some(exporting) = exporting {
+            exporting.flush().await;
+        }
+    };
+    tokio::join!(broker_ends, spans_are_sent);
     if ended == Ended::Drained {
         tracing::info!(
             "drained: every answer in flight is published, what waited is RabbitMQ's again"

@@ -8,6 +8,7 @@ mod consumer;
 #[cfg(debug_assertions)]
 mod ill_wish;
 mod observe;
+mod trace;
 
 pub use conclude::Concluder;
 
@@ -21,11 +22,12 @@ use crate::core::holds::Place;
 use crate::core::intake::{IntakeConfig, Refusal, intake};
 use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket, View};
 use crate::core::message::{LaneId, Message};
-use crate::core::outcome::{Outcome, Rules};
+use crate::core::outcome::{Class, Outcome, Rules};
 use crate::core::retry::RetryPolicy;
 use crate::credentials::Token;
 use crate::evidence::Evidence;
 use crate::graph::Graph;
+use crate::spans::Spans;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use claim::Claim;
@@ -66,6 +68,8 @@ pub struct Shared {
     pub drain: watch::Receiver<bool>,
     /// How long after a loss of RabbitMQ a lane is left to the worker that had it.
     pub owner_first: Duration,
+    /// If messages are traced.
+    pub spans: Option<Arc<Spans>>,
     /// First and longest pause before trying again in place: `retry.quick_base_ms`, `retry.quick_max_ms`.
     pub quick: (Duration, Duration),
 }
@@ -76,10 +80,14 @@ impl Shared {
     }
 
     /// A request that makes the check itself fail would do the same to every worker in turn.
-    pub fn intake(&self, delivery: &Delivery, now: Now) -> Result<Message, Refusal> {
+    pub fn intake(&self, delivery: &mut Delivery, now: Now) -> Result<Message, Refusal> {
         let checking = || intake(delivery.body.clone(), delivery.inbound(), &self.intake, now);
         let checked = std::panic::catch_unwind(AssertUnwindSafe(checking));
-        checked.unwrap_or_else(|_| Err(Refusal::of_a_panic()))
+        let checked = checked.unwrap_or_else(|_| Err(Refusal::of_a_panic()));
+        if let Some(journey) = delivery.journey() {
+            journey.received(checked.is_err().then_some(Class::Invalid.as_str()));
+        }
+        checked
     }
 }
 
@@ -173,6 +181,7 @@ impl LaneTask {
                 lane.id().clone(),
                 &shared.worker_id,
                 shared.sessions.clone(),
+                shared.spans.clone(),
             ),
             claim: Claim::None,
             left_to: None,
@@ -291,6 +300,7 @@ impl LaneTask {
             .metrics
             .pacing_wait(priority)
             .observe(waited.as_secs_f64());
+        self.trace_pace(ticket);
         let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.token.clone());
         #[cfg(debug_assertions)]
         if let Some(delivery) = self.deliveries.get(&ticket) {
@@ -331,9 +341,10 @@ impl LaneTask {
     fn answered(&mut self, ticket: Ticket, reply: Reply, took: Duration) {
         let now = self.shared.now();
         self.observer.replied(&reply, &self.shared.rules);
-        let usage = reply.usage();
+        let (usage, answer) = (reply.usage(), trace::answer(&reply));
         let outcome = self.shared.rules.classify(reply);
         self.observer.attempted(&outcome, took);
+        self.trace_send(ticket, &outcome, answer, took);
         let quick_pause = self.quick_pause(&outcome);
         let luck = Luck {
             jitter: fastrand::f64(),

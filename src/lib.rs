@@ -14,4 +14,5 @@ pub mod evidence;
 pub mod graph;
 pub mod log;
 pub mod metrics;
+pub mod spans;
 pub mod unrouted;

@@ -209,6 +209,7 @@ wa_dispatcher_replies_undelivered_total counter
 wa_dispatcher_requests_total counter
 wa_dispatcher_settled_void_total counter
 wa_dispatcher_shadow_waits_total counter
+wa_dispatcher_spans_exported_total counter
 wa_dispatcher_token_reloads_total counter
 wa_dispatcher_unrouted_total counter";
 

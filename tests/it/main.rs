@@ -20,4 +20,5 @@ mod simulation;
 mod support;
 mod tidy;
 mod tls;
+mod tracing;
 mod workers;

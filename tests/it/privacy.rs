@@ -1,7 +1,8 @@
-//! Nothing that a person wrote, is written to by, or authenticates with reaches a log line, a metric or an admin page,
+//! Nothing that a person wrote, is written to by, or authenticates with reaches a log line, a metric, a span or an admin page,
 //! whatever becomes of the request.
 
 use crate::support::client::Request;
+use crate::support::collector::Collector;
 use crate::support::proxy::Mode;
 use crate::support::{NUMBER, Setup, World, within};
 use graph_sim::{Action, Fault, Match, Script};
@@ -109,8 +110,11 @@ async fn see_every_end(world: &World) {
 
 /// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
 async fn everything_emitted(level: &str) -> (String, Vec<String>) {
+    let collector = Collector::start().await;
     let mut setup = Setup::default()
         .set("log.level", &format!("\"{level}\""))
+        .set("tracing.endpoint", &format!("\"{}\"", collector.url))
+        .set("tracing.sample_ratio", "1.0")
         .set("retry.max_attempts", "2")
         .set("lanes.halt_probe_s", "1");
     setup.sim.apps = [("shop".to_owned(), APP_SECRET.to_owned())].into();
@@ -170,8 +174,18 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
         .map(|letter| String::from_utf8_lossy(&letter.body).into_owned())
         .collect();
     let log = world.worker.log.text();
+    let spans = collector.bytes();
+    let spans = String::from_utf8_lossy(&spans);
+    for name in [
+        "process wa.lane",
+        "process wa.unrouted",
+        "send",
+        "publish wa.dead",
+    ] {
+        assert!(spans.contains(name), "{name} is among the spans");
+    }
     (
-        format!("{log}\n{lanes}\n{metrics}\n{}", told.join("\n")),
+        format!("{log}\n{lanes}\n{metrics}\n{spans}\n{}", told.join("\n")),
         wamids,
     )
 }

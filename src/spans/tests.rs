@@ -1,0 +1,58 @@
+use super::{Parent, Trace};
+
+const SOUND: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn carried(traceparent: &str, tracestate: Option<&str>) -> Option<Trace> {
+    let parent = Parent::read(traceparent)?.with_state(tracestate);
+    Some(Trace::of(&parent.context()))
+}
+
+#[test]
+fn a_callers_context_is_read_to_the_letter() {
+    let trace = carried(SOUND, Some("shop=1, other=a:b")).unwrap();
+    assert_eq!(trace.parent, SOUND);
+    assert_eq!(trace.state.as_deref(), Some("shop=1,other=a:b"));
+    assert!(Parent::read(SOUND).unwrap().is_sampled);
+    let not_sampled = SOUND.replace("-01", "-00");
+    assert!(!Parent::read(&not_sampled).unwrap().is_sampled);
+    // Other flags are not ours, and a later version may say more.
+    let later = SOUND.replace("00-0af", "cc-0af").replace("-01", "-03-more");
+    assert_eq!(carried(&later, None).unwrap().parent, SOUND);
+}
+
+#[test]
+fn what_is_malformed_is_no_parent() {
+    let malformed = [
+        "",
+        "-",
+        "00",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+        "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-+1",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 01",
+        "00-ßaf7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
+    ];
+    for text in malformed {
+        assert!(Parent::read(text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_read_or_is_too_long_is_left_out() {
+    let too_long = format!("a={}", "x".repeat(5000));
+    for state in ["no pair", "=x", too_long.as_str()] {
+        let trace = carried(SOUND, Some(state)).unwrap();
+        assert_eq!(
+            (trace.parent.as_str(), trace.state),
+            (SOUND, None),
+            "{state:.20}"
+        );
+    }
+}
