@@ -15,7 +15,7 @@ use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::evidence::evidence;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
-use crate::spans::Spans;
+use crate::spans::{Exporting, Spans};
 use crate::unrouted;
 use anyhow::Context;
 use backoff::backoff::Backoff;
@@ -150,24 +150,26 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
     drain.send_replace(true);
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
     stop_broker.send_replace(true);
-    // Its end may be what ended the run: then there is nothing to wait for.
-    let broker_ends = async {
-        if !broker.is_finished() {
-            drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
-        }
-    };
-    let spans_are_sent = async {
-        if let Some(exporting) = exporting {
-            exporting.flush().await;
-        }
-    };
-    tokio::join!(broker_ends, spans_are_sent);
+    tokio::join!(ended_in_time(broker), flushed(exporting));
     if ended == Ended::Drained {
         tracing::info!(
             "drained: every answer in flight is published, what waited is RabbitMQ's again"
         );
     }
     Ok(died.map_or(ended, Ended::Failed))
+}
+
+async fn ended_in_time(broker: JoinHandle<()>) {
+    // Its end may be what ended the run: then there is nothing to wait for.
+    if !broker.is_finished() {
+        drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
+    }
+}
+
+async fn flushed(spans: Option<Exporting>) {
+    if let Some(exporting) = spans {
+        exporting.flush().await;
+    }
 }
 
 fn board(config: &Config, graph: &Graph, clock: Clock, metrics: &Arc<Metrics>) -> Board {

@@ -341,10 +341,13 @@ impl LaneTask {
     fn answered(&mut self, ticket: Ticket, reply: Reply, took: Duration) {
         let now = self.shared.now();
         self.observer.replied(&reply, &self.shared.rules);
-        let (usage, answer) = (reply.usage(), trace::answer(&reply));
+        let usage = reply.usage();
+        let traced = self.shared.spans.as_ref().map(|_| trace::answer(&reply));
         let outcome = self.shared.rules.classify(reply);
         self.observer.attempted(&outcome, took);
-        self.trace_send(ticket, &outcome, answer, took);
+        if let Some(answer) = traced {
+            self.trace_send(ticket, &outcome, answer, took);
+        }
         let quick_pause = self.quick_pause(&outcome);
         let luck = Luck {
             jitter: fastrand::f64(),

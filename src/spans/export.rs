@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Spans that wait: what comes on top of them is lost. Some 2 MB.
-const QUEUE_SPANS: usize = 2_048;
+pub(super) const QUEUE_SPANS: usize = 2_048;
 
 /// Spans of a request: encoding them takes part of a millisecond, in which nothing else runs.
 const BATCH_SPANS: usize = 256;
@@ -83,30 +83,34 @@ impl Exporting {
     }
 }
 
+pub(super) fn queue(metrics: &Metrics) -> (Queue, mpsc::Receiver<SpanData>) {
+    let (spans, waiting) = mpsc::channel(QUEUE_SPANS);
+    let queue = Queue {
+        spans,
+        full: Arc::new(Notify::new()),
+        lost: metrics.spans_exported.with_label_values(&["error"]),
+    };
+    (queue, waiting)
+}
+
 /// `endpoint`: `tracing.endpoint`.
 pub(super) fn start(
     endpoint: &str,
     worker_id: &str,
     metrics: &Metrics,
 ) -> anyhow::Result<(Queue, Exporting)> {
-    let (spans, waiting) = mpsc::channel(QUEUE_SPANS);
+    let (queue, waiting) = queue(metrics);
     let (stop, stopped) = oneshot::channel();
-    let full = Arc::new(Notify::new());
     let exported = |result| metrics.spans_exported.with_label_values(&[result]);
     let export = Export {
         exporter: exporter(endpoint, worker_id).context("tracing.endpoint")?,
         endpoint: endpoint.to_owned(),
         waiting,
-        full: full.clone(),
+        full: queue.full.clone(),
         stopped: Some(stopped),
         exported: exported("ok"),
         lost: exported("error"),
         is_failing: false,
-    };
-    let queue = Queue {
-        spans,
-        full,
-        lost: exported("error"),
     };
     let task = tokio::spawn(export.run());
     Ok((queue, Exporting { stop, task }))

@@ -1,4 +1,7 @@
-use super::{Parent, Trace};
+use super::{Parent, Trace, export};
+use crate::metrics::Metrics;
+use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 
 const SOUND: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -55,4 +58,21 @@ fn a_state_that_cannot_be_read_or_is_too_long_is_left_out() {
             "{state:.20}"
         );
     }
+}
+
+/// What comes on top of a full queue is counted, and costs nothing more.
+#[test]
+fn a_full_queue_loses_what_comes_and_counts_it() {
+    let metrics = Metrics::new("worker-1").unwrap();
+    let (queue, _waiting) = export::queue(&metrics);
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(Sampler::AlwaysOn)
+        .with_span_processor(queue)
+        .build();
+    let tracer = provider.tracer("test");
+    for _ in 0..export::QUEUE_SPANS + 3 {
+        tracer.start("span").end();
+    }
+    let lost = metrics.spans_exported.with_label_values(&["error"]);
+    assert_eq!(lost.get(), 3);
 }

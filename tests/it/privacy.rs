@@ -108,9 +108,8 @@ async fn see_every_end(world: &World) {
     }
 }
 
-/// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
-async fn everything_emitted(level: &str) -> (String, Vec<String>) {
-    let collector = Collector::start().await;
+/// Everything on that can tell something: the log at this level, and spans of every message.
+fn setup(level: &str, collector: &Collector) -> Setup {
     let mut setup = Setup::default()
         .set("log.level", &format!("\"{level}\""))
         .set("tracing.endpoint", &format!("\"{}\"", collector.url))
@@ -120,6 +119,27 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
     setup.sim.apps = [("shop".to_owned(), APP_SECRET.to_owned())].into();
     setup.sim.defaults.app = Some("shop".to_owned());
     setup.account = format!("app = \"shop\"\napp_secret = \"{APP_SECRET}\"\n");
+    setup
+}
+
+/// The spans that were exported, as text: what is text in them is text there.
+fn exported(collector: &Collector) -> String {
+    let spans = String::from_utf8_lossy(&collector.bytes()).into_owned();
+    for name in [
+        "process wa.lane",
+        "process wa.unrouted",
+        "send",
+        "publish wa.dead",
+    ] {
+        assert!(spans.contains(name), "{name} is among the spans");
+    }
+    spans
+}
+
+/// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
+async fn everything_emitted(level: &str) -> (String, Vec<String>) {
+    let collector = Collector::start().await;
+    let setup = setup(level, &collector);
     let (mut world, proxy) = World::behind_proxy(setup).await;
     let queue = world.client.queue(Some(("wa.lanes.log", ""))).await;
     let records = world.client.read(&queue).await;
@@ -174,16 +194,7 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
         .map(|letter| String::from_utf8_lossy(&letter.body).into_owned())
         .collect();
     let log = world.worker.log.text();
-    let spans = collector.bytes();
-    let spans = String::from_utf8_lossy(&spans);
-    for name in [
-        "process wa.lane",
-        "process wa.unrouted",
-        "send",
-        "publish wa.dead",
-    ] {
-        assert!(spans.contains(name), "{name} is among the spans");
-    }
+    let spans = exported(&collector);
     (
         format!("{log}\n{lanes}\n{metrics}\n{spans}\n{}", told.join("\n")),
         wamids,

@@ -167,7 +167,11 @@ fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
             any_value::Value::StringValue(text) => text,
             any_value::Value::IntValue(number) => number.to_string(),
             any_value::Value::BoolValue(flag) => flag.to_string(),
-            other => panic!("{}: {other:?}", attribute.key),
+            other @ (any_value::Value::DoubleValue(_)
+            | any_value::Value::ArrayValue(_)
+            | any_value::Value::KvlistValue(_)
+            | any_value::Value::BytesValue(_)
+            | any_value::Value::StringValueStrindex(_)) => panic!("{}: {other:?}", attribute.key),
         };
         (attribute.key.clone(), text)
     };
