@@ -1,22 +1,32 @@
-//! `/livez`, `/readyz`, `/metrics`, `/lanes`, and pausing a lane. No secrets, no bodies, no recipients.
+//! The page, `/livez`, `/readyz`, `/metrics`, `/lanes`, and pausing a lane. No secrets, no bodies, no recipients.
 
 use crate::board::{Board, NotTold};
 use crate::broker::Sessions;
 use crate::broker::publish::Publisher;
 use crate::clock::Clock;
-use crate::core::holds::{Hold, Why};
-use crate::core::lane::{State, View};
+use crate::config::AdminConfig;
 use crate::core::message::LaneId;
 use crate::dispatch::LaneHandle;
-use crate::metrics::Metrics;
+use crate::metrics::{AccountSample, LaneSample, Metrics, Scrape};
+use crate::upkeep::Account;
+use crate::workload::{self, Effort};
 use axum::extract::{Path, State as Shared};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::{Value, json};
-use std::sync::Arc;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+
+mod lanes;
+
+use lanes::describe;
+
+/// The page is all there is to it: nothing is fetched from elsewhere, and nobody may put it into a frame.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Clone)]
 pub struct Admin {
@@ -24,6 +34,12 @@ pub struct Admin {
     pub board: Arc<Board>,
     pub clock: Clock,
     pub lanes: Arc<[LaneHandle]>,
+    pub accounts: Arc<[Arc<Account>]>,
+    pub effort: Arc<Mutex<Effort>>,
+    pub config: AdminConfig,
+    /// Within this a backlog should be gone.
+    pub drain_target: Duration,
+    pub worker_id: Arc<str>,
     pub sessions: Sessions,
     pub publisher: Publisher,
     pub drain: watch::Receiver<bool>,
@@ -31,6 +47,7 @@ pub struct Admin {
 
 pub fn router(admin: Admin) -> Router {
     Router::new()
+        .route("/", get(page))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -41,40 +58,100 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Ready: a session with the broker is open and takes what is published, and no drain has begun.
-async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
-    let session = admin.sessions.borrow().clone();
-    match session {
-        _ if *admin.drain.borrow() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "no broker session\n"),
-        Some(session) if session.is_blocked() => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the broker blocks publishers\n",
-        ),
-        Some(session) if !session.may_send() => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the broker does not answer\n",
-        ),
-        Some(_) if admin.publisher.is_any_refused() => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the broker refuses results\n",
-        ),
-        Some(_) => (StatusCode::OK, "ready\n"),
+async fn page(Shared(admin): Shared<Admin>) -> Response {
+    let page = include_str!("admin/page.html")
+        .replace("{{worker}}", &admin.worker_id)
+        .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+        .replace(
+            "{{actions}}",
+            if admin.config.actions {
+                "true"
+            } else {
+                "false"
+            },
+        );
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, Html(page)).into_response()
+}
+
+async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, String) {
+    match admin.not_ready() {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+impl Admin {
+    /// Ready is who has a session with the broker, that takes what is published, and has not begun to drain. Else, why not.
+    fn not_ready(&self) -> Option<&'static str> {
+        let session = self.sessions.borrow().clone();
+        match session {
+            _ if *self.drain.borrow() => Some("draining"),
+            None => Some("no broker session"),
+            Some(session) if session.is_blocked() => Some("the broker blocks publishers"),
+            Some(session) if !session.may_send() => Some("the broker does not answer"),
+            Some(_) if self.publisher.is_any_refused() => Some("the broker refuses results"),
+            Some(_) => None,
+        }
+    }
+
+    fn scrape(&self) -> Scrape {
+        let session = self.sessions.borrow().clone();
+        let effort = *self.effort.lock().unwrap_or_else(PoisonError::into_inner);
+        Scrape {
+            now: self.clock.now(),
+            is_ready: self.not_ready().is_none(),
+            is_blocked: session.is_some_and(|session| session.is_blocked()),
+            effort: Effort {
+                busy: workload::busy(),
+                ..effort
+            },
+            drain_target: self.drain_target,
+            lanes: self.lanes.iter().map(|lane| self.sample(lane)).collect(),
+            accounts: self.accounts.iter().map(|a| self.account(a)).collect(),
+        }
+    }
+
+    fn sample(&self, lane: &LaneHandle) -> LaneSample {
+        let seen = lane.seen();
+        LaneSample {
+            label: lane.label.clone(),
+            waba_id: lane.waba_id.clone(),
+            work: seen
+                .demand
+                .work(&seen.view, seen.is_owned, self.drain_target),
+            seen,
+        }
+    }
+
+    fn account(&self, account: &Account) -> AccountSample {
+        let (state, token) = (account.state(), account.tokens.token());
+        let is_refused = state.is_token_refused || self.board.is_token_held(&token.fingerprint);
+        AccountSample {
+            waba_id: account.waba_id.clone(),
+            is_token_valid: !is_refused,
+            token_expires_at: state.token_expires_at,
+            templates: state.templates,
+            templates_held: self.board.templates_held(&account.waba_id),
+        }
     }
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> Response {
-    let blocked = admin
-        .sessions
-        .borrow()
-        .as_ref()
-        .is_some_and(|session| session.is_blocked());
-    admin.metrics.broker_blocked.set(i64::from(blocked));
-    let lanes = admin.lanes.iter();
-    let views = lanes.map(|lane| (lane.id.as_str(), lane.view()));
-    match admin.metrics.gather(views, admin.clock.now()) {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    let (metrics, scrape) = (admin.metrics.clone(), admin.scrape());
+    // Of many lanes this takes some time, in which no lane should wait.
+    let gathering = tokio::task::spawn_blocking(move || metrics.gather(&scrape));
+    match gathering.await {
+        Ok(Ok(text)) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+        }
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
@@ -90,20 +167,46 @@ async fn lane(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response 
     }
 }
 
-async fn pause(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response {
-    tracing::info!(
-        phone_number_id = known(&admin, &id),
-        "an operator pauses the lane"
-    );
+async fn pause(
+    Shared(admin): Shared<Admin>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = refuse_browsers(&admin, &headers) {
+        return refusal;
+    }
+    let phone_number_id = known(&admin, &id);
+    tracing::info!(phone_number_id, "an operator pauses the lane");
     said(admin.board.pause(&LaneId::new(&id)).await)
 }
 
-async fn resume(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response {
-    tracing::info!(
-        phone_number_id = known(&admin, &id),
-        "an operator resumes the lane"
-    );
+async fn resume(
+    Shared(admin): Shared<Admin>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = refuse_browsers(&admin, &headers) {
+        return refusal;
+    }
+    let phone_number_id = known(&admin, &id);
+    tracing::info!(phone_number_id, "an operator resumes the lane");
     said(admin.board.resume(&LaneId::new(&id)).await)
+}
+
+/// Any page that an operator looks at could have the browser send this: only our own page may, and only where it has buttons.
+/// Source: Fetch Metadata; every browser says `Sec-Fetch-Site` or, the older ones, `Origin`, and curl says neither.
+fn refuse_browsers(admin: &Admin, headers: &HeaderMap) -> Option<Response> {
+    let site = headers.get("sec-fetch-site");
+    let is_browser = site.is_some() || headers.contains_key(header::ORIGIN);
+    let is_own_page =
+        site.is_some_and(|site| site == "same-origin") && headers.contains_key("x-requested-with");
+    let why = match (is_browser, is_own_page) {
+        (false, _) => return None,
+        (true, true) if admin.config.actions => return None,
+        (true, true) => "read-only: set admin.actions = true, or use curl\n",
+        (true, false) => "refused: this came from another site's page\n",
+    };
+    Some((StatusCode::FORBIDDEN, why).into_response())
 }
 
 /// Only ids of ours are written to the log.
@@ -126,81 +229,4 @@ fn not_served() -> Response {
         "this worker does not serve that phone_number_id\n",
     )
         .into_response()
-}
-
-fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
-    let view = lane.view();
-    let now = admin.clock.now();
-    let mut described = json!({
-        "phone_number_id": lane.id.as_str(),
-        "waba_id": lane.waba_id,
-        "state": view.state.as_str(),
-        "held_by": held_by(&view),
-        "limit_messages_per_second": view.limit_mps,
-        "configured_rate_messages_per_second": rounded(view.configured_mps),
-        "rate_messages_per_second": rounded(view.bucket.rate_mps),
-        "tokens": rounded(view.bucket.tokens(now)),
-        "next_slot_seconds": view.bucket.wait(now).as_secs_f64(),
-        "waiting": view.waiting,
-        "in_flight": view.in_flight,
-        "in_flight_max": view.in_flight_max,
-        "pair_parked": view.pair_parked,
-        "pairs": view.pairs,
-    });
-    if let Some(tenure) = admin.board.tenure(&lane.id) {
-        described["owner"] = json!({
-            "worker": &*tenure.worker,
-            "since": rfc3339(tenure.since_ms),
-            "has_left": tenure.left,
-        });
-    }
-    if let Some(hold) = view.state.hold() {
-        let looks = if hold.why == Why::Throttle {
-            "ends"
-        } else {
-            "next_probe"
-        };
-        described["cause"] = cause(&hold);
-        described["cause"][looks] = json!(rfc3339(hold.until_ms));
-    }
-    if let Some(hold) = view.state.lifted() {
-        described["lifted"] = cause(&hold);
-    }
-    if let State::Paused { since_ms } = view.state {
-        described["since"] = json!(rfc3339(since_ms));
-    }
-    described
-}
-
-fn cause(hold: &Hold) -> Value {
-    json!({
-        "scope": hold.scope.as_str(),
-        "why": hold.why.as_str(),
-        "code": hold.code,
-        "remedy": hold.remedy,
-        "since": rfc3339(hold.since_ms),
-        "failed_probes": hold.failed_probes,
-    })
-}
-
-/// More digits help nobody.
-fn rounded(number: f64) -> f64 {
-    (number * 1_000.0).round() / 1_000.0
-}
-
-/// The one thing that keeps the next message from being sent now.
-fn held_by(view: &View) -> &'static str {
-    match view.state {
-        State::Flowing | State::Probing { .. } => view.rest.as_str(),
-        State::Cooling { .. } => "throttle",
-        State::Away { hold } => hold.why.as_str(),
-        State::Rejoining { .. } => "rejoining",
-        State::Paused { .. } => "operator",
-        State::Draining => "drain",
-    }
-}
-
-fn rfc3339(ms: u64) -> Option<String> {
-    let timestamp = jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
-    Some(format!("{timestamp:.3}"))
 }

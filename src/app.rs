@@ -3,24 +3,27 @@
 use crate::admin::{self, Admin};
 use crate::board::Board;
 use crate::broker::publish::Publisher;
+use crate::broker::supervise;
 use crate::broker::topology::Topology;
-use crate::broker::{delays, supervise};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::outcome::Rules;
-use crate::credentials::{RELOAD_PERIOD, TokenSlot};
+use crate::credentials::TokenSlot;
 use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::evidence::evidence;
 use crate::graph::Graph;
-use crate::metrics::Metrics;
+use crate::log::Repeats;
+use crate::metrics::{Metrics, OTHER};
 use crate::spans::{Exporting, Spans};
 use crate::unrouted;
+use crate::upkeep::{Account, AccountLane, read_account, watch_token};
+use crate::workload::Workload;
 use anyhow::Context;
-use backoff::backoff::Backoff;
+use futures_util::FutureExt;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -29,17 +32,11 @@ use tokio::task::{JoinHandle, JoinSet};
 /// The lowest limit a number can have: where a lane starts until the API has said what it really is.
 const UNKNOWN_LIMIT_MPS: u32 = 20;
 
-/// First and longest pause before limits that could not be read are asked for again.
-const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-
 /// Longest that a lane is left to a worker that may be dead.
 const OWNER_FIRST_MAX: Duration = Duration::from_secs(30);
 
 /// How long a session takes to open, mostly.
 const SESSION_OPENS: Duration = Duration::from_secs(1);
-
-/// Longest that raising a number's throughput takes. Source: Meta, "Throughput".
-const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,17 +46,8 @@ pub enum Ended {
     Failed(String),
 }
 
-/// The lanes of one account, with what they authenticate with.
-struct Account {
-    waba_id: String,
-    tokens: Arc<TokenSlot>,
-    lanes: Vec<LaneHandle>,
-    /// Those whose limit the config leaves to the API.
-    read_limit_of: Vec<LaneHandle>,
-}
-
 /// Runs until SIGTERM or SIGINT and the drain that follows; a second signal ends at once.
-pub async fn run(config: Config) -> anyhow::Result<Ended> {
+pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     // First of all: a signal while the rest is built must drain as well.
     let signals = Signals::catch()?;
     let metrics = Arc::new(Metrics::new(&config.worker_id)?);
@@ -96,24 +84,32 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         quick: (config.retry.quick_base, config.retry.quick_max),
     });
 
-    let listener = tokio::net::TcpListener::bind(config.admin_listen)
+    let listener = tokio::net::TcpListener::bind(config.admin.listen)
         .await
-        .with_context(|| format!("admin.listen: {}", config.admin_listen))?;
+        .with_context(|| format!("admin.listen: {}", config.admin.listen))?;
     let mut tasks = JoinSet::new();
     let accounts = start_lanes(&config, &shared, &mut tasks)?;
     tasks.spawn(unrouted::run(shared.clone()));
     let handles = accounts.iter().flat_map(|account| &account.lanes);
-    let handles: Arc<[LaneHandle]> = handles.cloned().collect();
+    let handles: Arc<[LaneHandle]> = handles.map(|lane| lane.handle.clone()).collect();
+    let (workload, effort) = Workload::new(shared.clone(), handles.clone());
     let router = admin::router(Admin {
         metrics: metrics.clone(),
         board: board.clone(),
         clock,
         lanes: handles.clone(),
+        accounts: accounts.clone(),
+        effort,
+        config: config.admin,
+        drain_target: config.metrics.drain_target,
+        worker_id: config.worker_id.as_str().into(),
         sessions,
         publisher: shared.concluder.publisher.clone(),
         drain: draining,
     });
     let mut edges = JoinSet::new();
+    let telling = repeats.keep_telling(metrics.clone());
+    edges.spawn(telling.map(|()| "the log's keeper ended".to_owned()));
     edges.spawn(async move {
         axum::serve(listener, router)
             .await
@@ -137,13 +133,16 @@ pub async fn run(config: Config) -> anyhow::Result<Ended> {
         board.run(opened, joined).await;
         "the board ended".to_owned()
     });
-    for account in accounts.into_iter().map(Arc::new) {
+    edges.spawn(async move {
+        workload.run().await;
+        "the reader of queues ended".to_owned()
+    });
+    for account in accounts.iter() {
         edges.spawn(watch_token(shared.clone(), account.clone()));
-        if !account.read_limit_of.is_empty() {
-            edges.spawn(read_limits(shared.clone(), account, config.graph.refresh));
-        }
+        let refresh = config.graph.refresh;
+        edges.spawn(read_account(shared.clone(), account.clone(), refresh));
     }
-    tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin_listen, "running");
+    tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin.listen, "running");
 
     let died = wait_for_end(signals, &mut tasks, &mut edges, &mut broker).await?;
     tracing::info!("draining: no new sends");
@@ -194,14 +193,14 @@ fn start_lanes(
     config: &Config,
     shared: &Arc<Shared>,
     tasks: &mut JoinSet<()>,
-) -> anyhow::Result<Vec<Account>> {
-    let mut accounts = vec![];
+) -> anyhow::Result<Arc<[Arc<Account>]>> {
+    let (mut accounts, mut count) = (vec![], 0);
     for account in &config.accounts {
-        let waba_id = account.waba_id.clone();
+        let waba_id: Arc<str> = account.waba_id.as_str().into();
         let tokens = TokenSlot::load(account, config.app_secret(&account.app))
             .with_context(|| format!("accounts: the token or app secret of WABA {waba_id}"))?;
         let tokens = Arc::new(tokens);
-        let (mut lanes, mut read_limit_of) = (vec![], vec![]);
+        let mut lanes = vec![];
         for number in &account.numbers {
             let lane_config = config.lane(number.mps.unwrap_or(UNKNOWN_LIMIT_MPS));
             let lane = Lane::new(number.phone_number_id.clone(), lane_config, shared.now());
@@ -209,25 +208,31 @@ fn start_lanes(
                 (shared.clone(), tokens.token(), number.mps.is_none());
             let place = Place {
                 lane: number.phone_number_id.clone(),
-                waba: waba_id.as_str().into(),
+                waba: waba_id.clone(),
                 token: token.fingerprint.clone(),
                 app: account.app.as_str().into(),
             };
-            let (task, handle) = LaneTask::new(shared, lane, place, token, reads_limit)?;
+            count += 1;
+            let label = if count > config.metrics.max_lanes {
+                OTHER
+            } else {
+                number.phone_number_id.as_str()
+            };
+            let (task, handle) = LaneTask::new(shared, lane, place, label, token, reads_limit)?;
             tasks.spawn(task.run());
-            if reads_limit {
-                read_limit_of.push(handle.clone());
-            }
-            lanes.push(handle);
+            lanes.push(AccountLane {
+                handle,
+                reads_limit,
+            });
         }
-        accounts.push(Account {
+        accounts.push(Arc::new(Account {
             waba_id,
             tokens,
             lanes,
-            read_limit_of,
-        });
+            state: Mutex::default(),
+        }));
     }
-    Ok(accounts)
+    Ok(accounts.into())
 }
 
 /// SIGTERM and SIGINT, caught from the moment this is made.
@@ -289,86 +294,4 @@ async fn drain_tasks(tasks: &mut JoinSet<()>, handles: &[LaneHandle], timeout: D
         "drain.timeout_s is over; RabbitMQ will deliver again what is unsettled: {}",
         busy.join(", ")
     ))
-}
-
-/// Looks at the account's token file; a new token wakes the lanes that the old one had blocked.
-async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
-    let reloads = |result| {
-        let metrics = &shared.concluder.metrics;
-        metrics.token_reloads.with_label_values(&[result]).inc();
-    };
-    let waba_id = &account.waba_id;
-    let mut is_broken = false;
-    loop {
-        tokio::time::sleep(RELOAD_PERIOD).await;
-        // A mount that hangs must not stop the lanes.
-        let tokens = account.tokens.clone();
-        let reloaded = tokio::task::spawn_blocking(move || tokens.reload());
-        let Ok(reloaded) = reloaded.await else {
-            continue;
-        };
-        match reloaded {
-            Ok(None) => is_broken = false,
-            Ok(Some(token)) => {
-                is_broken = false;
-                reloads("ok");
-                tracing::info!(waba_id, "new token loaded");
-                shared.board.token_changed(waba_id, &token);
-            }
-            Err(error) if !is_broken => {
-                is_broken = true;
-                reloads("error");
-                tracing::warn!(waba_id, %error, "the token file cannot be used: going on with the old token");
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-/// Reads the limits that the config leaves to the API, at start and every `graph.refresh_s`; more rarely if there are so many that
-/// it would be more than one a second, as these reads have a budget per account (Graph API, "Rate limiting": 5,000 per hour and
-/// active account).
-async fn read_limits(shared: Arc<Shared>, account: Arc<Account>, refresh: Duration) -> String {
-    let numbers = u64::try_from(account.read_limit_of.len()).unwrap_or(u64::MAX);
-    let period = refresh.max(Duration::from_secs(numbers));
-    let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1.min(period));
-    let mut to_read: Vec<&LaneHandle> = account.read_limit_of.iter().collect();
-    loop {
-        let mut not_read = vec![];
-        for lane in to_read {
-            let phone_number_id = &lane.id;
-            let fields = shared
-                .graph
-                .number(phone_number_id, &account.tokens.token())
-                .await;
-            match fields.map(|fields| fields.limit_mps()) {
-                Ok(Some(limit_mps)) => lane
-                    .orders
-                    .send_modify(|orders| orders.limit_mps = Some(limit_mps)),
-                Ok(None) => tracing::warn!(
-                    %phone_number_id, "the API names no throughput level that is known: keeping the limit"
-                ),
-                Err(error) => {
-                    not_read.push(lane);
-                    tracing::warn!(
-                        %phone_number_id, %error, "cannot read the number's throughput level: keeping the limit"
-                    );
-                }
-            }
-        }
-        to_read = not_read;
-        if to_read.is_empty() {
-            to_read = account.read_limit_of.iter().collect();
-            pauses.reset();
-            let stale = account.read_limit_of.iter();
-            let stale = stale.map(|lane| Box::pin(lane.limit_is_stale.notified()));
-            let stale = futures_util::future::select_all(stale);
-            // An upgrade takes up to a minute.
-            if tokio::time::timeout(period, stale).await.is_ok() {
-                tokio::time::sleep(UPGRADE_PAUSE).await;
-            }
-        } else {
-            tokio::time::sleep(pauses.next_backoff().unwrap_or(period)).await;
-        }
-    }
 }

@@ -27,6 +27,7 @@ use tokio::sync::{Notify, oneshot, watch};
 /// Longest that an operator waits for the other workers to be told.
 const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
+mod accounts;
 mod log;
 mod tenure;
 
@@ -230,21 +231,6 @@ impl Board {
         let all = told.wait_for(|told| told.count >= queued || told.is_mute);
         let all = tokio::time::timeout(patience, all).await;
         matches!(all, Ok(Ok(told)) if told.count >= queued)
-    }
-
-    /// A new token was loaded for an account: blocks of the old one do not concern its lanes any more, others may be mended.
-    pub fn token_changed(&self, waba: &str, token: &Arc<Token>) {
-        let (mut inner, now) = (self.lock(), self.clock.now());
-        let Inner { holds, posts, .. } = &mut *inner;
-        for post in posts.iter_mut().filter(|post| &*post.place.waba == waba) {
-            post.place.token = token.fingerprint.clone();
-            post.orders
-                .send_modify(|orders| orders.token = token.clone());
-            holds.look_again(&post.place, now);
-            let held = holds.on(&post.place, now);
-            post.orders.send_modify(|orders| orders.held = held);
-        }
-        self.to_tend.notify_one();
     }
 
     /// Runs for ever, or until nobody opens sessions any more.

@@ -1,9 +1,13 @@
-//! Access tokens: read from their files, re-read when these change, never printed.
+//! Access tokens: read from their files, re-read when these change, never printed, and overwritten in memory when they are not
+//! used any more (but for what the HTTP and TLS libraries have copied into buffers of theirs).
 
 use crate::config::{AccountConfig, Secret};
+use bytes::Bytes;
 use reqwest::header::HeaderValue;
 use ring::{digest, hmac};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -17,7 +21,7 @@ pub struct Token {
     pub(crate) authorization: HeaderValue,
     /// hex(HMAC-SHA256(app secret, token)), which apps that "require app secret" demand.
     /// Source: Graph API, "Securing requests".
-    pub(crate) appsecret_proof: Option<String>,
+    appsecret_proof: Option<SecretString>,
     /// Tells this token from others, in logs and to other workers: the first 64 bits of its SHA-256, in hex.
     pub fingerprint: Arc<str>,
 }
@@ -27,18 +31,44 @@ impl Token {
         token: &SecretString,
         app_secret: Option<&SecretString>,
     ) -> Result<Self, CredentialError> {
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| CredentialError::Unprintable)?;
+        let token_text = token.expose_secret();
+        // As long as it will be: a text that grows leaves copies behind.
+        let mut bearer = Vec::with_capacity(SCHEME.len() + token_text.len());
+        bearer.extend_from_slice(SCHEME.as_bytes());
+        bearer.extend_from_slice(token_text.as_bytes());
+        let bearer = Bytes::from_owner(Zeroizing::new(bearer));
+        let mut authorization =
+            HeaderValue::from_maybe_shared(bearer).map_err(|_| CredentialError::Unprintable)?;
         authorization.set_sensitive(true);
-        let appsecret_proof =
-            app_secret.map(|secret| proof(secret.expose_secret(), token.expose_secret()));
+        let appsecret_proof = app_secret
+            .map(|secret| SecretString::from(proof(secret.expose_secret(), token_text).as_str()));
         Ok(Self {
             authorization,
             appsecret_proof,
-            fingerprint: fingerprint(token.expose_secret()),
+            fingerprint: fingerprint(token_text),
         })
     }
+
+    pub(crate) fn appsecret_proof(&self) -> Option<&str> {
+        self.appsecret_proof
+            .as_ref()
+            .map(|proof| proof.expose_secret())
+    }
+
+    /// The token itself.
+    pub(crate) fn bare(&self) -> &str {
+        let header = self.authorization.to_str().unwrap_or_default();
+        header.strip_prefix(SCHEME).unwrap_or_default()
+    }
 }
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token(***, {})", self.fingerprint)
+    }
+}
+
+const SCHEME: &str = "Bearer ";
 
 fn proof(app_secret: &str, token: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes());
@@ -99,7 +129,7 @@ impl TokenSlot {
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let changed = current.0.expose_secret() != secret.expose_secret()
-            || current.1.appsecret_proof != token.appsecret_proof;
+            || current.1.appsecret_proof() != token.appsecret_proof();
         if !changed {
             return Ok(None);
         }
@@ -131,8 +161,62 @@ mod tests {
     }
 
     #[test]
-    fn the_header_does_not_print_itself() {
-        let token = Token::new(&"EAAsecret".into(), None).unwrap();
-        assert!(!format!("{:?}", token.authorization).contains("EAAsecret"));
+    fn the_token_does_not_print_itself() {
+        let token = Token::new(&"EAAsecret".into(), Some(&"shh".into())).unwrap();
+        assert_eq!(token.bare(), "EAAsecret");
+        let printed = format!("{:?} {:?}", token.authorization, token);
+        assert!(printed.contains("***") && !printed.contains("EAAsecret"));
+        assert!(!printed.contains(token.appsecret_proof().unwrap()));
+    }
+
+    /// What functions that have returned left on the stack, any other call overwrites.
+    #[cfg(target_os = "linux")]
+    fn scrub_stack() {
+        std::hint::black_box([0_u8; 256 * 1024]);
+    }
+
+    /// How often a text stands in this process's memory. It is given with its bits turned, so as not to be found itself.
+    #[cfg(target_os = "linux")]
+    fn found_in_memory(turned: &[u8]) -> usize {
+        use std::io::{Read, Seek, SeekFrom};
+        const PIECE: usize = 4096;
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let mut found = 0;
+        for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let at = |text| u64::from_str_radix(text, 16).unwrap();
+            // A small piece at a time, overlapping, and wiped after it was looked at: a copy must not be found.
+            let step = u64::try_from(PIECE - turned.len()).unwrap();
+            for start in (at(from)..at(to)).step_by(usize::try_from(step).unwrap()) {
+                let mut piece = [0; PIECE];
+                let left = usize::try_from(at(to) - start).unwrap().min(PIECE);
+                memory.seek(SeekFrom::Start(start)).unwrap();
+                let read = memory.read(&mut piece[..left]).unwrap_or(0);
+                let is_it = |window: &[u8]| window.iter().zip(turned).all(|(a, b)| *a == !*b);
+                let windows = piece[..read]
+                    .windows(turned.len())
+                    .take(PIECE - turned.len());
+                found += windows.filter(|window| is_it(window)).count();
+                std::hint::black_box(&mut piece).fill(0);
+            }
+        }
+        found
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_token_that_is_not_used_any_more_is_not_in_memory_any_more() {
+        let turned: Vec<u8> = (0..40).map(|_| !fastrand::u8(b'a'..=b'z')).collect();
+        let token = {
+            let mut bare = Zeroizing::new(String::with_capacity(turned.len()));
+            bare.extend(turned.iter().map(|byte| char::from(!*byte)));
+            let secret = SecretString::from(bare.as_str());
+            Token::new(&secret, None).unwrap()
+        };
+        scrub_stack();
+        assert_eq!(found_in_memory(&turned), 1, "in the header");
+        drop(token);
+        assert_eq!(found_in_memory(&turned), 0);
     }
 }

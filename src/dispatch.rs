@@ -5,12 +5,14 @@ mod arrive;
 mod claim;
 mod conclude;
 mod consumer;
+mod handle;
 #[cfg(debug_assertions)]
 mod ill_wish;
 mod observe;
 mod trace;
 
 pub use conclude::Concluder;
+pub use handle::{LaneHandle, Seen};
 
 use crate::board::{Board, Orders, Owner};
 use crate::broker::delivery::Delivery;
@@ -18,10 +20,12 @@ use crate::broker::results_log::Found;
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
+use crate::core::demand::Demand;
 use crate::core::holds::Place;
 use crate::core::intake::{IntakeConfig, Refusal, intake};
-use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket, View};
-use crate::core::message::{LaneId, Message};
+use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket};
+use crate::core::message::Message;
+use crate::core::number::NumberState;
 use crate::core::outcome::{Class, Outcome, Rules};
 use crate::core::retry::RetryPolicy;
 use crate::credentials::Token;
@@ -38,9 +42,9 @@ use futures_util::{FutureExt, StreamExt};
 use observe::Observer;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How often a lane that must not send looks again.
 const FENCED_PAUSE: Duration = Duration::from_millis(200);
@@ -91,23 +95,6 @@ impl Shared {
     }
 }
 
-/// A lane as the rest of the process sees it.
-#[derive(Clone)]
-pub struct LaneHandle {
-    pub id: LaneId,
-    pub waba_id: String,
-    pub orders: watch::Sender<Orders>,
-    /// The number's limit may have changed.
-    pub limit_is_stale: Arc<Notify>,
-    view: Arc<Mutex<View>>,
-}
-
-impl LaneHandle {
-    pub fn view(&self) -> View {
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Something of the lane's finished.
 enum Done {
     Answered {
@@ -133,8 +120,7 @@ pub struct LaneTask {
     token: Arc<Token>,
     observer: Observer,
     orders: watch::Receiver<Orders>,
-    limit_is_stale: Arc<Notify>,
-    view: Arc<Mutex<View>>,
+    handle: LaneHandle,
     consumer: Consumer,
     claim: Claim,
     /// Whom the lane was left to after a loss of RabbitMQ, and until when.
@@ -153,6 +139,7 @@ impl LaneTask {
         shared: Arc<Shared>,
         mut lane: Lane,
         place: Place,
+        label: &str,
         token: Arc<Token>,
         reads_limit: bool,
     ) -> anyhow::Result<(Self, LaneHandle)> {
@@ -160,23 +147,29 @@ impl LaneTask {
         if reads_limit {
             lane.await_limit(now.mono + LIMIT_PATIENCE);
         }
-        let waba_id = place.waba.to_string();
+        let waba_id = place.waba.clone();
         let orders = shared.board.post(place, token.clone());
         let handle = LaneHandle {
             id: lane.id().clone(),
             waba_id,
+            label: label.into(),
             orders,
             limit_is_stale: Arc::default(),
-            view: Arc::new(Mutex::new(lane.view())),
+            seen: Arc::new(Mutex::new(Seen {
+                view: lane.view(),
+                is_subscribed: false,
+                is_owned: false,
+                demand: Demand::default(),
+                number: NumberState::default(),
+            })),
         };
         let metrics = shared.concluder.metrics.clone();
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
             token,
-            observer: Observer::new(lane.id().clone(), metrics, lane.state()),
+            observer: Observer::new(lane.id().clone(), label, metrics, lane.state()),
             orders: handle.orders.subscribe(),
-            limit_is_stale: handle.limit_is_stale.clone(),
-            view: handle.view.clone(),
+            handle: handle.clone(),
             consumer: Consumer::new(
                 lane.id().clone(),
                 &shared.worker_id,
@@ -248,7 +241,12 @@ impl LaneTask {
         if self.is_fenced() {
             view.rest = Rest::Broker;
         }
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
+        let (is_subscribed, is_owned) = (self.consumer.is_open(), self.claim.is_held());
+        self.handle.update(|seen| {
+            seen.view = view;
+            seen.is_subscribed = is_subscribed;
+            seen.is_owned = is_owned;
+        });
         [wake, open_at].into_iter().flatten().min()
     }
 
@@ -369,7 +367,7 @@ impl LaneTask {
         if let Outcome::Throttled { error, .. } = outcome
             && error.code.is_some_and(|code| MAINTENANCE.contains(&code))
         {
-            self.limit_is_stale.notify_one();
+            self.handle.limit_is_stale.notify_one();
         }
     }
 

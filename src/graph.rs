@@ -1,19 +1,19 @@
-//! HTTP to the Cloud API: a request out, a [`Reply`] in, without judgement. The only user of reqwest.
+//! HTTP to the Cloud API: a request out, a [`Reply`] in, without judgement. With [`reads`], the only user of reqwest.
 //!
 //! HTTP/1.1 with a pool of keep-alive connections: one HTTP/2 connection with the usual 100 streams would cap a lane at 285
 //! messages a second with the API's 350 ms per call.
 
 use crate::config::GraphConfig;
 use crate::core::answer::{Answer, AnswerBody, Reply, Usage};
-use crate::core::holds::Health;
 use crate::core::message::LaneId;
 use crate::credentials::Token;
 use anyhow::Context;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
-use serde::Deserialize;
+use reqwest::{Client, Response, Url};
 use std::time::{Duration, Instant};
+
+pub mod reads;
 
 /// A timeout that is noticed so late: this process stood still meanwhile, and not the API.
 const STOOD_STILL: Duration = Duration::from_secs(1);
@@ -27,44 +27,6 @@ pub struct Graph {
     base: Url,
     request_timeout: Duration,
     max_response_bytes: usize,
-}
-
-/// What the API says of a number; see [`NumberFields::limit_mps`].
-#[derive(Debug, Deserialize)]
-pub struct NumberFields {
-    throughput: Option<Throughput>,
-    #[serde(default)]
-    is_on_biz_app: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Throughput {
-    level: String,
-}
-
-#[derive(Deserialize)]
-struct HealthFields {
-    health_status: Option<HealthStatus>,
-}
-
-#[derive(Deserialize)]
-struct HealthStatus {
-    can_send_message: String,
-}
-
-impl NumberFields {
-    /// Messages per second, in and out together. Source: Meta's "Throughput" page: 80, 1,000 after the upgrade, 20 for numbers
-    /// that are also used in the WhatsApp Business app. `None` if the level is not one of those.
-    pub fn limit_mps(&self) -> Option<u32> {
-        if self.is_on_biz_app {
-            return Some(20);
-        }
-        match self.throughput.as_ref()?.level.as_str() {
-            "STANDARD" => Some(80),
-            "HIGH" => Some(1000),
-            _ => None,
-        }
-    }
 }
 
 impl Graph {
@@ -178,76 +140,11 @@ impl Graph {
         }
         Some(whole)
     }
-
-    /// Reads a number's throughput level. The error never holds the URL, which may carry a proof.
-    pub async fn number(&self, lane: &LaneId, token: &Token) -> anyhow::Result<NumberFields> {
-        let (status, body) = self.get(lane, "throughput,is_on_biz_app", token).await?;
-        if !status.is_success() {
-            match AnswerBody::read(&body) {
-                AnswerBody::Error(error) => {
-                    anyhow::bail!("HTTP {status}, error code {}", error.code)
-                }
-                AnswerBody::Accepted(_) | AnswerBody::Success | AnswerBody::Unreadable => {
-                    anyhow::bail!("HTTP {status} without an answer of the API");
-                }
-            }
-        }
-        serde_json::from_slice(&body)
-            .map_err(|_| anyhow::anyhow!("the answer is not what the API documents"))
-    }
-
-    /// Asks whether a number can send. Source: Meta's "Health status" page: AVAILABLE, LIMITED or BLOCKED.
-    pub async fn health(&self, lane: &LaneId, token: &Token) -> Health {
-        let Ok((status, body)) = self.get(lane, "health_status", token).await else {
-            return Health::Unanswered;
-        };
-        if let AnswerBody::Error(error) = AnswerBody::read(&body) {
-            return match error.code {
-                // Permissions; sending needs another one.
-                10 | 200..=299 => Health::Forbidden,
-                // Call rates and trouble of the API's. Source: Meta, "Error codes".
-                1 | 2 | 4 | 17 | 32 | 341 | 613 | 80_007 | 80_008 | 131_000 | 131_016 | 133_004 => {
-                    Health::Unanswered
-                }
-                _ => Health::Blocked,
-            };
-        }
-        let fields = serde_json::from_slice::<HealthFields>(&body);
-        match fields.map(|fields| fields.health_status) {
-            _ if !status.is_success() => Health::Unanswered,
-            Ok(Some(health)) if health.can_send_message == "BLOCKED" => Health::Blocked,
-            // A number that may be read and says no more is given a try.
-            Ok(Some(_) | None) => Health::Well,
-            Err(_) => Health::Unanswered,
-        }
-    }
-
-    async fn get(
-        &self,
-        lane: &LaneId,
-        fields: &str,
-        token: &Token,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let mut url = self.base.join(lane.as_str())?;
-        url.query_pairs_mut().append_pair("fields", fields);
-        let request = self
-            .client
-            .get(prove(url, token))
-            .timeout(self.request_timeout)
-            .header(AUTHORIZATION, token.authorization.clone());
-        let response = request.send().await.map_err(reqwest::Error::without_url)?;
-        let status = response.status();
-        let body = self.read(response).await;
-        Ok((
-            status,
-            body.context("the answer broke off or was too large")?,
-        ))
-    }
 }
 
 /// The proof travels in the query; so this URL is never printed.
 fn prove(mut url: Url, token: &Token) -> Url {
-    if let Some(proof) = &token.appsecret_proof {
+    if let Some(proof) = token.appsecret_proof() {
         url.query_pairs_mut().append_pair("appsecret_proof", proof);
     }
     url

@@ -16,3 +16,5 @@ pub mod log;
 pub mod metrics;
 pub mod spans;
 pub mod unrouted;
+pub mod upkeep;
+pub mod workload;

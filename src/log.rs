@@ -8,13 +8,20 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
-pub fn start(config: &LogConfig) -> anyhow::Result<()> {
+mod repeats;
+
+pub use repeats::Repeats;
+
+/// Returns what tells of lines that are left out as repeats.
+pub fn start(config: &LogConfig) -> anyhow::Result<Repeats> {
+    let repeats = Repeats::default();
     let filter = EnvFilter::try_new(&config.level).context("not a filter")?;
     // What happens to the broker's connections is told by us, once; lapin adds an ERROR to every orderly end.
     let lapin_is_wanted = config.level.contains("lapin");
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let subscriber = tracing_subscriber::registry()
         .with(filter)
+        .with(repeats.clone())
         .with(filter_fn(move |line| {
             !is_of_lapin(line) || lapin_is_wanted && !tells_contents(line)
         }));
@@ -23,7 +30,7 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
         LogFormat::Text => subscriber.with(lines).init(),
     }
     std::panic::set_hook(Box::new(tell_panic));
-    Ok(())
+    Ok(repeats)
 }
 
 /// A panic's text may quote what was being looked at: only fixed texts are told.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use whatsapp_dispatcher::app::{self, Ended};
 use whatsapp_dispatcher::broker::{self, topology::Topology};
 use whatsapp_dispatcher::config::{Config, environment};
-use whatsapp_dispatcher::log;
+use whatsapp_dispatcher::log::{self, Repeats};
 
 /// Sends WhatsApp Cloud API requests from RabbitMQ and answers every one exactly once.
 ///
@@ -55,10 +55,11 @@ fn main() -> ExitCode {
         }
         What::Definitions(_) => return print_definitions(&config),
     }
-    if let Err(error) = log::start(&config.log) {
-        return fail(2, &format!("log.level: {error:#}"));
-    }
-    match run(config) {
+    let repeats = match log::start(&config.log) {
+        Ok(repeats) => repeats,
+        Err(error) => return fail(2, &format!("log.level: {error:#}")),
+    };
+    match run(config, repeats) {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Failed(why)) => fail(1, &why),
         Err(error) => fail(1, &format!("{error:#}")),
@@ -98,7 +99,7 @@ fn say(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run(config: Config) -> anyhow::Result<Ended> {
+fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     // One TLS provider for the whole process; left to feature unification, rustls panics at first use.
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -109,7 +110,7 @@ fn run(config: Config) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(app::run(config))
+    runtime.block_on(app::run(config, repeats))
 }
 
 #[expect(

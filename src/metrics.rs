@@ -1,18 +1,16 @@
-//! Every metric: name, label and bucket in one place, over a registry of our own. Series exist from the start, at zero.
-//! A recipient is never a label; API error codes outside the built-in table are counted as `other`.
+//! Every metric: name, label and bucket in one place. What is counted lives in a registry of our own, here; what is read at the
+//! moment of a scrape is in [`scrape`]. Series exist from the start, at zero. A recipient is never a label; API error codes
+//! outside the built-in table are counted as `other`, and so are lanes beyond `metrics.max_lanes`.
 
-use crate::core::Now;
+use crate::broker::depth::watched;
 use crate::core::holds::{Health, Why};
-use crate::core::lane::{State, View};
 use crate::core::message::Priority;
 use crate::core::outcome::Scope;
 use crate::core::report::Status;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use std::sync::Mutex;
-use std::time::Duration;
 
 /// From a request's arrival in the same datacentre to a scheduled campaign's backlog.
 const WAIT_BUCKETS: [f64; 14] = [
@@ -34,9 +32,20 @@ pub const OUTCOMES: [&str; 7] = [
     "unknown",
 ];
 
+/// Slow reads of the API's own state, for `what`.
+pub const READS: [&str; 3] = ["number", "token", "templates"];
+
+/// Error codes that each number has a series of from the start: the throughput limit's, and those that are not in the table.
+const CODES: [&str; 2] = ["130429", "other"];
+
+const NAMESPACE: &str = "wa_dispatcher";
+
 mod lane;
+mod process;
+mod scrape;
 
 pub use lane::LaneMetrics;
+pub use scrape::{AccountSample, LaneSample, OTHER, Scrape};
 
 pub struct Metrics {
     registry: Registry,
@@ -59,27 +68,16 @@ pub struct Metrics {
     pub replies_undelivered: IntCounter,
     pub unrouted: IntCounter,
     pub broker_connected: IntGauge,
-    pub broker_blocked: IntGauge,
     pub broker_sessions: IntCounter,
-    pub lane_subscribed: IntGaugeVec,
     pub lane_resubscriptions: IntCounterVec,
     pub token_reloads: IntCounterVec,
     pub spans_exported: IntCounterVec,
     pub holds_found: IntCounterVec,
     pub health_probes: IntCounterVec,
+    pub api_reads: IntCounterVec,
+    pub queue_messages: IntGaugeVec,
+    pub log_lines_left_out: IntCounter,
     pub lanes_log_available: IntGauge,
-    lane_hold_since: GaugeVec,
-    lane_tokens: GaugeVec,
-    lane_state: IntGaugeVec,
-    lane_limit: GaugeVec,
-    lane_rate: GaugeVec,
-    lane_in_flight: IntGaugeVec,
-    lane_in_flight_max: IntGaugeVec,
-    lane_waiting: IntGaugeVec,
-    lane_pair_parked: IntGaugeVec,
-    lane_pairs: IntGaugeVec,
-    /// Gathering sets the lanes' gauges first: two scrapes at once must not mix.
-    gathering: Mutex<()>,
 }
 
 struct Maker(Registry);
@@ -104,9 +102,6 @@ impl Maker {
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> anyhow::Result<IntGaugeVec> {
         self.register(IntGaugeVec::new(opts(name, help), labels)?)
     }
-    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> anyhow::Result<GaugeVec> {
-        self.register(GaugeVec::new(opts(name, help), labels)?)
-    }
     fn histograms(&self, name: &str, help: &str, buckets: &[f64]) -> anyhow::Result<HistogramVec> {
         let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
         let histograms = self.register(HistogramVec::new(opts, &["priority"])?)?;
@@ -118,7 +113,7 @@ impl Maker {
 }
 
 fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("wa_dispatcher")
+    Opts::new(name, help).namespace(NAMESPACE)
 }
 
 impl Metrics {
@@ -149,8 +144,8 @@ impl Metrics {
             )?,
             error_codes: make.counters(
                 "api_errors_total",
-                "Error answers of the API, by code (other: not in the table).",
-                &["code"],
+                "Error answers of the API, by code (other: not in the table). Most codes have no series until the number meets them.",
+                &["phone_number_id", "code"],
             )?,
             queue_wait: make.histograms(
                 "queue_wait_seconds",
@@ -216,17 +211,8 @@ impl Metrics {
                 "broker_connected",
                 "1 while a session with RabbitMQ is open.",
             )?,
-            broker_blocked: make.gauge(
-                "broker_blocked",
-                "1 while RabbitMQ blocks publishers (memory or disk alarm).",
-            )?,
             broker_sessions: make
                 .counter("broker_sessions_total", "Sessions with RabbitMQ opened.")?,
-            lane_subscribed: make.gauges(
-                "lane_subscribed",
-                "1 while this worker consumes the lane's queue (active or waiting).",
-                lane,
-            )?,
             lane_resubscriptions: make.counters(
                 "lane_resubscriptions_total",
                 "Times a lane's consumer was found gone and subscribed again.",
@@ -252,61 +238,24 @@ impl Metrics {
                 "Questions to the API whether a hold is over, by its answer.",
                 &["result"],
             )?,
+            api_reads: make.counters(
+                "api_reads_total",
+                "Slow reads of how the API sees numbers, tokens and templates.",
+                &["what", "result"],
+            )?,
+            queue_messages: make.gauges(
+                "queue_messages",
+                "Messages that wait in a queue beside the lanes (wa.delay: the whole ladder); all workers tell the same.",
+                &["queue"],
+            )?,
+            log_lines_left_out: make.counter(
+                "log_lines_left_out_total",
+                "Log lines left out, as others like them came too often.",
+            )?,
             lanes_log_available: make.gauge(
                 "lanes_log_available",
                 "1 while wa.lanes.log is read and written: pauses and blocks reach all workers.",
             )?,
-            lane_hold_since: make.float_gauges(
-                "lane_hold_since_seconds",
-                "What holds a lane, and since when (Unix time); no series while nothing does.",
-                &["phone_number_id", "scope", "why", "code"],
-            )?,
-            lane_tokens: make.float_gauges(
-                "lane_tokens",
-                "Messages that the lane's bucket holds.",
-                lane,
-            )?,
-            lane_state: make.gauges(
-                "lane_state",
-                "1 for the state that the lane is in.",
-                &["phone_number_id", "state"],
-            )?,
-            lane_limit: make.float_gauges(
-                "lane_limit_messages_per_second",
-                "The number's limit at the API.",
-                lane,
-            )?,
-            lane_rate: make.float_gauges(
-                "lane_rate_messages_per_second",
-                "The rate this worker paces the lane at.",
-                lane,
-            )?,
-            lane_in_flight: make.gauges(
-                "lane_in_flight",
-                "Requests sent or decided, and not settled yet.",
-                lane,
-            )?,
-            lane_in_flight_max: make.gauges(
-                "lane_in_flight_max",
-                "The bound of lane_in_flight.",
-                lane,
-            )?,
-            lane_waiting: make.gauges(
-                "lane_waiting",
-                "Deliveries that wait in this worker.",
-                lane,
-            )?,
-            lane_pair_parked: make.gauges(
-                "lane_pair_parked",
-                "Recipients held by their pair limit.",
-                lane,
-            )?,
-            lane_pairs: make.gauges(
-                "lane_pairs",
-                "Recipients whose pair limit is remembered.",
-                lane,
-            )?,
-            gathering: Mutex::new(()),
             registry,
         };
         for why in ["unroutable", "nack", "unconfirmed"] {
@@ -335,13 +284,23 @@ impl Metrics {
             metrics.token_reloads.with_label_values(&[result]);
             metrics.spans_exported.with_label_values(&[result]);
         }
-        metrics.error_codes.with_label_values(&["other"]);
+        for (queue, _) in watched() {
+            metrics.queue_messages.with_label_values(&[queue]);
+        }
+        for what in READS {
+            for result in ["ok", "error"] {
+                metrics.api_reads.with_label_values(&[what, result]);
+            }
+        }
         Ok(metrics)
     }
 
     /// The series of one lane, all at zero.
     pub fn lane(&self, phone_number_id: &str) -> LaneMetrics {
         let lane = &[phone_number_id];
+        for code in CODES {
+            self.error_codes.with_label_values(&[phone_number_id, code]);
+        }
         let requests = |status: Status, priority: Priority| {
             self.requests
                 .with_label_values(&[phone_number_id, status.as_str(), priority.as_str()])
@@ -353,7 +312,6 @@ impl Metrics {
                 .map(|outcome| self.attempts.with_label_values(&[phone_number_id, outcome])),
             delayed: self.delayed.with_label_values(lane),
             shadow_waits: self.shadow_waits.with_label_values(lane),
-            subscribed: self.lane_subscribed.with_label_values(lane),
             resubscriptions: self.lane_resubscriptions.with_label_values(lane),
             queue_wait: [Priority::High, Priority::Bulk]
                 .map(|p| self.queue_wait.with_label_values(&[p.as_str()])),
@@ -364,58 +322,10 @@ impl Metrics {
         }
     }
 
-    /// The text format, with the lanes as they are now.
-    pub fn gather<'a>(
-        &self,
-        lanes: impl Iterator<Item = (&'a str, View)>,
-        now: Now,
-    ) -> anyhow::Result<Vec<u8>> {
-        let guard = self
-            .gathering
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.lane_hold_since.reset();
-        for (phone_number_id, view) in lanes {
-            let lane = &[phone_number_id];
-            if let Some(hold) = view.state.hold() {
-                let code = hold.code.map_or(String::new(), |code| code.to_string());
-                let labels = [
-                    phone_number_id,
-                    hold.scope.as_str(),
-                    hold.why.as_str(),
-                    &code,
-                ];
-                let since_s = Duration::from_millis(hold.since_ms).as_secs_f64();
-                self.lane_hold_since.with_label_values(&labels).set(since_s);
-            }
-            self.lane_tokens
-                .with_label_values(lane)
-                .set(view.bucket.tokens(now));
-            for word in State::WORDS {
-                self.lane_state
-                    .with_label_values(&[phone_number_id, word])
-                    .set(i64::from(word == view.state.as_str()));
-            }
-            self.lane_limit
-                .with_label_values(lane)
-                .set(f64::from(view.limit_mps));
-            self.lane_rate
-                .with_label_values(lane)
-                .set(view.bucket.rate_mps);
-            let count = |gauges: &IntGaugeVec, value: usize| {
-                gauges
-                    .with_label_values(lane)
-                    .set(i64::try_from(value).unwrap_or(i64::MAX))
-            };
-            count(&self.lane_in_flight, view.in_flight);
-            count(&self.lane_in_flight_max, view.in_flight_max);
-            count(&self.lane_waiting, view.waiting);
-            count(&self.lane_pair_parked, view.pair_parked);
-            count(&self.lane_pairs, view.pairs);
-        }
-        let mut text = vec![];
+    /// The text format, with all that is read now.
+    pub fn gather(&self, scrape: &Scrape) -> anyhow::Result<Vec<u8>> {
+        let mut text = scrape.text().into_bytes();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        drop(guard);
         Ok(text)
     }
 }

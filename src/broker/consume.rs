@@ -1,9 +1,9 @@
 //! A lane's subscription: a channel of its own, so that closing it gives back this lane's messages, in order, and no other's.
 
-use super::declare::{Mode, TopologyError, declare, explain};
+use super::declare::{TopologyError, explain};
 use super::delivery::Delivery;
 use super::session::Session;
-use super::topology::{self, lane_queue};
+use super::topology::lane_queue;
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -58,11 +58,12 @@ impl Subscription {
     ) -> Result<Self, TopologyError> {
         let queue = lane_queue(phone_number_id);
         let opening = async {
-            let channel = session.lane_channel().await;
-            let channel = channel.map_err(|error| explain(&queue, error))?;
-            if session.declares() {
-                declare(&channel, topology::lane(phone_number_id), Mode::Declare).await?;
-            }
+            let channel = if session.declares() {
+                session.channel_of_lane(phone_number_id).await?
+            } else {
+                let channel = session.lane_channel().await;
+                channel.map_err(|error| explain(&queue, error))?
+            };
             Self::start(channel, &queue, prefetch, Some(priority)).await
         };
         in_time(session, &queue, opening).await

@@ -1,12 +1,12 @@
 //! Declares the topology, or checks that it is there; and says what to do when RabbitMQ refuses.
 
-use super::topology::{Argument, Arguments, ExchangeKind, Object};
+use super::topology::{self, Argument, Arguments, ExchangeKind, Object, Retention, lane_queue};
 use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ErrorKind};
+use lapin::{Channel, Connection, ErrorKind};
 
 /// Why an object cannot be used; the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,37 @@ pub async fn declare(
         declared.map_err(|error| explain(&name, error))?;
     }
     Ok(())
+}
+
+/// Declares a lane, with `kept` or a channel of its own, and returns the channel. Of a queue that an earlier version declared it takes
+/// what is there.
+pub(super) async fn declare_lane(
+    connection: &Connection,
+    kept: Option<Channel>,
+    phone_number_id: &str,
+) -> Result<Channel, TopologyError> {
+    let open = || async {
+        let channel = connection.create_channel().await;
+        channel.map_err(|error| explain(&lane_queue(phone_number_id), error))
+    };
+    let channel = match kept {
+        Some(kept) => kept,
+        None => open().await?,
+    };
+    let objects = topology::lane(phone_number_id, Retention::Days30);
+    match declare(&channel, objects, Mode::Declare).await {
+        Ok(()) => return Ok(channel),
+        Err(TopologyError::Mismatch { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let channel = open().await?;
+    let objects = topology::lane(phone_number_id, Retention::Unlimited);
+    declare(&channel, objects, Mode::Declare).await?;
+    tracing::debug!(
+        phone_number_id,
+        "the lane's queue was declared without a limit of 30 days: README.md, \"Privacy\", has the policy"
+    );
+    Ok(channel)
 }
 
 async fn one(channel: &Channel, object: Object, passive: bool) -> Result<(), lapin::Error> {

@@ -5,6 +5,7 @@
 pub mod consume;
 pub mod declare;
 pub mod delivery;
+pub mod depth;
 pub mod lanes_log;
 pub mod publish;
 mod refusals;

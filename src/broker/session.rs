@@ -1,6 +1,6 @@
 //! One session with the broker, and how its end is noticed.
 
-use super::declare::{Mode, TopologyError, declare};
+use super::declare::{Mode, TopologyError, declare, declare_lane};
 use super::publish::PublishChannel;
 use super::topology::{self, Topology};
 use crate::config::BrokerConfig;
@@ -82,7 +82,7 @@ impl Session {
             }
             drop(channel.close(200, "OK".into()).await);
             if config.declare {
-                declare_lanes(&publishing, topology).await?;
+                declare_lanes(&publishing, topology).await;
             }
             let publisher = PublishChannel::open(&publishing, config).await;
             publisher.map_err(SessionError::Channel)
@@ -152,6 +152,11 @@ impl Session {
         self.lanes.create_channel().await
     }
 
+    /// A channel of the lanes' connection, with the lane declared on it.
+    pub(super) async fn channel_of_lane(&self, lane: &str) -> Result<Channel, TopologyError> {
+        declare_lane(&self.lanes, None, lane).await
+    }
+
     pub(super) async fn reply_channel(&self) -> Result<Channel, lapin::Error> {
         self.publishing.create_channel().await
     }
@@ -201,25 +206,17 @@ async fn goodbye(connection: &Connection) {
 
 /// Before anybody subscribes: a request for a lane without a queue would be answered as unroutable. A lane that cannot be
 /// declared is that lane's trouble, which its consumer tells; the others flow.
-async fn declare_lanes(connection: &Connection, topology: &Topology) -> Result<(), SessionError> {
+async fn declare_lanes(connection: &Connection, topology: &Topology) {
     let mut channel = None;
     for phone_number_id in &topology.phone_number_ids {
-        let open = match channel.take() {
-            Some(open) => open,
-            None => connection
-                .create_channel()
-                .await
-                .map_err(SessionError::Channel)?,
-        };
-        match declare(&open, topology::lane(phone_number_id), Mode::Declare).await {
-            Ok(()) => channel = Some(open),
+        match declare_lane(connection, channel.take(), phone_number_id).await {
+            Ok(open) => channel = Some(open),
             Err(error) => tracing::debug!(phone_number_id, %error, "the lane cannot be declared"),
         }
     }
     if let Some(open) = channel {
         drop(open.close(200, "OK".into()).await);
     }
-    Ok(())
 }
 
 /// AMQP closes a channel for a soft error, such as 403, 404 or 406, and the connection for a hard one.

@@ -119,7 +119,7 @@ impl Topology {
     pub fn objects(&self) -> Vec<Object> {
         let mut objects = common();
         for phone_number_id in &self.phone_number_ids {
-            objects.extend(lane(phone_number_id));
+            objects.extend(lane(phone_number_id, Retention::Days30));
         }
         objects
     }
@@ -159,7 +159,12 @@ impl Topology {
                 })),
             }
         }
-        json!({ "exchanges": exchanges, "queues": queues, "bindings": bindings })
+        // For queues that are there already, whose arguments cannot change.
+        let retention = json!({
+            "vhost": vhost, "name": "wa-retention", "pattern": "^wa\\.(lane\\..*|unrouted)$", "apply-to": "queues",
+            "definition": { "message-ttl": DAYS_30_MS }, "priority": 0,
+        });
+        json!({ "exchanges": exchanges, "queues": queues, "bindings": bindings, "policies": [retention] })
     }
 }
 
@@ -278,16 +283,27 @@ fn ladder() -> Vec<Object> {
     objects
 }
 
+/// Whether a lane's queue ends what waits in it for too long. Those that were declared before there was an end do not, and can only
+/// be given one by a policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Retention {
+    Days30,
+    Unlimited,
+}
+
 /// One lane, also for declaring it again in case somebody deleted it.
-pub(super) fn lane(phone_number_id: &str) -> [Object; 3] {
+pub(super) fn lane(phone_number_id: &str, retention: Retention) -> [Object; 3] {
     let name = lane_queue(phone_number_id);
-    let arguments = vec![
+    let mut arguments = vec![
         quorum(),
         ("x-single-active-consumer", Argument::Flag(true)),
         // What a caller's `expiration` ends (or the delivery limit, if it were ever met) is answered there too.
         text("x-dead-letter-exchange", UNROUTED),
         int("x-delivery-limit", DELIVERY_LIMIT),
     ];
+    if retention == Retention::Days30 {
+        arguments.push(int("x-message-ttl", DAYS_30_MS));
+    }
     [
         queue(&name, arguments),
         bind(&name, SEND, phone_number_id),

@@ -204,11 +204,15 @@ pub const KEYS: &[Key] = &[
     key("graph.request_timeout_ms", "30000", ms(100, 300_000), "Longest wait for a whole answer; after it the outcome is unknown"),
     key("graph.pool_idle_timeout_ms", "30000", ms(100, 600_000), "How long an idle connection is kept"),
     key("graph.max_response_bytes", "65536", bytes(1_024, 16_777_216), "Longest answer that is read"),
-    key("graph.refresh_s", "300", seconds(60, 86_400), "How often the limits of numbers without mps are read from the API"),
+    key("graph.refresh_s", "300", seconds(60, 86_400), "How often the state of numbers, tokens and templates is read from the API, and the limits of numbers without mps"),
     key("graph.allow_plain_http", "false", Kind::Flag, "Allow http:// to other machines: tokens and messages then travel in the clear"),
 
     key("admin.listen", "127.0.0.1:9464", Kind::Text { allowed: "an address and port such as 127.0.0.1:9464", accepts: rules::is_socket_address },
-        "Where health, metrics and lanes are served"),
+        "Where the page, health, metrics and lanes are served"),
+    key("admin.actions", "false", Kind::Flag, "The page may pause and resume lanes; false: it only shows them"),
+
+    key("metrics.max_lanes", "1000", count(1, 2_000), "Numbers with metrics of their own, in the order of the config; those beyond share the label \"other\""),
+    key("metrics.drain_target_s", "3600", seconds(10, 86_400), "Within this a backlog should be gone: for the scaling signal and an alert; changes no pace"),
 
     bare("worker.id", Kind::Text { allowed: "1 to 128 letters, digits, dots, hyphens or underscores", accepts: rules::is_worker_id },
         "Optional: this worker's name, stable over restarts and unique; the host name unless set"),

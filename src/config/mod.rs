@@ -25,6 +25,7 @@ use crate::core::message::LaneId;
 use crate::core::outcome::Override;
 use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashMap;
 use std::fmt;
@@ -41,8 +42,8 @@ pub const MAX_NUMBERS: usize = 2_000;
 pub struct Config {
     pub broker: BrokerConfig,
     pub graph: GraphConfig,
-    /// `admin.listen`
-    pub admin_listen: SocketAddr,
+    pub admin: AdminConfig,
+    pub metrics: MetricsConfig,
     /// `worker.id`
     pub worker_id: String,
     pub log: LogConfig,
@@ -117,6 +118,21 @@ pub struct GraphConfig {
     pub max_response_bytes: usize,
     pub refresh: Duration,
     pub allow_plain_http: bool,
+}
+
+/// `[admin]`
+#[derive(Clone, Copy, Debug)]
+pub struct AdminConfig {
+    pub listen: SocketAddr,
+    /// The page has buttons.
+    pub actions: bool,
+}
+
+/// `[metrics]`
+#[derive(Clone, Copy, Debug)]
+pub struct MetricsConfig {
+    pub max_lanes: usize,
+    pub drain_target: Duration,
 }
 
 /// `[log]`
@@ -212,8 +228,9 @@ impl Secret {
             Self::Inline(secret) => return Ok(secret.clone()),
             Self::File(path) => path,
         };
-        let text = SecretString::from(std::fs::read_to_string(path)?);
-        let trimmed = text.expose_secret().trim();
+        // Not straight into a `SecretString`: that may move the text, and leave a copy behind.
+        let text = Zeroizing::new(std::fs::read_to_string(path)?);
+        let trimmed = text.trim();
         if rules::is_token(trimmed) {
             Ok(trimmed.into())
         } else {

@@ -2,8 +2,9 @@
 
 use super::read::{Problems, Section};
 use super::{
-    AccountConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig, LanesConfig,
-    LogConfig, LogFormat, NumberConfig, PacingConfig, RetryConfig, Secret, TracingConfig, rules,
+    AccountConfig, AdminConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig,
+    LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, PacingConfig, RetryConfig,
+    Secret, TracingConfig, rules,
 };
 use crate::core::intake::IntakeConfig;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};
@@ -24,7 +25,8 @@ pub(super) fn config(
     let config = Config {
         broker: root.section("broker", broker),
         graph: root.section("graph", graph),
-        admin_listen: root.section("admin", admin_listen),
+        admin: root.section("admin", admin),
+        metrics: root.section("metrics", metrics),
         worker_id: root.section("worker", |s| worker_id(s, default_worker_id)),
         log: root.section("log", log),
         tracing: root.section("tracing", tracing),
@@ -85,9 +87,19 @@ fn graph(s: &mut Section<'_>) -> GraphConfig {
     }
 }
 
-fn admin_listen(s: &mut Section<'_>) -> SocketAddr {
+fn admin(s: &mut Section<'_>) -> AdminConfig {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    s.text("listen").parse().unwrap_or(nowhere)
+    AdminConfig {
+        listen: s.text("listen").parse().unwrap_or(nowhere),
+        actions: s.flag("actions"),
+    }
+}
+
+fn metrics(s: &mut Section<'_>) -> MetricsConfig {
+    MetricsConfig {
+        max_lanes: s.whole("max_lanes"),
+        drain_target: s.duration("drain_target_s"),
+    }
 }
 
 fn worker_id(s: &mut Section<'_>, default: &str) -> String {

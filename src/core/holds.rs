@@ -82,6 +82,11 @@ impl Holds {
         self.faults.contains_key(reach)
     }
 
+    /// Why all of this reach is held, if it is.
+    pub fn why(&self, reach: &Reach) -> Option<Why> {
+        self.faults.get(reach).map(|entry| entry.hold.why)
+    }
+
     /// The templates of an account that are held, and until when.
     pub fn templates<'a>(&'a self, waba: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
         self.templates.iter().filter_map(move |(key, until_ms)| {

@@ -56,6 +56,8 @@ pub struct Lane {
     config: LaneConfig,
     pace: Pace,
     standing: Standing,
+    /// Requests that it was given to send, ever.
+    taken: u64,
     /// What its channel was opened with.
     prefetch: Option<u16>,
     backlog: Backlog,
@@ -96,6 +98,7 @@ impl Lane {
             id,
             config,
             standing: Standing::new(),
+            taken: 0,
             prefetch: None,
             backlog: Backlog::new(config.pair, config.pairs_max, config.bulk_every),
             flights: HashMap::new(),
@@ -127,6 +130,8 @@ impl Lane {
             limit_mps: self.config.pace.limit_mps,
             configured_mps: self.config.pace.rate_mps(),
             bucket: self.pace.bucket(),
+            taken: self.taken,
+            prefetch: self.config.prefetch(),
             waiting: self.backlog.len(),
             in_flight: self.in_flight(),
             in_flight_max: self.config.in_flight_max(),

@@ -20,7 +20,6 @@ impl LaneTask {
         match event {
             Event::Delivered(delivery) => self.take_all_ready(delivery),
             Event::Opened { prefetch } => {
-                self.observer.metrics.subscribed.set(1);
                 self.lane.rejoined(prefetch, self.shared.now());
             }
             Event::NotOpened(error) => {
@@ -161,7 +160,6 @@ impl LaneTask {
         for delivery in self.unclaimed.drain(..) {
             delivery.give_back();
         }
-        self.observer.metrics.subscribed.set(0);
         self.lane.channel_lost();
         let lane = &self.lane;
         let waited = |ticket: &Ticket, _: &mut Delivery| !lane.is_in_flight(*ticket);

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 pub(super) struct Observer {
     lane: LaneId,
+    /// What it is called in metrics.
+    label: Arc<str>,
     pub(super) metrics: Arc<LaneMetrics>,
     all: Arc<Metrics>,
     /// Since the last attempt that reached the API, others did not.
@@ -19,9 +21,10 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn new(lane: LaneId, all: Arc<Metrics>, state: State) -> Self {
+    pub(super) fn new(lane: LaneId, label: &str, all: Arc<Metrics>, state: State) -> Self {
         Self {
-            metrics: Arc::new(all.lane(lane.as_str())),
+            metrics: Arc::new(all.lane(label)),
+            label: label.into(),
             lane,
             all,
             unreachable: false,
@@ -40,7 +43,8 @@ impl Observer {
             } else {
                 "other".to_owned()
             };
-            self.all.error_codes.with_label_values(&[&code]).inc();
+            let labels = [&*self.label, &code];
+            self.all.error_codes.with_label_values(&labels).inc();
         }
     }
 

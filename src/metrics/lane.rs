@@ -3,7 +3,7 @@
 use super::OUTCOMES;
 use crate::core::message::Priority;
 use crate::core::report::Status;
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter};
 
 /// One lane's series, looked up once.
 pub struct LaneMetrics {
@@ -12,7 +12,6 @@ pub struct LaneMetrics {
     pub(super) attempts: [IntCounter; 7],
     pub delayed: IntCounter,
     pub shadow_waits: IntCounter,
-    pub subscribed: IntGauge,
     pub resubscriptions: IntCounter,
     pub(super) queue_wait: [Histogram; 2],
     pub(super) pacing_wait: [Histogram; 2],

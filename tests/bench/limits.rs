@@ -170,6 +170,7 @@ async fn token() -> Result<()> {
         token: token.to_owned(),
         state,
         numbers: None,
+        expires_at: None,
     };
     let alone = quiet_p99(&api, &lanes, &[], 1).await?;
     api.sim.reset();

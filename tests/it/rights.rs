@@ -213,6 +213,56 @@ async fn a_missing_right_is_named() {
         .await;
 }
 
+/// Nothing is kept for longer than 30 days, whatever becomes of the workers: each queue and stream has an end, by arguments or by the
+/// policy that the definitions bring.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_for_longer_than_30_days() {
+    const DAYS_30_MS: u64 = 30 * 24 * 3600 * 1000;
+    let world = World::start(Setup::default()).await;
+    let path = format!("/api/queues/{}", world.vhost.name);
+    let queues = world.vhost.manage("GET", &path, None).json();
+    let mut seen = 0;
+    for queue in queues.as_array().unwrap() {
+        let (name, arguments) = (queue["name"].as_str().unwrap(), &queue["arguments"]);
+        if name == "wa.unrouted" || !name.starts_with("wa.") {
+            continue;
+        }
+        seen += 1;
+        let days: Option<u64> = arguments["x-max-age"]
+            .as_str()
+            .map(|age| age.trim_end_matches('D').parse().unwrap());
+        let end_ms = match days {
+            Some(days) => days * 24 * 3600 * 1000,
+            None => arguments["x-message-ttl"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("{name} keeps for ever")),
+        };
+        assert!(end_ms <= DAYS_30_MS, "{name}: {end_ms} ms");
+    }
+    assert!(seen > 25, "{seen}: lane, dead, logs, ladder");
+    world.finish().await;
+}
+
+/// A lane that an earlier version declared, without an end, is used as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_of_an_earlier_version_is_taken_as_it_is() {
+    let vhost = VirtualHost::create();
+    let arguments = json!({
+        "x-queue-type": "quorum", "x-single-active-consumer": true,
+        "x-dead-letter-exchange": "wa.unrouted", "x-delivery-limit": 1_000_000,
+    });
+    let queue = json!({ "durable": true, "arguments": arguments });
+    let path = format!("/api/queues/{}/wa.lane.{NUMBER}", vhost.name);
+    vhost.manage("PUT", &path, Some(queue));
+    let setup = Setup::default();
+    let sim = graph_sim::Sim::start(setup.sim.clone()).await.unwrap();
+    let (broker, graph) = (VirtualHost::address(), sim.url());
+    let world = World::between(setup, vhost, sim, &broker, &graph).await;
+    let answer = world.answer(Request::text("m", "34600000001")).await;
+    assert_eq!(answer["status"], "accepted");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lane_declared_otherwise_is_named() {
     let vhost = VirtualHost::create();

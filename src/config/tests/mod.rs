@@ -48,7 +48,7 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(config.broker.url.expose(), "amqp://127.0.0.1:5672/%2f");
     assert_eq!(config.broker.heartbeat, Duration::from_secs(10));
     assert_eq!(config.graph.request_timeout, Duration::from_millis(30_000));
-    assert_eq!(config.admin_listen.port(), 9464);
+    assert_eq!(config.admin.listen.port(), 9464);
     assert_eq!(config.worker_id, "host-1");
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.redelivery.policy, RedeliveryPolicy::Resend);

@@ -128,7 +128,7 @@ fn the_environment_wins_in_every_section() {
     assert_eq!(config.broker.url.expose(), "amqp://b/v");
     assert!(config.graph.allow_plain_http);
     assert_eq!(
-        (config.admin_listen.port(), config.worker_id.as_str()),
+        (config.admin.listen.port(), config.worker_id.as_str()),
         (80, "7")
     );
     assert_eq!(

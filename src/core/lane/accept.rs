@@ -23,6 +23,7 @@ impl Lane {
                 }
                 // It keeps its place in its line meanwhile: what comes behind it must not overtake it.
                 Recalled::Nothing => {
+                    self.taken += 1;
                     self.backlog.push(message, ticket, true, now);
                     return Joined::Asks;
                 }
@@ -32,6 +33,7 @@ impl Lane {
         if let Some(decision) = self.terms(now, 0.0).unsent(&message) {
             return Joined::Decided(self.settle(ticket, message, decision));
         }
+        self.taken += 1;
         self.backlog.push(message, ticket, false, now);
         Joined::Waits
     }

@@ -122,6 +122,10 @@ pub struct View {
     pub configured_mps: f64,
     /// With the rate that it is paced at: the configured one, or less where the API was found to allow less.
     pub bucket: Bucket,
+    /// Requests that it was given to send, ever.
+    pub taken: u64,
+    /// Unacknowledged deliveries at most.
+    pub prefetch: u16,
     pub waiting: usize,
     pub in_flight: usize,
     pub in_flight_max: usize,

@@ -1,11 +1,12 @@
 //! Control endpoints under `/_sim/`: what tests see and set over HTTP.
 
 use crate::change::Change;
-use crate::node::parameter;
 use crate::options::Token;
+use crate::query::parameter;
 use crate::rules::Method;
 use crate::script::Script;
 use crate::server::Shared;
+use crate::templates::Template;
 use crate::wire::Content;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -41,6 +42,10 @@ pub(crate) fn serve(
         }),
         (Method::Post, "tokens") => many(body).map(|tokens: Vec<Token>| {
             shared.world().set_tokens(tokens);
+            done()
+        }),
+        (Method::Post, "templates") => many(body).map(|templates: Vec<Template>| {
+            shared.world().set_templates(templates);
             done()
         }),
         (Method::Post, "reset") => {

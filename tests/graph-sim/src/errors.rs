@@ -38,6 +38,7 @@ const TABLE: &[Row] = &[
     (200, 403, "API Permission", "Permission is either not granted or has been removed."),
     (368, 403, "Temporarily blocked for policies violations", "The account has been restricted or disabled for violating a platform policy."),
     (80007, 400, "Rate limit issues", "The WhatsApp Business Account has reached its rate limit."),
+    (80008, 400, "There have been too many calls to this WhatsApp Business account. Wait a bit and try again.", ""),
     (130403, 400, "Recipient blocked", "The recipient is on this number's block list."),
     (130429, 400, "Rate limit hit", "Message failed to send because there were too many messages sent from this phone number in a short period of time"),
     (130472, 400, "User's number is part of an experiment", "Failed to send message because this user's phone number is part of an experiment"),
@@ -113,6 +114,13 @@ impl ApiError {
             details: None,
             ..Self::of(100)
         }
+    }
+
+    /// A field that such a node does not have.
+    pub(crate) fn no_field(field: &str, node: &str) -> Self {
+        Self::parameter(&format!(
+            "Tried accessing nonexisting field ({field}) on node type ({node})"
+        ))
     }
 
     /// An object id that does not exist or that this token may not see.
@@ -222,6 +230,15 @@ impl ApiError {
             "OAuth \"Facebook Platform\" \"{error}\" \"{}\"",
             self.message.replace('"', "'")
         )
+    }
+
+    /// As `/debug_token` tells it of the token that it was asked about.
+    pub(crate) fn in_data(&self) -> Value {
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let Some(subcode) = self.subcode {
+            error["subcode"] = subcode.into();
+        }
+        error
     }
 
     /// The answer's body.

@@ -63,8 +63,12 @@ pub struct Stats {
     /// Requests received and neither answered nor given up.
     pub in_flight: Gauge,
     pub connections: Gauge,
-    /// Requests for unknown paths and numbers.
+    /// Requests for unknown paths, numbers and WABAs.
     pub strays: u64,
+    /// `GET`s of a WABA's templates by WABA id, refused or not.
+    pub template_gets: BTreeMap<String, u64>,
+    /// `GET`s of `/debug_token`, refused or not.
+    pub token_gets: u64,
     /// How often each fault of the current script struck, in the script's order.
     pub struck: Vec<u64>,
     /// By phone number id.
@@ -117,6 +121,8 @@ pub(crate) struct Ledger {
     index: HashMap<String, usize>,
     in_flight: Gauge,
     strays: u64,
+    template_gets: BTreeMap<String, u64>,
+    token_gets: u64,
 }
 
 /// An accepted message on its way into the ledger.
@@ -222,17 +228,19 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn reject(&mut self, number: &str, code: i64) {
-        *self.tally(number).stats.rejected.entry(code).or_default() += 1;
+    /// Counts a refusal; not one of a request that is about no number.
+    pub(crate) fn reject(&mut self, number: Option<&str>, code: i64) {
+        if let Some(number) = number {
+            *self.tally(number).stats.rejected.entry(code).or_default() += 1;
+        }
     }
 
-    pub(crate) fn fault(&mut self, number: &str, name: &str) {
-        *self
-            .tally(number)
-            .stats
-            .faults
-            .entry(name.to_owned())
-            .or_default() += 1;
+    /// Counts a fault; not one of a request that is about no number.
+    pub(crate) fn fault(&mut self, number: Option<&str>, name: &str) {
+        if let Some(number) = number {
+            let faults = &mut self.tally(number).stats.faults;
+            *faults.entry(name.to_owned()).or_default() += 1;
+        }
     }
 
     pub(crate) fn read(&mut self, number: &str) {
@@ -243,11 +251,20 @@ impl Ledger {
         self.tally(number).stats.gets += 1;
     }
 
+    pub(crate) fn template_get(&mut self, waba: &str) {
+        *self.template_gets.entry(waba.to_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn token_get(&mut self) {
+        self.token_gets += 1;
+    }
+
     pub(crate) fn stray(&mut self) {
         self.strays += 1;
     }
 
-    /// Notes a request in flight; without a number for one that nobody serves.
+    /// Notes a request in flight; without a number for one that is about none, or one
+    /// that nobody serves.
     pub(crate) fn enter(&mut self, number: Option<&str>) {
         self.in_flight.enter();
         if let Some(number) = number {
@@ -302,6 +319,8 @@ impl Ledger {
             now_ms: as_ms(now_us),
             in_flight: self.in_flight,
             strays: self.strays,
+            template_gets: self.template_gets.clone(),
+            token_gets: self.token_gets,
             numbers: numbers.collect(),
             ..Stats::default()
         }

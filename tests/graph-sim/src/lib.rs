@@ -60,7 +60,9 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /{v}/{phone_number_id}/messages` | a send, or mark as read and typing |
-//! | `GET /{v}/{phone_number_id}?fields=…` | the named fields and `id`: `throughput`, `is_on_biz_app`, `platform_type`, `quality_rating`, `status`, `health_status`, `display_phone_number`, `verified_name`, `name_status`, `code_verification_status`, `account_mode`, `messaging_limit_tier` |
+//! | `GET /{v}/{phone_number_id}?fields=…` | the named fields and `id`: `throughput`, `is_on_biz_app`, `platform_type`, `quality_rating`, `status`, `health_status`, `display_phone_number`, `verified_name`, `name_status`, `code_verification_status`, `account_mode`, `whatsapp_business_manager_messaging_limit`, `messaging_limit_tier` (deprecated, always TIER_UNLIMITED) |
+//! | `GET /{v}/{waba_id}/message_templates?fields=…&limit=N&after=CURSOR` | a page of at most `N` (25) templates: `name`, `language`, `status`, `category` and `id`; `paging` has `cursors`, and `next` only while there is more |
+//! | `GET /{v}/debug_token?input_token=…` | `expires_at` (0: never), `scopes`, `granular_scopes` … of a token; of one that is not valid `is_valid: false` and the `error`, with HTTP 200 |
 //! | anything else | 2500, unknown path |
 //!
 //! What refuses a send, in this order; the real validators run in no fixed one:
@@ -69,6 +71,13 @@
 //! upgrade (131057) · throughput (130429) · pair (131056). A send is charged to both
 //! limits or to neither. Marks as read are charged to no limit, but a block and an
 //! upgrade refuse them too.
+//!
+//! The reads are refused in the same order: token · a number not the token's, a WABA without
+//! a number of the token's (100/33) · `appsecret_proof` · parameters (100). A WABA is served
+//! if a number of it is. Where the path names no number, the proof is that of the app of the
+//! numbers that the token is good for (in the WABA), and wanted only if each of them is of
+//! an app with a secret. `next` leads to this simulator and, as Meta's own, has the token
+//! in it: a client must not log it.
 //!
 //! What ends by itself counts from when it was set: from the start (or the reset) if the
 //! options set it, from the change if one names it (in code: alters it). After
@@ -93,6 +102,7 @@
 //! apps = { shop = "the app's secret" }
 //!
 //! [defaults]
+//! waba_id = "900"
 //! latency_ms = 100
 //! latency_jitter_ms = 30
 //! arrival_jitter_ms = 12
@@ -105,6 +115,8 @@
 //! phone_number_id = "222"
 //! mps = 40
 //! inbound_mps = 5.0
+//! quality_rating = "YELLOW"
+//! messaging_limit = "TIER_2K"
 //! pair_burst = 0
 //! app = "shop"
 //! usage = { business_percent = 95, regain_minutes = 5, app_percent = 40 }
@@ -112,6 +124,13 @@
 //! [[tokens]]                   # none: every token is valid
 //! token = "secret"
 //! numbers = ["111"]
+//! expires_at = 1767139200      # what debug_token says; 0: never
+//!
+//! [[templates]]                # none: the lists are empty
+//! waba_id = "900"
+//! name = "otp_v2"
+//! language = "es"              # en_US
+//! status = "PAUSED"            # APPROVED
 //!
 //! [[script.faults]]
 //! match = { phone_number_id = "111", ratio = 0.01 }
@@ -122,6 +141,9 @@
 //! 131031, 131042, 131064, 141010 and 141014, else at the PHONE_NUMBER; the other entities
 //! are AVAILABLE. `health` replaces the overall word and, as that is the worst of the
 //! entities', the word there. `errors` go with BLOCKED, `additional_info` with LIMITED.
+//!
+//! `status`, `quality_rating`, `messaging_limit`, a template's `status` and a token's
+//! `expires_at` are only told: nothing is refused for them.
 //!
 //! A number's [`Usage`] is in the headers of all its answers, successes and errors:
 //! `x-business-use-case-usage` with `business_percent` and `regain_minutes`, `x-app-usage`
@@ -155,9 +177,10 @@
 //! ]}
 //! ```
 //!
-//! `on` is `send` (default; every `POST …/messages`), `get` or `any`. A reset is of the
-//! whole TCP connection, and so of every stream of an HTTP/2 connection. Requests for
-//! numbers that are not served meet no fault.
+//! `on` is `send` (default; every `POST …/messages`), `get` (every `GET`), `templates` or
+//! `token` (only those `GET`s) or `any`; with a `phone_number_id` only what is about that
+//! number. A reset is of the whole TCP connection, and so of every stream of an HTTP/2
+//! connection. Requests for numbers and WABAs that are not served meet no fault.
 //!
 //! # Control
 //!
@@ -167,7 +190,8 @@
 //! | `GET /_sim/stats` | [`Stats`] |
 //! | `GET /_sim/script`, `POST /_sim/script` | the [`Script`] |
 //! | `POST /_sim/numbers` | `{"phone_number_id": "111", "mps": 40}` or an array: changes or adds numbers; `*` means all, and those yet to be seen; `{"waba_id": "9", …}` or `{"app": "shop", …}` without `phone_number_id` means all numbers of that WABA or app, beside it these are settings; `null` goes back to the level's `mps`, lifts `blocked_code`, ends `upgrade_ms`, clears `usage` … |
-//! | `POST /_sim/tokens` | `{"token": "secret", "state": "expired"}` or an array; states `valid`, `expired`, `revoked`, `unknown`; `numbers` left out stay; `*` means tokens that are not listed |
+//! | `POST /_sim/tokens` | `{"token": "secret", "state": "expired"}` or an array; states `valid`, `expired`, `revoked`, `unknown`; `numbers` and `expires_at` left out stay; `*` means tokens that are not listed |
+//! | `POST /_sim/templates` | `{"waba_id": "900", "name": "otp_v2", "status": "PAUSED"}` or an array: adds templates or changes their status; without `language` in every language |
 //! | `POST /_sim/reset` | back to the options, with empty limits, ledger and counts |
 //! | `POST /_sim/outage` | `{"ms": 60000}`: 50 ms later resets every connection and refuses new ones for that long |
 //!
@@ -183,6 +207,7 @@ mod node;
 mod number;
 mod options;
 mod proof;
+mod query;
 mod reply;
 mod request;
 pub mod rules;
@@ -190,6 +215,8 @@ mod script;
 mod seed;
 mod server;
 mod standing;
+mod templates;
+mod token;
 mod validate;
 mod wire;
 
@@ -199,3 +226,4 @@ pub use limits::PairMode;
 pub use options::{Level, NumberChange, NumberRules, Options, Setup, Token, TokenState, Usage};
 pub use script::{Action, Fault, Match, On, Script};
 pub use server::Sim;
+pub use templates::Template;

@@ -194,5 +194,6 @@ fn token_of(text: &str) -> Token {
         token: token.to_owned(),
         state: TokenState::Valid,
         numbers,
+        expires_at: None,
     }
 }

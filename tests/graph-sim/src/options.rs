@@ -2,6 +2,7 @@
 
 use crate::limits::{PairMode, PairRate};
 use crate::script::Script;
+use crate::templates::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct Options {
     /// App secrets by app name. A number whose app is named here is served only
     /// with the right `appsecret_proof`.
     pub apps: BTreeMap<String, String>,
+    /// What `GET …/message_templates` lists.
+    pub templates: Vec<Template>,
     pub script: Script,
     /// How many accepted messages the ledger holds; 0 keeps counters only.
     pub ledger_capacity: usize,
@@ -52,6 +55,7 @@ impl Default for Options {
             tokens: Vec::new(),
             any_token: None,
             apps: BTreeMap::new(),
+            templates: Vec::new(),
             script: Script::default(),
             ledger_capacity: 10_000_000,
             keep_bodies: false,
@@ -109,6 +113,9 @@ pub struct NumberRules {
     pub platform_type: String,
     pub quality_rating: String,
     pub status: String,
+    /// `whatsapp_business_manager_messaging_limit`: TIER_250, TIER_2K, TIER_10K, TIER_100K,
+    /// TIER_UNLIMITED or UNTIERED. The numbers of a portfolio share it; it limits nothing here.
+    pub messaging_limit: String,
     pub display_phone_number: String,
     pub verified_name: String,
 }
@@ -138,6 +145,7 @@ impl Default for NumberRules {
             platform_type: "CLOUD_API".to_owned(),
             quality_rating: "GREEN".to_owned(),
             status: "CONNECTED".to_owned(),
+            messaging_limit: "TIER_UNLIMITED".to_owned(),
             display_phone_number: "+1 555-0100".to_owned(),
             verified_name: "Simulated".to_owned(),
         }
@@ -228,6 +236,10 @@ pub struct Token {
     /// Phone number ids; none means all.
     #[serde(default)]
     pub numbers: Option<Vec<String>>,
+    /// What `/debug_token` says, in Unix seconds; 0 or none: never. Time refuses no token
+    /// here, `state` does.
+    #[serde(default)]
+    pub expires_at: Option<u64>,
 }
 
 /// How a token stands; all but valid ones are refused with 190 and HTTP 401.
@@ -265,6 +277,7 @@ pub struct Setup {
     pub tokens: Vec<Token>,
     pub any_token: Option<bool>,
     pub apps: BTreeMap<String, String>,
+    pub templates: Vec<Template>,
     pub script: Script,
     pub ledger_capacity: Option<usize>,
     pub keep_bodies: bool,
@@ -295,6 +308,7 @@ impl TryFrom<Setup> for Options {
             tokens: setup.tokens,
             any_token: setup.any_token,
             apps: setup.apps,
+            templates: setup.templates,
             script: setup.script,
             ledger_capacity: setup.ledger_capacity.unwrap_or(otherwise.ledger_capacity),
             keep_bodies: setup.keep_bodies,
@@ -341,9 +355,14 @@ mod tests {
             usage = { business_percent = 95, regain_minutes = 5 }
             blocked_code = 131048
             blocked_ms = 60000
+            messaging_limit = "TIER_2K"
             [[tokens]]
             token = "secret"
             numbers = ["111"]
+            expires_at = 1767139200
+            [[templates]]
+            waba_id = "900"
+            name = "otp_v2"
             [[script.faults]]
             match = { recipient = "+34600112233", times = 1 }
             action = { kind = "reset_after" }
@@ -359,6 +378,10 @@ mod tests {
         };
         assert_eq!((rules.usage, rules.blocked_ms), (Some(usage), Some(60_000)));
         assert_eq!((options.seed, options.script.faults.len()), (9, 1));
+        assert_eq!(rules.messaging_limit, "TIER_2K");
+        assert_eq!(options.tokens[0].expires_at, Some(1_767_139_200));
+        let template = Template::new("900", "otp_v2", "APPROVED");
+        assert_eq!(options.templates, [template]);
     }
 
     #[test]
@@ -366,6 +389,7 @@ mod tests {
         for file in [
             r#"{"sede":1}"#,
             r#"{"numbers":[{"phone_number_id":"1","msp":4}]}"#,
+            r#"{"templates":[{"waba_id":"1","name":"a","state":"PAUSED"}]}"#,
         ] {
             assert!(serde_json::from_str::<Options>(file).is_err(), "{file}");
         }

@@ -22,17 +22,37 @@ pub enum Method {
     Other,
 }
 
-/// The parts of `/v24.0/111/messages`.
+/// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Route<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) edge: Edge,
+pub(crate) enum Route<'a> {
+    /// `POST /v24.0/111/messages`
+    Messages { number: &'a str },
+    /// `GET /v24.0/111`
+    Number { number: &'a str },
+    /// `GET /v24.0/900/message_templates`
+    Templates { waba: &'a str },
+    /// `GET /v24.0/debug_token`
+    Token,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Edge {
-    Messages,
-    Node,
+impl<'a> Route<'a> {
+    /// The phone number id; none for what is about a WABA or a token.
+    pub(crate) fn number(self) -> Option<&'a str> {
+        match self {
+            Self::Messages { number } | Self::Number { number } => Some(number),
+            Self::Templates { .. } | Self::Token => None,
+        }
+    }
+
+    /// The id in the path, and the word for the request in error messages.
+    pub(crate) fn object(self) -> Option<(&'static str, &'a str)> {
+        match self {
+            Self::Messages { number } => Some(("post", number)),
+            Self::Number { number } => Some(("get", number)),
+            Self::Templates { waba } => Some(("get", waba)),
+            Self::Token => None,
+        }
+    }
 }
 
 /// Where a path leads; `None` for what this API does not have.
@@ -44,18 +64,14 @@ pub(crate) fn route(method: Method, path: &str) -> Option<Route<'_>> {
     if !is_number(major) || !is_number(minor) {
         return None;
     }
-    let (id, edge) = match (method, rest.trim_end_matches('/').split_once('/')) {
-        (Method::Post, Some((id, "messages"))) => (id, Edge::Messages),
-        (Method::Get, None) => (rest.trim_end_matches('/'), Edge::Node),
+    let rest = rest.trim_end_matches('/');
+    let route = match (method, rest.split_once('/')) {
+        (Method::Post, Some((number, "messages"))) => Route::Messages { number },
+        (Method::Get, Some((waba, "message_templates"))) => Route::Templates { waba },
+        (Method::Get, None) if rest == "debug_token" => Route::Token,
+        (Method::Get, None) => Route::Number { number: rest },
         _ => return None,
     };
-    is_number(id).then_some(Route { id, edge })
-}
-
-/// The word for an edge's requests in error messages.
-pub(crate) fn verb(edge: Edge) -> &'static str {
-    match edge {
-        Edge::Messages => "post",
-        Edge::Node => "get",
-    }
+    let is_whole = route.object().is_none_or(|(_, id)| is_number(id));
+    is_whole.then_some(route)
 }

@@ -3,20 +3,22 @@
 //!
 //! Times are microseconds since any origin the caller likes and must not go back.
 
+mod access;
 mod control;
 mod headers;
+mod reads;
 
 use crate::errors::ApiError;
 use crate::ledger::{Acceptance, Ledger};
 use crate::node;
 use crate::number::Number;
 use crate::options::{Options, Token, TokenState};
-use crate::proof;
 use crate::reply::{Answer, accepted, disturb, ordinary, wamid};
-use crate::request::{Edge, Route, route, verb};
+use crate::request::{Route, route};
 use crate::script::{Action, Fault, On, Running, Traits};
 use crate::seed::{Seed, push_opaque};
 use crate::standing::Standing;
+use crate::templates::Templates;
 use crate::validate::{self, Intent};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -31,7 +33,10 @@ pub struct World {
     defaults: Standing,
     numbers: HashMap<String, Number>,
     tokens: HashMap<String, Token>,
-    other_tokens: TokenState,
+    /// How tokens stand that are not listed.
+    other_tokens: Token,
+    templates: Templates,
+    base_url: String,
     running: Running,
     ledger: Ledger,
     seed: Seed,
@@ -59,11 +64,18 @@ impl World {
             defaults: Standing::new(options.defaults.clone(), now_us),
             numbers,
             tokens: HashMap::new(),
-            other_tokens: if any_token {
-                TokenState::Valid
-            } else {
-                TokenState::Unknown
+            other_tokens: Token {
+                token: "*".to_owned(),
+                state: if any_token {
+                    TokenState::Valid
+                } else {
+                    TokenState::Unknown
+                },
+                numbers: None,
+                expires_at: None,
             },
+            templates: Templates::default(),
+            base_url: "https://graph.facebook.com".to_owned(),
             running: Running::new(options.script.clone(), now_us),
             ledger: Ledger::new(options.ledger_capacity),
             seed: Seed::new(options.seed),
@@ -71,75 +83,60 @@ impl World {
             options: options.clone(),
         };
         world.set_tokens(options.tokens.clone());
+        world.set_templates(options.templates.clone());
         world
     }
 
     /// When a request received at `received_us` reaches the limits: 0 to 2 J later.
     /// Draws from the seed; ask once per request, then call [`World::handle`] then.
     pub fn arrival_us(&mut self, method: Method, path: &str, received_us: u64) -> u64 {
-        let rules =
-            route(method, path).map_or(self.defaults.rules(), |route| self.rules_of(route.id));
+        let number = route(method, path).and_then(Route::number);
+        let rules = number.map_or(self.defaults.rules(), |id| self.rules_of(id));
         let spread_us = rules.arrival_jitter_ms * 2_000;
         received_us + self.seed.up_to(spread_us)
     }
 
     /// Handles a request that reaches the API at `now_us`.
     pub fn handle(&mut self, request: &Request<'_>, now_us: u64) -> Reply {
-        let Some(route) = route(request.method, request.path).filter(|route| self.knows(route.id))
-        else {
+        let route = route(request.method, request.path);
+        let Some(route) = route.filter(|route| self.serves(*route)) else {
             return self.stray(request, now_us);
         };
-        if let Some(number) = self.numbers.get_mut(route.id) {
+        if let Some(number) = route.number().and_then(|id| self.numbers.get_mut(id)) {
             number.settle(now_us);
         }
-        let body: Option<Value> = match route.edge {
-            Edge::Messages => serde_json::from_slice(request.body).ok(),
-            Edge::Node => None,
+        let body: Option<Value> = match route {
+            Route::Messages { .. } => serde_json::from_slice(request.body).ok(),
+            Route::Number { .. } | Route::Templates { .. } | Route::Token => None,
         };
         let body = body.as_ref().and_then(Value::as_object);
-        match route.edge {
-            Edge::Messages if body.is_some_and(validate::is_read) => {}
-            Edge::Messages => self.ledger.received(route.id, now_us),
-            Edge::Node => self.ledger.get(route.id),
+        match route {
+            Route::Messages { .. } if body.is_some_and(validate::is_read) => {}
+            Route::Messages { number } => self.ledger.received(number, now_us),
+            Route::Number { number } => self.ledger.get(number),
+            Route::Templates { waba } => self.ledger.template_get(waba),
+            Route::Token => self.ledger.token_get(),
         }
         let fault = self.fault(route, request, body, now_us);
         let follows_rules = fault.as_ref().is_none_or(Fault::follows_rules);
         let answer = follows_rules.then(|| self.answer(route, request, body, now_us));
         let mut reply = match (&fault, answer) {
-            (None, Some(answer)) => self.whole(Some(route.id), answer, now_us),
+            (None, Some(answer)) => self.whole(route.number(), answer, now_us),
             (Some(fault), answer) => self.struck(route, answer, fault, now_us),
             (None, None) => unreachable!("only a fault keeps a request from the rules"),
         };
-        let latency_us = self.latency_us(Some(route.id));
+        let latency_us = self.latency_us(route.number());
         let added_us = fault.as_ref().map_or(0, Fault::delay_us);
         reply.answer_at_us = now_us.max(request.received_us + latency_us) + added_us;
         reply
     }
 
-    /// Whether the number is served; one seen for the first time is set up.
-    fn knows(&mut self, id: &str) -> bool {
-        if self.numbers.contains_key(id) {
-            return true;
-        }
-        let any = self
-            .options
-            .any_number
-            .unwrap_or(self.options.numbers.is_empty());
-        if any {
-            self.numbers
-                .insert(id.to_owned(), Number::new(self.defaults.clone()));
-        }
-        any
-    }
-
     fn stray(&mut self, request: &Request<'_>, now_us: u64) -> Reply {
         self.ledger.stray();
-        let error = match (
-            route(request.method, request.path),
-            self.token_error(request, None),
-        ) {
+        let object = route(request.method, request.path).and_then(Route::object);
+        let error = match (object, self.token_error(request, None)) {
             (_, Some(error)) => error,
-            (Some(route), None) => ApiError::unknown_object(verb(route.edge), route.id),
+            (Some((verb, id)), None) => ApiError::unknown_object(verb, id),
             (None, None) => ApiError::unknown_path(request.path),
         };
         let answer = self.refusal(error);
@@ -163,18 +160,20 @@ impl World {
         }
         let recipient = body.and_then(validate::recipient_of);
         let traits = Traits {
-            on: match route.edge {
-                Edge::Messages => On::Send,
-                Edge::Node => On::Get,
+            on: match route {
+                Route::Messages { .. } => On::Send,
+                Route::Number { .. } => On::Get,
+                Route::Templates { .. } => On::Templates,
+                Route::Token => On::Token,
             },
-            phone_number_id: route.id,
+            phone_number_id: route.number(),
             recipient: recipient.as_deref(),
             template: body.and_then(validate::template_of),
             opaque: body.and_then(validate::opaque_of),
             token: request.bearer,
         };
         let fault = self.running.pick(traits, now_us, &mut self.seed)?.clone();
-        self.ledger.fault(route.id, fault.action.name());
+        self.ledger.fault(route.number(), fault.action.name());
         Some(fault)
     }
 
@@ -188,11 +187,15 @@ impl World {
     ) -> Answer {
         let denied = self
             .token_error(request, Some(route))
-            .or_else(|| self.proof_error(request, route.id));
-        let outcome = match (denied, route.edge) {
+            .or_else(|| self.proof_error(request, route));
+        let outcome = match (denied, route) {
             (Some(error), _) => Err(error),
-            (None, Edge::Messages) => self.message(route.id, request, body, now_us),
-            (None, Edge::Node) => node::describe(route.id, self.rules_of(route.id), request.query),
+            (None, Route::Messages { number }) => self.message(number, request, body, now_us),
+            (None, Route::Number { number }) => {
+                node::describe(number, self.rules_of(number), request.query)
+            }
+            (None, Route::Templates { waba }) => self.list_templates(waba, request),
+            (None, Route::Token) => self.debug_token(request),
         };
         match outcome {
             Ok(body) => Answer {
@@ -201,37 +204,10 @@ impl World {
                 error: None,
             },
             Err(error) => {
-                self.ledger.reject(route.id, error.code);
+                self.ledger.reject(route.number(), error.code);
                 self.refusal(error)
             }
         }
-    }
-
-    fn token_error(&self, request: &Request<'_>, route: Option<Route<'_>>) -> Option<ApiError> {
-        let Some(bearer) = request.bearer.filter(|bearer| !bearer.is_empty()) else {
-            return Some(ApiError::no_token());
-        };
-        let listed = self.tokens.get(bearer);
-        match listed.map_or(self.other_tokens, |token| token.state) {
-            TokenState::Valid => {}
-            TokenState::Expired => return Some(ApiError::expired_token()),
-            TokenState::Revoked => return Some(ApiError::revoked_token()),
-            TokenState::Unknown => return Some(ApiError::no_token()),
-        }
-        let (route, numbers) = (route?, listed?.numbers.as_ref()?);
-        let owned = numbers.iter().any(|number| number == route.id);
-        // To a token without access, a number does not exist.
-        (!owned).then(|| ApiError::unknown_object(verb(route.edge), route.id))
-    }
-
-    fn proof_error(&self, request: &Request<'_>, id: &str) -> Option<ApiError> {
-        let app = self.numbers.get(id)?.rules().app.as_ref()?;
-        let secret = self.options.apps.get(app)?;
-        let given = node::parameter(request.query, "appsecret_proof");
-        let right = given
-            .as_deref()
-            .is_some_and(|given| proof::holds(secret, request.bearer.unwrap_or_default(), given));
-        (!right).then(|| ApiError::wrong_proof(given.is_some()))
     }
 
     fn message(
@@ -312,7 +288,7 @@ impl World {
             // Not accepted, and yet to look like the ordinary answer.
             (None, None) => self.feigned(route),
         };
-        let mut reply = self.whole(Some(route.id), answer, now_us);
+        let mut reply = self.whole(route.number(), answer, now_us);
         for (name, value) in &fault.headers {
             reply.headers.push((name.clone().into(), value.clone()));
         }
@@ -348,15 +324,17 @@ impl World {
             | Action::ResetAfter {}
             | Action::Hang {} => return None,
         };
-        self.ledger.reject(route.id, error.code);
+        self.ledger.reject(route.number(), error.code);
         Some(self.refusal(error))
     }
 
     /// A success that is in no ledger.
     fn feigned(&mut self, route: Route<'_>) -> Answer {
-        let body = match route.edge {
-            Edge::Node => format!(r#"{{"id":"{}"}}"#, route.id).into_bytes(),
-            Edge::Messages => {
+        let body = match route {
+            Route::Number { number } => format!(r#"{{"id":"{number}"}}"#).into_bytes(),
+            Route::Templates { .. } => br#"{"data":[]}"#.to_vec(),
+            Route::Token => br#"{"data":{"is_valid":true,"scopes":[]}}"#.to_vec(),
+            Route::Messages { .. } => {
                 self.minted += 1;
                 let wamid = wamid(self.options.seed, self.minted);
                 format!(r#"{{"messaging_product":"whatsapp","messages":[{{"id":"{wamid}"}}]}}"#)

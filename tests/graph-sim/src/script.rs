@@ -73,9 +73,24 @@ pub enum On {
     /// `POST …/messages`.
     #[default]
     Send,
-    /// `GET` of a number.
+    /// Every `GET`.
     Get,
+    /// `GET …/message_templates`.
+    Templates,
+    /// `GET /debug_token`.
+    Token,
     Any,
+}
+
+impl On {
+    /// Whether it means this kind of request.
+    fn covers(self, kind: Self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Get => kind != Self::Send,
+            Self::Send | Self::Templates | Self::Token => kind == self,
+        }
+    }
 }
 
 /// What happens to the request. Unless said otherwise it is not accepted.
@@ -202,7 +217,8 @@ impl Fault {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traits<'a> {
     pub(crate) on: On,
-    pub(crate) phone_number_id: &'a str,
+    /// None for what is about a WABA or a token.
+    pub(crate) phone_number_id: Option<&'a str>,
     pub(crate) recipient: Option<&'a str>,
     pub(crate) template: Option<&'a str>,
     pub(crate) opaque: Option<&'a str>,
@@ -270,10 +286,10 @@ impl Match {
             None => true,
             Some(wanted) => given.is_some_and(|given| given.starts_with(wanted.as_str())),
         };
-        (self.on == On::Any || self.on == of.on)
+        self.on.covers(of.on)
             && age_ms >= self.from_ms
             && self.to_ms.is_none_or(|to_ms| age_ms < to_ms)
-            && is(&self.phone_number_id, Some(of.phone_number_id))
+            && is(&self.phone_number_id, of.phone_number_id)
             && is(&self.recipient, of.recipient)
             && starts(&self.recipient_prefix, of.recipient)
             && is(&self.template, of.template)
@@ -288,7 +304,7 @@ mod tests {
 
     const REQUEST: Traits<'_> = Traits {
         on: On::Send,
-        phone_number_id: "111",
+        phone_number_id: Some("111"),
         recipient: Some("34600112233"),
         template: None,
         opaque: Some("d-1"),
@@ -356,6 +372,16 @@ mod tests {
         let mut all = running(r#"{"faults":[{"match":{"on":"any"},"action":{"kind":"hang"}}]}"#);
         assert_eq!(strikes(&mut sends, get, 0), None);
         assert_eq!(strikes(&mut all, get, 0), Some("hang"));
+        for (on, struck) in [
+            (On::Send, [true, false, false, false]),
+            (On::Get, [false, true, true, true]),
+            (On::Templates, [false, false, true, false]),
+            (On::Token, [false, false, false, true]),
+            (On::Any, [true; 4]),
+        ] {
+            let kinds = [On::Send, On::Get, On::Templates, On::Token];
+            assert_eq!(kinds.map(|kind| on.covers(kind)), struck, "{on:?}");
+        }
     }
 
     #[test]

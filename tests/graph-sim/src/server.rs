@@ -6,6 +6,7 @@ use crate::ledger::{Entry, Gauge, Page, Stats};
 use crate::options::{NumberRules, Options, Token};
 use crate::rules::World;
 use crate::script::Script;
+use crate::templates::Template;
 use crate::wire::{Abort, Wire};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -108,8 +109,10 @@ impl Sim {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
         let (commands, orders) = mpsc::unbounded_channel();
+        let mut world = World::new(&options);
+        world.set_base_url(&format!("http://{addr}"));
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(&options)),
+            world: Mutex::new(world),
             connections: Mutex::default(),
             started: Instant::now(),
             changed: Notify::new(),
@@ -196,8 +199,15 @@ impl Sim {
         world.change_numbers(changes, self.shared.now_us())
     }
 
+    /// Adds tokens or changes how they stand and when they expire.
     pub fn set_tokens(&self, tokens: impl IntoIterator<Item = Token>) {
         self.shared.world().set_tokens(tokens.into_iter().collect());
+    }
+
+    /// Adds message templates or changes their status.
+    pub fn set_templates(&self, templates: impl IntoIterator<Item = Template>) {
+        let mut world = self.shared.world();
+        world.set_templates(templates.into_iter().collect());
     }
 
     /// Back to the options, with empty limits, ledger and counts.

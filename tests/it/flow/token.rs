@@ -9,6 +9,7 @@ fn token(text: &str, state: TokenState) -> Token {
         token: text.to_owned(),
         state,
         numbers: None,
+        expires_at: None,
     }
 }
 

@@ -239,6 +239,7 @@ fn listed(account: usize, number: u64, is_valid: bool) -> Token {
             false => TokenState::Expired,
         },
         numbers: None,
+        expires_at: None,
     }
 }
 

@@ -5,9 +5,10 @@ use crate::change::{Change, Whose};
 use crate::ledger::{Page, Stats};
 use crate::number::Number;
 use crate::options::{NumberRules, Token};
-use crate::request::{Method, route};
+use crate::request::{Method, Route, route};
 use crate::script::{Running, Script};
 use crate::standing::Standing;
+use crate::templates::Template;
 use std::collections::BTreeMap;
 
 /// How all numbers are to stand, while it is not sure that all changes are right.
@@ -126,23 +127,39 @@ impl World {
     }
 
     /// Adds tokens or changes how they stand; `*` stands for all that are not
-    /// listed. Left-out numbers stay as they are.
+    /// listed, which are good for all numbers. Left-out numbers and expiries stay as
+    /// they are.
     pub fn set_tokens(&mut self, tokens: Vec<Token>) {
         for token in tokens {
-            if token.token == "*" {
-                self.other_tokens = token.state;
+            let is_listed = token.token != "*";
+            let known = if is_listed {
+                self.tokens.get_mut(&token.token)
+            } else {
+                Some(&mut self.other_tokens)
+            };
+            let Some(known) = known else {
+                self.tokens.insert(token.token.clone(), token);
                 continue;
-            }
-            match self.tokens.get_mut(&token.token) {
-                Some(known) => {
-                    known.state = token.state;
-                    if token.numbers.is_some() {
-                        known.numbers = token.numbers;
-                    }
-                }
-                None => drop(self.tokens.insert(token.token.clone(), token)),
+            };
+            known.state = token.state;
+            known.expires_at = token.expires_at.or(known.expires_at);
+            if is_listed && token.numbers.is_some() {
+                known.numbers = token.numbers;
             }
         }
+    }
+
+    /// Adds message templates or changes their status.
+    pub fn set_templates(&mut self, templates: Vec<Template>) {
+        for template in templates {
+            self.templates.set(template);
+        }
+    }
+
+    /// Where clients reach this API, for the links in its answers; without a slash at
+    /// the end.
+    pub fn set_base_url(&mut self, url: &str) {
+        url.clone_into(&mut self.base_url);
     }
 
     /// Back to what the options say, with empty limits, ledger and counts. Ids
@@ -152,6 +169,7 @@ impl World {
         std::mem::swap(&mut fresh.ledger, &mut self.ledger);
         fresh.ledger.reset();
         fresh.minted = self.minted;
+        std::mem::swap(&mut fresh.base_url, &mut self.base_url);
         *self = fresh;
     }
 
@@ -186,7 +204,7 @@ impl World {
 
     fn served<'a>(&mut self, method: Method, path: &'a str) -> Option<&'a str> {
         route(method, path)
-            .map(|route| route.id)
+            .and_then(Route::number)
             .filter(|id| self.knows(id))
     }
 }

@@ -55,5 +55,5 @@ fn business_usage(waba_id: &str, percent: u64, usage: Usage) -> String {
 }
 
 fn is_throttle(code: i64) -> bool {
-    matches!(code, 4 | 80007 | 130429 | 131048 | 131056 | 131057)
+    matches!(code, 4 | 80007 | 80008 | 130429 | 131048 | 131056 | 131057)
 }

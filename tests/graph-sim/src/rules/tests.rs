@@ -234,6 +234,7 @@ fn tokens_are_checked_before_anything_else() {
         token: token.to_owned(),
         state,
         numbers: numbers.map(|number| vec![number.to_owned()]),
+        expires_at: None,
     };
     let mut world = World::new(&Options {
         numbers: [("111".to_owned(), NumberRules::default())].into(),
@@ -569,6 +570,7 @@ fn usage_and_retry_headers_come_on_request() {
 mod headers;
 mod inbound;
 mod pair;
+mod reads;
 mod standing;
 mod token;
 mod whose;

@@ -325,6 +325,43 @@ async fn the_control_endpoints_set_and_show() {
 }
 
 #[tokio::test]
+async fn templates_change_while_it_runs_and_next_leads_back_to_the_simulator() {
+    let sim = started(NumberRules::default()).await;
+    let waba_id = NumberRules::default().waba_id;
+    let (first, second) = ("otp_v2", "late_v1");
+    sim.set_templates([first, second].map(|name| Template::new(&waba_id, name, "APPROVED")));
+    let mut client = Client::connect(&sim).await;
+    let paused = json!({ "waba_id": waba_id, "name": second, "status": "PAUSED" });
+    let set = client
+        .ask("POST", "/_sim/templates", &paused.to_string())
+        .await;
+    assert_eq!(set.status, 200);
+    let mut target = format!("/v24.0/{waba_id}/message_templates?fields=name,status&limit=1");
+    for (name, status) in [(first, "APPROVED"), (second, "PAUSED")] {
+        let page = client.ask("GET", &target, "").await.json();
+        let row = &page["data"][0];
+        assert_eq!(
+            (&row["name"], &row["status"]),
+            (&json!(name), &json!(status))
+        );
+        if let Some(next) = page["paging"]["next"].as_str() {
+            next.strip_prefix(&sim.url())
+                .unwrap()
+                .clone_into(&mut target);
+        }
+    }
+    let stats = sim.stats();
+    assert_eq!(stats.template_gets[&waba_id], 2);
+    assert!(stats.numbers.is_empty() && sim.ledger().is_empty());
+    sim.change_number("111", |rules| rules.messaging_limit = "TIER_250".to_owned());
+    let limit = "whatsapp_business_manager_messaging_limit";
+    let number = client
+        .ask("GET", &format!("/v24.0/111?fields={limit}"), "")
+        .await;
+    assert_eq!(number.json(), json!({ limit: "TIER_250", "id": "111" }));
+}
+
+#[tokio::test]
 async fn a_block_of_the_whole_waba_heals_by_the_clock() {
     let sim = started(NumberRules::default()).await;
     let mut client = Client::connect(&sim).await;

@@ -8,6 +8,7 @@ fn a_get_with_a_dead_token_is_refused_as_a_send_is_and_counted() {
         token: name.to_owned(),
         state,
         numbers: None,
+        expires_at: None,
     };
     let mut world = World::new(&Options {
         numbers: [("111".to_owned(), NumberRules::default())].into(),

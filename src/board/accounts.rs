@@ -1,0 +1,38 @@
+//! What concerns an account: its token, and its templates.
+
+use super::{Board, Inner};
+use crate::core::holds::{Reach, Why};
+use crate::core::outcome::Scope;
+use crate::credentials::Token;
+use std::sync::Arc;
+
+impl Board {
+    /// The API refuses what these lanes authenticate with.
+    pub fn is_token_held(&self, fingerprint: &Arc<str>) -> bool {
+        let (scope, key) = (Scope::Token, fingerprint.clone());
+        self.lock().holds.why(&Reach { scope, key }) == Some(Why::Block)
+    }
+
+    /// Templates of an account whose messages wait.
+    pub fn templates_held(&self, waba: &str) -> usize {
+        let now_ms = self.clock.now().wall_ms;
+        let inner = self.lock();
+        let templates = inner.holds.templates(waba);
+        templates.filter(|(_, until_ms)| *until_ms > now_ms).count()
+    }
+
+    /// A new token was loaded for an account: blocks of the old one do not concern its lanes any more, others may be mended.
+    pub fn token_changed(&self, waba: &str, token: &Arc<Token>) {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        let Inner { holds, posts, .. } = &mut *inner;
+        for post in posts.iter_mut().filter(|post| &*post.place.waba == waba) {
+            post.place.token = token.fingerprint.clone();
+            post.orders
+                .send_modify(|orders| orders.token = token.clone());
+            holds.look_again(&post.place, now);
+            let held = holds.on(&post.place, now);
+            post.orders.send_modify(|orders| orders.held = held);
+        }
+        self.to_tend.notify_one();
+    }
+}

@@ -1,0 +1,151 @@
+//! How much a lane has to do, how much of that it may do now, and what a worker can carry: what workers are scaled by.
+//!
+//! A backlog by itself is no reason for another worker: a lane sends at its limit and no faster, however many there are, and one that
+//! is throttled or blocked sends nothing. So what counts is the rate at which a lane may send now.
+
+use super::lane::{Rest, State, View};
+use std::time::Duration;
+
+/// Longest time to drain that is told: messages are not kept for longer, and a backlog that grows takes for ever.
+pub const DRAIN_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Within this, most of a change shows.
+const SMOOTHING: Duration = Duration::from_secs(15);
+
+/// What was read of a lane's queue, and of what has come out of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    pub at: Duration,
+    /// Requests that this worker was given, ever.
+    pub taken: u64,
+    /// Requests that wait in RabbitMQ.
+    pub ready: u64,
+}
+
+/// What comes in for one lane, and what waits in RabbitMQ.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demand {
+    last: Option<Reading>,
+    arrival_mps: f64,
+}
+
+/// What a lane has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Requests that wait for their turn, in RabbitMQ and in this worker.
+    pub backlog: u64,
+    /// Requests that come in per second.
+    pub arrival_mps: f64,
+    /// Requests that may be sent per second, as of now.
+    pub allowed_mps: f64,
+    /// How long the backlog takes; of a lane that must not send, once it may.
+    pub drain: Duration,
+}
+
+impl Demand {
+    pub fn read(&mut self, reading: Reading) {
+        if let Some(last) = self.last.replace(reading) {
+            let over = reading.at.saturating_sub(last.at);
+            if over.is_zero() {
+                return;
+            }
+            let came = as_f64(reading.taken) - as_f64(last.taken) + as_f64(reading.ready)
+                - as_f64(last.ready);
+            let now_mps = came.max(0.0) / over.as_secs_f64();
+            self.arrival_mps = smoothed(self.arrival_mps, now_mps, over);
+        }
+    }
+
+    /// What waits in RabbitMQ, as it was read last.
+    pub fn ready(&self) -> u64 {
+        self.last.map_or(0, |last| last.ready)
+    }
+
+    /// The lane is not this worker's (any more): only what waits is known, if that.
+    pub fn not_ours(&mut self, ready: Option<u64>) {
+        *self = Self {
+            last: ready.map(|ready| Reading {
+                at: Duration::ZERO,
+                taken: 0,
+                ready,
+            }),
+            arrival_mps: 0.0,
+        };
+    }
+
+    /// `target`: within this a backlog should be gone.
+    pub fn work(&self, view: &View, is_owned: bool, target: Duration) -> Work {
+        let waiting = u64::try_from(view.waiting).unwrap_or(u64::MAX);
+        let backlog = self.ready().saturating_add(waiting);
+        let rate_mps = view.bucket.rate_mps;
+        let arrival_mps = if is_owned { self.arrival_mps } else { 0.0 };
+        let may_send = is_owned && view.state == State::Flowing && view.rest != Rest::Broker;
+        let due_mps = if view.rest == Rest::Pair {
+            // All that wait are for people who must not be written to yet.
+            arrival_mps
+        } else {
+            arrival_mps + as_f64(backlog) / target.as_secs_f64()
+        };
+        Work {
+            backlog,
+            arrival_mps,
+            allowed_mps: if may_send { due_mps.min(rate_mps) } else { 0.0 },
+            drain: drain(backlog, rate_mps - arrival_mps),
+        }
+    }
+}
+
+fn drain(backlog: u64, net_mps: f64) -> Duration {
+    if backlog == 0 {
+        return Duration::ZERO;
+    }
+    let seconds = as_f64(backlog) / net_mps.max(f64::MIN_POSITIVE);
+    Duration::from_secs_f64(seconds.min(DRAIN_MAX.as_secs_f64()))
+}
+
+/// What a worker can carry, in messages per second of its one thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity(f64);
+
+/// Until it is measured: what a worker carries on half of a slow core.
+const CAPACITY_MPS: f64 = 1_000.0;
+
+/// Below this share of its time a worker is busy with other things than messages.
+const BUSY_MIN: f64 = 0.1;
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self(CAPACITY_MPS)
+    }
+}
+
+impl Capacity {
+    /// The thread was `busy` for so long of the time `over`, and sent so many messages meanwhile.
+    pub fn measured(&mut self, messages: u64, busy: Duration, over: Duration) {
+        let is_loaded = busy >= over.mul_f64(BUSY_MIN) && !over.is_zero();
+        if is_loaded && messages > 0 {
+            let now_mps = as_f64(messages) / busy.as_secs_f64();
+            self.0 = smoothed(self.0, now_mps, over);
+        }
+    }
+
+    pub fn mps(self) -> f64 {
+        self.0
+    }
+}
+
+fn smoothed(before: f64, now: f64, over: Duration) -> f64 {
+    let weight = 1.0 - (-over.as_secs_f64() / SMOOTHING.as_secs_f64()).exp();
+    before + (now - before) * weight
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "messages in one queue: far below 2^52"
+)]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests;

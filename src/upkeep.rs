@@ -1,0 +1,233 @@
+//! What an account's lanes are told beside their messages: a new token, a number's limit; and how the API sees numbers, token and
+//! templates, read slowly.
+
+use crate::broker::delays;
+use crate::core::number::NumberState;
+use crate::credentials::{RELOAD_PERIOD, TokenSlot};
+use crate::dispatch::{LaneHandle, Shared};
+use crate::graph::reads::TemplateCounts;
+use backoff::backoff::Backoff;
+use futures_util::FutureExt;
+use futures_util::future::{pending, select_all};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// First and longest pause before limits that could not be read are asked for again.
+const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// Longest that raising a number's throughput takes. Source: Meta, "Throughput".
+const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
+
+/// The lanes of one account, with what they authenticate with.
+pub struct Account {
+    pub waba_id: Arc<str>,
+    pub tokens: Arc<TokenSlot>,
+    pub lanes: Vec<AccountLane>,
+    pub state: Mutex<AccountState>,
+}
+
+pub struct AccountLane {
+    pub handle: LaneHandle,
+    /// The config leaves its limit to the API.
+    pub reads_limit: bool,
+}
+
+/// How the API sees an account, as far as it was read.
+#[derive(Clone, Copy, Default)]
+pub struct AccountState {
+    /// The API says that the token is not valid.
+    pub is_token_refused: bool,
+    /// Unix seconds; 0: never, or not known.
+    pub token_expires_at: u64,
+    pub templates: TemplateCounts,
+}
+
+impl Account {
+    pub fn state(&self) -> AccountState {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, change: impl FnOnce(&mut AccountState)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Looks at the account's token file; a new token wakes the lanes that the old one had blocked. For ever.
+pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
+    let reloads = |result| {
+        let metrics = &shared.concluder.metrics;
+        metrics.token_reloads.with_label_values(&[result]).inc();
+    };
+    let waba_id = &*account.waba_id;
+    let mut is_broken = false;
+    loop {
+        tokio::time::sleep(RELOAD_PERIOD).await;
+        // A mount that hangs must not stop the lanes.
+        let tokens = account.tokens.clone();
+        let reloaded = tokio::task::spawn_blocking(move || tokens.reload());
+        let Ok(reloaded) = reloaded.await else {
+            continue;
+        };
+        match reloaded {
+            Ok(None) => is_broken = false,
+            Ok(Some(token)) => {
+                is_broken = false;
+                reloads("ok");
+                tracing::info!(waba_id, "new token loaded");
+                // Nothing is known of this one yet.
+                account.update(|state| {
+                    state.is_token_refused = false;
+                    state.token_expires_at = 0;
+                });
+                shared.board.token_changed(waba_id, &token);
+                read_token(&shared, &account).await;
+            }
+            Err(error) if !is_broken => {
+                is_broken = true;
+                reloads("error");
+                tracing::warn!(waba_id, %error, "the token file cannot be used: going on with the old token");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Reads how the API sees the account's numbers, token and templates, at start and every `graph.refresh_s`; more rarely if there are so
+/// many that it would be more than one a second, as these reads have a budget per account (Graph API, "Rate limiting": 5,000 per
+/// hour and active account). For ever.
+pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: Duration) -> String {
+    let reads = u64::try_from(account.lanes.len()).unwrap_or(u64::MAX);
+    let period = refresh.max(Duration::from_secs(reads));
+    loop {
+        let mut missing: Vec<&LaneHandle> = vec![];
+        for lane in &account.lanes {
+            let is_read = read_number(&shared, &account, &lane.handle, lane.reads_limit).await;
+            if !is_read && lane.reads_limit {
+                missing.push(&lane.handle);
+            }
+        }
+        read_token(&shared, &account).await;
+        read_templates(&shared, &account).await;
+        // Without its limit a lane sends at the lowest: that cannot wait for the next round.
+        let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1.min(period));
+        while !missing.is_empty() {
+            tokio::time::sleep(pauses.next_backoff().unwrap_or(period)).await;
+            let mut still = vec![];
+            for lane in missing {
+                if !read_number(&shared, &account, lane, true).await {
+                    still.push(lane);
+                }
+            }
+            missing = still;
+        }
+        let stale = account.lanes.iter().filter(|lane| lane.reads_limit);
+        let stale = stale.map(|lane| lane.handle.limit_is_stale.notified().boxed());
+        let stale = select_all(stale.chain([pending().boxed()]));
+        // An upgrade takes up to a minute.
+        if tokio::time::timeout(period, stale).await.is_ok() {
+            tokio::time::sleep(UPGRADE_PAUSE).await;
+        }
+    }
+}
+
+/// True if the API has answered.
+async fn read_number(
+    shared: &Shared,
+    account: &Account,
+    lane: &LaneHandle,
+    reads_limit: bool,
+) -> bool {
+    let phone_number_id = &lane.id;
+    let token = account.tokens.token();
+    let number = match shared.graph.number(phone_number_id, &token).await {
+        Ok(number) => number,
+        Err(error) => {
+            counted(shared, "number", false);
+            if reads_limit {
+                tracing::warn!(%phone_number_id, %error, "cannot read the number's throughput level: keeping the limit");
+            } else {
+                tracing::debug!(%phone_number_id, %error, "cannot read how the API sees the number");
+            }
+            return false;
+        }
+    };
+    counted(shared, "number", true);
+    match number.limit_mps() {
+        Some(limit_mps) if reads_limit => lane
+            .orders
+            .send_modify(|orders| orders.limit_mps = Some(limit_mps)),
+        None if reads_limit => tracing::warn!(
+            %phone_number_id, "the API names no throughput level that is known: keeping the limit"
+        ),
+        Some(_) | None => {}
+    }
+    lane.update(|seen| {
+        tell_changes(lane, &seen.number, &number);
+        seen.number = number;
+    });
+    true
+}
+
+/// Meta's opinion of a number changes rarely, and each time somebody wants to know.
+fn tell_changes(lane: &LaneHandle, before: &NumberState, now: &NumberState) {
+    let (phone_number_id, waba_id) = (&lane.id, &*lane.waba_id);
+    let what = [
+        ("quality_rating", before.quality_rating, now.quality_rating),
+        ("status", before.status, now.status),
+        (
+            "throughput_level",
+            before.throughput_level,
+            now.throughput_level,
+        ),
+        (
+            "messaging_limit",
+            before.messaging_limit,
+            now.messaging_limit,
+        ),
+    ];
+    for (what, from, to) in what {
+        if from != to && from != "unknown" {
+            tracing::info!(%phone_number_id, waba_id, what, from, to, "Meta sees the number otherwise");
+        }
+    }
+}
+
+async fn read_token(shared: &Shared, account: &Account) {
+    let waba_id = &*account.waba_id;
+    match shared.graph.token(&account.tokens.token()).await {
+        Ok(token) => {
+            counted(shared, "token", true);
+            account.update(|state| {
+                if !token.is_valid && !state.is_token_refused {
+                    tracing::warn!(waba_id, "the API says that the token is not valid");
+                }
+                state.is_token_refused = !token.is_valid;
+                state.token_expires_at = token.expires_at;
+            });
+        }
+        Err(error) => {
+            counted(shared, "token", false);
+            tracing::debug!(waba_id, %error, "cannot read how long the token is good");
+        }
+    }
+}
+
+async fn read_templates(shared: &Shared, account: &Account) {
+    let (waba_id, token) = (&*account.waba_id, account.tokens.token());
+    match shared.graph.templates(waba_id, &token).await {
+        Ok(templates) => {
+            counted(shared, "templates", true);
+            account.update(|state| state.templates = templates);
+        }
+        Err(error) => {
+            counted(shared, "templates", false);
+            tracing::debug!(waba_id, %error, "cannot read the account's templates");
+        }
+    }
+}
+
+fn counted(shared: &Shared, what: &str, is_ok: bool) {
+    let result = if is_ok { "ok" } else { "error" };
+    let reads = &shared.concluder.metrics.api_reads;
+    reads.with_label_values(&[what, result]).inc();
+}
