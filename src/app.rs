@@ -25,6 +25,7 @@ use futures_util::FutureExt;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -84,7 +85,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         quick: (config.retry.quick_base, config.retry.quick_max),
     });
 
-    let listener = tokio::net::TcpListener::bind(config.admin.listen)
+    let listener = TcpListener::bind(config.admin.listen)
         .await
         .with_context(|| format!("admin.listen: {}", config.admin.listen))?;
     let mut tasks = JoinSet::new();
@@ -110,11 +111,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let mut edges = JoinSet::new();
     let telling = repeats.keep_telling(metrics.clone());
     edges.spawn(telling.map(|()| "the log's keeper ended".to_owned()));
-    edges.spawn(async move {
-        axum::serve(listener, router)
-            .await
-            .map_or_else(|error| error.to_string(), |()| "admin ended".to_owned())
-    });
+    edges.spawn(serve_admin(listener, router));
     let topology = Topology {
         phone_number_ids: config.phone_number_ids(),
     };
@@ -125,18 +122,14 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         metrics,
         broker_stops,
     ));
-    edges.spawn(async move {
-        search.run().await;
-        "the search for evidence ended".to_owned()
-    });
+    let searching = search.run();
+    edges.spawn(searching.map(|()| "the search for evidence ended".to_owned()));
     edges.spawn(async move {
         board.run(opened, joined).await;
         "the board ended".to_owned()
     });
-    edges.spawn(async move {
-        workload.run().await;
-        "the reader of queues ended".to_owned()
-    });
+    let looking = workload.run();
+    edges.spawn(looking.map(|()| "the reader of queues ended".to_owned()));
     for account in accounts.iter() {
         edges.spawn(watch_token(shared.clone(), account.clone()));
         let refresh = config.graph.refresh;
@@ -156,6 +149,11 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         );
     }
     Ok(died.map_or(ended, Ended::Failed))
+}
+
+async fn serve_admin(listener: TcpListener, router: axum::Router) -> String {
+    let served = axum::serve(listener, router).await;
+    served.map_or_else(|error| error.to_string(), |()| "admin ended".to_owned())
 }
 
 async fn ended_in_time(broker: JoinHandle<()>) {

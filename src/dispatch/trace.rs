@@ -33,7 +33,7 @@ impl LaneTask {
         let sent = Sent {
             host: url.host_str(),
             port: url.port_or_known_default(),
-            path: url.path().replace(lane.as_str(), "{phone_number_id}"),
+            path: template(url.path(), lane.as_str()),
             took,
             outcome,
             answer,
@@ -47,6 +47,13 @@ impl LaneTask {
         self.shared.spans.as_ref()?;
         self.deliveries.get_mut(&ticket).and_then(Delivery::journey)
     }
+}
+
+/// The path of a lane's messages, without its number.
+fn template(path: &str, lane: &str) -> String {
+    let end = format!("/{lane}/messages");
+    let base = path.strip_suffix(end.as_str()).unwrap_or_default();
+    format!("{base}/{{phone_number_id}}/messages")
 }
 
 /// An answer without its texts.
