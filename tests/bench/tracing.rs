@@ -93,6 +93,7 @@ async fn one(variant: &Variant, endpoint: &str) -> Result<f64> {
     let mut candidate = Candidate::build(&variant.binary, &toml)?;
     let done = results.wait_for(COUNT, PATIENCE).await;
     let used = candidate.used()?;
+    drop(candidate);
     done.context(variant.name)?;
     broker.drop_all().await?;
     Ok(per_thousand(used, COUNT))
