@@ -1,16 +1,13 @@
 //! The page, `/livez`, `/readyz`, `/metrics`, `/lanes`, and pausing a lane. No secrets, no bodies, no recipients.
 
-use crate::board::{Board, NotTold};
-use crate::broker::Sessions;
-use crate::broker::publish::Publisher;
-use crate::clock::Clock;
+use crate::board::NotTold;
 use crate::config::AdminConfig;
 use crate::core::message::LaneId;
-use crate::dispatch::LaneHandle;
-use crate::metrics::{AccountSample, LaneSample, Metrics, Scrape};
+use crate::dispatch::{LaneHandle, Shared};
+use crate::metrics::{AccountSample, LaneSample, Scrape};
 use crate::upkeep::Account;
 use crate::workload::{self, Effort};
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,7 +15,6 @@ use axum::{Json, Router};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 
 mod lanes;
 
@@ -30,19 +26,13 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 
 #[derive(Clone)]
 pub struct Admin {
-    pub metrics: Arc<Metrics>,
-    pub board: Arc<Board>,
-    pub clock: Clock,
+    pub shared: Arc<Shared>,
     pub lanes: Arc<[LaneHandle]>,
     pub accounts: Arc<[Arc<Account>]>,
     pub effort: Arc<Mutex<Effort>>,
     pub config: AdminConfig,
     /// Within this a backlog should be gone.
     pub drain_target: Duration,
-    pub worker_id: Arc<str>,
-    pub sessions: Sessions,
-    pub publisher: Publisher,
-    pub drain: watch::Receiver<bool>,
 }
 
 pub fn router(admin: Admin) -> Router {
@@ -58,9 +48,9 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-async fn page(Shared(admin): Shared<Admin>) -> Response {
+async fn page(State(admin): State<Admin>) -> Response {
     let page = include_str!("admin/page.html")
-        .replace("{{worker}}", &admin.worker_id)
+        .replace("{{worker}}", &admin.shared.worker_id)
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         .replace(
             "{{actions}}",
@@ -79,7 +69,7 @@ async fn page(Shared(admin): Shared<Admin>) -> Response {
     (headers, Html(page)).into_response()
 }
 
-async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, String) {
+async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
     match admin.not_ready() {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
@@ -89,22 +79,24 @@ async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, String) {
 impl Admin {
     /// Ready is who has a session with the broker, that takes what is published, and has not begun to drain. Else, why not.
     fn not_ready(&self) -> Option<&'static str> {
-        let session = self.sessions.borrow().clone();
+        let session = self.shared.sessions.borrow().clone();
         match session {
-            _ if *self.drain.borrow() => Some("draining"),
+            _ if *self.shared.drain.borrow() => Some("draining"),
             None => Some("no broker session"),
             Some(session) if session.is_blocked() => Some("the broker blocks publishers"),
             Some(session) if !session.may_send() => Some("the broker does not answer"),
-            Some(_) if self.publisher.is_any_refused() => Some("the broker refuses results"),
+            Some(_) if self.shared.concluder.publisher.is_any_refused() => {
+                Some("the broker refuses results")
+            }
             Some(_) => None,
         }
     }
 
     fn scrape(&self) -> Scrape {
-        let session = self.sessions.borrow().clone();
+        let session = self.shared.sessions.borrow().clone();
         let effort = *self.effort.lock().unwrap_or_else(PoisonError::into_inner);
         Scrape {
-            now: self.clock.now(),
+            now: self.shared.now(),
             is_ready: self.not_ready().is_none(),
             is_blocked: session.is_some_and(|session| session.is_blocked()),
             effort: Effort {
@@ -131,19 +123,20 @@ impl Admin {
 
     fn account(&self, account: &Account) -> AccountSample {
         let (state, token) = (account.state(), account.tokens.token());
-        let is_refused = state.is_token_refused || self.board.is_token_held(&token.fingerprint);
+        let is_refused =
+            state.is_token_refused || self.shared.board.is_token_held(&token.fingerprint);
         AccountSample {
             waba_id: account.waba_id.clone(),
             is_token_valid: !is_refused,
             token_expires_at: state.token_expires_at,
             templates: state.templates,
-            templates_held: self.board.templates_held(&account.waba_id),
+            templates_held: self.shared.board.templates_held(&account.waba_id),
         }
     }
 }
 
-async fn metrics(Shared(admin): Shared<Admin>) -> Response {
-    let (metrics, scrape) = (admin.metrics.clone(), admin.scrape());
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let (metrics, scrape) = (admin.shared.concluder.metrics.clone(), admin.scrape());
     // Of many lanes this takes some time, in which no lane should wait.
     let gathering = tokio::task::spawn_blocking(move || metrics.gather(&scrape));
     match gathering.await {
@@ -155,33 +148,29 @@ async fn metrics(Shared(admin): Shared<Admin>) -> Response {
     }
 }
 
-async fn lanes(Shared(admin): Shared<Admin>) -> Json<Value> {
+async fn lanes(State(admin): State<Admin>) -> Json<Value> {
     let all = admin.lanes.iter().map(|lane| describe(lane, &admin));
     Json(Value::Array(all.collect()))
 }
 
-async fn lane(Shared(admin): Shared<Admin>, Path(id): Path<String>) -> Response {
+async fn lane(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
     match admin.lanes.iter().find(|lane| lane.id.as_str() == id) {
         Some(lane) => Json(describe(lane, &admin)).into_response(),
         None => not_served(),
     }
 }
 
-async fn pause(
-    Shared(admin): Shared<Admin>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+async fn pause(State(admin): State<Admin>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     if let Some(refusal) = refuse_browsers(&admin, &headers) {
         return refusal;
     }
     let phone_number_id = known(&admin, &id);
     tracing::info!(phone_number_id, "an operator pauses the lane");
-    said(admin.board.pause(&LaneId::new(&id)).await)
+    said(admin.shared.board.pause(&LaneId::new(&id)).await)
 }
 
 async fn resume(
-    Shared(admin): Shared<Admin>,
+    State(admin): State<Admin>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
@@ -190,7 +179,7 @@ async fn resume(
     }
     let phone_number_id = known(&admin, &id);
     tracing::info!(phone_number_id, "an operator resumes the lane");
-    said(admin.board.resume(&LaneId::new(&id)).await)
+    said(admin.shared.board.resume(&LaneId::new(&id)).await)
 }
 
 /// Any page that an operator looks at could have the browser send this: only our own page may, and only where it has buttons.

@@ -57,8 +57,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (session_sender, opened) = watch::channel(None);
     let (joined, sessions) = watch::channel(None);
     let (graph, clock) = (Graph::new(&config.graph)?, Clock::start());
-    let board = board(&config, &graph, clock, &metrics);
-    let board = Arc::new(board);
+    let board = Arc::new(board(&config, &graph, clock, &metrics));
     let (evidence, search) = evidence(sessions.clone(), metrics.clone(), lookback(&config));
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
     let served: HashSet<String> = config.phone_number_ids().into_iter().collect();
@@ -76,8 +75,8 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         board: board.clone(),
         evidence,
         worker_id: config.worker_id.clone(),
-        sessions: sessions.clone(),
-        drain: draining.clone(),
+        sessions,
+        drain: draining,
         // By then it has tried to connect once more, whatever its pause.
         owner_first: (config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS)
             .min(OWNER_FIRST_MAX),
@@ -95,18 +94,12 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let handles: Arc<[LaneHandle]> = handles.map(|lane| lane.handle.clone()).collect();
     let (workload, effort) = Workload::new(shared.clone(), handles.clone());
     let router = admin::router(Admin {
-        metrics: metrics.clone(),
-        board: board.clone(),
-        clock,
+        shared: shared.clone(),
         lanes: handles.clone(),
         accounts: accounts.clone(),
         effort,
         config: config.admin,
         drain_target: config.metrics.drain_target,
-        worker_id: config.worker_id.as_str().into(),
-        sessions,
-        publisher: shared.concluder.publisher.clone(),
-        drain: draining,
     });
     let mut edges = JoinSet::new();
     let telling = repeats.keep_telling(metrics.clone());

@@ -284,6 +284,8 @@ impl Metrics {
             metrics.token_reloads.with_label_values(&[result]);
             metrics.spans_exported.with_label_values(&[result]);
         }
+        // Results of numbers that are not this worker's.
+        drop(metrics.lane(OTHER));
         for (queue, _) in watched() {
             metrics.queue_messages.with_label_values(&[queue]);
         }

@@ -3,6 +3,8 @@
 
 run_checks() {
     need_rust
+    tools
+    eval "$(tools_env)"
     broker_for_checks
     if [ $# -gt 0 ]; then
         timed "cargo test $*" cargo test --locked "$@"
@@ -11,6 +13,8 @@ run_checks() {
         timed "scripts" check_scripts
         timed "lints" env CLIPPY_CONF_DIR=deploy cargo clippy --workspace --all-targets --locked -- -D warnings
         timed "dependencies" check_dependencies
+        [ -n "${DISPATCHER_TEST_GRAFANA_SCHEMAS:-}" ] ||
+            say "    no copy of Grafana's JSON schemas here: dashboards are checked by our own rules only"
         timed "tests" cargo test --workspace --locked
         # It kills its RabbitMQ, so it needs one of its own.
         [ -z "${STARTED:-}" ] || timed "faults" deploy/dev chaos quick

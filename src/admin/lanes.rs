@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
     let LaneSample { seen, work, .. } = admin.sample(lane);
     let view = seen.view;
-    let now = admin.clock.now();
+    let now = admin.shared.now();
     let mut described = json!({
         "phone_number_id": lane.id.as_str(),
         "waba_id": &*lane.waba_id,
@@ -38,7 +38,7 @@ pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
             "messaging_limit": seen.number.messaging_limit,
         },
     });
-    if let Some(tenure) = admin.board.tenure(&lane.id) {
+    if let Some(tenure) = admin.shared.board.tenure(&lane.id) {
         described["owner"] = json!({
             "worker": &*tenure.worker,
             "since": rfc3339(tenure.since_ms),

@@ -74,8 +74,9 @@ impl Repeats {
     fn tell(&self, metrics: &Metrics) {
         for (line, count) in self.take() {
             metrics.log_lines_left_out.inc_by(count);
-            let (file, at) = (line.file().unwrap_or_default(), line.line().unwrap_or(0));
-            tracing::info!(count, "lines like those of {file}:{at} were left out");
+            let (file, number) = (line.file().unwrap_or_default(), line.line().unwrap_or(0));
+            let at = format!("{file}:{number}");
+            tracing::info!(count, at, "lines that came too often were left out");
         }
     }
 

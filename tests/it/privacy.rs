@@ -4,6 +4,7 @@
 use crate::support::client::Request;
 use crate::support::collector::Collector;
 use crate::support::proxy::Mode;
+use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
 use graph_sim::{Action, Fault, Match, Script};
 use serde_json::{Value, json};
@@ -164,6 +165,7 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
         .await;
     world.worker.lane_state(NUMBER, "away").await;
     let lanes = world.worker.get("/lanes").await.unwrap().body;
+    let page = world.worker.get("/").await.unwrap().body;
     proxy.set(Mode::Refuse).await;
     proxy.reset_all();
     within(
@@ -196,7 +198,10 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
     let log = world.worker.log.text();
     let spans = exported(&collector);
     (
-        format!("{log}\n{lanes}\n{metrics}\n{spans}\n{}", told.join("\n")),
+        format!(
+            "{log}\n{lanes}\n{page}\n{metrics}\n{spans}\n{}",
+            told.join("\n")
+        ),
         wamids,
     )
 }
@@ -239,6 +244,56 @@ async fn trace_of_everything_tells_no_secret() {
     let (emitted, wamids) = everything_emitted("trace").await;
     assert!(emitted.contains(" TRACE "), "all of it is there");
     check(&emitted, &wamids);
+}
+
+/// A panic may quote what was in hand: here a request's id, that of a caller who writes telephone numbers into it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_tells_nothing_of_what_it_quotes() {
+    let mut world = World::start(Setup::default().set("log.level", "\"trace\"")).await;
+    world.worker.drain().await;
+    let id = format!("{TEXT}-{RECIPIENT}");
+    let wish = world.folder.write("wish", &id);
+    let variables = [
+        ("WA_TEST_PANIC", wish.to_str().unwrap()),
+        ("RUST_BACKTRACE", "1"),
+    ];
+    world.worker = Worker::start_with(&world.folder, &world.config, &variables);
+    world.worker.expect_error("panicked at");
+    world.worker.ready().await;
+    let request = Request::json(
+        &id,
+        &json!({ "to": RECIPIENT, "text": { "body": PARAMETER } }),
+    );
+    world.client.publish([request]).await;
+    assert_eq!(world.worker.end().await.code(), Some(1));
+    let log = world.worker.log.text();
+    assert!(log.contains("its text may quote a request"), "{log}");
+    check(&log, &[]);
+}
+
+/// What is buried is whole, as it came; what is written beside it, and beside a result, tells no more than the contract says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_of_results_and_of_what_is_buried_tell_nothing() {
+    let setup = Setup::default().set("retry.max_attempts", "1");
+    let world = World::start(setup).await;
+    world.sim.set_script(script());
+    let dead = world.dead().await;
+    let text = json!({ "to": RECIPIENT, "text": { "body": TEXT } });
+    let mut failing = text.clone();
+    failing["to"] = json!(format!("{RECIPIENT}3"));
+    let results = [
+        world.call(Request::json("accepted", &text)).await,
+        world.call(Request::json("failed", &failing)).await,
+        world
+            .call(Request::raw("malformed", format!("{{{TEXT}")))
+            .await,
+    ];
+    let buried = dead.until("two dead letters", |all| all.len() >= 2).await;
+    for letter in results.iter().chain(&buried) {
+        let beside = format!("{:?}", letter.properties);
+        check(&beside, &[]);
+    }
+    world.finish().await;
 }
 
 /// What goes to the results does not tell the token either, and a refusal repeats no value.

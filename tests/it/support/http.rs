@@ -27,6 +27,18 @@ pub(crate) fn ask(
     login: Option<&str>,
     body: Option<&Value>,
 ) -> std::io::Result<Answer> {
+    ask_by("1.0", address, method, path, login, body)
+}
+
+/// For those who do not know HTTP/1.0.
+pub(crate) fn ask_by(
+    version: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+    login: Option<&str>,
+    body: Option<&Value>,
+) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     let body = body.map(Value::to_string).unwrap_or_default();
@@ -35,11 +47,10 @@ pub(crate) fn ask(
         .unwrap_or_default();
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nhost: {address}\r\n{login}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/{version}\r\nhost: {address}\r\nconnection: close\r\n{login}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    let answer = read(&mut stream)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head
         .split(' ')
@@ -51,6 +62,24 @@ pub(crate) fn ask(
         head: head.to_ascii_lowercase(),
         body: body.to_owned(),
     })
+}
+
+/// To the end of the connection; or of what was announced, since not every server ends it.
+fn read(stream: &mut TcpStream) -> std::io::Result<String> {
+    let (mut answer, mut piece) = (vec![], [0; 16_384]);
+    loop {
+        let read = stream.read(&mut piece)?;
+        answer.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&answer);
+        let announced = text.split_once("\r\n\r\n").and_then(|(head, body)| {
+            let head = head.to_ascii_lowercase();
+            let length = head.split("content-length:").nth(1)?.lines().next()?;
+            Some(body.len() >= length.trim().parse::<usize>().ok()?)
+        });
+        if read == 0 || announced == Some(true) {
+            return Ok(text.into_owned());
+        }
+    }
 }
 
 fn base64(bytes: &[u8]) -> String {

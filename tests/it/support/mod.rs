@@ -21,6 +21,8 @@ use worker::{Folder, Worker};
 
 /// The lane of tests that need only one.
 pub(crate) const NUMBER: &str = "111";
+/// The account of every lane.
+pub(crate) const WABA: &str = "900";
 pub(crate) const TOKEN: &str = "EAAGtest";
 
 /// How long an event may take. Generous: it is only ever waited for in full by a test that fails.
@@ -59,6 +61,7 @@ impl Default for Setup {
         let rules = NumberRules {
             unlimited: true,
             latency_ms: 5,
+            waba_id: WABA.to_owned(),
             ..NumberRules::default()
         };
         let setup = Self {
@@ -103,7 +106,7 @@ impl Setup {
         for (key, value) in &self.config {
             text += &format!("{key} = {value}\n");
         }
-        text += &format!("[[accounts]]\nwaba_id = \"900\"\ntoken_file = \"{token_file}\"\n");
+        text += &format!("[[accounts]]\nwaba_id = \"{WABA}\"\ntoken_file = \"{token_file}\"\n");
         text += &self.account;
         for (number, mps) in &self.numbers {
             text += &format!("[[accounts.numbers]]\nphone_number_id = \"{number}\"\nmps = {mps}\n");

@@ -115,6 +115,11 @@ impl Worker {
         within("the worker to be ready", ready).await;
     }
 
+    /// `host:port` of the admin endpoints.
+    pub(crate) fn admin_address(&self) -> String {
+        self.admin.clone()
+    }
+
     /// `None` if nobody answers.
     pub(crate) async fn get(&self, path: &str) -> Option<Answer> {
         self.ask("GET", path).await
