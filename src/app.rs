@@ -16,6 +16,7 @@ use crate::evidence::evidence;
 use crate::graph::Graph;
 use crate::log::Repeats;
 use crate::metrics::{Metrics, OTHER};
+use crate::spans::{Exporting, Spans};
 use crate::unrouted;
 use crate::upkeep::{Account, AccountLane, read_account, watch_token};
 use crate::workload::Workload;
@@ -24,6 +25,7 @@ use futures_util::FutureExt;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -57,6 +59,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (graph, clock) = (Graph::new(&config.graph)?, Clock::start());
     let board = Arc::new(board(&config, &graph, clock, &metrics));
     let (evidence, search) = evidence(sessions.clone(), metrics.clone(), lookback(&config));
+    let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
     let served: HashSet<String> = config.phone_number_ids().into_iter().collect();
     let shared = Arc::new(Shared {
         graph,
@@ -77,10 +80,11 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         // By then it has tried to connect once more, whatever its pause.
         owner_first: (config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS)
             .min(OWNER_FIRST_MAX),
+        spans,
         quick: (config.retry.quick_base, config.retry.quick_max),
     });
 
-    let listener = tokio::net::TcpListener::bind(config.admin.listen)
+    let listener = TcpListener::bind(config.admin.listen)
         .await
         .with_context(|| format!("admin.listen: {}", config.admin.listen))?;
     let mut tasks = JoinSet::new();
@@ -100,11 +104,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let mut edges = JoinSet::new();
     let telling = repeats.keep_telling(metrics.clone());
     edges.spawn(telling.map(|()| "the log's keeper ended".to_owned()));
-    edges.spawn(async move {
-        axum::serve(listener, router)
-            .await
-            .map_or_else(|error| error.to_string(), |()| "admin ended".to_owned())
-    });
+    edges.spawn(serve_admin(listener, router));
     let topology = Topology {
         phone_number_ids: config.phone_number_ids(),
     };
@@ -115,18 +115,14 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         metrics,
         broker_stops,
     ));
-    edges.spawn(async move {
-        search.run().await;
-        "the search for evidence ended".to_owned()
-    });
+    let searching = search.run();
+    edges.spawn(searching.map(|()| "the search for evidence ended".to_owned()));
     edges.spawn(async move {
         board.run(opened, joined).await;
         "the board ended".to_owned()
     });
-    edges.spawn(async move {
-        workload.run().await;
-        "the reader of queues ended".to_owned()
-    });
+    let looking = workload.run();
+    edges.spawn(looking.map(|()| "the reader of queues ended".to_owned()));
     for account in accounts.iter() {
         edges.spawn(watch_token(shared.clone(), account.clone()));
         let refresh = config.graph.refresh;
@@ -139,16 +135,31 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     drain.send_replace(true);
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
     stop_broker.send_replace(true);
-    // Its end may be what ended the run: then there is nothing to wait for.
-    if !broker.is_finished() {
-        drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
-    }
+    tokio::join!(ended_in_time(broker), flushed(exporting));
     if ended == Ended::Drained {
         tracing::info!(
             "drained: every answer in flight is published, what waited is RabbitMQ's again"
         );
     }
     Ok(died.map_or(ended, Ended::Failed))
+}
+
+async fn serve_admin(listener: TcpListener, router: axum::Router) -> String {
+    let served = axum::serve(listener, router).await;
+    served.map_or_else(|error| error.to_string(), |()| "admin ended".to_owned())
+}
+
+async fn ended_in_time(broker: JoinHandle<()>) {
+    // Its end may be what ended the run: then there is nothing to wait for.
+    if !broker.is_finished() {
+        drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
+    }
+}
+
+async fn flushed(spans: Option<Exporting>) {
+    if let Some(exporting) = spans {
+        exporting.flush().await;
+    }
 }
 
 fn board(config: &Config, graph: &Graph, clock: Clock, metrics: &Arc<Metrics>) -> Board {

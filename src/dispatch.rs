@@ -9,6 +9,7 @@ mod handle;
 #[cfg(debug_assertions)]
 mod ill_wish;
 mod observe;
+mod trace;
 
 pub use conclude::Concluder;
 pub use handle::{LaneHandle, Seen};
@@ -25,11 +26,12 @@ use crate::core::intake::{IntakeConfig, Refusal, intake};
 use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket};
 use crate::core::message::Message;
 use crate::core::number::NumberState;
-use crate::core::outcome::{Outcome, Rules};
+use crate::core::outcome::{Class, Outcome, Rules};
 use crate::core::retry::RetryPolicy;
 use crate::credentials::Token;
 use crate::evidence::Evidence;
 use crate::graph::Graph;
+use crate::spans::Spans;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use claim::Claim;
@@ -70,6 +72,8 @@ pub struct Shared {
     pub drain: watch::Receiver<bool>,
     /// How long after a loss of RabbitMQ a lane is left to the worker that had it.
     pub owner_first: Duration,
+    /// If messages are traced.
+    pub spans: Option<Arc<Spans>>,
     /// First and longest pause before trying again in place: `retry.quick_base_ms`, `retry.quick_max_ms`.
     pub quick: (Duration, Duration),
 }
@@ -80,10 +84,14 @@ impl Shared {
     }
 
     /// A request that makes the check itself fail would do the same to every worker in turn.
-    pub fn intake(&self, delivery: &Delivery, now: Now) -> Result<Message, Refusal> {
+    pub fn intake(&self, delivery: &mut Delivery, now: Now) -> Result<Message, Refusal> {
         let checking = || intake(delivery.body.clone(), delivery.inbound(), &self.intake, now);
         let checked = std::panic::catch_unwind(AssertUnwindSafe(checking));
-        checked.unwrap_or_else(|_| Err(Refusal::of_a_panic()))
+        let checked = checked.unwrap_or_else(|_| Err(Refusal::of_a_panic()));
+        if let Some(journey) = delivery.journey() {
+            journey.received(checked.is_err().then_some(Class::Invalid.as_str()));
+        }
+        checked
     }
 }
 
@@ -166,6 +174,7 @@ impl LaneTask {
                 lane.id().clone(),
                 &shared.worker_id,
                 shared.sessions.clone(),
+                shared.spans.clone(),
             ),
             claim: Claim::None,
             left_to: None,
@@ -289,6 +298,7 @@ impl LaneTask {
             .metrics
             .pacing_wait(priority)
             .observe(waited.as_secs_f64());
+        self.trace_pace(ticket);
         let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.token.clone());
         #[cfg(debug_assertions)]
         if let Some(delivery) = self.deliveries.get(&ticket) {
@@ -330,8 +340,12 @@ impl LaneTask {
         let now = self.shared.now();
         self.observer.replied(&reply, &self.shared.rules);
         let usage = reply.usage();
+        let traced = self.shared.spans.as_ref().map(|_| trace::answer(&reply));
         let outcome = self.shared.rules.classify(reply);
         self.observer.attempted(&outcome, took);
+        if let Some(answer) = traced {
+            self.trace_send(ticket, &outcome, answer, took);
+        }
         let quick_pause = self.quick_pause(&outcome);
         let luck = Luck {
             jitter: fastrand::f64(),

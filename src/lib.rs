@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod graph;
 pub mod log;
 pub mod metrics;
+pub mod spans;
 pub mod unrouted;
 pub mod upkeep;
 pub mod workload;

@@ -71,6 +71,7 @@ pub struct Metrics {
     pub broker_sessions: IntCounter,
     pub lane_resubscriptions: IntCounterVec,
     pub token_reloads: IntCounterVec,
+    pub spans_exported: IntCounterVec,
     pub holds_found: IntCounterVec,
     pub health_probes: IntCounterVec,
     pub api_reads: IntCounterVec,
@@ -222,6 +223,11 @@ impl Metrics {
                 "Looks at changed token files, by result.",
                 &["result"],
             )?,
+            spans_exported: make.counters(
+                "spans_exported_total",
+                "Spans that the collector took, or that were lost on the way to it.",
+                &["result"],
+            )?,
             holds_found: make.counters(
                 "holds_found_total",
                 "Blocks, penalties, throttles and outages that this worker found, by how far they reach.",
@@ -276,6 +282,7 @@ impl Metrics {
         }
         for result in ["ok", "error"] {
             metrics.token_reloads.with_label_values(&[result]);
+            metrics.spans_exported.with_label_values(&[result]);
         }
         // Results of numbers that are not this worker's.
         drop(metrics.lane(OTHER));

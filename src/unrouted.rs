@@ -76,7 +76,10 @@ async fn serve(shared: &Arc<Shared>, session: &Session, mut subscription: Subscr
     drained
 }
 
-async fn answer(shared: &Shared, delivery: Delivery) {
+async fn answer(shared: &Shared, mut delivery: Delivery) {
+    if let Some(spans) = &shared.spans {
+        delivery.trace(spans, UNROUTED);
+    }
     let concluder = &shared.concluder;
     let is_served = concluder.served.contains(delivery.lane());
     if !is_served || delivery.dead_lettered().is_some() {
@@ -84,7 +87,7 @@ async fn answer(shared: &Shared, delivery: Delivery) {
     }
     let (lane, now) = (LaneId::new(delivery.lane()), shared.now());
     let metrics = concluder.metrics.lane(lane.as_str());
-    match shared.intake(&delivery, now) {
+    match shared.intake(&mut delivery, now) {
         Ok(message) => {
             let (lane, retry, jitter) = (&lane, &shared.retry, 0.0);
             let terms = Terms {

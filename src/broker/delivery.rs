@@ -3,7 +3,8 @@
 use super::publish::Confirmed;
 use super::topology;
 use crate::core::intake::{Header, Inbound, MAX_HEADERS_BYTES};
-use crate::core::message::History;
+use crate::core::message::{History, Priority};
+use crate::spans::{Arrival, End, Journey, Parent, Publishing, Spans, Trace};
 use bytes::Bytes;
 use lapin::options::BasicAckOptions;
 use lapin::types::{AMQPValue, FieldTable};
@@ -44,20 +45,72 @@ pub struct Delivery {
     pub(super) properties: BasicProperties,
     /// Of its channel.
     channel: ChannelStatus,
+    delivery_tag: u64,
+    /// If it is traced.
+    journey: Option<Box<Journey>>,
     settled: bool,
 }
 
 impl Delivery {
     pub(super) fn new(delivery: lapin::message::Delivery, channel: ChannelStatus) -> Self {
         Self {
+            delivery_tag: delivery.delivery_tag,
             acker: delivery.acker,
             body: delivery.data.into(),
             redelivered: delivery.redelivered,
             routing_key: delivery.routing_key.as_str().to_owned(),
             properties: delivery.properties,
             channel,
+            journey: None,
             settled: false,
         }
+    }
+
+    /// Decides whether it is traced: as its caller did, else by chance, and that once, not again when it comes off the ladder. `queue`:
+    /// where it comes from, without the number if it is a lane's.
+    pub fn trace(&mut self, spans: &Spans, queue: &'static str) {
+        let parent = self.text("traceparent").and_then(Parent::read);
+        let is_traced = match &parent {
+            Some(parent) => parent.is_sampled,
+            None => spans.draws() && self.header(HOPS).is_none(),
+        };
+        if !is_traced {
+            return;
+        }
+        let parent = parent.map(|parent| parent.with_state(self.text("tracestate")));
+        let (lane, key) = (self.lane(), self.routing_key.as_str());
+        let whole_queue = if queue == topology::LANE_PREFIX {
+            topology::lane_queue(lane)
+        } else {
+            queue.to_owned()
+        };
+        let arrival = Arrival {
+            message_id: self.properties.message_id().as_ref().map(|id| id.as_str()),
+            exchange: if lane == key {
+                topology::SEND
+            } else {
+                topology::DELAY_OUT
+            },
+            routing_key: key,
+            queue: &whole_queue,
+            name: queue.trim_end_matches('.'),
+            delivery_tag: self.delivery_tag,
+            redelivered: self.redelivered,
+            phone_number_id: lane,
+            priority: Priority::of(*self.properties.priority()).as_str(),
+            attempt: self.tally(ATTEMPTS) + 1,
+        };
+        self.journey = Some(spans.journey(parent.as_ref(), &arrival));
+    }
+
+    /// Its spans, if it is traced.
+    pub fn journey(&mut self) -> Option<&mut Journey> {
+        self.journey.as_deref_mut()
+    }
+
+    pub(super) fn publishing(&self, exchange: &str, routing_key: &str) -> Option<Publishing> {
+        let journey = self.journey.as_ref()?;
+        Some(journey.publishing(exchange, routing_key))
     }
 
     /// False once its channel is gone or going: sending it would race the worker that gets it next. A connection that hangs while it
@@ -94,6 +147,10 @@ impl Delivery {
     /// RabbitMQ has (or gets) it again because its channel is closed.
     pub fn give_back(mut self) {
         self.settled = true;
+        if let Some(journey) = &mut self.journey {
+            let (status, error) = ("given_back", None);
+            journey.ends(End { status, error });
+        }
     }
 
     fn header(&self, name: &str) -> Option<&AMQPValue> {
@@ -299,6 +356,18 @@ pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
     headers
 }
 
+/// Headers that carry on this trace, in place of the caller's.
+pub(super) fn traced(headers: Option<&FieldTable>, trace: Trace) -> FieldTable {
+    let is_kept = |name: &str| name != "traceparent" && name != "tracestate";
+    let mut table = headers.map_or_else(FieldTable::default, |headers| pick(headers, is_kept));
+    let text = |text: String| AMQPValue::LongString(text.into());
+    table.insert("traceparent".into(), text(trace.parent));
+    if let Some(state) = trace.state {
+        table.insert("tracestate".into(), text(state));
+    }
+    table
+}
+
 /// What a result echoes: the caller's `x-*` headers and trace context. RabbitMQ's own `x-*` headers are not the caller's.
 pub(super) fn echoed(properties: &BasicProperties) -> FieldTable {
     bounded(select(properties, |name| {
@@ -333,12 +402,13 @@ fn is_callers(name: &str) -> bool {
 }
 
 fn select(properties: &BasicProperties, wanted: impl Fn(&str) -> bool) -> FieldTable {
+    let headers = properties.headers().as_ref();
+    headers.map_or_else(FieldTable::default, |headers| pick(headers, wanted))
+}
+
+fn pick(headers: &FieldTable, wanted: impl Fn(&str) -> bool) -> FieldTable {
     let mut table = FieldTable::default();
-    for (name, value) in properties
-        .headers()
-        .iter()
-        .flat_map(|headers| headers.inner())
-    {
+    for (name, value) in headers.inner() {
         if wanted(name.as_str()) {
             table.insert(name.clone(), value.clone());
         }

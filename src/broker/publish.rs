@@ -148,8 +148,8 @@ impl Publisher {
         self.answer(delivery, letter).await
     }
 
-    async fn answer(&self, delivery: &Delivery, letter: Letter<'_>) -> Option<Confirmed> {
-        let (session, confirmed) = self.publish(delivery, &letter).await?;
+    async fn answer(&self, delivery: &Delivery, mut letter: Letter<'_>) -> Option<Confirmed> {
+        let (session, confirmed) = self.publish(delivery, &mut letter).await?;
         if let Some(reply_to) = delivery.properties.reply_to() {
             self.reply(&session, reply_to.clone(), letter).await;
         }
@@ -167,14 +167,14 @@ impl Publisher {
         for (name, value) in delivery::history(&message.history) {
             headers.insert(name.into(), value);
         }
-        let letter = Letter {
+        let mut letter = Letter {
             exchange: &topology::rung(ladder::entry(delay_s)),
             routing_key: &ladder::routing_key(delay_s, delivery.lane()),
             body: &delivery.body,
             properties: request_properties(delivery, headers),
             outlives_delivery: false,
         };
-        let (_, confirmed) = self.publish(delivery, &letter).await?;
+        let (_, confirmed) = self.publish(delivery, &mut letter).await?;
         Some(confirmed)
     }
 
@@ -205,18 +205,33 @@ impl Publisher {
         if let Some(code) = code {
             headers.insert("wa-dead-code".into(), AMQPValue::LongLongInt(code));
         }
-        let letter = Letter {
+        let mut letter = Letter {
             exchange: topology::DEAD,
             routing_key: delivery.lane(),
             body: &delivery.body,
             properties: request_properties(delivery, for_replay(headers)),
             outlives_delivery: false,
         };
-        let (_, confirmed) = self.publish(delivery, &letter).await?;
+        let (_, confirmed) = self.publish(delivery, &mut letter).await?;
         Some(confirmed)
     }
 
     async fn publish(
+        &self,
+        delivery: &Delivery,
+        letter: &mut Letter<'_>,
+    ) -> Option<(Arc<Session>, Confirmed)> {
+        let Some(span) = delivery.publishing(letter.exchange, letter.routing_key) else {
+            return self.until_confirmed(delivery, letter).await;
+        };
+        let headers = delivery::traced(letter.properties.headers().as_ref(), span.trace());
+        letter.properties = letter.properties.clone().with_headers(headers);
+        let published = self.until_confirmed(delivery, letter).await;
+        span.ends(published.is_some());
+        published
+    }
+
+    async fn until_confirmed(
         &self,
         delivery: &Delivery,
         letter: &Letter<'_>,

@@ -221,6 +221,10 @@ pub const KEYS: &[Key] = &[
     key("log.level", "info", Kind::Text { allowed: "a filter such as info or info,whatsapp_dispatcher=debug", accepts: rules::is_log_filter },
         "What is logged: a level, or levels per module"),
 
+    bare("tracing.endpoint", Kind::Text { allowed: rules::COLLECTOR_URL, accepts: rules::is_base_url },
+        "Optional: an OpenTelemetry collector (OTLP over HTTP) that gets spans, under /v1/traces; none are made unless set"),
+    key("tracing.sample_ratio", "0.01", Kind::Share { min: 0.0, max: 1.0 }, "Share of messages that are traced, of those that come without a traceparent"),
+
     key("intake.max_body_bytes", "262144", bytes(1_024, 16_777_216), "Longest request body; longer ones are rejected"),
     key("intake.check_sizes", "true", Kind::Flag, "Check Meta's documented lengths before sending"),
 

@@ -15,6 +15,7 @@ mod tests;
 
 pub use keys::{KEYS, Key, Kind, Unit};
 pub use read::ConfigErrors;
+pub use rules::is_of_this_machine;
 pub use source::environment;
 
 use crate::core::holds::ProbePeriods;
@@ -46,6 +47,7 @@ pub struct Config {
     /// `worker.id`
     pub worker_id: String,
     pub log: LogConfig,
+    pub tracing: TracingConfig,
     pub intake: IntakeConfig,
     pub pacing: PacingConfig,
     pub lanes: LanesConfig,
@@ -90,6 +92,10 @@ impl BrokerUrl {
     }
     pub fn is_tls(&self) -> bool {
         rules::is_tls_broker_url(self.expose())
+    }
+    /// Host and port.
+    pub fn server(&self) -> Option<(String, u16)> {
+        rules::broker_server(self.expose())
     }
 }
 
@@ -141,6 +147,14 @@ pub struct LogConfig {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// `[tracing]`
+#[derive(Clone, Debug)]
+pub struct TracingConfig {
+    /// Without a slash at its end.
+    pub endpoint: Option<String>,
+    pub sample_ratio: f64,
 }
 
 /// `[pacing]`

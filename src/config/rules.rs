@@ -64,6 +64,9 @@ pub(super) fn is_tls_broker_url(text: &str) -> bool {
 pub(super) const BASE_URL: &str =
     "an https:// address (or http://, see graph.allow_plain_http) without user, query or fragment";
 
+pub(super) const COLLECTOR_URL: &str =
+    "an http:// or https:// address without user, query or fragment";
+
 pub(super) fn is_base_url(text: &str) -> bool {
     text.parse::<reqwest::Url>().is_ok_and(|url| {
         ["https", "http"].contains(&url.scheme())
@@ -72,6 +75,18 @@ pub(super) fn is_base_url(text: &str) -> bool {
             && url.query().is_none()
             && url.fragment().is_none()
     })
+}
+
+pub(super) fn broker_server(text: &str) -> Option<(String, u16)> {
+    let url = text.parse::<reqwest::Url>().ok()?;
+    let default = if is_tls_broker_url(text) { 5671 } else { 5672 };
+    Some((url.host_str()?.to_owned(), url.port().unwrap_or(default)))
+}
+
+/// True if nothing that is sent there leaves this machine.
+pub fn is_of_this_machine(url: &str) -> bool {
+    let url = url.parse::<reqwest::Url>();
+    url.is_ok_and(|url| url.host_str().is_some_and(is_loopback))
 }
 
 /// True unless the address would send tokens in the clear to another machine.

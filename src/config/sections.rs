@@ -4,7 +4,7 @@ use super::read::{Problems, Section};
 use super::{
     AccountConfig, AdminConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig,
     LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, PacingConfig, RetryConfig,
-    Secret, rules,
+    Secret, TracingConfig, rules,
 };
 use crate::core::intake::IntakeConfig;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};
@@ -29,6 +29,7 @@ pub(super) fn config(
         metrics: root.section("metrics", metrics),
         worker_id: root.section("worker", |s| worker_id(s, default_worker_id)),
         log: root.section("log", log),
+        tracing: root.section("tracing", tracing),
         intake: root.section("intake", intake),
         pacing: root.section("pacing", pacing),
         lanes: root.section("lanes", lanes),
@@ -120,6 +121,14 @@ fn log(s: &mut Section<'_>) -> LogConfig {
             LogFormat::Text
         },
         level: s.text("level"),
+    }
+}
+
+fn tracing(s: &mut Section<'_>) -> TracingConfig {
+    let endpoint = s.maybe_text("endpoint");
+    TracingConfig {
+        endpoint: endpoint.map(|url| url.trim_end_matches('/').to_owned()),
+        sample_ratio: s.share("sample_ratio"),
     }
 }
 

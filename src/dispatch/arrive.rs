@@ -72,7 +72,7 @@ impl LaneTask {
         }
     }
 
-    pub(super) fn take(&mut self, delivery: Delivery) {
+    pub(super) fn take(&mut self, mut delivery: Delivery) {
         if !self.is_ours() {
             return self.unclaimed.push(delivery);
         }
@@ -80,7 +80,7 @@ impl LaneTask {
         if delivery.redelivered {
             self.shared.concluder.metrics.redelivered.inc();
         }
-        let message = match self.shared.intake(&delivery, now) {
+        let message = match self.shared.intake(&mut delivery, now) {
             Ok(message) => message,
             Err(refusal) => {
                 let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());

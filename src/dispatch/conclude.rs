@@ -1,6 +1,7 @@
 //! The last two steps, for every way a request can end: publish what was decided, wait for the confirm, then settle.
 //! In that order, so that a crash between the two repeats a result and never loses one.
 
+use super::trace;
 use crate::broker::delivery::{Delivery, Settled};
 use crate::broker::publish::{Confirmed, Publisher};
 use crate::broker::results_log::Found;
@@ -30,11 +31,14 @@ impl Concluder {
     pub async fn decision(
         &self,
         lane: &LaneMetrics,
-        delivery: Delivery,
+        mut delivery: Delivery,
         decision: Decision,
         found: Option<Found>,
         priority: Priority,
     ) -> bool {
+        if let Some(journey) = delivery.journey() {
+            journey.ends(trace::end(&decision));
+        }
         let confirmed = match decision {
             Decision::Finish(report) => self.result(lane, &delivery, &report, priority).await,
             Decision::Bury(report) => {
@@ -69,9 +73,12 @@ impl Concluder {
         &self,
         metrics: &LaneMetrics,
         lane: &LaneId,
-        delivery: Delivery,
+        mut delivery: Delivery,
         refusal: Refusal,
     ) {
+        if let Some(journey) = delivery.journey() {
+            journey.ends(trace::end_of_a_refusal());
+        }
         if refusal.keep_in_dead
             && self
                 .bury(&delivery, "malformed", None, false)
@@ -89,7 +96,10 @@ impl Concluder {
     }
 
     /// What RabbitMQ could not put into a lane, or took out of one.
-    pub async fn unrouted(&self, delivery: Delivery) {
+    pub async fn unrouted(&self, mut delivery: Delivery) {
+        if let Some(journey) = delivery.journey() {
+            journey.received(None);
+        }
         let (lane, inbound) = (LaneId::new(delivery.lane()), delivery.inbound());
         let now = self.clock.now();
         let Some(reason) = delivery.dead_lettered() else {
@@ -101,6 +111,9 @@ impl Concluder {
                 Some(unknown_number()),
                 now,
             );
+            if let Some(journey) = delivery.journey() {
+                journey.ends(trace::end_of(&report));
+            }
             let confirmed = self.publisher.result(&delivery, &report).await;
             self.settle(delivery, confirmed).await;
             return;
@@ -123,6 +136,9 @@ impl Concluder {
         let label = if is_served { lane.as_str() } else { "other" };
         let metrics = self.metrics.lane(label);
         let priority = Priority::of(inbound.priority);
+        if let Some(journey) = delivery.journey() {
+            journey.ends(trace::end_of(&report));
+        }
         let confirmed = self.result(&metrics, &delivery, &report, priority).await;
         self.settle(delivery, confirmed).await;
     }

@@ -4,9 +4,11 @@ use crate::broker::consume::{Ended, Subscription};
 use crate::broker::declare::TopologyError;
 use crate::broker::delivery::Delivery;
 use crate::broker::session::Session;
+use crate::broker::topology::LANE_PREFIX;
 use crate::broker::{Sessions, delays};
 use crate::core::message::LaneId;
 use crate::core::placement;
+use crate::spans::Spans;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use futures_util::FutureExt;
@@ -40,6 +42,7 @@ pub(super) struct Consumer {
     lane: LaneId,
     priority: i32,
     sessions: Sessions,
+    spans: Option<Arc<Spans>>,
     session: Option<Arc<Session>>,
     opening: Option<Opening>,
     /// What is being opened, or is open.
@@ -51,13 +54,19 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    pub(super) fn new(lane: LaneId, worker_id: &str, mut sessions: Sessions) -> Self {
+    pub(super) fn new(
+        lane: LaneId,
+        worker_id: &str,
+        mut sessions: Sessions,
+        spans: Option<Arc<Spans>>,
+    ) -> Self {
         // A session that is there already is news to us.
         sessions.mark_changed();
         Self {
             priority: placement::priority(worker_id, lane.as_str()),
             lane,
             sessions,
+            spans,
             session: None,
             opening: None,
             prefetch: 0,
@@ -158,7 +167,12 @@ impl Consumer {
                 }
             }
             delivery = delivery => match delivery {
-                Ok(delivery) => Event::Delivered(delivery),
+                Ok(mut delivery) => {
+                    if let Some(spans) = &self.spans {
+                        delivery.trace(spans, LANE_PREFIX);
+                    }
+                    Event::Delivered(delivery)
+                }
                 Err(ended) => {
                     self.not_before = now() + self.pause();
                     self.drop_channel();

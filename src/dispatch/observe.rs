@@ -89,7 +89,7 @@ impl Observer {
 }
 
 /// The outcome's word in metrics and logs.
-fn word(outcome: &Outcome) -> &'static str {
+pub(super) fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted(_) => "accepted",
         Outcome::Refused { .. } => "refused",

@@ -73,9 +73,14 @@ impl Candidate {
 
     /// The dispatcher with a config of its own.
     pub(crate) fn ours(toml: &str) -> Result<Self> {
+        Self::build(Path::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher")), toml)
+    }
+
+    /// Another build of it.
+    pub(crate) fn build(binary: &Path, toml: &str) -> Result<Self> {
         let config = std::env::temp_dir().join(format!("sidebyside-{}.toml", std::process::id()));
         std::fs::write(&config, toml)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher"));
+        let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(&config);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         Ok(Self { child, config })
@@ -130,7 +135,7 @@ impl Drop for Candidate {
     }
 }
 
-fn toml(settings: &Settings<'_>) -> String {
+pub(crate) fn toml(settings: &Settings<'_>) -> String {
     let Settings {
         amqp,
         api,

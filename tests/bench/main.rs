@@ -1,6 +1,6 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
-//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, and those of [`bounds`] and [`limits`]; all of them if
+//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, and those of [`bounds`] and [`limits`]; all of them if
 //! none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
@@ -18,6 +18,7 @@ mod candidate;
 mod http;
 mod limits;
 mod pairs;
+mod tracing;
 
 use crate::http::Client;
 use anyhow::{Context, Result, bail};
@@ -50,6 +51,7 @@ fn main() -> Result<()> {
         .into_iter()
         .chain(bounds::ROWS)
         .chain(limits::ROWS)
+        .chain(["tracing"])
         .collect();
     if let Some(unknown) = arguments
         .iter()
@@ -74,6 +76,7 @@ fn main() -> Result<()> {
                 "http2" => http2().await?,
                 "lanes" => bounds::lanes().await?,
                 "backlog" => bounds::backlog().await?,
+                "tracing" => tracing::run().await?,
                 row => limits::run(row).await?,
             }
         }

@@ -22,4 +22,5 @@ mod sre;
 mod support;
 mod tidy;
 mod tls;
+mod tracing;
 mod workers;

@@ -1,7 +1,8 @@
-//! Nothing that a person wrote, is written to by, or authenticates with reaches a log line, a metric or an admin page,
+//! Nothing that a person wrote, is written to by, or authenticates with reaches a log line, a metric, a span or an admin page,
 //! whatever becomes of the request.
 
 use crate::support::client::Request;
+use crate::support::collector::Collector;
 use crate::support::proxy::Mode;
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
@@ -108,15 +109,38 @@ async fn see_every_end(world: &World) {
     }
 }
 
-/// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
-async fn everything_emitted(level: &str) -> (String, Vec<String>) {
+/// Everything on that can tell something: the log at this level, and spans of every message.
+fn setup(level: &str, collector: &Collector) -> Setup {
     let mut setup = Setup::default()
         .set("log.level", &format!("\"{level}\""))
+        .set("tracing.endpoint", &format!("\"{}\"", collector.url))
+        .set("tracing.sample_ratio", "1.0")
         .set("retry.max_attempts", "2")
         .set("lanes.halt_probe_s", "1");
     setup.sim.apps = [("shop".to_owned(), APP_SECRET.to_owned())].into();
     setup.sim.defaults.app = Some("shop".to_owned());
     setup.account = format!("app = \"shop\"\napp_secret = \"{APP_SECRET}\"\n");
+    setup
+}
+
+/// The spans that were exported, as text: what is text in them is text there.
+fn exported(collector: &Collector) -> String {
+    let spans = String::from_utf8_lossy(&collector.bytes()).into_owned();
+    for name in [
+        "process wa.lane",
+        "process wa.unrouted",
+        "send",
+        "publish wa.dead",
+    ] {
+        assert!(spans.contains(name), "{name} is among the spans");
+    }
+    spans
+}
+
+/// Lives through everything at this log level and returns what was emitted, with the ids that Meta gave.
+async fn everything_emitted(level: &str) -> (String, Vec<String>) {
+    let collector = Collector::start().await;
+    let setup = setup(level, &collector);
     let (mut world, proxy) = World::behind_proxy(setup).await;
     let queue = world.client.queue(Some(("wa.lanes.log", ""))).await;
     let records = world.client.read(&queue).await;
@@ -172,8 +196,12 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
         .map(|letter| String::from_utf8_lossy(&letter.body).into_owned())
         .collect();
     let log = world.worker.log.text();
+    let spans = exported(&collector);
     (
-        format!("{log}\n{lanes}\n{page}\n{metrics}\n{}", told.join("\n")),
+        format!(
+            "{log}\n{lanes}\n{page}\n{metrics}\n{spans}\n{}",
+            told.join("\n")
+        ),
         wamids,
     )
 }

@@ -53,6 +53,7 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.redelivery.policy, RedeliveryPolicy::Resend);
     assert_eq!(config.redelivery.max_deliveries, 20);
+    assert_eq!(config.tracing.endpoint, None);
     assert!(config.broker.declare && config.intake.check_sizes && !config.graph.allow_plain_http);
     let lane = config.lane(80);
     assert_eq!((lane.pace.limit_mps, lane.pace.utilization), (80, 0.953));

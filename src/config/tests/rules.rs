@@ -98,6 +98,11 @@ fn texts_have_rules() {
     refused("log", "level", &["", "info,,=x=y", "a=noise"]);
     refused("admin", "listen", &["9464", "localhost:9464", "127.0.0.1"]);
     refused("worker", "id", &["", "a b", "a/b"]);
+    refused(
+        "tracing",
+        "endpoint",
+        &["127.0.0.1:4318", "https://u:p@a", "grpc://a", ""],
+    );
     refused("redelivery", "policy", &["retry"]);
     refused(
         "graph",
@@ -136,6 +141,8 @@ fn texts_have_rules() {
             .base_url,
         "https://proxy.example/meta"
     );
+    let tracing = load("[tracing]\nendpoint = \"http://collector.example:4318/\"").tracing;
+    assert_eq!(tracing.endpoint.unwrap(), "http://collector.example:4318");
     for url in [
         "amqp://a",
         "amqps://u:p%40w@a.example:5671/v",

@@ -93,12 +93,13 @@ fn variables_of_others_are_left_alone() {
 }
 
 /// For each section a key, a value that is taken and one that is not.
-const FROM_ENV: [(&str, &str, &str); 12] = [
+const FROM_ENV: [(&str, &str, &str); 13] = [
     ("BROKER__HEARTBEAT_S", "20", "ten"),
     ("GRAPH__ALLOW_PLAIN_HTTP", "true", "yes"),
     ("ADMIN__LISTEN", "0.0.0.0:80", "80"),
     ("WORKER__ID", "7", "a b"),
     ("LOG__FORMAT", "json", "1"),
+    ("TRACING__SAMPLE_RATIO", "0.5", "1.5"),
     ("INTAKE__MAX_BODY_BYTES", "2048", "2048.0"),
     ("PACING__UTILIZATION", "0.5", "NaN"),
     ("LANES__MAX_IN_FLIGHT", "7", "-7"),
@@ -143,6 +144,7 @@ fn the_environment_wins_in_every_section() {
         (7, RedeliveryPolicy::Report)
     );
     assert_eq!(config.drain_timeout.as_secs(), 99);
+    assert_eq!(config.tracing.sample_ratio, 0.5);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod metrics;

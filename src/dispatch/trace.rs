@@ -1,0 +1,105 @@
+//! What a lane's turns look like in a trace: the steps of the messages that have a journey.
+
+use super::LaneTask;
+use super::observe::word;
+use crate::broker::delivery::Delivery;
+use crate::core::answer::{AnswerBody, Reply};
+use crate::core::lane::{Decision, Ticket};
+use crate::core::outcome::{Class, Outcome};
+use crate::core::report::{Report, Status};
+use crate::spans::{Answer, End, Journey, Sent};
+use std::time::Duration;
+
+impl LaneTask {
+    /// It is sent now.
+    pub(super) fn trace_pace(&mut self, ticket: Ticket) {
+        if let Some(journey) = self.journey(ticket) {
+            journey.paced();
+        }
+    }
+
+    pub(super) fn trace_send(
+        &mut self,
+        ticket: Ticket,
+        outcome: &Outcome,
+        answer: Answer,
+        took: Duration,
+    ) {
+        if self.journey(ticket).is_none() {
+            return;
+        }
+        let url = self.url.clone();
+        let (lane, outcome) = (self.lane.id().clone(), word(outcome));
+        let sent = Sent {
+            host: url.host_str(),
+            port: url.port_or_known_default(),
+            path: template(url.path(), lane.as_str()),
+            took,
+            outcome,
+            answer,
+        };
+        if let Some(journey) = self.journey(ticket) {
+            journey.sent(sent);
+        }
+    }
+
+    fn journey(&mut self, ticket: Ticket) -> Option<&mut Journey> {
+        self.shared.spans.as_ref()?;
+        self.deliveries.get_mut(&ticket).and_then(Delivery::journey)
+    }
+}
+
+/// The path of a lane's messages, without its number.
+fn template(path: &str, lane: &str) -> String {
+    let end = format!("/{lane}/messages");
+    let base = path.strip_suffix(end.as_str()).unwrap_or_default();
+    format!("{base}/{{phone_number_id}}/messages")
+}
+
+/// An answer without its texts.
+pub(super) fn answer(reply: &Reply) -> Answer {
+    let (status, code, reason) = match reply {
+        Reply::Answered(answer) => {
+            let code = match &answer.body {
+                AnswerBody::Error(error) => Some(error.code),
+                AnswerBody::Accepted(_) | AnswerBody::Success | AnswerBody::Unreadable => None,
+            };
+            (Some(answer.status), code, None)
+        }
+        Reply::NotSent(reason) | Reply::NoAnswer(reason) => (None, None, Some(*reason)),
+    };
+    Answer {
+        status,
+        code,
+        reason,
+    }
+}
+
+pub(super) fn end(decision: &Decision) -> End {
+    let status = match decision {
+        Decision::Finish(report) | Decision::Bury(report) => return end_of(report),
+        Decision::Delay { .. } => "delayed",
+        Decision::Repeat { .. } => "repeated",
+        Decision::Forget => "ended_before",
+        Decision::Abandon => "given_back",
+    };
+    End {
+        status,
+        error: None,
+    }
+}
+
+pub(super) fn end_of(report: &Report) -> End {
+    End {
+        status: report.status.as_str(),
+        error: report.error.as_ref().map(|error| error.class),
+    }
+}
+
+/// Of a request that intake refuses.
+pub(super) fn end_of_a_refusal() -> End {
+    End {
+        status: Status::Rejected.as_str(),
+        error: Some(Class::Invalid.as_str()),
+    }
+}
