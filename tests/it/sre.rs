@@ -197,7 +197,11 @@ async fn look(prometheus: &Prometheus, families: &BTreeSet<String>) {
 
     // Were a metric renamed, this test would say so: each that is used is missed when it has another name.
     let used: BTreeSet<String> = expressions.iter().flat_map(Expression::metrics).collect();
-    for name in used.iter().filter(|name| *name != "ALERTS") {
+    let are_prometheus = ["ALERTS", "up"];
+    for name in used
+        .iter()
+        .filter(|name| !are_prometheus.contains(&name.as_str()))
+    {
         let uses = |expression: &&Expression| expression.metrics().contains(name);
         let one = expressions.iter().find(uses).unwrap();
         let renamed = [one.renamed(name, &format!("{name}_x"))];
