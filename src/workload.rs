@@ -117,12 +117,13 @@ pub fn busy() -> Duration {
         .worker_total_busy_duration(0)
 }
 
-/// An owner that holds less than it may has all there is. What waits of a lane that is held is nobody's: every worker looks.
+/// An owner that holds less than it may has all there is, but for the moment in which it has just got the lane. What waits of a lane that is held is nobody's: every worker looks.
 fn wants_depth(seen: &Seen, is_slow: bool) -> bool {
     let held = seen.view.waiting + seen.view.in_flight;
     // Some are on their way.
     let is_full = held * 4 >= usize::from(seen.view.prefetch) * 3;
-    seen.is_owned && is_full || is_slow && may_wait(&seen.view.state)
+    let is_owners = seen.is_owned && (is_full || seen.demand.is_new());
+    is_owners || is_slow && may_wait(&seen.view.state)
 }
 
 fn may_wait(state: &State) -> bool {

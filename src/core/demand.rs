@@ -25,7 +25,9 @@ pub struct Reading {
 /// What comes in for one lane, and what waits in RabbitMQ.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Demand {
+    /// The last of this worker's time with the lane.
     last: Option<Reading>,
+    ready: u64,
     arrival_mps: f64,
 }
 
@@ -44,6 +46,7 @@ pub struct Work {
 
 impl Demand {
     pub fn read(&mut self, reading: Reading) {
+        self.ready = reading.ready;
         if let Some(last) = self.last.replace(reading) {
             let over = reading.at.saturating_sub(last.at);
             if over.is_zero() {
@@ -58,25 +61,26 @@ impl Demand {
 
     /// What waits in RabbitMQ, as it was read last.
     pub fn ready(&self) -> u64 {
-        self.last.map_or(0, |last| last.ready)
+        self.ready
+    }
+
+    /// The next reading is the first of this worker's time with the lane: what has come meanwhile cannot be told from it.
+    pub fn is_new(&self) -> bool {
+        self.last.is_none()
     }
 
     /// The lane is not this worker's (any more): only what waits is known, if that.
     pub fn not_ours(&mut self, ready: Option<u64>) {
         *self = Self {
-            last: ready.map(|ready| Reading {
-                at: Duration::ZERO,
-                taken: 0,
-                ready,
-            }),
-            arrival_mps: 0.0,
+            ready: ready.unwrap_or(0),
+            ..Self::default()
         };
     }
 
     /// `target`: within this a backlog should be gone.
     pub fn work(&self, view: &View, is_owned: bool, target: Duration) -> Work {
         let waiting = u64::try_from(view.waiting).unwrap_or(u64::MAX);
-        let backlog = self.ready().saturating_add(waiting);
+        let backlog = self.ready.saturating_add(waiting);
         let rate_mps = view.bucket.rate_mps;
         let arrival_mps = if is_owned { self.arrival_mps } else { 0.0 };
         let may_send = is_owned && view.state == State::Flowing && view.rest != Rest::Broker;

@@ -146,3 +146,20 @@ fn capacity_is_measured_under_load_only() {
     }
     assert!(near(capacity.mps(), 4_000.0));
 }
+
+/// What waited when a lane came here has not come in since.
+#[test]
+fn a_backlog_that_is_taken_over_is_no_arrival() {
+    let mut demand = Demand::default();
+    demand.not_ours(Some(20_000));
+    let reading = |at_s, taken, ready| Reading {
+        at: Duration::from_secs(at_s),
+        taken,
+        ready,
+    };
+    assert!(demand.is_new());
+    demand.read(reading(1_000, 5_000, 20_000));
+    demand.read(reading(1_005, 5_400, 19_600));
+    let work = demand.work(&view(80), true, TARGET);
+    assert_eq!((work.arrival_mps, work.backlog), (0.0, 19_600));
+}
