@@ -15,7 +15,7 @@ use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::evidence::evidence;
 use crate::graph::Graph;
 use crate::log::Repeats;
-use crate::metrics::{Metrics, OTHER};
+use crate::metrics::Metrics;
 use crate::spans::{Exporting, Spans};
 use crate::unrouted;
 use crate::upkeep::{Account, AccountLane, read_account, watch_token};
@@ -51,7 +51,9 @@ pub enum Ended {
 pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     // First of all: a signal while the rest is built must drain as well.
     let signals = Signals::catch()?;
-    let metrics = Arc::new(Metrics::new(&config.worker_id)?);
+    let numbers = config.phone_number_ids();
+    let labelled = numbers.iter().take(config.metrics.max_lanes).cloned();
+    let metrics = Arc::new(Metrics::new(&config.worker_id, labelled.collect())?);
     let (drain, draining) = watch::channel(false);
     let (stop_broker, broker_stops) = watch::channel(false);
     let (session_sender, opened) = watch::channel(None);
@@ -60,7 +62,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let board = Arc::new(board(&config, &graph, clock, &metrics));
     let (evidence, search) = evidence(sessions.clone(), metrics.clone(), lookback(&config));
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
-    let served: HashSet<String> = config.phone_number_ids().into_iter().collect();
+    let served: HashSet<String> = numbers.into_iter().collect();
     let shared = Arc::new(Shared {
         graph,
         rules: Rules::new(config.outcomes.clone()),
@@ -185,7 +187,7 @@ fn start_lanes(
     shared: &Arc<Shared>,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Arc<[Arc<Account>]>> {
-    let (mut accounts, mut count) = (vec![], 0);
+    let mut accounts = vec![];
     for account in &config.accounts {
         let waba_id: Arc<str> = account.waba_id.as_str().into();
         let tokens = TokenSlot::load(account, config.app_secret(&account.app))
@@ -203,13 +205,7 @@ fn start_lanes(
                 token: token.fingerprint.clone(),
                 app: account.app.as_str().into(),
             };
-            count += 1;
-            let label = if count > config.metrics.max_lanes {
-                OTHER
-            } else {
-                number.phone_number_id.as_str()
-            };
-            let (task, handle) = LaneTask::new(shared, lane, place, label, token, reads_limit)?;
+            let (task, handle) = LaneTask::new(shared, lane, place, token, reads_limit)?;
             tasks.spawn(task.run());
             lanes.push(AccountLane {
                 handle,

@@ -139,7 +139,6 @@ impl LaneTask {
         shared: Arc<Shared>,
         mut lane: Lane,
         place: Place,
-        label: &str,
         token: Arc<Token>,
         reads_limit: bool,
     ) -> anyhow::Result<(Self, LaneHandle)> {
@@ -148,11 +147,12 @@ impl LaneTask {
             lane.await_limit(now.mono + LIMIT_PATIENCE);
         }
         let waba_id = place.waba.clone();
+        let metrics = shared.concluder.metrics.clone();
         let orders = shared.board.post(place, token.clone());
         let handle = LaneHandle {
             id: lane.id().clone(),
             waba_id,
-            label: label.into(),
+            label: metrics.label(lane.id().as_str()).into(),
             orders,
             limit_is_stale: Arc::default(),
             seen: Arc::new(Mutex::new(Seen {
@@ -163,11 +163,10 @@ impl LaneTask {
                 number: NumberState::default(),
             })),
         };
-        let metrics = shared.concluder.metrics.clone();
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
             token,
-            observer: Observer::new(lane.id().clone(), label, metrics, lane.state()),
+            observer: Observer::new(lane.id().clone(), metrics, lane.state()),
             orders: handle.orders.subscribe(),
             handle: handle.clone(),
             consumer: Consumer::new(

@@ -11,6 +11,7 @@ use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use std::collections::HashSet;
 
 /// From a request's arrival in the same datacentre to a scheduled campaign's backlog.
 const WAIT_BUCKETS: [f64; 14] = [
@@ -36,7 +37,7 @@ pub const OUTCOMES: [&str; 7] = [
 pub const READS: [&str; 3] = ["number", "token", "templates"];
 
 /// Error codes that each number has a series of from the start: the throughput limit's, and those that are not in the table.
-const CODES: [&str; 2] = ["130429", "other"];
+const CODES: [&str; 2] = ["130429", OTHER];
 
 const NAMESPACE: &str = "wa_dispatcher";
 
@@ -49,6 +50,8 @@ pub use scrape::{AccountSample, LaneSample, OTHER, Scrape};
 
 pub struct Metrics {
     registry: Registry,
+    /// Numbers with series of their own.
+    labelled: HashSet<String>,
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
     pub error_codes: IntCounterVec,
@@ -118,7 +121,8 @@ fn opts(name: &str, help: &str) -> Opts {
 
 impl Metrics {
     #[expect(clippy::too_many_lines, reason = "a table: one entry per metric")]
-    pub fn new(worker_id: &str) -> anyhow::Result<Self> {
+    /// `labelled`: the numbers with series of their own; all others share [`OTHER`].
+    pub fn new(worker_id: &str, labelled: HashSet<String>) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let make = Maker(registry.clone());
         let lane = &["phone_number_id"];
@@ -257,6 +261,7 @@ impl Metrics {
                 "1 while wa.lanes.log is read and written: pauses and blocks reach all workers.",
             )?,
             registry,
+            labelled,
         };
         for why in ["unroutable", "nack", "unconfirmed"] {
             metrics.publish_refused.with_label_values(&[why]);
@@ -297,8 +302,18 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// What a number is called in metrics. Who has no series of its own may be anybody's invention.
+    pub fn label<'a>(&self, phone_number_id: &'a str) -> &'a str {
+        if self.labelled.contains(phone_number_id) {
+            phone_number_id
+        } else {
+            OTHER
+        }
+    }
+
     /// The series of one lane, all at zero.
     pub fn lane(&self, phone_number_id: &str) -> LaneMetrics {
+        let phone_number_id = self.label(phone_number_id);
         let lane = &[phone_number_id];
         for code in CODES {
             self.error_codes.with_label_values(&[phone_number_id, code]);

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn refusals() -> Arc<Refusals> {
-        let metrics = Arc::new(Metrics::new("w").unwrap());
+        let metrics = Arc::new(Metrics::new("w", HashSet::new()).unwrap());
         Arc::new(Refusals::new(metrics, HashSet::new()))
     }
 

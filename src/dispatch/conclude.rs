@@ -21,7 +21,7 @@ pub struct Concluder {
     pub publisher: Publisher,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
-    /// The numbers of this worker: the only ones that become labels.
+    /// The numbers of this worker.
     pub served: HashSet<String>,
 }
 
@@ -131,10 +131,7 @@ impl Concluder {
         let mut report = Report::unread(&inbound, &lane, status, error, now);
         // Handed out before, it may have been sent.
         report.possible_duplicate |= inbound.delivery_count > 0;
-        // Which queue it was in is said by headers, and those anybody can write.
-        let is_served = self.served.contains(lane.as_str());
-        let label = if is_served { lane.as_str() } else { "other" };
-        let metrics = self.metrics.lane(label);
+        let metrics = self.metrics.lane(lane.as_str());
         let priority = Priority::of(inbound.priority);
         if let Some(journey) = delivery.journey() {
             journey.ends(trace::end_of(&report));

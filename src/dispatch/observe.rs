@@ -4,7 +4,7 @@ use crate::core::answer::{AnswerBody, Reply};
 use crate::core::lane::State;
 use crate::core::message::LaneId;
 use crate::core::outcome::{Outcome, Rules};
-use crate::metrics::{LaneMetrics, Metrics};
+use crate::metrics::{LaneMetrics, Metrics, OTHER};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn new(lane: LaneId, label: &str, all: Arc<Metrics>, state: State) -> Self {
+    pub(super) fn new(lane: LaneId, all: Arc<Metrics>, state: State) -> Self {
         Self {
-            metrics: Arc::new(all.lane(label)),
-            label: label.into(),
+            metrics: Arc::new(all.lane(lane.as_str())),
+            label: all.label(lane.as_str()).into(),
             lane,
             all,
             unreachable: false,
@@ -41,7 +41,7 @@ impl Observer {
             let code = if is_known {
                 error.code.to_string()
             } else {
-                "other".to_owned()
+                OTHER.to_owned()
             };
             let labels = [&*self.label, &code];
             self.all.error_codes.with_label_values(&labels).inc();

@@ -2,6 +2,7 @@ use super::{Parent, Trace, export};
 use crate::metrics::Metrics;
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use std::collections::HashSet;
 
 const SOUND: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -63,7 +64,7 @@ fn a_state_that_cannot_be_read_or_is_too_long_is_left_out() {
 /// What comes on top of a full queue is counted, and costs nothing more.
 #[test]
 fn a_full_queue_loses_what_comes_and_counts_it() {
-    let metrics = Metrics::new("worker-1").unwrap();
+    let metrics = Metrics::new("worker-1", HashSet::new()).unwrap();
     let (queue, _waiting) = export::queue(&metrics);
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::AlwaysOn)

@@ -6,6 +6,7 @@ use crate::support::proxy::Mode;
 use crate::support::worker::{Folder, Worker};
 use crate::support::{NUMBER, Setup, World, poll, within};
 use graph_sim::{Action, Fault, Script};
+use std::collections::BTreeSet;
 
 async fn ready(worker: &Worker) -> (u16, String) {
     let answer = worker.get("/readyz").await.unwrap();
@@ -169,6 +170,43 @@ async fn a_limit_that_is_not_configured_is_read_from_the_api() {
         world.answer(Request::text("m", "34600000001")).await["status"],
         "accepted"
     );
+    world.finish().await;
+}
+
+/// Numbers beyond the bound share one label, whichever way their requests end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_beyond_the_bound_are_counted_together() {
+    let setup = Setup::default()
+        .numbers(&[("111", 80), ("222", 80), ("333", 40)])
+        .set("metrics.max_lanes", "1");
+    let world = World::start(setup).await;
+    world.worker.ready().await;
+    for lane in ["111", "222", "333"] {
+        let request = Request::text(&format!("m-{lane}"), "34600000001").number(lane);
+        assert_eq!(world.answer(request).await["status"], "accepted");
+    }
+    // RabbitMQ takes this one out of its lane: it is answered on another way.
+    world.worker.post("/lanes/222/pause").await;
+    world.worker.lane_state("222", "paused").await;
+    let late = Request::text("late", "34600000002").number("222");
+    let late = late.with(|p| p.with_expiration("1".into()));
+    assert_eq!(world.answer(late).await["status"], "expired");
+    let metrics = world.worker.metrics().await;
+    let other =
+        |name, label, value| metrics.sum(name, &[("phone_number_id", "other"), (label, value)]);
+    assert_eq!(other("requests_total", "status", "accepted"), 2.0);
+    assert_eq!(other("requests_total", "status", "expired"), 1.0);
+    assert_eq!(other("lane_state", "state", "paused"), 1.0);
+    assert_eq!(other("lane_state", "state", "flowing"), 1.0);
+    let limit = [("phone_number_id", "other")];
+    assert_eq!(metrics.sum("lane_limit_messages_per_second", &limit), 120.0);
+    assert_eq!(metrics.sum("lanes_folded", &[]), 2.0);
+    let of_numbers: BTreeSet<&str> = metrics
+        .samples
+        .iter()
+        .filter_map(|sample| sample.labels.get("phone_number_id").map(String::as_str))
+        .collect();
+    assert_eq!(of_numbers.into_iter().collect::<Vec<_>>(), ["111", "other"]);
     world.finish().await;
 }
 
