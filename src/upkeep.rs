@@ -11,9 +11,14 @@ use futures_util::FutureExt;
 use futures_util::future::{pending, select_all};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// First and longest pause before limits that could not be read are asked for again.
 const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// Reads of one worker per account. All workers of an account share a budget of 5,000 per hour. Source: Graph API, "Rate limiting"
+/// (of an active account).
+const READS_PER_HOUR: u32 = 500;
 
 /// Longest that raising a number's throughput takes. Source: Meta, "Throughput".
 const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
@@ -80,7 +85,9 @@ pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
                     state.token_expires_at = 0;
                 });
                 shared.board.token_changed(waba_id, &token);
-                read_token(&shared, &account).await;
+                // Not awaited: while the API does not answer, another token must be noticed all the same.
+                let (shared, account) = (shared.clone(), account.clone());
+                tokio::spawn(async move { read_token(&shared, &account).await });
             }
             Err(error) if !is_broken => {
                 is_broken = true;
@@ -93,12 +100,12 @@ pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
 }
 
 /// Reads how the API sees the account's numbers, token and templates, at start and every `graph.refresh_s`; more rarely if there are so
-/// many that it would be more than one a second, as these reads have a budget per account (Graph API, "Rate limiting": 5,000 per
-/// hour and active account). For ever.
+/// many that it would be more than [`READS_PER_HOUR`]. For ever.
 pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: Duration) -> String {
-    let reads = u64::try_from(account.lanes.len()).unwrap_or(u64::MAX);
-    let period = refresh.max(Duration::from_secs(reads));
+    let reads = u32::try_from(account.lanes.len()).unwrap_or(u32::MAX);
+    let period = refresh.max(Duration::from_secs(3_600) / READS_PER_HOUR * reads);
     loop {
+        let again_at = Instant::now() + period;
         let mut missing: Vec<&LaneHandle> = vec![];
         for lane in &account.lanes {
             let is_read = read_number(&shared, &account, &lane.handle, lane.reads_limit).await;
@@ -108,9 +115,10 @@ pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: D
         }
         read_token(&shared, &account).await;
         read_templates(&shared, &account).await;
-        // Without its limit a lane sends at the lowest: that cannot wait for the next round.
+        // Without its limit a lane sends at the lowest: that cannot wait for the next round. But one whose limit nobody may read must
+        // not keep all else from being read again.
         let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1.min(period));
-        while !missing.is_empty() {
+        while !missing.is_empty() && Instant::now() < again_at {
             tokio::time::sleep(pauses.next_backoff().unwrap_or(period)).await;
             let mut still = vec![];
             for lane in missing {
@@ -124,7 +132,7 @@ pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: D
         let stale = stale.map(|lane| lane.handle.limit_is_stale.notified().boxed());
         let stale = select_all(stale.chain([pending().boxed()]));
         // An upgrade takes up to a minute.
-        if tokio::time::timeout(period, stale).await.is_ok() {
+        if tokio::time::timeout_at(again_at, stale).await.is_ok() {
             tokio::time::sleep(UPGRADE_PAUSE).await;
         }
     }
@@ -161,10 +169,8 @@ async fn read_number(
         ),
         Some(_) | None => {}
     }
-    lane.update(|seen| {
-        tell_changes(lane, &seen.number, &number);
-        seen.number = number;
-    });
+    tell_changes(lane, &lane.seen().number, &number);
+    lane.update(|seen| seen.number = number);
     true
 }
 
@@ -193,20 +199,22 @@ fn tell_changes(lane: &LaneHandle, before: &NumberState, now: &NumberState) {
 }
 
 async fn read_token(shared: &Shared, account: &Account) {
-    let waba_id = &*account.waba_id;
-    match shared.graph.token(&account.tokens.token()).await {
-        Ok(token) => {
-            counted(shared, "token", true);
+    let (waba_id, token) = (&*account.waba_id, account.tokens.token());
+    let read = shared.graph.token(&token).await;
+    counted(shared, "token", read.is_ok());
+    match read {
+        // Said of a token that is no longer in use.
+        Ok(_) if account.tokens.token().fingerprint != token.fingerprint => {}
+        Ok(read) => {
+            if !read.is_valid && !account.state().is_token_refused {
+                tracing::warn!(waba_id, "the API says that the token is not valid");
+            }
             account.update(|state| {
-                if !token.is_valid && !state.is_token_refused {
-                    tracing::warn!(waba_id, "the API says that the token is not valid");
-                }
-                state.is_token_refused = !token.is_valid;
-                state.token_expires_at = token.expires_at;
+                state.is_token_refused = !read.is_valid;
+                state.token_expires_at = read.expires_at;
             });
         }
         Err(error) => {
-            counted(shared, "token", false);
             tracing::debug!(waba_id, %error, "cannot read how long the token is good");
         }
     }

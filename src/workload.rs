@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How often lanes that have more than they hold are read.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// Longest that a round may take.
+const ROUND_MAX: Duration = Duration::from_secs(15);
+
 /// Rounds after which the queues that change slowly are read as well.
 const SLOW: u32 = 3;
 
@@ -47,15 +50,20 @@ impl Workload {
     pub async fn run(mut self) {
         for round in 0_u32.. {
             tokio::time::sleep(PERIOD).await;
-            let session = self.shared.sessions.borrow().clone();
-            let is_slow = round.is_multiple_of(SLOW);
-            for lane in self.lanes.clone().iter() {
-                self.read(lane, session.as_deref(), is_slow).await;
-            }
-            if let Some(session) = session.filter(|_| is_slow) {
-                self.read_others(&session).await;
-            }
+            // A RabbitMQ that hangs must not have a thousand lanes wait one after the other.
+            let reading = self.read_all(round.is_multiple_of(SLOW));
+            drop(tokio::time::timeout(ROUND_MAX, reading).await);
             self.measure();
+        }
+    }
+
+    async fn read_all(&mut self, is_slow: bool) {
+        let session = self.shared.sessions.borrow().clone();
+        for lane in self.lanes.clone().iter() {
+            self.read(lane, session.as_deref(), is_slow).await;
+        }
+        if let Some(session) = session.filter(|_| is_slow) {
+            self.read_others(&session).await;
         }
     }
 
@@ -117,7 +125,8 @@ pub fn busy() -> Duration {
         .worker_total_busy_duration(0)
 }
 
-/// An owner that holds less than it may has all there is, but for the moment in which it has just got the lane. What waits of a lane that is held is nobody's: every worker looks.
+/// An owner that holds less than it may has all there is, but for the moment in which it has just got the lane. What waits of a lane that
+/// is held is nobody's: every worker looks.
 fn wants_depth(seen: &Seen, is_slow: bool) -> bool {
     let held = seen.view.waiting + seen.view.in_flight;
     // Some are on their way.

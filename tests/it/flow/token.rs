@@ -1,8 +1,10 @@
 //! What stops a whole lane: its messages wait unharmed, and flow on when the cause is gone.
 
+use crate::support::broker::VirtualHost;
 use crate::support::client::Request;
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::{NUMBER, Setup, TOKEN, World};
-use graph_sim::{Token, TokenState};
+use graph_sim::{Sim, Token, TokenState};
 
 fn token(text: &str, state: TokenState) -> Token {
     Token {
@@ -103,6 +105,30 @@ async fn messages_given_back_by_a_halted_lane_are_no_possible_duplicates() {
     for n in 0..10 {
         let result = world.results.wait(&format!("m-{n}")).await.json();
         assert_eq!(result["possible_duplicate"], false, "{result}");
+    }
+    world.finish().await;
+}
+
+/// Each new token is asked about, and an API that hangs must not keep the next one waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_loaded_while_the_api_hangs() {
+    let setup = Setup::default()
+        .set("graph.request_timeout_ms", "200000")
+        .set("drain.timeout_s", "300");
+    let sim = Sim::start(setup.sim.clone()).await.unwrap();
+    let proxy = Proxy::to(&sim.addr().to_string()).await;
+    proxy.set(Mode::BlackHole).await;
+    let graph = format!("http://{}", proxy.address);
+    let (vhost, broker) = (VirtualHost::create(), VirtualHost::address());
+    let world = World::between(setup, vhost, sim, &broker, &graph).await;
+    for n in 1..=3 {
+        world.folder.write("token", &format!("EAAGnext{n}"));
+        let loaded = |count| count == f64::from(n);
+        let ok = [("result", "ok")];
+        world
+            .worker
+            .metric("token_reloads_total", &ok, loaded)
+            .await;
     }
     world.finish().await;
 }
