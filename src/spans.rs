@@ -44,13 +44,15 @@ pub struct Spans {
 pub struct Arrival<'a> {
     pub message_id: Option<&'a str>,
     pub exchange: &'static str,
-    pub routing_key: &'a str,
+    /// `None` unless it is a number of ours: anybody can publish with any, a person's number too.
+    pub routing_key: Option<&'a str>,
     pub queue: &'a str,
     /// The queue's, without a number: span names are few.
     pub name: &'static str,
     pub delivery_tag: u64,
     pub redelivered: bool,
-    pub phone_number_id: &'a str,
+    /// As the routing key.
+    pub phone_number_id: Option<&'a str>,
     pub priority: &'static str,
     /// 1 for the first request to the API.
     pub attempt: u32,
@@ -124,27 +126,34 @@ impl Spans {
 
     /// A message that is traced has arrived.
     pub fn journey(&self, parent: Option<&Parent>, arrival: &Arrival<'_>) -> Box<Journey> {
-        let (exchange, key, queue) = (arrival.exchange, arrival.routing_key, arrival.queue);
+        let (exchange, queue) = (arrival.exchange, arrival.queue);
+        let destination = match arrival.routing_key {
+            Some(key) => format!("{exchange}:{key}:{queue}"),
+            None => format!("{exchange}:{queue}"),
+        };
         let mut attributes = vec![
             KeyValue::new("messaging.system", "rabbitmq"),
             KeyValue::new("messaging.operation.name", "process"),
             KeyValue::new("messaging.operation.type", "process"),
-            KeyValue::new(
-                "messaging.destination.name",
-                format!("{exchange}:{key}:{queue}"),
-            ),
-            KeyValue::new("messaging.rabbitmq.destination.routing_key", key.to_owned()),
+            KeyValue::new("messaging.destination.name", destination),
             KeyValue::new(
                 "messaging.rabbitmq.message.delivery_tag",
                 i64::try_from(arrival.delivery_tag).unwrap_or(i64::MAX),
             ),
-            KeyValue::new("wa.phone_number_id", arrival.phone_number_id.to_owned()),
             KeyValue::new("wa.priority", arrival.priority),
             KeyValue::new("wa.attempt", i64::from(arrival.attempt)),
             KeyValue::new("wa.redelivered", arrival.redelivered),
         ];
-        let id = arrival.message_id.map(str::to_owned);
-        attributes.extend(id.map(|id| KeyValue::new("messaging.message.id", id)));
+        let texts = [
+            ("messaging.message.id", arrival.message_id),
+            (
+                "messaging.rabbitmq.destination.routing_key",
+                arrival.routing_key,
+            ),
+            ("wa.phone_number_id", arrival.phone_number_id),
+        ];
+        let texts = texts.map(|(name, text)| Some(KeyValue::new(name, text?.to_owned())));
+        attributes.extend(texts.into_iter().flatten());
         attributes.extend_from_slice(&self.broker);
         let now = SystemTime::now();
         let remote = parent.map_or_else(Context::new, |parent| {
@@ -161,6 +170,7 @@ impl Spans {
             tracer: self.tracer.clone(),
             broker: self.broker.clone(),
             inside: Context::new().with_remote_span_context(process.span_context().clone()),
+            tells_keys: arrival.routing_key.is_some(),
             process,
             since: now,
             end: None,
@@ -175,6 +185,8 @@ pub struct Journey {
     process: Span,
     /// The parent of the steps.
     inside: Context,
+    /// Routing keys hold a number of ours, and no stranger's word.
+    tells_keys: bool,
     /// When the last step ended.
     since: SystemTime,
     end: Option<End>,
@@ -236,15 +248,14 @@ impl Journey {
             KeyValue::new("messaging.system", "rabbitmq"),
             KeyValue::new("messaging.operation.name", "publish"),
             KeyValue::new("messaging.operation.type", "send"),
-            KeyValue::new(
-                "messaging.destination.name",
-                format!("{exchange}:{routing_key}"),
-            ),
-            KeyValue::new(
-                "messaging.rabbitmq.destination.routing_key",
-                routing_key.to_owned(),
-            ),
         ];
+        let mut destination = exchange.to_owned();
+        if self.tells_keys {
+            let name = "messaging.rabbitmq.destination.routing_key";
+            attributes.push(KeyValue::new(name, routing_key.to_owned()));
+            destination = format!("{exchange}:{routing_key}");
+        }
+        attributes.push(KeyValue::new("messaging.destination.name", destination));
         attributes.extend_from_slice(&self.broker);
         let name = format!("publish {exchange}").into();
         let now = SystemTime::now();

@@ -79,7 +79,8 @@ impl Delivery {
         }
         let parent = parent.map(|parent| parent.with_state(self.text("tracestate")));
         let (lane, key) = (self.lane(), self.routing_key.as_str());
-        let whole_queue = if queue == topology::LANE_PREFIX {
+        let is_of_a_lane = queue == topology::LANE_PREFIX;
+        let whole_queue = if is_of_a_lane {
             topology::lane_queue(lane)
         } else {
             queue.to_owned()
@@ -91,12 +92,12 @@ impl Delivery {
             } else {
                 topology::DELAY_OUT
             },
-            routing_key: key,
+            routing_key: is_of_a_lane.then_some(key),
             queue: &whole_queue,
             name: queue.trim_end_matches('.'),
             delivery_tag: self.delivery_tag,
             redelivered: self.redelivered,
-            phone_number_id: lane,
+            phone_number_id: is_of_a_lane.then_some(lane),
             priority: Priority::of(*self.properties.priority()).as_str(),
             attempt: self.tally(ATTEMPTS) + 1,
         };
