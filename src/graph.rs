@@ -3,7 +3,7 @@
 //! HTTP/1.1 with a pool of keep-alive connections: one HTTP/2 connection with the usual 100 streams would cap a lane at 285
 //! messages a second with the API's 350 ms per call.
 
-use crate::config::GraphConfig;
+use crate::config::{GraphConfig, is_of_this_machine};
 use crate::core::answer::{Answer, AnswerBody, Reply, Usage};
 use crate::core::message::LaneId;
 use crate::credentials::Token;
@@ -54,7 +54,7 @@ impl Graph {
             // These alone: whoever names an authority means to trust no other.
             builder = builder.tls_certs_only(certificates);
         }
-        if is_loopback(&base) {
+        if is_of_this_machine(base.as_str()) {
             builder = builder.no_proxy();
         }
         let client = builder
@@ -171,12 +171,4 @@ fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
         .ok()?;
     let wait = at.duration_since(jiff::Timestamp::now());
     Some(u64::try_from(wait.as_secs()).unwrap_or(0))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }

@@ -41,10 +41,10 @@ tools_env() {
     [ -x "$prometheus" ] || prometheus=$(command -v prometheus || true)
     [ -x "$promtool" ] || promtool=$(command -v promtool || true)
     [ -z "$prometheus" ] || [ -z "$promtool" ] ||
-        say "export DISPATCHER_TEST_PROMETHEUS=$prometheus DISPATCHER_TEST_PROMTOOL=$promtool"
-    ! command -v chromedriver >/dev/null || say "export DISPATCHER_TEST_CHROMEDRIVER=$(command -v chromedriver)"
+        printf 'export DISPATCHER_TEST_PROMETHEUS=%q DISPATCHER_TEST_PROMTOOL=%q\n' "$prometheus" "$promtool"
+    ! command -v chromedriver >/dev/null || printf 'export DISPATCHER_TEST_CHROMEDRIVER=%q\n' "$(command -v chromedriver)"
     local folder
     for folder in "$ROOT"/../*/data/grafana-schemas/jsonschema; do
-        [ ! -d "$folder" ] || say "export DISPATCHER_TEST_GRAFANA_SCHEMAS=$folder"
+        [ ! -d "$folder" ] || printf 'export DISPATCHER_TEST_GRAFANA_SCHEMAS=%q\n' "$folder"
     done
 }

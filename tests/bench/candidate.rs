@@ -33,6 +33,20 @@ pub(crate) struct Settings<'a> {
     pub(crate) prefetch: u16,
 }
 
+impl<'a> Settings<'a> {
+    /// What a message costs shows where no limit holds it.
+    pub(crate) fn unlimited(amqp: &'a str, api: &'a str, lanes: &'a [String]) -> Self {
+        Self {
+            amqp,
+            api,
+            lanes,
+            mps: 100_000,
+            in_flight: 200,
+            prefetch: 400,
+        }
+    }
+}
+
 pub(crate) struct Candidate {
     child: Child,
     config: PathBuf,

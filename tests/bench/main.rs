@@ -156,14 +156,8 @@ async fn drain() -> Result<()> {
         let api = Api::start(unlimited(20))?;
         let broker = backlog(&lanes, COUNT).await?;
         let results = broker.results().await?;
-        let settings = Settings {
-            amqp: broker.amqp(),
-            api: &api.sim.url(),
-            lanes: &lanes,
-            mps: 100_000,
-            in_flight: 200,
-            prefetch: 400,
-        };
+        let url = api.sim.url();
+        let settings = Settings::unlimited(broker.amqp(), &url, &lanes);
         let used = run_to_end(kind, &settings, &results, COUNT).await?;
         all.push((kind, results.rate(), per_thousand(used, COUNT)));
         println!(

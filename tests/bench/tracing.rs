@@ -82,14 +82,8 @@ async fn one(variant: &Variant, endpoint: &str) -> Result<f64> {
     if let Some(ratio) = variant.ratio {
         toml = format!("[tracing]\nendpoint = \"{endpoint}\"\nsample_ratio = {ratio}\n");
     }
-    toml += &candidate::toml(&Settings {
-        amqp: broker.amqp(),
-        api: &api.sim.url(),
-        lanes: &lanes,
-        mps: 100_000,
-        in_flight: 200,
-        prefetch: 400,
-    });
+    let url = api.sim.url();
+    toml += &candidate::toml(&Settings::unlimited(broker.amqp(), &url, &lanes));
     let mut candidate = Candidate::build(&variant.binary, &toml)?;
     let done = results.wait_for(COUNT, PATIENCE).await;
     let used = candidate.used()?;

@@ -6,7 +6,7 @@ use crate::support::collector::Collector;
 use crate::support::proxy::Mode;
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
-use graph_sim::{Action, Fault, Match, Script};
+use graph_sim::{Action, Fault, Script};
 use serde_json::{Value, json};
 
 /// Whom it is for; also in the notations that a client might use.
@@ -66,12 +66,8 @@ fn requests() -> Vec<Request> {
 /// What the API answers to the recipients with a suffix; some of it repeats what it was sent.
 fn script() -> Script {
     let fault = |suffix: &str, action: Action, times: Option<u64>| {
-        let mut fault = Fault::new(action);
-        fault.matches = Match {
-            recipient: Some(format!("{RECIPIENT}{suffix}")),
-            times,
-            ..Match::default()
-        };
+        let mut fault = Fault::to(format!("{RECIPIENT}{suffix}"), action);
+        fault.matches.times = times;
         fault
     };
     let error = |code| Action::Error {

@@ -12,7 +12,7 @@ use crate::support::client::Request;
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
 use expressions::{Expression, Place, every_expression, operands};
-use graph_sim::{Action, Fault, Match, Script};
+use graph_sim::{Action, Fault, Script};
 use prometheus::Prometheus;
 use std::collections::BTreeSet;
 
@@ -53,28 +53,15 @@ async fn eventful_world() -> (World, Worker) {
 
 /// Lives through every outcome there is.
 async fn see_everything(world: &World) {
-    let fault = |suffix: &str, action: Action| {
-        let mut fault = Fault::new(action);
-        fault.matches = Match {
-            recipient: Some(format!("3460000000{suffix}")),
-            ..Match::default()
-        };
-        fault
-    };
+    let fault = |suffix: &str, action| Fault::to(format!("3460000000{suffix}"), action);
     let error = |code| Action::Error {
         code,
         status: None,
         subcode: None,
         details: None,
     };
-    let throttled = Fault {
-        matches: Match {
-            recipient: Some("34600000005".to_owned()),
-            times: Some(1),
-            ..Match::default()
-        },
-        ..Fault::new(error(130429))
-    };
+    let mut throttled = fault("5", error(130429));
+    throttled.matches.times = Some(1);
     let mut outage = Fault::new(error(131016));
     outage.matches.phone_number_id = Some(OUTAGE.to_owned());
     let faults = vec![

@@ -190,6 +190,13 @@ impl Fault {
         }
     }
 
+    /// A fault for sends to one recipient.
+    pub fn to(recipient: impl Into<String>, action: Action) -> Self {
+        let mut fault = Self::new(action);
+        fault.matches.recipient = Some(recipient.into());
+        fault
+    }
+
     /// Time the fault adds to the latency.
     pub(crate) fn delay_us(&self) -> u64 {
         let slow_ms = match self.action {

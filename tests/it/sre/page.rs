@@ -109,9 +109,13 @@ impl Browser {
         let lines = log.as_array().unwrap().iter().map(Value::to_string);
         lines.collect()
     }
+}
 
-    async fn close(self) {
-        self.ask("DELETE", &self.session, None).await;
+/// Chromium outlives a driver that is killed.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let ended = http::ask_by("1.1", &self.address, "DELETE", &self.session, None, None);
+        drop(ended);
     }
 }
 
@@ -190,7 +194,7 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
     assert_eq!(focused, "filter", "what one is typing in stays");
 
     assert_eq!(browser.complaints().await, [""; 0]);
-    browser.close().await;
+    drop(browser);
     world.finish().await;
 }
 
@@ -209,7 +213,7 @@ async fn a_browser_may_not_pause_lanes_where_the_page_has_no_buttons() {
         assert_eq!(browser.run(&posting(headers)).await, 403);
     }
     assert_eq!(world.worker.lane("111").await["state"], "flowing");
-    browser.close().await;
+    drop(browser);
     world.finish().await;
 }
 
@@ -246,7 +250,7 @@ async fn lanes_are_paused_and_resumed_where_that_is_allowed() {
     // Another site's page sends no word of ours, and its browser says where it comes from.
     let asking = "return fetch('lanes/111/pause', { method: 'POST' }).then(a => a.status)";
     assert_eq!(browser.run(asking).await, 403);
-    browser.close().await;
+    drop(browser);
     world.finish().await;
 }
 

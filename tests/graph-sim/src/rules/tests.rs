@@ -2,6 +2,7 @@ use super::*;
 use crate::options::{Level, NumberRules};
 use crate::proof;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -12,6 +13,24 @@ fn world(rules: NumberRules) -> World {
         keep_bodies: true,
         ..Options::default()
     })
+}
+
+/// Numbers 111 and 112 of the first WABA, 113 of the second; 111 and 113 of the app `shop`.
+fn family(first: &str, second: &str) -> BTreeMap<String, NumberRules> {
+    let numbers = [
+        ("111", first, Some("shop")),
+        ("112", first, None),
+        ("113", second, Some("shop")),
+    ];
+    let numbers = numbers.map(|(id, waba_id, app)| {
+        let rules = NumberRules {
+            waba_id: waba_id.to_owned(),
+            app: app.map(str::to_owned),
+            ..NumberRules::default()
+        };
+        (id.to_owned(), rules)
+    });
+    numbers.into()
 }
 
 fn limited(mps: u32) -> World {

@@ -17,23 +17,9 @@ fn token(name: &str, state: TokenState, numbers: &[&str]) -> Token {
     }
 }
 
-/// Numbers 111 and 112 of WABA 900, 113 of WABA 901; 111 and 113 of the app `shop`.
 fn options() -> Options {
-    let numbers = [
-        ("111", "900", Some("shop")),
-        ("112", "900", None),
-        ("113", "901", Some("shop")),
-    ];
-    let numbers = numbers.map(|(id, waba_id, app)| {
-        let rules = NumberRules {
-            waba_id: waba_id.to_owned(),
-            app: app.map(str::to_owned),
-            ..NumberRules::default()
-        };
-        (id.to_owned(), rules)
-    });
     Options {
-        numbers: numbers.into(),
+        numbers: family("900", "901"),
         tokens: vec![
             token("all", TokenState::Valid, &[]),
             token("both", TokenState::Valid, &["113", "111"]),

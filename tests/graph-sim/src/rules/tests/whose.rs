@@ -3,23 +3,9 @@
 use super::*;
 use crate::change::{Change, Whose};
 
-/// Numbers 111 and 112 of WABA A, 113 of WABA B; 111 and 113 of the app `shop`.
-fn family() -> World {
-    let numbers = [
-        ("111", "A", Some("shop")),
-        ("112", "A", None),
-        ("113", "B", Some("shop")),
-    ];
-    let numbers = numbers.map(|(id, waba_id, app)| {
-        let rules = NumberRules {
-            waba_id: waba_id.to_owned(),
-            app: app.map(str::to_owned),
-            ..NumberRules::default()
-        };
-        (id.to_owned(), rules)
-    });
+fn world_of_family() -> World {
     World::new(&Options {
-        numbers: numbers.into(),
+        numbers: family("A", "B"),
         ..Options::default()
     })
 }
@@ -33,7 +19,7 @@ fn a_waba_and_an_app_change_as_a_whole() {
         ),
         (json!({ "app": "shop", "blocked_code": 3 }), ["111", "113"]),
     ] {
-        let mut world = family();
+        let mut world = world_of_family();
         let change = serde_json::from_value(change).unwrap();
         world.change_numbers(&[change], 0).unwrap();
         for id in ["111", "112", "113"] {
@@ -43,7 +29,7 @@ fn a_waba_and_an_app_change_as_a_whole() {
         // Numbers yet to be seen are of another WABA, and of no app.
         assert_eq!(world.rules_of("999").blocked_code, None);
     }
-    let mut world = family();
+    let mut world = world_of_family();
     let whose = Whose::Waba("A".to_owned());
     let block = |rules: &mut NumberRules| {
         rules.blocked_code = Some(131031);
@@ -64,7 +50,7 @@ fn a_waba_and_an_app_change_as_a_whole() {
 
 #[test]
 fn changes_follow_each_other_and_are_all_made_or_none() {
-    let mut world = family();
+    let mut world = world_of_family();
     let parsed = |changes: Value| serde_json::from_value::<Vec<Change>>(changes).unwrap();
     let wrong = json!([{ "waba_id": "A", "mps": 5 }, { "waba_id": "nobody's", "mps": 5 }]);
     let error = world.change_numbers(&parsed(wrong), 0).unwrap_err();
