@@ -36,7 +36,10 @@ async fn readiness_follows_the_broker_and_the_drain_and_liveness_neither() {
         .client
         .publish([Request::text("slow", "34600000001")])
         .await;
-    world.sim.until(|stats| stats.in_flight.now == 1).await;
+    world
+        .sim
+        .until(|stats| stats.posts_in_flight.now == 1)
+        .await;
     world.worker.signal("TERM");
     within(
         "readiness to end",

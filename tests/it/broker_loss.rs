@@ -99,7 +99,7 @@ async fn a_broker_that_refuses_for_a_while_is_waited_for() {
     let ids = world.publish_many(30).await;
     within(
         "sends in flight",
-        world.sim.until(|stats| stats.in_flight.now == 30),
+        world.sim.until(|stats| stats.posts_in_flight.now == 30),
     )
     .await;
     proxy.set(Mode::Refuse).await;
@@ -112,7 +112,7 @@ async fn a_broker_that_refuses_for_a_while_is_waited_for() {
     // Their answers come while there is nobody to tell.
     within(
         "the answers",
-        world.sim.until(|stats| stats.in_flight.now == 0),
+        world.sim.until(|stats| stats.posts_in_flight.now == 0),
     )
     .await;
     within(

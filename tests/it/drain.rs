@@ -64,7 +64,7 @@ async fn slow_answers_in_flight_are_awaited() {
     let ids = world.publish_many(20).await;
     within(
         "all in flight",
-        world.sim.until(|stats| stats.in_flight.now == 20),
+        world.sim.until(|stats| stats.posts_in_flight.now == 20),
     )
     .await;
     world.worker.drain().await;
@@ -102,7 +102,7 @@ async fn results_that_the_broker_does_not_take_end_it_with_1_and_one_line() {
     let ids = world.publish_many(5).await;
     within(
         "all in flight",
-        world.sim.until(|stats| stats.in_flight.now == 5),
+        world.sim.until(|stats| stats.posts_in_flight.now == 5),
     )
     .await;
     proxy.set(Mode::Refuse).await;
@@ -149,7 +149,11 @@ async fn a_second_signal_ends_it_at_once() {
     setup.sim.defaults.latency_ms = 4000;
     let mut world = World::start(setup).await;
     world.publish_many(1).await;
-    within("a send", world.sim.until(|stats| stats.in_flight.now == 1)).await;
+    within(
+        "a send",
+        world.sim.until(|stats| stats.posts_in_flight.now == 1),
+    )
+    .await;
     world.worker.signal("TERM");
     within("the drain", world.worker.log.line("draining")).await;
     world.worker.signal("TERM");

@@ -175,7 +175,7 @@ async fn a_worker_that_stood_still_reads_the_answers_that_came_meanwhile() {
     setup.sim.defaults.latency_ms = 1_000;
     let world = World::start(setup).await;
     let ids = world.publish_many(20).await;
-    let all = |stats: &graph_sim::Stats| stats.in_flight.now == 20;
+    let all = |stats: &graph_sim::Stats| stats.posts_in_flight.now == 20;
     within("all in flight", world.sim.until(all)).await;
     world.worker.signal("STOP");
     tokio::time::sleep(Duration::from_secs(5)).await;

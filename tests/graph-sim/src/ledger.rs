@@ -62,6 +62,8 @@ pub struct Stats {
     pub now_ms: f64,
     /// Requests received and neither answered nor given up.
     pub in_flight: Gauge,
+    /// Those of them that are `POST`s: sends, marks as read and typing.
+    pub posts_in_flight: Gauge,
     pub connections: Gauge,
     /// Requests for unknown paths, numbers and WABAs.
     pub strays: u64,
@@ -120,6 +122,7 @@ pub(crate) struct Ledger {
     /// Where each number's tally is.
     index: HashMap<String, usize>,
     in_flight: Gauge,
+    posts_in_flight: Gauge,
     strays: u64,
     template_gets: BTreeMap<String, u64>,
     token_gets: u64,
@@ -150,6 +153,7 @@ impl Ledger {
     pub(crate) fn reset(&mut self) {
         let mut fresh = Self::new(self.capacity);
         fresh.in_flight = still(self.in_flight);
+        fresh.posts_in_flight = still(self.posts_in_flight);
         for (number, tally) in &self.tallies {
             fresh.tally(number).stats.in_flight = still(tally.stats.in_flight);
         }
@@ -265,15 +269,21 @@ impl Ledger {
 
     /// Notes a request in flight; without a number for one that is about none, or one
     /// that nobody serves.
-    pub(crate) fn enter(&mut self, number: Option<&str>) {
+    pub(crate) fn enter(&mut self, number: Option<&str>, is_post: bool) {
         self.in_flight.enter();
+        if is_post {
+            self.posts_in_flight.enter();
+        }
         if let Some(number) = number {
             self.tally(number).stats.in_flight.enter();
         }
     }
 
-    pub(crate) fn leave(&mut self, number: Option<&str>) {
+    pub(crate) fn leave(&mut self, number: Option<&str>, is_post: bool) {
         self.in_flight.leave();
+        if is_post {
+            self.posts_in_flight.leave();
+        }
         if let Some(number) = number {
             self.tally(number).stats.in_flight.leave();
         }
@@ -318,6 +328,7 @@ impl Ledger {
         Stats {
             now_ms: as_ms(now_us),
             in_flight: self.in_flight,
+            posts_in_flight: self.posts_in_flight,
             strays: self.strays,
             template_gets: self.template_gets.clone(),
             token_gets: self.token_gets,
@@ -398,13 +409,14 @@ mod tests {
     #[test]
     fn a_reset_keeps_only_what_is_in_flight() {
         let mut ledger = Ledger::new(100);
-        ledger.enter(Some("111"));
-        ledger.enter(Some("111"));
-        ledger.leave(Some("111"));
+        ledger.enter(Some("111"), true);
+        ledger.enter(Some("111"), false);
+        ledger.leave(Some("111"), false);
         accept(&mut ledger, "a", 1);
         ledger.reset();
         let stats = ledger.stats(2);
         assert_eq!(stats.in_flight, Gauge { now: 1, max: 1 });
+        assert_eq!(stats.posts_in_flight, Gauge { now: 1, max: 1 });
         assert_eq!(stats.numbers["111"].in_flight, Gauge { now: 1, max: 1 });
         assert_eq!(
             (

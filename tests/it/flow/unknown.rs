@@ -176,9 +176,10 @@ async fn an_api_that_falls_silent_mid_flight_leaves_unknowns_and_nothing_else() 
         .client
         .publish((0..20).map(|n| ask(format!("m-{n}"), n)))
         .await;
-    // Beside them may be in flight what the dispatcher reads of the API's own state.
-    let sends = |stats: &graph_sim::Stats| stats.numbers.get(NUMBER).map(|n| n.received);
-    world.sim.until(|stats| sends(stats) == Some(20)).await;
+    world
+        .sim
+        .until(|stats| stats.posts_in_flight.now == 20)
+        .await;
     proxy.set(Mode::BlackHole).await;
     for n in 0..20 {
         let result = world.results.wait(&format!("m-{n}")).await.json();

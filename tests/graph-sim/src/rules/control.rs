@@ -193,13 +193,13 @@ impl World {
     /// Notes that a request is in flight, until [`World::leave`] with the same path.
     pub fn enter(&mut self, method: Method, path: &str) {
         let number = self.served(method, path);
-        self.ledger.enter(number);
+        self.ledger.enter(number, method == Method::Post);
     }
 
     /// Notes that a request was answered or given up.
     pub fn leave(&mut self, method: Method, path: &str) {
         let number = self.served(method, path);
-        self.ledger.leave(number);
+        self.ledger.leave(number, method == Method::Post);
     }
 
     fn served<'a>(&mut self, method: Method, path: &'a str) -> Option<&'a str> {
