@@ -176,7 +176,7 @@ demo_where() {
     say "Still running:"
     say "  management UI  http://127.0.0.1:$MANAGEMENT_PORT (guest / guest), virtual host demo"
     for worker in "${DEMO_WORKERS[@]}"; do
-        say "  worker ${worker%=*}    http://127.0.0.1:${worker#*=}/lanes  http://127.0.0.1:${worker#*=}/metrics"
+        say "  worker ${worker%=*}    http://127.0.0.1:${worker#*=}/  (a page), /lanes, /metrics"
     done
     say "  Graph double   $SIM_URL/_sim/stats"
     say "  logs           ${DEMO#"$ROOT"/}/*.log"
