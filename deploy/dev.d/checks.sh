@@ -5,6 +5,7 @@ run_checks() {
     need_rust
     tools
     eval "$(tools_env)"
+    eval "$(image_env)"
     broker_for_checks
     if [ $# -gt 0 ]; then
         timed "cargo test $*" cargo test --locked "$@"
@@ -15,6 +16,8 @@ run_checks() {
         timed "dependencies" check_dependencies
         [ -n "${DISPATCHER_TEST_GRAFANA_SCHEMAS:-}" ] ||
             say "    no copy of Grafana's JSON schemas here: dashboards are checked by our own rules only"
+        timed "images" image
+        eval "$(image_env)"
         timed "tests" cargo test --workspace --locked
         # It kills its RabbitMQ, so it needs one of its own.
         [ -z "${STARTED:-}" ] || timed "faults" deploy/dev chaos quick
