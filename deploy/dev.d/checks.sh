@@ -52,15 +52,6 @@ timed() { # NAME COMMAND...
     step "$name: ok, $(elapsed_since "$began")"
 }
 
-check_dependencies() {
-    if command -v cargo-deny >/dev/null; then
-        cargo deny --offline --config deploy/deny.toml check bans licenses sources
-        say "    advisories: not checked (no copy of the RustSec database here)"
-    else
-        say "    cargo-deny is not installed: bans, licences, sources and advisories not checked"
-    fi
-}
-
 check_scripts() {
     local scripts=() file
     while IFS= read -r file; do
