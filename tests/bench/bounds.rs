@@ -13,8 +13,8 @@ pub(crate) const ROWS: [&str; 2] = ["lanes", "backlog"];
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A worker and its admin port.
-struct Worker {
-    candidate: Candidate,
+pub(crate) struct Worker {
+    pub(crate) candidate: Candidate,
     admin: String,
     started: Instant,
     client: reqwest::Client,
@@ -22,10 +22,21 @@ struct Worker {
 
 impl Worker {
     fn start(broker: &Broker, api: &Api, lanes: &[String], mps: u32) -> Result<Self> {
+        Self::named("bench", broker, api, lanes, mps)
+    }
+
+    /// The config file is one for all: the next worker is started when this one has read it.
+    pub(crate) fn named(
+        name: &str,
+        broker: &Broker,
+        api: &Api,
+        lanes: &[String],
+        mps: u32,
+    ) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut toml = format!(
             "[broker]\nurl = \"{}\"\n[graph]\nbase_url = \"{}\"\n[admin]\nlisten = \"127.0.0.1:{port}\"\n\
-             [log]\nlevel = \"error\"\n[[accounts]]\nwaba_id = \"1\"\ntoken = \"token\"\n",
+             [metrics]\nmax_lanes = 2000\n[worker]\nid = \"{name}\"\n[log]\nlevel = \"error\"\n[[accounts]]\nwaba_id = \"1\"\ntoken = \"token\"\n",
             broker.amqp(),
             api.sim.url()
         );
@@ -43,14 +54,18 @@ impl Worker {
         })
     }
 
-    async fn text(&self, path: &str) -> Option<String> {
+    pub(crate) async fn text(&self, path: &str) -> Option<String> {
         let response = self.client.get(format!("{}{path}", self.admin)).send();
         let response = response.await.ok()?.error_for_status().ok()?;
         response.text().await.ok()
     }
 
     /// How long it took from its start until `path` answers what is wanted.
-    async fn until(&self, path: &str, wanted: impl Fn(&str) -> bool) -> Result<Duration> {
+    pub(crate) async fn until(
+        &self,
+        path: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Duration> {
         let waiting = async {
             loop {
                 if self.text(path).await.is_some_and(|text| wanted(&text)) {
@@ -64,10 +79,13 @@ impl Worker {
     }
 }
 
-fn subscribed(metrics: &str) -> usize {
-    let lanes = metrics
-        .lines()
-        .filter(|line| line.starts_with("wa_dispatcher_lane_subscribed{"));
+pub(crate) fn subscribed(metrics: &str) -> usize {
+    lanes_with("wa_dispatcher_lane_subscribed{", metrics)
+}
+
+/// Lanes whose gauge of this name is 1.
+pub(crate) fn lanes_with(gauge: &str, metrics: &str) -> usize {
+    let lanes = metrics.lines().filter(|line| line.starts_with(gauge));
     lanes.filter(|line| line.ends_with(" 1")).count()
 }
 

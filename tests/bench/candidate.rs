@@ -115,7 +115,14 @@ impl Candidate {
         if let Some(status) = self.child.try_wait()? {
             anyhow::bail!("the process ended by itself: {status}");
         }
-        let proc = Path::new("/proc").join(self.child.id().to_string());
+        Used::by(self.child.id())
+    }
+}
+
+impl Used {
+    /// What the process with this id has used.
+    pub(crate) fn by(pid: u32) -> Result<Self> {
+        let proc = Path::new("/proc").join(pid.to_string());
         let stat = std::fs::read_to_string(proc.join("stat"))?;
         // Fields 14 and 15, counted behind the name in brackets; in ticks of 1/100 s on every Linux we run on.
         let behind_name = stat.rsplit_once(')').context("stat")?.1;

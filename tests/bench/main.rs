@@ -18,6 +18,7 @@ mod candidate;
 mod http;
 mod limits;
 mod pairs;
+mod shard;
 mod tracing;
 
 use crate::http::Client;
@@ -51,7 +52,7 @@ fn main() -> Result<()> {
         .into_iter()
         .chain(bounds::ROWS)
         .chain(limits::ROWS)
-        .chain(["tracing"])
+        .chain(["shard", "tracing"])
         .collect();
     if let Some(unknown) = arguments
         .iter()
@@ -76,6 +77,7 @@ fn main() -> Result<()> {
                 "http2" => http2().await?,
                 "lanes" => bounds::lanes().await?,
                 "backlog" => bounds::backlog().await?,
+                "shard" => shard::run().await?,
                 "tracing" => tracing::run().await?,
                 row => limits::run(row).await?,
             }
