@@ -9,6 +9,7 @@ use lapin::options::BasicQosOptions;
 use lapin::protocol::AMQPErrorKind;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -296,6 +297,12 @@ async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, Sessio
     };
     let mut uri: lapin::uri::AMQPUri =
         config.url.expose().parse().map_err(|_| SessionError::Url)?;
+    if let Some(password) = &config.password {
+        let key = "broker.password_file";
+        let password = password.read();
+        let password = password.map_err(|error| SessionError::File { key, error })?;
+        uri.authority.userinfo.password = password.expose_secret().into();
+    }
     uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX));
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("whatsapp-dispatcher {role}").into());

@@ -191,6 +191,7 @@ pub const KEYS: &[Key] = &[
     key("broker.confirm_timeout_ms", "30000", ms(100, 300_000), "Longest wait for RabbitMQ to confirm a publish"),
     key("broker.reconnect_max_ms", "5000", ms(100, 600_000), "Longest pause between two attempts to connect"),
     key("broker.declare", "true", Kind::Flag, "Declare exchanges and queues at start; false: only check that they exist"),
+    bare("broker.password_file", FILE, "Optional: file with the password of the user in broker.url, read anew at every connect"),
     bare("broker.ca_file", FILE, "Optional: trust these CAs (PEM) besides the system's; amqps only"),
     bare("broker.client_cert_file", FILE, "Optional: client certificate chain (PEM); amqps only"),
     bare("broker.client_key_file", FILE, "Optional: key of the client certificate (PEM); amqps only"),

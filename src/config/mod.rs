@@ -71,6 +71,8 @@ pub struct BrokerConfig {
     pub confirm_timeout: Duration,
     pub reconnect_max: Duration,
     pub declare: bool,
+    /// `broker.password_file`, read anew at every connect; else the password is that of `url`.
+    pub password: Option<Secret>,
     pub ca_file: Option<PathBuf>,
     pub client_cert: Option<ClientCert>,
 }
@@ -92,6 +94,10 @@ impl BrokerUrl {
     }
     pub fn is_tls(&self) -> bool {
         rules::is_tls_broker_url(self.expose())
+    }
+    /// It names a user, whose password comes from elsewhere.
+    fn is_without_password(&self) -> bool {
+        rules::is_without_password(self.expose())
     }
     /// Host and port.
     pub fn server(&self) -> Option<(String, u16)> {
@@ -348,7 +354,11 @@ impl Config {
             let error = std::fs::read(path?).err()?;
             Some(unusable(key, path?, &error))
         });
-        let secrets = self.accounts.iter().enumerate().flat_map(|(i, account)| {
+        let broker = [(
+            "broker.password_file".to_owned(),
+            self.broker.password.as_ref(),
+        )];
+        let accounts = self.accounts.iter().enumerate().flat_map(|(i, account)| {
             [
                 (format!("accounts[{i}].token_file"), Some(&account.token)),
                 (
@@ -357,6 +367,7 @@ impl Config {
                 ),
             ]
         });
+        let secrets = broker.into_iter().chain(accounts);
         let secrets = secrets.filter_map(|(key, secret)| {
             let secret = secret?;
             Some(unusable(&key, secret.file()?, &secret.read().err()?))

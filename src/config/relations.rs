@@ -82,6 +82,11 @@ fn transport(config: &Config, problems: &mut Problems) {
     let Config { broker, graph, .. } = config;
     let tls = broker.url.is_tls();
     let needs_tls = "needs an amqps:// address in broker.url";
+    problems.relation(
+        &["broker.password_file", "broker.url"],
+        broker.password.is_none() || broker.url.is_without_password(),
+        "needs a user and no password in broker.url",
+    );
     let ca_ok = tls || broker.ca_file.is_none();
     problems.relation(&["broker.ca_file", "broker.url"], ca_ok, needs_tls);
     let cert_ok = tls || broker.client_cert.is_none();

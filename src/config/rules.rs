@@ -61,6 +61,11 @@ pub(super) fn is_tls_broker_url(text: &str) -> bool {
     text.to_ascii_lowercase().starts_with("amqps:")
 }
 
+pub(super) fn is_without_password(text: &str) -> bool {
+    let url = text.parse::<reqwest::Url>();
+    url.is_ok_and(|url| !url.username().is_empty() && url.password().is_none())
+}
+
 pub(super) const BASE_URL: &str =
     "an https:// address (or http://, see graph.allow_plain_http) without user, query or fragment";
 

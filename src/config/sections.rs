@@ -55,6 +55,7 @@ fn broker(s: &mut Section<'_>) -> BrokerConfig {
         confirm_timeout: s.duration("confirm_timeout_ms"),
         reconnect_max: s.duration("reconnect_max_ms"),
         declare: s.flag("declare"),
+        password: s.file("password_file").map(Secret::File),
         ca_file: s.file("ca_file"),
         client_cert: client_cert(s),
     }

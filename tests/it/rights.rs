@@ -2,6 +2,7 @@
 
 use crate::support::broker::VirtualHost;
 use crate::support::client::{Client, Request};
+use crate::support::proxy::Proxy;
 use crate::support::worker::{BINARY, Folder, Worker};
 use crate::support::{NUMBER, Setup, World, within};
 use graph_sim::{Action, Fault, Script, Sim};
@@ -292,4 +293,52 @@ async fn a_wrong_password_is_told_without_it() {
         .replace("it-password", "it-password-wrong");
     let worker = start(vhost, &login, true);
     worker.says(&["no broker session", "ACCESS_REFUSED"]).await;
+}
+
+/// Kubernetes mounts a Secret as links through `..data`, which is swapped when it changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_password_needs_no_restart() {
+    let (vhost, folder) = (VirtualHost::create(), Folder::create());
+    let login = vhost.user("all", ".*", ".*", ".*");
+    let (user, password) = login.split_once(':').unwrap();
+    let mount = folder.0.join("mount");
+    std::fs::create_dir(&mount).unwrap();
+    let publish = |version: &str, password: &str| {
+        std::fs::create_dir(mount.join(version)).unwrap();
+        std::fs::write(
+            mount.join(version).join("password"),
+            format!("{password}\n"),
+        )
+        .unwrap();
+        std::os::unix::fs::symlink(version, mount.join("..next")).unwrap();
+        std::fs::rename(mount.join("..next"), mount.join("..data")).unwrap();
+    };
+    publish("..1", password);
+    std::os::unix::fs::symlink("..data/password", mount.join("password")).unwrap();
+    let sim = Sim::start(Setup::default().sim).await.unwrap();
+    let token = folder.write("token", "EAAG");
+    let proxy = Proxy::to(&VirtualHost::address()).await;
+    let config = Setup::default()
+        .set(
+            "broker.password_file",
+            &format!("{:?}", mount.join("password")),
+        )
+        .config_file(
+            &vhost.url_as(user, &proxy.address),
+            &sim.url(),
+            token.to_str().unwrap(),
+        );
+    let mut worker = Worker::start(&folder, &config);
+    worker.ready().await;
+
+    vhost.change_password(user, "it-password-2");
+    proxy.reset_all();
+    within("a refusal", worker.log.line("ACCESS_REFUSED")).await;
+    publish("..2", "it-password-2");
+    worker.ready().await;
+    let sessions = worker.metrics().await.sum("broker_sessions_total", &[]);
+    assert_eq!(sessions, 2.0);
+    worker.drain().await;
+    let log = worker.log.text();
+    assert!(!log.contains("it-password"), "{log}");
 }

@@ -127,7 +127,7 @@ fn the_optional_keys_of_the_example_are_sound_too() {
             String::new()
         }
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
-        _ => line.replace("\"amqp://", "\"amqps://"),
+        _ => line.replace("\"amqp://", "\"amqps://user@"),
     };
     let config = load(&EXAMPLE.lines().map(on).collect::<Vec<_>>().join("\n"));
     assert_eq!(config.outcomes.len(), 4);
@@ -135,7 +135,7 @@ fn the_optional_keys_of_the_example_are_sound_too() {
     assert!(config.broker.client_cert.is_some());
     assert_eq!(
         config.check_files().len(),
-        6,
+        7,
         "none of the example's files exists"
     );
 }

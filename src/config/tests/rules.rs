@@ -230,6 +230,19 @@ fn broker_files_need_tls_and_each_other() {
         "client_cert_file = \"a\"\nclient_key_file = \"b\"",
         "broker.client_cert_file: needs an amqps:// address in broker.url",
     );
+    for url in [
+        "amqp://a/%2f",
+        "amqp://user:word@a/%2f",
+        "amqp://:word@a/%2f",
+    ] {
+        check(
+            "broker",
+            &format!("url = \"{url}\"\npassword_file = \"a\""),
+            "broker.password_file: needs a user and no password in broker.url",
+        );
+    }
+    let config = load("[broker]\nurl = \"amqp://user@a/%2f\"\npassword_file = \"a\"");
+    assert!(config.broker.password.is_some());
     let config = load(&format!(
         "[broker]\n{tls}\nclient_cert_file = \"a\"\nclient_key_file = \"b\""
     ));

@@ -77,11 +77,15 @@ impl VirtualHost {
     /// A user of this virtual host alone; returns `user:password`.
     pub(crate) fn user(&self, role: &str, configure: &str, write: &str, read: &str) -> String {
         let name = format!("{}-{role}", self.name);
-        let account = json!({ "password": "it-password", "tags": "" });
-        self.manage("PUT", &format!("/api/users/{name}"), Some(account));
+        self.change_password(&name, "it-password");
         self.users.lock().unwrap().push(name.clone());
         self.permit(&name, configure, write, read);
         format!("{name}:it-password")
+    }
+
+    pub(crate) fn change_password(&self, user: &str, password: &str) {
+        let account = json!({ "password": password, "tags": "" });
+        self.manage("PUT", &format!("/api/users/{user}"), Some(account));
     }
 
     pub(crate) fn delete_queue(&self, queue: &str) {
