@@ -18,7 +18,9 @@ tools() {
 kustomize_unpack() {
     [ -e "$KUSTOMIZE/complete" ] || command -v kustomize >/dev/null && return 0
     local mirror
-    command -v apt-get >/dev/null && can_be_root || die "please install kustomize 5.4 or later (no apt to fetch it with, or neither root nor sudo)"
+    if ! command -v apt-get >/dev/null || ! can_be_root; then
+        die "please install kustomize 5.4 or later (no apt to fetch it with, or neither root nor sudo)"
+    fi
     need_commands mmdebstrap=mmdebstrap
     step "unpacking kustomize into ${KUSTOMIZE#"$ROOT"/} (once, about 10 MB to fetch)"
     mkdir -p "$STATE" "$CACHE"

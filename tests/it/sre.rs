@@ -8,6 +8,8 @@ mod prometheus;
 mod rules;
 mod schema;
 
+pub(crate) use expressions::dashboards as every_dashboard;
+
 use crate::support::client::Request;
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
@@ -17,7 +19,7 @@ use prometheus::Prometheus;
 use std::collections::BTreeSet;
 
 /// Where a tool is that `deploy/dev tools` fetches. Without it these tests fail: a skipped test proves nothing.
-fn tool(variable: &str) -> String {
+pub(crate) fn tool(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run `deploy/dev test`, or `deploy/dev tools` and `eval \"$(deploy/dev url)\"`")
     })
