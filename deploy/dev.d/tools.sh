@@ -9,7 +9,7 @@ PYTHON=$CACHE/python
 # Prometheus is unpacked and not installed: its package would start a service. A browser has too many parts for that.
 tools() {
     prometheus_unpack
-    need_commands chromium=chromium chromedriver=chromium-driver
+    need_commands chromium=chromium chromedriver=chromium-driver openssl=openssl
     kustomize_unpack
     python_environment
 }

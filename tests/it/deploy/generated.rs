@@ -2,7 +2,7 @@
 
 use super::config;
 use super::render::{
-    HPA, PRODUCTION, ROOT, US, find, list, of_kind, rendered, text, yaml_documents, yaml_file,
+    DEV, HPA, PRODUCTION, ROOT, US, find, list, of_kind, rendered, text, yaml_documents, yaml_file,
 };
 use crate::support::worker::BINARY;
 use serde_json::Value;
@@ -142,6 +142,16 @@ fn images(objects: &[Value]) -> Vec<String> {
         }
     }
     problems
+}
+
+/// What is tried out is what runs in production.
+#[test]
+fn both_overlays_have_the_same_rabbitmq() {
+    let (dev, production) = (rendered(DEV), rendered(PRODUCTION));
+    let dev = find(&dev, "StatefulSet", "rabbitmq").unwrap();
+    let production = find(&production, "RabbitmqCluster", "rabbitmq").unwrap();
+    let dev = &dev["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(*dev, production["spec"]["image"]);
 }
 
 /// `deploy/dev k8s` would write the very files that are there: with comments, and in their order.

@@ -4,6 +4,7 @@ use super::generated::secrets_of_the_operator;
 use super::render::{Pod, find, list, name, of_kind, our_pod, pods, selects, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 pub(super) fn problems(objects: &[Value]) -> Vec<String> {
     let mut problems = twice(objects);
@@ -108,6 +109,13 @@ fn ports(objects: &[Value]) -> Vec<String> {
     let pods = pods(objects);
     for pod in pods.iter().filter(|pod| !pod.is_partial) {
         for container in list(&pod.spec["containers"]) {
+            let arguments = list(&container["args"]).iter().map(text);
+            let listens = arguments.filter_map(|argument| argument.parse::<SocketAddr>().ok());
+            for port in listens.map(|address| Value::from(address.port())) {
+                if !has_port(pod.spec, &port) {
+                    problems.push(format!("{}: shows no port {port}", pod.name));
+                }
+            }
             for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
                 for kind in ["httpGet", "tcpSocket"] {
                     let port = &container[probe][kind]["port"];
