@@ -14,6 +14,8 @@ mod render;
 mod scaling;
 mod schemas;
 
+pub(crate) use scaling::queries as autoscalers_queries;
+
 use render::{DEV, HPA, PRODUCTION, rendered};
 use serde_json::Value;
 

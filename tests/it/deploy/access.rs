@@ -2,7 +2,7 @@
 //! it is there for, and is refused the rest.
 
 use super::generated::made_secrets;
-use super::render::{PRODUCTION, find, list, rendered, text};
+use super::render::{DEV, PRODUCTION, find, list, rendered, text};
 use crate::support::broker::VirtualHost;
 use crate::support::client::{Client, Request};
 use crate::support::worker::{Folder, Worker};
@@ -80,29 +80,24 @@ fn url(vhost: &VirtualHost, role: &str) -> String {
     vhost.url_as(&login, &VirtualHost::address())
 }
 
-/// A worker with production's installation.toml, as the pod mounts it, and TLS in front of the broker.
-async fn worker(vhost: &VirtualHost, folder: &Folder, graph: &str) -> Worker {
-    let authority = Authority::new();
-    let port = terminate(authority.acceptor("localhost"), VirtualHost::address()).await;
-    for (place, content) in [
-        ("rabbitmq/password", password("dispatcher")),
-        ("rabbitmq/ca.crt", &authority.pem()),
-        (&format!("whatsapp/waba-{WABA}"), "EAAG"),
-    ] {
+/// A worker with this overlay's installation.toml, and what its pod mounts; `places` are below `/run/secrets`.
+async fn worker(
+    overlay: &str,
+    folder: &Folder,
+    places: &[(&str, &str)],
+    broker: &str,
+    graph: &str,
+) -> Worker {
+    for (place, content) in places {
         let file = folder.0.join(place);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, content).unwrap();
     }
-    let texts = super::config::texts(&rendered(PRODUCTION)).unwrap();
+    let texts = super::config::texts(&rendered(overlay)).unwrap();
     let installation = texts.last().unwrap();
     let installation = installation.replace("/run/secrets", folder.0.to_str().unwrap());
-    let url = format!(
-        "amqps://{}@localhost:{port}/{}",
-        user(vhost, "dispatcher"),
-        vhost.name
-    );
     let variables = [
-        ("DISPATCHER_BROKER__URL", url.as_str()),
+        ("DISPATCHER_BROKER__URL", broker),
         ("DISPATCHER_GRAPH__BASE_URL", graph),
     ];
     let worker = Worker::start_with(folder, &installation, &variables);
@@ -191,7 +186,17 @@ async fn production_serves_a_request_with_the_rights_it_gives() {
     let mut setup = Setup::default();
     WABA.clone_into(&mut setup.sim.defaults.waba_id);
     let sim = Sim::start(setup.sim).await.unwrap();
-    let mut worker = worker(&vhost, &folder, &sim.url()).await;
+    // TLS in front of the broker.
+    let authority = Authority::new();
+    let port = terminate(authority.acceptor("localhost"), VirtualHost::address()).await;
+    let login = user(&vhost, "dispatcher");
+    let broker = format!("amqps://{login}@localhost:{port}/{}", vhost.name);
+    let places = [
+        ("rabbitmq/password", password("dispatcher")),
+        ("rabbitmq/ca.crt", &authority.pem()),
+        (&format!("whatsapp/waba-{WABA}"), "EAAG"),
+    ];
+    let mut worker = worker(PRODUCTION, &folder, &places, &broker, &sim.url()).await;
 
     let reader = url(&vhost, "results-reader");
     declare(&reader, "results.test").await.unwrap();
@@ -204,7 +209,6 @@ async fn production_serves_a_request_with_the_rights_it_gives() {
     let result = results.wait("m").await;
     assert_eq!(result.json()["status"], "accepted");
     assert_eq!(result.routing_key, format!("accepted.{NUMBER}"));
-    // The ladder as well, which a retry needs.
     assert_eq!(sim.ledger().len(), 1);
     worker.drain().await;
 }
@@ -269,4 +273,32 @@ async fn production_refuses_each_role_what_is_not_its_own() {
             "{role}: {error}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dev_serves_a_request_of_each_of_its_numbers() {
+    let (vhost, folder) = (VirtualHost::create(), Folder::create());
+    // As the simulator of the overlay: every number, every token, and the account that it gives them.
+    let sim = Sim::start(graph_sim::Options::default()).await.unwrap();
+    // An administrator, as the image makes of its default user.
+    let login = vhost.user("dispatcher", ".*", ".*", ".*");
+    let (name, password) = login.split_once(':').unwrap();
+    let broker = format!("amqp://{name}@{}/{}", VirtualHost::address(), vhost.name);
+    let config = super::config::config(&rendered(DEV)).unwrap();
+    let token = config.accounts[0].token.file().unwrap();
+    let token = token.strip_prefix("/run/secrets").unwrap();
+    let places = [
+        ("rabbitmq/password", password),
+        (token.to_str().unwrap(), "EAAG"),
+    ];
+    let mut worker = worker(DEV, &folder, &places, &broker, &sim.url()).await;
+    let client = Client::connect(&vhost.url(&VirtualHost::address())).await;
+    let queue = client.queue(Some(("wa.results", "#"))).await;
+    let results = client.read(&queue).await;
+    for number in config.phone_number_ids() {
+        let request = Request::text(&number, "34600000001").number(&number);
+        client.publish([request]).await;
+        assert_eq!(results.wait(&number).await.json()["status"], "accepted");
+    }
+    worker.drain().await;
 }

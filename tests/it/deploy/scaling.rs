@@ -1,6 +1,6 @@
 //! How many workers there are, and what Prometheus is told of them.
 
-use super::render::{US, find, list, of_kind, text, yaml_file};
+use super::render::{PRODUCTION, US, find, list, of_kind, rendered, text, yaml_file};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -18,6 +18,8 @@ const TRIGGER_KEYS: [&str; 11] = [
     "timeout",
     "authModes",
 ];
+
+const ADAPTER_RULE: &str = "deploy/k8s/components/hpa/prometheus-adapter-rule.yaml";
 
 pub(super) fn problems(objects: &[Value]) -> Vec<String> {
     let mut problems = vec![];
@@ -51,6 +53,7 @@ pub(super) fn problems(objects: &[Value]) -> Vec<String> {
         }
         problems.extend(bounds(spec));
         problems.extend(keda(spec, &job));
+        problems.extend(prometheus(objects, spec));
         problems.extend(plain(spec, &job));
     }
     problems
@@ -91,6 +94,20 @@ fn recorded() -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
+/// What both autoscalers ask Prometheus, for the test that has one.
+pub(crate) fn queries() -> Vec<String> {
+    let objects = rendered(PRODUCTION);
+    let scaler = &find(&objects, "ScaledObject", US).unwrap()["spec"];
+    let keda = text(&scaler["triggers"][0]["metadata"]["query"]).to_owned();
+    // As the adapter fills it in.
+    let rule = &yaml_file(ADAPTER_RULE)["externalRules"][0];
+    let series = text(&rule["seriesQuery"]).split('"').nth(1).unwrap();
+    let plain = text(&rule["metricsQuery"])
+        .replace("<<.Series>>", series)
+        .replace("<<.LabelMatchers>>", &format!("job=\"{}\"", job(&objects)));
+    vec![keda, plain]
+}
+
 fn keda(spec: &Value, job: &str) -> Vec<String> {
     let mut problems = vec![];
     for trigger in list(&spec["triggers"]) {
@@ -117,9 +134,30 @@ fn keda(spec: &Value, job: &str) -> Vec<String> {
     problems
 }
 
+/// Prometheus is asked where policies let it in from.
+fn prometheus(objects: &[Value], spec: &Value) -> Vec<String> {
+    const NAME: &str = "kubernetes.io/metadata.name";
+    let policies = of_kind(objects, "NetworkPolicy");
+    let rules = policies.flat_map(|policy| list(&policy["spec"]["ingress"]));
+    let peers = rules.flat_map(|rule| list(&rule["from"]));
+    let names = peers.filter_map(|peer| peer["namespaceSelector"]["matchLabels"][NAME].as_str());
+    let namespaces: BTreeSet<&str> = names.collect();
+    let mut problems = vec![];
+    for trigger in list(&spec["triggers"]) {
+        let address = text(&trigger["metadata"]["serverAddress"]);
+        let namespace = address.split('.').nth(1).unwrap_or_default();
+        if namespaces != BTreeSet::from([namespace]) {
+            problems.push(format!(
+                "{address} is asked, but {namespaces:?} may look at workers and RabbitMQ"
+            ));
+        }
+    }
+    problems
+}
+
 /// The metric of a HorizontalPodAutoscaler is one that the adapter's rule makes of what is recorded.
 fn plain(spec: &Value, job: &str) -> Vec<String> {
-    let rules = yaml_file("deploy/k8s/components/hpa/prometheus-adapter-rule.yaml");
+    let rules = yaml_file(ADAPTER_RULE);
     let mut problems = vec![];
     for metric in list(&spec["metrics"]) {
         let metric = &metric["external"]["metric"];
