@@ -16,6 +16,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub mod health;
 mod lanes;
 
 use lanes::describe;

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use whatsapp_dispatcher::admin::health;
 use whatsapp_dispatcher::app::{self, Ended};
 use whatsapp_dispatcher::broker::{self, topology::Topology};
 use whatsapp_dispatcher::config::{Config, environment};
@@ -24,6 +25,8 @@ enum What {
     Run(Files),
     /// Read the config, say everything that is wrong with it, and end.
     Check(Files),
+    /// Ask the worker that runs with this config whether it is ready: 0 if it is, else 1 and why. For containers.
+    Healthcheck(Files),
     /// Print the exchanges, queues and bindings as a RabbitMQ definitions file, for broker.declare = false.
     Definitions(Files),
 }
@@ -38,7 +41,7 @@ struct Files {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (files, check) = match &arguments.command {
-        What::Run(files) | What::Definitions(files) => (files, false),
+        What::Run(files) | What::Healthcheck(files) | What::Definitions(files) => (files, false),
         What::Check(files) => (files, true),
     };
     let config = match load(&files.config, check) {
@@ -52,6 +55,12 @@ fn main() -> ExitCode {
             return say(&format!(
                 "the config is sound: {accounts} account(s), {numbers} number(s)"
             ));
+        }
+        What::Healthcheck(_) => {
+            return match health::ask(config.admin.listen) {
+                Ok(()) => say("ready"),
+                Err(why) => fail(1, &why),
+            };
         }
         What::Definitions(_) => return print_definitions(&config),
     }

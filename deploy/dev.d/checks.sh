@@ -5,6 +5,7 @@ run_checks() {
     need_rust
     tools
     eval "$(tools_env)"
+    eval "$(image_env)"
     broker_for_checks
     if [ $# -gt 0 ]; then
         timed "cargo test $*" cargo test --locked "$@"
@@ -17,6 +18,8 @@ run_checks() {
             say "    no copy of Grafana's JSON schemas here: dashboards are checked by our own rules only"
         [ -n "${DISPATCHER_TEST_CRD_SCHEMAS:-}" ] ||
             say "    no copy of the operators' schemas here: PodMonitor, PrometheusRule, ScaledObject, RabbitmqCluster: unknown fields not found"
+        timed "images" image
+        eval "$(image_env)"
         timed "tests" cargo test --workspace --locked
         # It kills its RabbitMQ, so it needs one of its own.
         [ -z "${STARTED:-}" ] || timed "faults" deploy/dev chaos quick
@@ -49,15 +52,6 @@ timed() { # NAME COMMAND...
         exit "$status"
     fi
     step "$name: ok, $(elapsed_since "$began")"
-}
-
-check_dependencies() {
-    if command -v cargo-deny >/dev/null; then
-        cargo deny --offline --config deploy/deny.toml check bans licenses sources
-        say "    advisories: not checked (no copy of the RustSec database here)"
-    else
-        say "    cargo-deny is not installed: bans, licences, sources and advisories not checked"
-    fi
 }
 
 check_scripts() {

@@ -4,10 +4,10 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use graph_sim::{NumberChange, Options, Script, Setup, Sim, Token, TokenState};
 use serde_json::{Map, json};
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A faithful WhatsApp Cloud API. Prints `listening http://ADDRESS seed=SEED` once
@@ -69,6 +69,9 @@ struct Args {
     /// Send retry-after with throttles, in seconds
     #[arg(long)]
     retry_after_s: Option<u64>,
+    /// Ask the simulator that listens there whether it answers, and end: with 0 if it does
+    #[arg(long)]
+    healthcheck: bool,
     /// Concurrent streams offered to an HTTP/2 connection [default: 100]
     #[arg(long)]
     http2_max_streams: Option<u32>,
@@ -85,7 +88,11 @@ fn main() -> Result<()> {
 async fn run(args: Args) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let healthcheck = args.healthcheck;
     let options = options(args)?;
+    if healthcheck {
+        return answers(options.listen);
+    }
     let (listen, seed) = (options.listen, options.seed);
     let sim = Sim::start(options)
         .await
@@ -95,6 +102,25 @@ async fn run(args: Args) -> Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    Ok(())
+}
+
+/// For containers, whose image has no shell and no curl.
+fn answers(mut listen: SocketAddr) -> Result<()> {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    if listen.ip().is_unspecified() {
+        listen.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let look = || {
+        let mut stream = TcpStream::connect_timeout(&listen, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        write!(stream, "GET /_sim/stats HTTP/1.1\r\nhost: {listen}\r\n\r\n")?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start)?;
+        std::io::Result::Ok(start)
+    };
+    let start = look().with_context(|| format!("{listen} does not answer"))?;
+    anyhow::ensure!(start.ends_with(b" 200"), "{listen} is no simulator");
     Ok(())
 }
 

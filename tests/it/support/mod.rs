@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod client;
 pub(crate) mod collector;
+pub(crate) mod container;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod metrics;

@@ -66,15 +66,24 @@ impl Worker {
 
     /// As [`Worker::start`], with these environment variables and no other.
     pub(crate) fn start_with(folder: &Folder, config: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(folder, config, |file| {
+            let mut command = Command::new(BINARY);
+            command.arg("run").arg("--config").arg(file).env_clear();
+            command.envs(variables.iter().copied());
+            command
+        })
+    }
+
+    /// As [`Worker::start`], by the command that is made for its config file.
+    pub(crate) fn launch(
+        folder: &Folder,
+        config: &str,
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Self {
         let admin = format!("127.0.0.1:{}", free_port());
         let config = format!("admin.listen = \"{admin}\"\n{config}");
         let file = folder.write(&format!("{}.toml", admin.replace(':', "-")), &config);
-        let mut child = Command::new(BINARY)
-            .arg("run")
-            .arg("--config")
-            .arg(file)
-            .env_clear()
-            .envs(variables.iter().copied())
+        let mut child = command(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
