@@ -16,6 +16,8 @@ run_checks() {
         timed "dependencies" check_dependencies
         [ -n "${DISPATCHER_TEST_GRAFANA_SCHEMAS:-}" ] ||
             say "    no copy of Grafana's JSON schemas here: dashboards are checked by our own rules only"
+        [ -n "${DISPATCHER_TEST_CRD_SCHEMAS:-}" ] ||
+            say "    no copy of the operators' schemas here: PodMonitor, PrometheusRule, ScaledObject, RabbitmqCluster: unknown fields not found"
         timed "images" image
         eval "$(image_env)"
         timed "tests" cargo test --workspace --locked

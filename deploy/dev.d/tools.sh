@@ -1,12 +1,52 @@
 # shellcheck shell=bash
-# What the tests of dashboards, alerts and the page run: a real Prometheus, and a real browser.
+# What tests run beside RabbitMQ: a real Prometheus and a real browser (dashboards, alerts, the page), kustomize and checkers in Python
+# (deploy/k8s).
 
 PROMETHEUS=$CACHE/prometheus
+KUSTOMIZE=$CACHE/kustomize
+PYTHON=$CACHE/python
 
 # Prometheus is unpacked and not installed: its package would start a service. A browser has too many parts for that.
 tools() {
     prometheus_unpack
-    need_commands chromium=chromium chromedriver=chromium-driver
+    need_commands chromium=chromium chromedriver=chromium-driver openssl=openssl
+    kustomize_unpack
+    python_environment
+}
+
+# One program without libraries. From trixie, as RabbitMQ: earlier releases of Debian have none.
+kustomize_unpack() {
+    [ -e "$KUSTOMIZE/complete" ] || command -v kustomize >/dev/null && return 0
+    local mirror
+    if ! command -v apt-get >/dev/null || ! can_be_root; then
+        die "please install kustomize 5.4 or later (no apt to fetch it with, or neither root nor sudo)"
+    fi
+    need_commands mmdebstrap=mmdebstrap
+    step "unpacking kustomize into ${KUSTOMIZE#"$ROOT"/} (once, about 10 MB to fetch)"
+    mkdir -p "$STATE" "$CACHE"
+    mirror=$(apt_mirror)
+    kustomize_fetch "$mirror" || { [ -n "$mirror" ] && kustomize_fetch ""; } ||
+        { tail -n 20 "$STATE/unpack.log" >&2; die "could not unpack kustomize; the end of the log is above"; }
+}
+
+kustomize_fetch() { # MIRROR or nothing
+    as_root rm -rf --one-file-system "$KUSTOMIZE"
+    as_root mmdebstrap --variant=extract --include=kustomize --dpkgopt='path-exclude=/usr/share/*' \
+        trixie "$KUSTOMIZE" ${1:+"$1"} >"$STATE/unpack.log" 2>&1 </dev/null && as_root touch "$KUSTOMIZE/complete"
+}
+
+# Made anew when another version is wanted.
+python_environment() {
+    local wanted=deploy/dev.d/requirements.txt
+    cmp -s "$wanted" "$PYTHON/complete" && return 0
+    need_commands python3=python3
+    python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+    step "installing Python checkers into ${PYTHON#"$ROOT"/} (once, about 10 MB to fetch)"
+    mkdir -p "$STATE"
+    rm -rf --one-file-system "$PYTHON"
+    { python3 -m venv "$PYTHON" && "$PYTHON/bin/pip" install --quiet --requirement "$wanted"; } >"$STATE/pip.log" 2>&1 ||
+        { tail -n 20 "$STATE/pip.log" >&2; die "pip could not install $wanted; the end of its log is above"; }
+    cp "$wanted" "$PYTHON/complete"
 }
 
 prometheus_unpack() {
@@ -43,7 +83,14 @@ tools_env() {
     [ -z "$prometheus" ] || [ -z "$promtool" ] ||
         printf 'export DISPATCHER_TEST_PROMETHEUS=%q DISPATCHER_TEST_PROMTOOL=%q\n' "$prometheus" "$promtool"
     ! command -v chromedriver >/dev/null || printf 'export DISPATCHER_TEST_CHROMEDRIVER=%q\n' "$(command -v chromedriver)"
+    local kustomize=$KUSTOMIZE/usr/bin/kustomize
+    [ -e "$KUSTOMIZE/complete" ] || kustomize=$(command -v kustomize || true)
+    [ -z "$kustomize" ] || printf 'export DISPATCHER_TEST_KUSTOMIZE=%q\n' "$kustomize"
+    [ ! -e "$PYTHON/complete" ] || printf 'export DISPATCHER_TEST_KUBERNETES_VALIDATE=%q\n' "$PYTHON/bin/kubernetes-validate"
     local folder
+    for folder in "$ROOT"/../*/data/crd-schemas; do
+        [ ! -d "$folder" ] || printf 'export DISPATCHER_TEST_CRD_SCHEMAS=%q\n' "$folder"
+    done
     for folder in "$ROOT"/../*/data/grafana-schemas/jsonschema; do
         [ ! -d "$folder" ] || printf 'export DISPATCHER_TEST_GRAFANA_SCHEMAS=%q\n' "$folder"
     done

@@ -9,6 +9,7 @@
 mod admin;
 mod broker_loss;
 mod config;
+mod deploy;
 mod drain;
 mod flow;
 mod handover;

@@ -8,6 +8,9 @@ mod prometheus;
 mod rules;
 mod schema;
 
+pub(crate) use expressions::dashboards as every_dashboard;
+
+use crate::deploy::autoscalers_queries;
 use crate::support::client::Request;
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
@@ -17,7 +20,7 @@ use prometheus::Prometheus;
 use std::collections::BTreeSet;
 
 /// Where a tool is that `deploy/dev tools` fetches. Without it these tests fail: a skipped test proves nothing.
-fn tool(variable: &str) -> String {
+pub(crate) fn tool(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run `deploy/dev test`, or `deploy/dev tools` and `eval \"$(deploy/dev url)\"`")
     })
@@ -173,6 +176,11 @@ async fn look(prometheus: &Prometheus, families: &BTreeSet<String>) {
     prometheus.until_rules_are_settled().await;
     let mut expressions = every_expression();
     expressions.extend(prometheus.rules().await);
+    expressions.extend(autoscalers_queries().into_iter().map(|text| Expression {
+        whence: "an autoscaler of deploy/k8s".to_owned(),
+        place: Place::Rule,
+        text,
+    }));
     for variable in expressions.iter().filter(|e| e.place == Place::Variable) {
         let values = prometheus.label_values(variable).await;
         assert!(!values.is_empty(), "{}: {}", variable.whence, variable.text);

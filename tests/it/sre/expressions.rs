@@ -84,7 +84,7 @@ impl Expression {
     }
 }
 
-pub(super) fn dashboards() -> Vec<(String, Value)> {
+pub(crate) fn dashboards() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
     let mut found = vec![];
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -88,6 +88,11 @@ impl VirtualHost {
         self.manage("PUT", &format!("/api/users/{user}"), Some(account));
     }
 
+    /// A user that the test made in another way: deleted with the rest.
+    pub(crate) fn adopt_user(&self, name: &str) {
+        self.users.lock().unwrap().push(name.to_owned());
+    }
+
     pub(crate) fn delete_queue(&self, queue: &str) {
         let path = format!("/api/queues/{}/{queue}", self.name);
         self.manage("DELETE", &path, None);
