@@ -144,14 +144,18 @@ fn images(objects: &[Value]) -> Vec<String> {
     problems
 }
 
-/// What is tried out is what runs in production.
+/// What is tried out, here or with compose, is what runs in production.
 #[test]
-fn both_overlays_have_the_same_rabbitmq() {
+fn the_same_rabbitmq_everywhere() {
     let (dev, production) = (rendered(DEV), rendered(PRODUCTION));
     let dev = find(&dev, "StatefulSet", "rabbitmq").unwrap();
     let production = find(&production, "RabbitmqCluster", "rabbitmq").unwrap();
+    let image = text(&production["spec"]["image"]);
     let dev = &dev["spec"]["template"]["spec"]["containers"][0]["image"];
-    assert_eq!(*dev, production["spec"]["image"]);
+    assert_eq!(dev, image);
+    let compose = yaml_file("deploy/compose.yaml");
+    let compose = text(&compose["services"]["rabbitmq"]["image"]);
+    assert!(compose.ends_with(&format!("/{image}")), "{compose}");
 }
 
 /// `deploy/dev k8s` would write the very files that are there: with comments, and in their order.
