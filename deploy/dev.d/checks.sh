@@ -61,10 +61,6 @@ check_scripts() {
             scripts+=("$file")
         fi
     done < <(git ls-files --cached --others --exclude-standard -- deploy .ci tests 2>/dev/null || find deploy -type f)
-    for file in "${scripts[@]}"; do bash -n "$file"; done
-    if command -v shellcheck >/dev/null; then
-        shellcheck "${scripts[@]}"
-    else
-        say "    shellcheck is not installed: syntax only"
-    fi
+    "$PYTHON/bin/shellcheck" "${scripts[@]}"
+    "$PYTHON/bin/hadolint" deploy/Dockerfile
 }

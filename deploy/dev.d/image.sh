@@ -30,6 +30,7 @@ image_env() {
 image() {
     need_rust
     image_tools
+    python_environment
     mkdir -p "$STATE"
     local version revision
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -37,6 +38,12 @@ image() {
     step "building $IMAGE_DISPATCHER and $IMAGE_SIM"
     image_build "$IMAGE_DISPATCHER" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
     image_build "$IMAGE_SIM" --target graph-sim --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
+    local program
+    mkdir -p target/image
+    for program in whatsapp-dispatcher graph-sim; do
+        "$PYTHON/bin/python" deploy/dev.d/sbom.py "$program" >"target/image/$program.cdx.json"
+        say "    target/image/$program.cdx.json: what it is made of, as CycloneDX"
+    done
 }
 
 image_build() { # NAME OPTIONS...
@@ -63,6 +70,7 @@ image_builder() {
     as_root buildah inspect --type image "$BUILDER_IMAGE" >/dev/null 2>&1 && return 0
     container=$(as_root buildah from scratch)
     as_root buildah config --env PATH=/opt/rust/bin:/usr/bin:/bin --env CARGO_HOME=/opt/cargo "$container"
+    # shellcheck disable=SC2016 # for the inner shell
     as_root sh -c '
         root=$(buildah mount "$1") && cd "$root" && mkdir -p usr etc tmp opt/rust opt/cargo && chmod 1777 tmp
         for link in bin lib lib64 sbin; do [ ! -e "/usr/$link" ] || ln -s "usr/$link" "$link"; done

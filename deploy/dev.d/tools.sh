@@ -41,7 +41,7 @@ python_environment() {
     cmp -s "$wanted" "$PYTHON/complete" && return 0
     need_commands python3=python3
     python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-    step "installing Python checkers into ${PYTHON#"$ROOT"/} (once, about 10 MB to fetch)"
+    step "installing Python checkers into ${PYTHON#"$ROOT"/} (once, about 40 MB to fetch)"
     mkdir -p "$STATE"
     rm -rf --one-file-system "$PYTHON"
     { python3 -m venv "$PYTHON" && "$PYTHON/bin/pip" install --quiet --requirement "$wanted"; } >"$STATE/pip.log" 2>&1 ||
@@ -52,7 +52,7 @@ python_environment() {
 prometheus_unpack() {
     [ -e "$PROMETHEUS/complete" ] && return 0
     if command -v prometheus >/dev/null && command -v promtool >/dev/null; then return 0; fi
-    command -v apt-get >/dev/null && command -v dpkg >/dev/null ||
+    { command -v apt-get && command -v dpkg; } >/dev/null ||
         die "please install prometheus and promtool, 2.42 or later (no apt to fetch them with)"
     step "unpacking Prometheus into ${PROMETHEUS#"$ROOT"/} (once, about 30 MB to fetch)"
     mkdir -p "$STATE"
@@ -86,7 +86,8 @@ tools_env() {
     local kustomize=$KUSTOMIZE/usr/bin/kustomize
     [ -e "$KUSTOMIZE/complete" ] || kustomize=$(command -v kustomize || true)
     [ -z "$kustomize" ] || printf 'export DISPATCHER_TEST_KUSTOMIZE=%q\n' "$kustomize"
-    [ ! -e "$PYTHON/complete" ] || printf 'export DISPATCHER_TEST_KUBERNETES_VALIDATE=%q\n' "$PYTHON/bin/kubernetes-validate"
+    [ ! -e "$PYTHON/complete" ] || printf 'export DISPATCHER_TEST_KUBERNETES_VALIDATE=%q DISPATCHER_TEST_CHECK_JSONSCHEMA=%q\n' \
+        "$PYTHON/bin/kubernetes-validate" "$PYTHON/bin/check-jsonschema"
     local folder
     for folder in "$ROOT"/../*/data/crd-schemas; do
         [ ! -d "$folder" ] || printf 'export DISPATCHER_TEST_CRD_SCHEMAS=%q\n' "$folder"

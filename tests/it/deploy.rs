@@ -4,6 +4,7 @@
 //! Each check is a function of the rendered objects that tells what is wrong; `mutations` shows that it would.
 
 mod access;
+mod compose;
 mod config;
 mod generated;
 mod links;

@@ -102,7 +102,7 @@ pub(super) fn problems(objects: &[Value]) -> Vec<String> {
     problems
 }
 
-fn paths(config: &Config) -> Vec<&Path> {
+pub(super) fn paths(config: &Config) -> Vec<&Path> {
     let secrets = config.accounts.iter().flat_map(|account| {
         let app = account.app_secret.as_ref().and_then(|secret| secret.file());
         [account.token.file(), app]
