@@ -27,11 +27,11 @@ pictures() { # [MINUTES]
     ls -l dashboards/*.png
 }
 
-pictures_prometheus() {
-    local targets
+pictures_prometheus() { # [INTERVAL]
+    local interval=${1:-5s} targets
     targets=$(printf '"127.0.0.1:%s",' "${DEMO_WORKERS[@]#*=}")
     cat >"$DEMO/prometheus.yaml" <<YAML
-global: {scrape_interval: 5s, evaluation_interval: 5s}
+global: {scrape_interval: $interval, evaluation_interval: $interval}
 rule_files: [$ROOT/deploy/prometheus/rules.yaml]
 scrape_configs: [{job_name: whatsapp-dispatcher, static_configs: [{targets: [${targets%,}]}]}]
 YAML
