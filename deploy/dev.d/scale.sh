@@ -3,8 +3,9 @@
 # `load scale` runs the show and the workers; here is what it needs around it.
 
 SCALE=$STATE/scale-$AMQP_PORT
-# Phone number ids and Meta's limit for each: lanes with room, and two that will be held.
-SCALE_OPEN=(2010{1..9}=1000 2011{0..5}=1000)
+# Phone number ids and Meta's limit for each: those of the campaign, others with room, and two that will be held.
+SCALE_CAMPAIGN=(2010{1..9}=1000 2011{0..6}=1000)
+SCALE_OPEN=(2011{7..9}=1000 20120=1000)
 SCALE_HELD=("20201=1000" "20301=1000")
 SCALE_WORKERS=("w1=$((AMQP_PORT + 9))" "w2=$((AMQP_PORT + 10))" "w3=$((AMQP_PORT + 11))" "w4=$((AMQP_PORT + 12))")
 
@@ -41,8 +42,8 @@ scale_start() {
     done
     demo_vhost
     step "starting the Graph API double and Prometheus"
-    demo_process sim target/debug/graph-sim --listen "127.0.0.1:$SIM_PORT" "${SCALE_OPEN[@]/#/--number=}" \
-        "${SCALE_HELD[@]/#/--number=}" --latency-ms 80 --latency-jitter-ms 40 --arrival-jitter-ms 12
+    demo_process sim target/debug/graph-sim --listen "127.0.0.1:$SIM_PORT" "${SCALE_CAMPAIGN[@]/#/--number=}" \
+        "${SCALE_OPEN[@]/#/--number=}" "${SCALE_HELD[@]/#/--number=}" --latency-ms 80 --latency-jitter-ms 40 --arrival-jitter-ms 12
     demo_wait sim "$SIM_URL/_sim/stats"
     # It counts arrivals: if it had to wait for its turn, they would seem to come bunched. Not allowed to, it runs as it is.
     renice -n -10 -p "$(pid_in "$DEMO/sim.pid")" >"$DEMO/renice.log" 2>&1 || true
@@ -54,7 +55,7 @@ scale_play() { # [quick]
     [ "${1:-}" != quick ] || workers=("${workers[@]:0:2}")
     target/debug/load scale --amqp "$AMQP_URL/scale" --sim "$SIM_URL" --prometheus "http://127.0.0.1:$PICTURES_PROMETHEUS" \
         --binaries target/debug --logs "$SCALE" --admin-port "${SCALE_WORKERS[0]#*=}" "${workers[@]/#/--worker=}" \
-        "${SCALE_OPEN[@]/#/--open=}" "${SCALE_HELD[@]/#/--held=}" "$@" ||
+        "${SCALE_CAMPAIGN[@]/#/--campaign=}" "${SCALE_OPEN[@]/#/--open=}" "${SCALE_HELD[@]/#/--held=}" "$@" ||
         die "something did not hold; logs are in ${SCALE#"$ROOT"/}"
 }
 

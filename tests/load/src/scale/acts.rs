@@ -4,32 +4,41 @@ use super::Size;
 use super::stage::Stage;
 use crate::http;
 use crate::sim;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Where the lanes' numbers are: those with room first.
+/// The lanes' numbers: those of the campaign, then others with room, then two that will be held.
 pub(crate) struct Lanes {
     pub(crate) numbers: Vec<String>,
+    pub(crate) campaign: usize,
     pub(crate) open: usize,
+}
+
+impl Lanes {
+    fn of_campaign(&self) -> impl Iterator<Item = &String> {
+        self.numbers.iter().take(self.campaign)
+    }
+
+    fn held(&self) -> impl Iterator<Item = &String> {
+        self.numbers.iter().skip(self.open)
+    }
 }
 
 /// Held one way each: the account is locked, and calls are throttled.
 pub(crate) const BLOCKED: i64 = 131_031;
 pub(crate) const THROTTLED: i64 = 80_007;
-const HELD: &str = r#"sum(max by (phone_number_id) (wa_dispatcher_lane_state{state="away"}))"#;
-const HELD_BACKLOG: &str = r#"sum(max by (phone_number_id) (wa_dispatcher_lane_backlog_messages) and on (phone_number_id) (wa_dispatcher_lane_state{state="away"} == 1))"#;
+const HELD: &str =
+    r#"sum(max by (phone_number_id) (wa_dispatcher_lane_state{state=~"away|paused"}))"#;
+const HELD_BACKLOG: &str = r#"sum(max by (phone_number_id) (wa_dispatcher_lane_backlog_messages) and on (phone_number_id) (wa_dispatcher_lane_state{state=~"away|paused"} == 1))"#;
 const OWNED: &str = "sum(wa_dispatcher_lane_owned)";
 const WITH_LANES: &str = "count(sum by (instance) (wa_dispatcher_lane_owned) > 0)";
 
-/// What was measured on the way.
-#[derive(Default)]
-pub(crate) struct Marks {
-    /// The campaign's time with one worker, and with all.
-    pub(crate) alone: Option<(Instant, Instant)>,
-    pub(crate) together: Option<(Instant, Instant)>,
-    pub(crate) held_backlog: f64,
+/// Where the API and a worker's admin port are.
+pub(crate) struct Places<'a> {
+    pub(crate) api: &'a str,
+    pub(crate) admin: &'a str,
 }
 
 pub(crate) async fn quiet(stage: &mut Stage, lanes: &Lanes, size: &Size) -> Result<()> {
@@ -62,62 +71,71 @@ pub(crate) async fn held(
     stage: &mut Stage,
     lanes: &Lanes,
     size: &Size,
-    api: &str,
-    marks: &mut Marks,
-) -> Result<()> {
-    println!("==> 2. a backlog on lanes that must not send");
-    let held = lanes.numbers.get(lanes.open..).unwrap_or_default();
-    if let [blocked, throttled] = held {
-        let block = format!(r#"{{"phone_number_id":"{blocked}","blocked_code":{BLOCKED}}}"#);
-        http::post(api, "/_sim/numbers", &block).await?;
-        let fault = format!(
-            r#"{{"faults":[{{"match":{{"phone_number_id":"{throttled}"}},"action":{{"kind":"error","code":{THROTTLED}}}}}]}}"#
-        );
-        http::post(api, "/_sim/script", &fault).await?;
-    }
-    let count = held.len();
+    places: &Places<'_>,
+) -> Result<f64> {
+    println!(
+        "==> 2. backlogs that must not be sent: an account is blocked, calls are throttled, the campaign is paused"
+    );
+    hold(lanes, places).await?;
+    let count = lanes.campaign + lanes.held().count();
     stage
-        .until("both lanes are held", PATIENCE, async |stage| {
+        .until("their lanes are held", PATIENCE, async |stage| {
             Ok(stage.ask(HELD).await? >= as_f64(count))
         })
         .await?;
-    for backlog in stage.load.wish().backlog.iter_mut().skip(lanes.open) {
-        *backlog = size.held_backlog;
+    let mut waiting = 0;
+    for (lane, backlog) in stage.load.wish().backlog.iter_mut().enumerate() {
+        *backlog = match lane {
+            lane if lane < lanes.campaign => size.campaign_backlog,
+            lane if lane >= lanes.open => size.held_backlog,
+            _ => 0,
+        };
+        waiting += *backlog;
     }
-    let waiting = as_f64(size.held_backlog * count) * 0.9;
+    let waiting = as_f64(waiting) * 0.9;
     stage
-        .until("their backlog waits", PATIENCE, async |stage| {
+        .until("their backlogs wait", PATIENCE, async |stage| {
             Ok(stage.ask(HELD_BACKLOG).await? >= waiting)
         })
         .await?;
-    marks.held_backlog = stage.ask(HELD_BACKLOG).await?;
-    stays_alone(
-        stage,
-        size.calm_polls,
-        "a backlog that must not be sent asks for no worker",
-    )
-    .await
+    let held = stage.ask(HELD_BACKLOG).await?;
+    let what = "a backlog that must not be sent asks for no worker";
+    stays_alone(stage, size.calm_polls, what).await?;
+    Ok(held)
+}
+
+async fn hold(lanes: &Lanes, places: &Places<'_>) -> Result<()> {
+    let Places { api, admin } = places;
+    for number in lanes.of_campaign() {
+        http::post(admin, &format!("/lanes/{number}/pause"), "").await?;
+    }
+    let mut held = lanes.held();
+    let (blocked, throttled) = (held.next(), held.next());
+    let (blocked, throttled) = blocked.zip(throttled).context("two lanes to hold")?;
+    let block = format!(r#"{{"phone_number_id":"{blocked}","blocked_code":{BLOCKED}}}"#);
+    http::post(api, "/_sim/numbers", &block).await?;
+    let fault = format!(
+        r#"{{"faults":[{{"match":{{"phone_number_id":"{throttled}"}},"action":{{"kind":"error","code":{THROTTLED}}}}}]}}"#
+    );
+    http::post(api, "/_sim/script", &fault).await
 }
 
 pub(crate) async fn campaign(
     stage: &mut Stage,
     lanes: &Lanes,
     size: &Size,
-    marks: &mut Marks,
-) -> Result<()> {
-    println!("==> 3. a campaign on the lanes with room");
-    for backlog in stage.load.wish().backlog.iter_mut().take(lanes.open) {
-        *backlog = size.campaign_backlog;
+    places: &Places<'_>,
+) -> Result<(Instant, Instant)> {
+    println!("==> 3. the campaign's lanes may send");
+    for number in lanes.of_campaign() {
+        http::post(places.admin, &format!("/lanes/{number}/resume"), "").await?;
     }
-    let began = Instant::now();
     let most = stage.most();
     stage
         .until("all workers run", PATIENCE, async |stage| {
             Ok(stage.running() == most)
         })
         .await?;
-    let first = stage.changes.iter().map(|change| change.from).min();
-    marks.alone = first.map(|first| (began, first));
     stage
         .until("every worker has lanes", PATIENCE, async |stage| {
             Ok(stage.ask(WITH_LANES).await? >= as_f64(most))
@@ -127,14 +145,10 @@ pub(crate) async fn campaign(
     for _ in 0..size.campaign_polls {
         stage.poll().await?;
     }
-    marks.together = Some((from, Instant::now()));
-    let fewer = stage
-        .polls
-        .iter()
-        .skip(polled)
-        .any(|poll| poll.desired < most);
-    stage.must(!fewer, "no worker goes while the campaign lasts");
-    Ok(())
+    let polls = stage.polls.iter().skip(polled);
+    let fewer = polls.filter(|poll| poll.desired < most).count();
+    stage.must(fewer == 0, "no worker goes while the campaign lasts");
+    Ok((from, Instant::now()))
 }
 
 pub(crate) async fn over(stage: &mut Stage) -> Result<()> {
@@ -150,19 +164,16 @@ pub(crate) async fn over(stage: &mut Stage) -> Result<()> {
 }
 
 /// What holds the lanes is mended, and everything is answered.
-pub(crate) async fn released(
-    stage: &mut Stage,
-    lanes: &Lanes,
-    api: &str,
-    admin: &str,
-) -> Result<()> {
+pub(crate) async fn released(stage: &mut Stage, lanes: &Lanes, places: &Places<'_>) -> Result<()> {
+    let Places { api, admin } = places;
     println!("==> 5. the held lanes are mended, and all must add up");
     http::post(api, "/_sim/script", r#"{"faults":[]}"#).await?;
-    for number in lanes.numbers.iter().skip(lanes.open) {
+    for number in lanes.held() {
         let mended = format!(r#"{{"phone_number_id":"{number}","blocked_code":null}}"#);
         http::post(api, "/_sim/numbers", &mended).await?;
         http::post(admin, &format!("/lanes/{number}/resume"), "").await?;
     }
+    stage.load_ended = Some(Instant::now());
     stage.load.stop().await?;
     stage
         .until("every request is answered", PATIENCE, async |stage| {
@@ -170,7 +181,10 @@ pub(crate) async fn released(
         })
         .await?;
     let refused = sim::refused(api).await?;
-    stage.must(refused == 0, "the API refused nothing for the rate");
+    stage.must(
+        refused == 0,
+        &format!("the API refused {refused} messages for the rate"),
+    );
     Ok(())
 }
 

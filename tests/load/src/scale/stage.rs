@@ -37,6 +37,7 @@ pub(crate) struct Stage {
     /// Promises that were broken.
     pub(crate) broken: Vec<String>,
     pub(crate) began: Instant,
+    pub(crate) load_ended: Option<Instant>,
     scaler: Scaler,
     /// The first of them run.
     workers: Vec<Worker>,
@@ -84,6 +85,7 @@ impl Stage {
             changes: vec![],
             broken: vec![],
             began: now,
+            load_ended: None,
             scaler,
             workers,
             running: 1,

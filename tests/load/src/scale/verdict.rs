@@ -1,6 +1,6 @@
 //! Whether everything adds up at the end, and the figures.
 
-use super::acts::{Lanes, Marks};
+use super::acts::Lanes;
 use super::stage::Stage;
 use crate::balance;
 use crate::chaos::verdict::longest_gap;
@@ -23,32 +23,22 @@ pub(crate) fn balance(stage: &mut Stage, numbers: &[Number], truth: &Truth) {
 pub(crate) fn report(
     stage: &Stage,
     lanes: &Lanes,
-    marks: &Marks,
+    campaign: (Instant, Instant),
     truth: &Truth,
     sim_zero: Instant,
 ) -> String {
     let on_sim = |at: Instant| at.saturating_duration_since(sim_zero);
-    let arrivals = truth.arrivals(|_| true);
-    let rate = |span: Option<(Instant, Instant)>| {
-        let Some((from, until)) = span else {
-            return "unknown".to_owned();
-        };
-        let (from, until) = (on_sim(from), on_sim(until));
-        let count = arrivals.iter().filter(|at| (from..until).contains(*at));
-        let count = u32::try_from(count.count()).unwrap_or(u32::MAX);
-        format!("{:.0}", f64::from(count) / (until - from).as_secs_f64())
-    };
+    let (from, until) = (on_sim(campaign.0), on_sim(campaign.1));
+    let arrivals = truth.arrivals(|taken| (from..until).contains(&taken.at()));
+    let count = u32::try_from(arrivals.len()).unwrap_or(u32::MAX);
     let mut text = format!(
-        "\n{} requests, {} taken by the API.\n\
-         The most that waited on held lanes: {:.0}.\n\
-         Messages per second in the campaign: {} with one worker, {} with {}.\n",
+        "{} requests, {} taken by the API; in the campaign, with {} workers, {:.0} a second.\n",
         thousands(stage.load.book.lock().entries().len()),
         thousands(truth.ledger.len()),
-        marks.held_backlog,
-        rate(marks.alone),
-        rate(marks.together),
         stage.most(),
+        f64::from(count) / (until - from).as_secs_f64(),
     );
+    let quiet = stage.load_ended.map_or(Duration::MAX, on_sim);
     let by_lane: Vec<Vec<Duration>> = lanes
         .numbers
         .iter()
@@ -57,6 +47,8 @@ pub(crate) fn report(
         .collect();
     for change in &stage.changes {
         let (from, until) = (on_sim(change.from), on_sim(change.until) + HANDED_OVER);
+        // A lane that nothing is published for is silent anyway.
+        let until = until.min(quiet);
         let gaps = by_lane.iter().map(|lane| longest_gap(lane, from, until));
         let what = if change.has_come {
             "ready after"
