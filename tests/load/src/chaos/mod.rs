@@ -15,7 +15,7 @@ mod scenario;
 mod stage;
 mod traffic;
 pub(crate) mod verdict;
-mod watch;
+pub(crate) mod watch;
 pub(crate) mod worker;
 
 use anyhow::{Result, anyhow};

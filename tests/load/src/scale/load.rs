@@ -11,6 +11,8 @@ use tokio::time::sleep;
 const TICK: Duration = Duration::from_millis(5);
 /// Of a backlog at once, so that daily messages come between.
 const PORTION: usize = 40;
+/// RabbitMQ confirms late while workers take all of the machine.
+const WINDOW: usize = 2_000;
 
 /// What is to be published from now on.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,7 @@ impl Load {
         });
         let publishing = broker::connect(amqp).await?;
         let confirmed = Publisher::new(&publishing, numbers, book.clone()).await?;
+        let confirmed = confirmed.with_window(WINDOW);
         let (from, into) = (Arc::clone(&wish), book.clone());
         publisher.spawn(async move {
             let _open = publishing;

@@ -7,6 +7,7 @@ mod scaler;
 mod stage;
 mod verdict;
 
+use crate::chaos::watch::Watch;
 use crate::chaos::worker::{Setting, Worker};
 use crate::loopback;
 use crate::plan::Number;
@@ -76,7 +77,7 @@ impl Size {
         Self {
             daily_mps: 10.0,
             held_backlog: if is_quick { 1_500 } else { 10_000 },
-            campaign_backlog: if is_quick { 2_500 } else { 8_000 },
+            campaign_backlog: if is_quick { 2_000 } else { 6_000 },
             calm_polls: if is_quick { 2 } else { 6 },
             campaign_polls: if is_quick { 3 } else { 8 },
             // KEDA's own defaults are 30 s, and 300 s and a replica per 15 s at most for the HPA.
@@ -128,6 +129,7 @@ async fn play(options: &Options) -> Result<bool> {
     let load = Load::start(&options.amqp, lanes.numbers.clone(), fresh_prefix()).await?;
     let scaler = Scaler::new(size.spec.clone());
     let mut stage = Stage::new(load, options.prometheus.clone(), scaler, workers);
+    let mut watch = Watch::start(options.sim.clone(), stage.began);
     let places = Places {
         api: &options.sim,
         admin: &admin,
@@ -140,6 +142,9 @@ async fn play(options: &Options) -> Result<bool> {
     stage.end().await?;
     // A second result to the same request may still come.
     sleep(Duration::from_millis(1_500)).await;
+    for note in watch.end() {
+        println!("{note}");
+    }
     let truth = sim::truth(places.api).await?;
     verdict::balance(&mut stage, &numbers, &truth);
     println!("The most that waited on held lanes: {held_backlog:.0}.");
@@ -169,8 +174,9 @@ fn crew(options: &Options) -> Result<Vec<Worker>> {
     }
     // The shortest that may be set: a backlog of some seconds asks for the lane's whole rate.
     more += "[metrics]\ndrain_target_s = 10\n";
-    // All share this machine: when it is late by more than the rest of a second, arrivals bunch and are refused.
-    more += "[pacing]\nutilization = 0.8\n";
+    // A worker that takes a lane over opens connections, and what it sends meanwhile arrives with what it sends next: bunched by as
+    // long as that takes, which is up to half a second while all share two cores.
+    more += "[pacing]\nutilization = 0.5\n";
     let setting = Setting {
         amqp: &options.amqp,
         graph: &format!("base_url = \"{}\"", options.sim),

@@ -6,7 +6,7 @@ use crate::balance;
 use crate::chaos::verdict::longest_gap;
 use crate::figures::thousands;
 use crate::plan::Number;
-use crate::sim::Truth;
+use crate::sim::{RATE, Truth};
 use std::time::{Duration, Instant};
 
 /// A lane that changes hands does so within this.
@@ -18,6 +18,13 @@ pub(crate) fn balance(stage: &mut Stage, numbers: &[Number], truth: &Truth) {
         stage.must(false, &fault);
     }
     stage.must(truth.repeats() == 0, "the API took no request twice");
+    for Number { id, .. } in numbers {
+        let refused = truth.refusals(id, RATE);
+        stage.must(
+            refused == 0,
+            &format!("{id} keeps to its limit: {refused} were refused for it"),
+        );
+    }
 }
 
 pub(crate) fn report(
