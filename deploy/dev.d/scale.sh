@@ -61,7 +61,8 @@ scale_play() { # [quick]
 
 scale_picture() {
     step "drawing"
-    picture ../deploy/dev.d/scaling.json 1500
+    browser 1600 1480 dashboards/scaling.png \
+        "file://$ROOT/dashboards/preview.html?dashboard=../deploy/dev.d/scaling.json&prometheus=http://127.0.0.1:$PICTURES_PROMETHEUS&range=260s&scrape=1s"
 }
 
 scale_end() {

@@ -5,6 +5,7 @@ use super::stage::Stage;
 use crate::http;
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -106,7 +107,7 @@ pub(crate) async fn held(
 async fn hold(lanes: &Lanes, places: &Places<'_>) -> Result<()> {
     let Places { api, admin } = places;
     for number in lanes.of_campaign() {
-        http::post(admin, &format!("/lanes/{number}/pause"), "").await?;
+        operator(admin, number, "pause").await?;
     }
     let mut held = lanes.held();
     let (blocked, throttled) = (held.next(), held.next());
@@ -119,6 +120,18 @@ async fn hold(lanes: &Lanes, places: &Places<'_>) -> Result<()> {
     http::post(api, "/_sim/script", &fault).await
 }
 
+/// Until it has reached all workers: a worker that is busy with the first of them says that it has not yet.
+async fn operator(admin: &str, number: &str, what: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match http::post(admin, &format!("/lanes/{number}/{what}"), "").await {
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => sleep(Duration::from_millis(500)).await,
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
 pub(crate) async fn campaign(
     stage: &mut Stage,
     lanes: &Lanes,
@@ -127,7 +140,7 @@ pub(crate) async fn campaign(
 ) -> Result<(Instant, Instant)> {
     println!("==> 3. the campaign's lanes may send");
     for number in lanes.of_campaign() {
-        http::post(places.admin, &format!("/lanes/{number}/resume"), "").await?;
+        operator(places.admin, number, "resume").await?;
     }
     let most = stage.most();
     stage
@@ -170,7 +183,7 @@ pub(crate) async fn released(stage: &mut Stage, lanes: &Lanes, places: &Places<'
     for number in lanes.held() {
         let mended = format!(r#"{{"phone_number_id":"{number}","blocked_code":null}}"#);
         http::post(api, "/_sim/numbers", &mended).await?;
-        http::post(admin, &format!("/lanes/{number}/resume"), "").await?;
+        operator(admin, number, "resume").await?;
     }
     stage.load_ended = Some(Instant::now());
     stage.load.stop().await?;

@@ -78,7 +78,7 @@ impl Size {
             daily_mps: 10.0,
             held_backlog: if is_quick { 1_500 } else { 10_000 },
             campaign_backlog: if is_quick { 2_000 } else { 6_000 },
-            calm_polls: if is_quick { 2 } else { 6 },
+            calm_polls: if is_quick { 2 } else { 4 },
             campaign_polls: if is_quick { 3 } else { 8 },
             // KEDA's own defaults are 30 s, and 300 s and a replica per 15 s at most for the HPA.
             spec: ScaledObject {
