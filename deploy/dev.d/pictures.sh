@@ -16,7 +16,7 @@ pictures() { # [MINUTES]
     trap pictures_end EXIT
     demo_build_beside_broker
     demo_start
-    pictures_prometheus
+    pictures_prometheus 5s
     step "some eventful minutes ($minutes)"
     pictures_events "$minutes"
     step "drawing"
@@ -27,8 +27,8 @@ pictures() { # [MINUTES]
     ls -l dashboards/*.png
 }
 
-pictures_prometheus() { # [INTERVAL]
-    local interval=${1:-5s} targets
+pictures_prometheus() { # INTERVAL
+    local interval=$1 targets
     targets=$(printf '"127.0.0.1:%s",' "${DEMO_WORKERS[@]#*=}")
     cat >"$DEMO/prometheus.yaml" <<YAML
 global: {scrape_interval: $interval, evaluation_interval: $interval}

@@ -4,8 +4,8 @@
 
 SCALE=$STATE/scale-$AMQP_PORT
 # Phone number ids and Meta's limit for each: those of the campaign, others with room, and two that will be held.
-SCALE_CAMPAIGN=(2010{1..9}=1000 201{10..24}=1000)
-SCALE_OPEN=(201{25..28}=1000)
+SCALE_CAMPAIGN=(2010{1..9}"=1000" 201{10..24}"=1000")
+SCALE_OPEN=(201{25..28}"=1000")
 SCALE_HELD=("20201=1000" "20301=1000")
 SCALE_WORKERS=("w1=$((AMQP_PORT + 9))" "w2=$((AMQP_PORT + 10))" "w3=$((AMQP_PORT + 11))" "w4=$((AMQP_PORT + 12))")
 
