@@ -74,11 +74,7 @@ demo_start() {
     for port in $SIM_PORT "${DEMO_WORKERS[@]#*=}"; do
         ! port_open "$port" || die "port $port is taken by something else; choose others with DEV_AMQP_PORT"
     done
-    # A virtual host of its own, empty at each run.
-    curl -fsS -o "$DEMO/vhost.log" -X DELETE "$DEMO_VHOST" 2>/dev/null || true
-    curl -fsS -X PUT "$DEMO_VHOST"
-    curl -fsS -X PUT -H 'content-type: application/json' -d '{"configure":".*","write":".*","read":".*"}' \
-        "$MANAGEMENT_URL/api/permissions/demo/guest"
+    demo_vhost
     step "starting the Graph API double and two workers"
     # Answers after 80 to 120 ms, and arrivals scattered as on a real way to Meta: what a limiter must live with.
     demo_process sim target/debug/graph-sim --listen "127.0.0.1:$SIM_PORT" "${DEMO_NUMBERS[@]/#/--number=}" \
@@ -91,6 +87,14 @@ demo_start() {
     for worker in "${DEMO_WORKERS[@]}"; do
         demo_wait "worker-${worker%=*}" "http://127.0.0.1:${worker#*=}/readyz"
     done
+}
+
+# A virtual host of its own, empty at each run.
+demo_vhost() {
+    curl -fsS -o "$DEMO/vhost.log" -X DELETE "$DEMO_VHOST" 2>/dev/null || true
+    curl -fsS -X PUT "$DEMO_VHOST"
+    curl -fsS -X PUT -H 'content-type: application/json' -d '{"configure":".*","write":".*","read":".*"}' \
+        "$MANAGEMENT_URL/api/permissions/${DEMO_VHOST##*/}/guest"
 }
 
 demo_load() {

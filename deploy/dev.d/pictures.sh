@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # one script in parts
 # Pictures of the dashboards and of the page, drawn from what a real Prometheus scraped from real workers in some eventful minutes.
 
 PICTURES_PROMETHEUS=$((AMQP_PORT + 30))
@@ -16,7 +16,7 @@ pictures() { # [MINUTES]
     trap pictures_end EXIT
     demo_build_beside_broker
     demo_start
-    pictures_prometheus
+    pictures_prometheus 5s
     step "some eventful minutes ($minutes)"
     pictures_events "$minutes"
     step "drawing"
@@ -27,11 +27,11 @@ pictures() { # [MINUTES]
     ls -l dashboards/*.png
 }
 
-pictures_prometheus() {
-    local targets
+pictures_prometheus() { # INTERVAL
+    local interval=$1 targets
     targets=$(printf '"127.0.0.1:%s",' "${DEMO_WORKERS[@]#*=}")
     cat >"$DEMO/prometheus.yaml" <<YAML
-global: {scrape_interval: 5s, evaluation_interval: 5s}
+global: {scrape_interval: $interval, evaluation_interval: $interval}
 rule_files: [$ROOT/deploy/prometheus/rules.yaml]
 scrape_configs: [{job_name: whatsapp-dispatcher, static_configs: [{targets: [${targets%,}]}]}]
 YAML

@@ -28,7 +28,7 @@ pub struct Demand {
     /// The last of this worker's time with the lane.
     last: Option<Reading>,
     ready: u64,
-    arrival_mps: f64,
+    arrival_mps: Smoothed,
 }
 
 /// What a lane has to do.
@@ -55,7 +55,7 @@ impl Demand {
             let came = as_f64(reading.taken) - as_f64(last.taken) + as_f64(reading.ready)
                 - as_f64(last.ready);
             let now_mps = came.max(0.0) / over.as_secs_f64();
-            self.arrival_mps = smoothed(self.arrival_mps, now_mps, over);
+            self.arrival_mps.add(now_mps, over);
         }
     }
 
@@ -82,7 +82,7 @@ impl Demand {
         let waiting = u64::try_from(view.waiting).unwrap_or(u64::MAX);
         let backlog = self.ready.saturating_add(waiting);
         let rate_mps = view.bucket.rate_mps;
-        let arrival_mps = if is_owned { self.arrival_mps } else { 0.0 };
+        let arrival_mps = self.arrival_mps.0.filter(|_| is_owned).unwrap_or(0.0);
         let may_send = is_owned && view.state == State::Flowing && view.rest != Rest::Broker;
         let due_mps = if view.rest == Rest::Pair {
             // All that wait are for people who must not be written to yet.
@@ -108,8 +108,8 @@ fn drain(backlog: u64, net_mps: f64) -> Duration {
 }
 
 /// What a worker can carry, in messages per second of its one thread.
-#[derive(Clone, Copy, Debug)]
-pub struct Capacity(f64);
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Capacity(Smoothed);
 
 /// Until it is measured: what a worker carries on half of a slow core.
 const CAPACITY_MPS: f64 = 1_000.0;
@@ -117,30 +117,34 @@ const CAPACITY_MPS: f64 = 1_000.0;
 /// Below this share of its time a worker is busy with other things than messages.
 const BUSY_MIN: f64 = 0.1;
 
-impl Default for Capacity {
-    fn default() -> Self {
-        Self(CAPACITY_MPS)
-    }
-}
-
 impl Capacity {
     /// The thread was `busy` for so long of the time `over`, and sent so many messages meanwhile.
     pub fn measured(&mut self, messages: u64, busy: Duration, over: Duration) {
         let is_loaded = busy >= over.mul_f64(BUSY_MIN) && !over.is_zero();
         if is_loaded && messages > 0 {
             let now_mps = as_f64(messages) / busy.as_secs_f64();
-            self.0 = smoothed(self.0, now_mps, over);
+            self.0.add(now_mps, over);
         }
     }
 
     pub fn mps(self) -> f64 {
-        self.0
+        self.0.0.unwrap_or(CAPACITY_MPS)
     }
 }
 
-fn smoothed(before: f64, now: f64, over: Duration) -> f64 {
-    let weight = 1.0 - (-over.as_secs_f64() / SMOOTHING.as_secs_f64()).exp();
-    before + (now - before) * weight
+/// A rate without its jumps, once there is one. The first is taken as it is: of a worker or a lane that has just come nothing is known
+/// yet, and a guess that faded slowly would have whoever scales workers undo what it has just done.
+#[derive(Clone, Copy, Debug, Default)]
+struct Smoothed(Option<f64>);
+
+impl Smoothed {
+    fn add(&mut self, now: f64, over: Duration) {
+        let weight = 1.0 - (-over.as_secs_f64() / SMOOTHING.as_secs_f64()).exp();
+        self.0 = Some(
+            self.0
+                .map_or(now, |before| before + (now - before) * weight),
+        );
+    }
 }
 
 #[expect(

@@ -163,3 +163,36 @@ fn a_backlog_that_is_taken_over_is_no_arrival() {
     let work = demand.work(&view(80), true, TARGET);
     assert_eq!((work.arrival_mps, work.backlog), (0.0, 19_600));
 }
+
+/// A worker that joins takes lanes over: they must not seem idle, or the signal would send it away again.
+#[test]
+fn a_lane_that_is_taken_over_soon_asks_for_what_it_did() {
+    let mut demand = steady(60, 0, 0);
+    let before = demand.work(&view(80), true, TARGET);
+    demand.not_ours(None);
+    for at_s in [1_000, 1_005] {
+        demand.read(Reading {
+            at: Duration::from_secs(at_s),
+            taken: 60 * at_s,
+            ready: 0,
+        });
+    }
+    assert_eq!(demand.work(&view(80), true, TARGET), before);
+    // From then on one burst is not all.
+    demand.read(Reading {
+        at: Duration::from_secs(1_010),
+        taken: 60 * 1_005,
+        ready: 0,
+    });
+    let work = demand.work(&view(80), true, TARGET);
+    assert!(near(work.arrival_mps, 60.0 * 0.7165), "{work:?}");
+}
+
+#[test]
+fn what_is_measured_first_takes_the_place_of_the_guess() {
+    let (mut capacity, over) = (Capacity::default(), Duration::from_secs(5));
+    capacity.measured(4_000, Duration::from_secs(1), over);
+    assert!(near(capacity.mps(), 4_000.0));
+    capacity.measured(2_000, Duration::from_secs(1), over);
+    assert!(near(capacity.mps(), 4_000.0 - 2_000.0 * 0.2835));
+}

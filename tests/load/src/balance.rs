@@ -2,7 +2,7 @@
 
 use crate::answer::Status;
 use crate::book::{Book, Entry};
-use crate::plan::{FAULTS, Plan};
+use crate::plan::{FAULTS, Number, Plan};
 use crate::sim::Truth;
 use std::collections::BTreeMap;
 
@@ -13,6 +13,30 @@ pub(crate) fn faults(plan: &Plan, book: &Book, truth: &Truth) -> Vec<String> {
     results_against_ledger(book, truth, &mut faults);
     limits(plan, truth, &mut faults);
     script(truth, &mut faults);
+    faults.0
+}
+
+/// Of a load of which each request must be accepted, once, and each number stay within its limit.
+pub(crate) fn all_accepted(numbers: &[Number], book: &Book, truth: &Truth) -> Vec<String> {
+    let mut faults = Faults(vec![]);
+    let (mut otherwise, mut repeated) = (vec![], vec![]);
+    for (index, entry) in book.entries().iter().enumerate() {
+        let status = entry.answer().map(|answer| answer.status);
+        if status != Some(Status::Accepted) {
+            let status = status.map_or("no result".to_owned(), |status| status.to_string());
+            otherwise.push(format!("{}: {status}", book.id(index)));
+        }
+        if entry.repeats > 0 {
+            repeated.push(book.id(index));
+        }
+    }
+    faults.note("requests that were not accepted", &otherwise);
+    faults.note("requests with more than one result", &repeated);
+    strangers(book, &mut faults);
+    results_against_ledger(book, truth, &mut faults);
+    for Number { id, limit } in numbers {
+        limit_of(id, *limit, truth, &mut faults);
+    }
     faults.0
 }
 
@@ -55,18 +79,22 @@ fn requests_against_results(plan: &Plan, book: &Book, faults: &mut Faults) {
             plan.requests.len()
         ));
     }
-    if book.strangers > 0 {
-        faults.0.push(format!(
-            "results with ids that nobody published: {}",
-            book.strangers
-        ));
-    }
+    strangers(book, faults);
     faults.note("requests without a result", &lost);
     faults.note("requests with more than one result", &repeated);
     faults.note(
         "requests that ended otherwise than they should",
         &surprising,
     );
+}
+
+fn strangers(book: &Book, faults: &mut Faults) {
+    if book.strangers > 0 {
+        faults.0.push(format!(
+            "results with ids that nobody published: {}",
+            book.strangers
+        ));
+    }
 }
 
 /// Both ways: what is reported as accepted was taken, and what was taken is reported.
@@ -124,12 +152,16 @@ fn may_be_taken(status: Status) -> bool {
 
 fn limits(plan: &Plan, truth: &Truth, faults: &mut Faults) {
     for (index, number) in plan.ids().iter().enumerate() {
-        let (peak, limit) = (truth.peak(number), plan.limit(index).unwrap_or(0));
-        if peak > limit {
-            faults.0.push(format!(
-                "{number}: {peak} messages in one second, {limit} are allowed"
-            ));
-        }
+        limit_of(number, plan.limit(index).unwrap_or(0), truth, faults);
+    }
+}
+
+fn limit_of(number: &str, limit: usize, truth: &Truth, faults: &mut Faults) {
+    let peak = truth.peak(number);
+    if peak > limit {
+        faults.0.push(format!(
+            "{number}: {peak} messages in one second, {limit} are allowed"
+        ));
     }
 }
 
@@ -239,6 +271,37 @@ mod tests {
             "messages in the API's ledger that no result reports: 1, such as demo-60",
         ];
         assert_eq!(faults(&plan, &book, &truth), expected);
+    }
+
+    #[test]
+    fn where_all_must_be_accepted_what_is_not_is_named() {
+        let (now, mut truth) = (Instant::now(), Truth::default());
+        let mut book = Book::new("scale".to_owned());
+        for (at_ms, wamid) in [(0.0, "a"), (1.0, "b"), (2.0, "c")] {
+            let id = book.publish(0, false, now);
+            truth.ledger.push(taken("1", &id, wamid, at_ms));
+            let wamid = Some(wamid.to_owned());
+            book.answer(
+                &id,
+                Answer {
+                    wamid,
+                    ..answer(Status::Accepted)
+                },
+                now,
+            );
+        }
+        let number = |mps: &str| ["1=".to_owned() + mps].map(|one| one.parse().unwrap());
+        assert_eq!(all_accepted(&number("3"), &book, &truth), [""; 0]);
+        book.answer("scale-0", answer(Status::Accepted), now);
+        let lost = book.publish(0, false, now);
+        assert_eq!(
+            all_accepted(&number("2"), &book, &truth),
+            [
+                format!("requests that were not accepted: 1, such as {lost}: no result"),
+                "requests with more than one result: 1, such as scale-0".to_owned(),
+                "1: 3 messages in one second, 2 are allowed".to_owned(),
+            ]
+        );
     }
 
     #[test]

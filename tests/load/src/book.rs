@@ -31,7 +31,8 @@ impl Entry {
 pub(crate) struct Book {
     prefix: String,
     entries: Vec<Entry>,
-    open: usize,
+    /// Published and not answered, by number.
+    open: Vec<usize>,
     /// Results with ids of this load that nobody published.
     pub(crate) strangers: u32,
 }
@@ -41,7 +42,7 @@ impl Book {
         Self {
             prefix,
             entries: vec![],
-            open: 0,
+            open: vec![],
             strangers: 0,
         }
     }
@@ -55,7 +56,12 @@ impl Book {
             answered: None,
             repeats: 0,
         });
-        self.open += 1;
+        if self.open.len() <= number {
+            self.open.resize(number + 1, 0);
+        }
+        if let Some(open) = self.open.get_mut(number) {
+            *open += 1;
+        }
         self.id(self.entries.len() - 1)
     }
 
@@ -85,7 +91,9 @@ impl Book {
             entry.repeats += 1;
         } else {
             entry.answered = Some((now, answer));
-            self.open -= 1;
+            if let Some(open) = self.open.get_mut(entry.number) {
+                *open -= 1;
+            }
         }
     }
 
@@ -101,7 +109,11 @@ impl Book {
 
     /// Published and not answered.
     pub(crate) fn open(&self) -> usize {
-        self.open
+        self.open.iter().sum()
+    }
+
+    pub(crate) fn open_of(&self, number: usize) -> usize {
+        self.open.get(number).copied().unwrap_or_default()
     }
 
     pub(crate) fn tally(&self, number: usize) -> Tally {
@@ -231,6 +243,10 @@ pub(crate) mod tests {
         assert_eq!(
             (book.tally(1).missing(), book.open(), book.strangers),
             (2, 2, 1)
+        );
+        assert_eq!(
+            (book.open_of(0), book.open_of(1), book.open_of(2)),
+            (0, 2, 0)
         );
     }
 

@@ -73,6 +73,7 @@ pub(crate) struct Publisher {
     channel: Channel,
     numbers: Vec<String>,
     unconfirmed: VecDeque<PublisherConfirm>,
+    window: usize,
     book: Shared,
 }
 
@@ -92,12 +93,18 @@ impl Publisher {
             channel,
             numbers,
             unconfirmed: VecDeque::new(),
+            window: WINDOW,
             book,
         })
     }
 
+    /// So many publishes may await their confirm at once: more where confirms take long.
+    pub(crate) fn with_window(self, window: usize) -> Self {
+        Self { window, ..self }
+    }
+
     pub(crate) async fn publish(&mut self, request: &Request) -> Result<()> {
-        if self.unconfirmed.len() >= WINDOW {
+        if self.unconfirmed.len() >= self.window {
             self.confirm_oldest().await?;
         }
         let Some(number) = self.numbers.get(request.number) else {

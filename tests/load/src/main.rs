@@ -1,7 +1,7 @@
 //! Publishes requests, collects their results and checks that the two add up.
 //!
 //! `run` is the measuring tool; `demo` shows the product with a live table; `chaos` breaks things
-//! around it. Each ends with 1 when anything is missing or doubled.
+//! around it; `scale` lets the scaling signal decide how many workers there are. Each ends with 1 when anything is missing or doubled.
 
 #![expect(
     clippy::print_stdout,
@@ -20,6 +20,7 @@ mod http;
 mod loopback;
 mod plan;
 mod run;
+mod scale;
 mod screen;
 mod sim;
 mod stories;
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Options),
     /// The fault suite: deploy/dev chaos
     Chaos(chaos::Options),
+    /// Workers that come and go as the scaling signal says: deploy/dev scale
+    Scale(scale::Options),
 }
 
 #[tokio::main]
@@ -54,6 +57,7 @@ async fn main() -> ExitCode {
         Command::Run(options) => run::run(options).await,
         Command::Demo(options) => demo::demo(options).await,
         Command::Chaos(options) => chaos::chaos(options).await,
+        Command::Scale(options) => scale::scale(options).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,11 +1,12 @@
 //! The simulated API's side: its fault script before, its ledger and counts after.
 
 use crate::http;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// A message that the API took.
 #[derive(Debug, Deserialize)]
@@ -82,6 +83,22 @@ pub(crate) async fn truth(base: &str) -> Result<Truth> {
 pub(crate) async fn now(base: &str) -> Result<Duration> {
     let stats: Stats = http::get(base, "/_sim/stats").await?;
     Ok(Duration::from_secs_f64(stats.now_ms / 1_000.0))
+}
+
+/// When the simulator's clock began, by ours.
+pub(crate) async fn zero(base: &str) -> Result<Instant> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match now(base).await {
+            Ok(now) => {
+                return Instant::now()
+                    .checked_sub(now)
+                    .context("a clock before our own");
+            }
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 /// Messages that the API took so far.

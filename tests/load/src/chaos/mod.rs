@@ -9,14 +9,14 @@ mod nodes;
 mod play;
 mod play_api;
 mod play_broker;
-mod process;
+pub(crate) mod process;
 mod report;
 mod scenario;
 mod stage;
 mod traffic;
-mod verdict;
-mod watch;
-mod worker;
+pub(crate) mod verdict;
+pub(crate) mod watch;
+pub(crate) mod worker;
 
 use anyhow::{Result, anyhow};
 use nodes::Nodes;

@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
         let lane_count = scenario.size().1;
         let lanes: Vec<String> = (1..=lane_count).map(|n| format!("2000{n}")).collect();
         let (sim, sim_process) = start_sim(ground, &lanes, &logs)?;
-        let sim_zero = sim_zero(&sim).await?;
+        let sim_zero = sim::zero(&sim).await?;
         let watch = Watch::start(sim.clone(), began);
         let mut stage = Self {
             nodes,
@@ -132,6 +132,7 @@ impl<'a> Stage<'a> {
                 admin_port: ground.port + 1 + index,
                 lanes: &self.lanes,
                 limit: LIMIT,
+                more: "",
             };
             // The last way is the load's own.
             if index < WORKERS_MAX {
@@ -404,20 +405,4 @@ fn start_sim(ground: &Ground, lanes: &[String], logs: &Path) -> Result<(String, 
     }
     let process = Process::start("sim", command, &address, logs, &ground.logs)?;
     Ok((format!("http://{address}"), process))
-}
-
-/// When the simulator's clock began, by ours.
-async fn sim_zero(sim: &str) -> Result<Instant> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        match sim::now(sim).await {
-            Ok(now) => {
-                return Instant::now()
-                    .checked_sub(now)
-                    .context("a clock before our own");
-            }
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => sleep(Duration::from_millis(50)).await,
-        }
-    }
 }

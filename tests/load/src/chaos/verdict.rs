@@ -190,7 +190,7 @@ impl Later for Option<Duration> {
     }
 }
 
-fn longest_gap(arrivals: &[Duration], from: Duration, until: Duration) -> Duration {
+pub(crate) fn longest_gap(arrivals: &[Duration], from: Duration, until: Duration) -> Duration {
     let within = arrivals.iter().filter(|at| (from..until).contains(*at));
     let (mut last, mut longest) = (from, Duration::ZERO);
     for at in within.chain([&until]) {

@@ -48,6 +48,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) admin_port: u16,
     pub(crate) lanes: &'a [String],
     pub(crate) limit: usize,
+    /// What else its config says, as TOML.
+    pub(crate) more: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -160,6 +162,6 @@ impl Setting<'_> {
                 self.limit
             );
         }
-        text
+        text + self.more
     }
 }
