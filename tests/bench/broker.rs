@@ -134,24 +134,26 @@ impl Broker {
         Ok(results)
     }
 
-    /// RabbitMQ's process, where it runs on this machine, and how many channels, consumers and queues it has.
-    pub(crate) async fn node(&self) -> Result<(u32, [u64; 3])> {
+    /// RabbitMQ's processes, one per node, where they run on this machine; and how many channels, consumers and queues there are.
+    pub(crate) async fn nodes(&self) -> Result<(Vec<u32>, [u64; 3])> {
         let ask = async |path: &str| -> Result<serde_json::Value> {
             let answer = self.client.get(format!("{}{path}", self.management));
             let text = answer.send().await?.error_for_status()?.text().await?;
             Ok(serde_json::from_str(&text)?)
         };
-        // A node that has just started does not tell its process yet.
-        let pid = loop {
+        // One that has just started does not tell its process yet.
+        let pids = loop {
             let nodes = ask("/api/nodes").await?;
-            match nodes[0]["os_pid"].as_str() {
-                Some(pid) => break pid.parse()?,
-                None => tokio::time::sleep(Duration::from_millis(500)).await,
+            let nodes = nodes.as_array().context("nodes")?.iter();
+            let pids = nodes.map(|node| node["os_pid"].as_str()?.parse().ok());
+            if let Some(pids) = pids.collect::<Option<Vec<u32>>>() {
+                break pids;
             }
+            tokio::time::sleep(Duration::from_millis(500)).await;
         };
         let totals = &ask("/api/overview").await?["object_totals"];
         let count = |what: &str| totals[what].as_u64().unwrap_or(0);
-        Ok((pid, ["channels", "consumers", "queues"].map(count)))
+        Ok((pids, ["channels", "consumers", "queues"].map(count)))
     }
 
     pub(crate) async fn drop_all(self) -> Result<()> {

@@ -22,8 +22,8 @@ pub(crate) async fn run() -> Result<()> {
     let api = Api::start(unlimited(100))?;
     let broker = Broker::fresh(&[]).await?;
     let results = broker.results().await?;
-    let (rabbitmq, _) = broker.node().await?;
-    let bare = Used::by(rabbitmq)?;
+    let (rabbitmq, _) = broker.nodes().await?;
+    let bare = all_of(&rabbitmq)?;
     let mut workers = vec![];
     for name in WORKERS {
         let worker = Worker::named(name, &broker, &api, &numbers, 80)?;
@@ -38,12 +38,12 @@ pub(crate) async fn run() -> Result<()> {
     }
     // The management plugin counts every five seconds.
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (_, [channels, consumers, queues]) = broker.node().await?;
-    let at_rest = Used::by(rabbitmq)?;
+    let (_, [channels, consumers, queues]) = broker.nodes().await?;
+    let at_rest = all_of(&rabbitmq)?;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let idle = Used::by(rabbitmq)?;
+    let idle = all_of(&rabbitmq)?;
     println!(
-        "  at rest: {queues} queues, {consumers} consumers, {channels} channels; RabbitMQ {:.0} MB ({:.0} MB without), {:.0} % of a core; a worker {:.0} MB",
+        "  at rest: {queues} queues, {consumers} consumers, {channels} channels; RabbitMQ (all its nodes) {:.0} MB ({:.0} MB without), {:.0} % of a core; a worker {:.0} MB",
         idle.rss_mb,
         bare.rss_mb,
         (idle.cpu - at_rest.cpu).as_secs_f64() * 10.0,
@@ -55,7 +55,7 @@ pub(crate) async fn run() -> Result<()> {
     results.wait_for(MPS * SECONDS, PATIENCE).await?;
     let took = began.elapsed();
     let after = used(&mut workers)?;
-    let node = Used::by(rabbitmq)?;
+    let node = all_of(&rabbitmq)?;
     let thousands = MPS * SECONDS / 1_000;
     let per_thousand = |cpu: Duration| {
         cpu.as_secs_f64() * 1_000.0 / f64::from(u32::try_from(thousands).unwrap_or(1))
@@ -89,6 +89,17 @@ async fn publish(broker: &Broker, numbers: &[String]) -> Result<()> {
         publisher.publish(lane, 0).await?;
     }
     publisher.flush().await
+}
+
+/// CPU time and memory of all nodes.
+fn all_of(rabbitmq: &[u32]) -> Result<Used> {
+    let mut sum = Used::by(*rabbitmq.first().context("no node")?)?;
+    for pid in &rabbitmq[1..] {
+        let used = Used::by(*pid)?;
+        sum.cpu += used.cpu;
+        sum.rss_mb += used.rss_mb;
+    }
+    Ok(sum)
 }
 
 /// CPU time of all, and the memory of the one with most.
