@@ -1,6 +1,6 @@
 //! The images themselves, run as a cautious operator runs them: read-only, without capabilities, with little memory.
 
-use crate::support::container::{self, Container, dispatcher_image, sim_image};
+use crate::support::container::{self, BROKER_HOST, Container, dispatcher_image, sim_image};
 use crate::support::http;
 use crate::support::worker::{Folder, Worker, free_port};
 use crate::support::{NUMBER, Setup, World, poll, within};
@@ -56,6 +56,7 @@ fn there_is_nothing_in_the_images_but_the_programs() {
         let mounts = [
             "etc/hosts",
             "etc/hostname",
+            "etc/mtab",
             "etc/resolv.conf",
             "run/.containerenv",
             ".dockerenv",
@@ -131,9 +132,12 @@ async fn the_images_work_together() {
     });
     within("graph-sim to be healthy", healthy).await;
     let container = Container::name();
+    // A program that is linked statically has the means to find names with it.
     let config = world
         .config
-        .replace(&world.sim.url(), &format!("http://{address}"));
+        .replace(&world.sim.url(), &format!("http://{address}"))
+        .replace("@127.0.0.1:", &format!("@{BROKER_HOST}:"));
+    assert!(config.contains(BROKER_HOST), "{config}");
     world.worker = container.worker(&world.folder, &config);
     world.worker.ready().await;
     let ids = world.publish_many(50).await;

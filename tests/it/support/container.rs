@@ -17,6 +17,9 @@ const CONFINED: &[&str] = &[
     "--ulimit=nproc=4096:4096",
 ];
 
+/// What the broker's machine is called in a worker's container.
+pub(crate) const BROKER_HOST: &str = "rabbitmq.test";
+
 /// Without the images these tests fail: a skipped test proves nothing.
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
@@ -70,6 +73,7 @@ impl Container {
             let mut run = engine();
             run.args(["run", "--rm", "--name", &self.0]).args(CONFINED);
             run.args(["--volume", &format!("{mount}:{mount}:ro")]);
+            run.args(["--add-host", &format!("{BROKER_HOST}:127.0.0.1")]);
             run.arg(dispatcher_image());
             run.args(["run", "--config", file.to_str().unwrap()]);
             run.into()
