@@ -66,10 +66,12 @@ image_builder() {
     sysroot=$(rustc --print sysroot)
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
     BUILDER_MOUNTS=(--volume /usr:/usr:ro --volume /etc/ssl:/etc/ssl:ro --volume /etc/alternatives:/etc/alternatives:ro
-        --volume "$sysroot:/opt/rust:ro" --volume "$cargo_home:/opt/cargo")
+        --volume "$sysroot:/opt/rust:ro" --volume "$cargo_home:/opt/cargo:ro")
+    # By whoever calls, so that nothing of root's comes to lie in their folder.
+    cargo fetch --quiet --locked
     as_root buildah inspect --type image "$BUILDER_IMAGE" >/dev/null 2>&1 && return 0
     container=$(as_root buildah from scratch)
-    as_root buildah config --env PATH=/opt/rust/bin:/usr/bin:/bin --env CARGO_HOME=/opt/cargo "$container"
+    as_root buildah config --env PATH=/opt/rust/bin:/usr/bin:/bin --env CARGO_HOME=/opt/cargo --env CARGO_NET_OFFLINE=true "$container"
     # shellcheck disable=SC2016 # for the inner shell
     as_root sh -c '
         root=$(buildah mount "$1") && cd "$root" && mkdir -p usr etc tmp opt/rust opt/cargo && chmod 1777 tmp

@@ -69,7 +69,7 @@ fn there_is_nothing_in_the_images_but_the_programs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_drains_under_load_and_the_next_goes_on() {
-    let mut setup = Setup::default().numbers(&[(NUMBER, 500)]);
+    let mut setup = Setup::default().numbers(&[(NUMBER, 100)]);
     setup.sim.defaults.latency_ms = 50;
     let mut world = World::start(setup).await;
     world.worker.drain().await;
@@ -84,7 +84,7 @@ async fn a_container_drains_under_load_and_the_next_goes_on() {
             stats
                 .numbers
                 .get(NUMBER)
-                .is_some_and(|number| number.accepted >= round * 200)
+                .is_some_and(|number| number.accepted >= round * 100)
         };
         within("some sends", world.sim.until(some)).await;
         println!("memory: {}", container.memory().trim());

@@ -196,3 +196,14 @@ fn what_is_measured_first_takes_the_place_of_the_guess() {
     capacity.measured(2_000, Duration::from_secs(1), over);
     assert!(near(capacity.mps(), 4_000.0 - 2_000.0 * 0.2835));
 }
+
+/// One that subscribes to thousands of lanes is busy for seconds, and may have sent one message meanwhile.
+#[test]
+fn a_worker_that_is_busy_with_its_start_does_not_seem_weak() {
+    let (mut capacity, over) = (Capacity::default(), Duration::from_secs(5));
+    capacity.measured(1, Duration::from_millis(600), over);
+    assert!(
+        near(capacity.mps(), 1_000.0 - 998.0 * 0.2835),
+        "{capacity:?}"
+    );
+}

@@ -47,6 +47,7 @@ fn problems(compose: &Value) -> Vec<String> {
         let told = each.into_iter().flatten();
         problems.extend(told.map(|problem| format!("{name}: {problem}")));
     }
+    problems.extend(builds(compose));
     problems.extend(workers(compose));
     problems.extend(simulator(compose));
     problems.extend(monitoring(compose));
@@ -86,6 +87,18 @@ fn confinement(name: &str, service: &Value) -> Vec<String> {
         problems.extend(unless(confined, "it may do more than it needs"));
     }
     problems
+}
+
+/// Two builds of one image at once get into each other's way.
+fn builds(compose: &Value) -> Vec<String> {
+    let own = ["whatsapp-dispatcher:", "graph-sim:"].into_iter();
+    own.flat_map(|image| {
+        let built = services(compose).filter(|(_, service)| {
+            text(&service["image"]).starts_with(image) && service["build"].is_object()
+        });
+        unless(built.count() == 1, &format!("{image} is not built once"))
+    })
+    .collect()
 }
 
 fn health(service: &Value) -> Vec<String> {

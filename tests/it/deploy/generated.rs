@@ -231,3 +231,19 @@ fn both_autoscalers_have_the_same_figures() {
     let target = &hpa["metrics"][0]["external"]["target"]["averageValue"];
     assert_eq!(keda["triggers"][0]["metadata"]["threshold"], *target);
 }
+
+/// A quote too many would be part of the secret.
+#[test]
+fn what_dev_takes_for_secrets_has_no_stray_characters() {
+    let dev = yaml_file("deploy/k8s/overlays/dev/kustomization.yaml");
+    let generators = list(&dev["secretGenerator"]).iter();
+    let literals: Vec<&str> = generators
+        .flat_map(|generator| list(&generator["literals"]))
+        .map(text)
+        .collect();
+    assert!(literals.len() > 2, "{literals:?}");
+    for literal in literals {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "=-".contains(c);
+        assert!(literal.chars().all(is_plain), "{literal}");
+    }
+}
