@@ -32,7 +32,7 @@ check_advisories() {
     if [ -n "$snapshot" ]; then
         advisories_unpack "$snapshot"
         DENY_CONFIG=$STATE/advisories/deny.toml deny check advisories
-        say "    advisories: as of ${snapshot##*rustsec-advisories-}; later ones are not in that copy"
+        say "    advisories: as of $(basename "${snapshot##*rustsec-advisories-}" .tar.xz); later ones are not in that copy"
     elif "$CARGO_TOOLS/bin/cargo-deny" fetch --config deploy/deny.toml db >"$STATE/advisories.log" 2>&1; then
         deny check advisories
     else

@@ -124,8 +124,7 @@ impl Capacity {
         if is_loaded && messages > 0 {
             let now_mps = as_f64(messages) / busy.as_secs_f64();
             // A worker that has just come is also busy with subscribing to its lanes: it is not to seem weak for that.
-            let first = self.0.0.is_none() && now_mps < CAPACITY_MPS;
-            if first {
+            if self.0.0.is_none() && now_mps < CAPACITY_MPS {
                 self.0.add(CAPACITY_MPS, over);
             }
             self.0.add(now_mps, over);

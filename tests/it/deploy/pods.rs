@@ -65,7 +65,7 @@ fn of_pod(pod: &Pod<'_>) -> Vec<String> {
         "is not spread",
     );
     if !pod.is_partial {
-        // The operator's own business: its nodes find each other through the Kubernetes API.
+        // The operator's own business.
         must(
             spec["automountServiceAccountToken"] == false,
             "mounts a token of the Kubernetes API",

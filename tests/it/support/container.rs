@@ -35,17 +35,20 @@ pub(crate) fn sim_image() -> String {
     variable("DISPATCHER_TEST_SIM_IMAGE")
 }
 
+/// Seconds. Longest wait for an answer of the engine's: longer than it gives a container to end.
+const PATIENCE_S: &str = "120";
+
 /// The container engine, such as `podman --runtime runc`.
-fn engine() -> Command {
+fn engine() -> Vec<String> {
     let words = variable("DISPATCHER_TEST_CONTAINERS");
-    let mut words = words.split_whitespace();
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words);
-    command
+    words.split_whitespace().map(str::to_owned).collect()
 }
 
+/// An engine that hangs fails the test, and not only the patience of whoever waits for it.
 pub(crate) fn ask(arguments: &[&str]) -> Output {
-    engine().args(arguments).output().unwrap()
+    let mut bounded = Command::new("timeout");
+    bounded.arg(PATIENCE_S).args(engine()).args(arguments);
+    bounded.output().unwrap()
 }
 
 /// What the engine prints; panics if it fails.
@@ -70,7 +73,9 @@ impl Container {
     pub(crate) fn worker(&self, folder: &Folder, config: &str) -> Worker {
         let mount = folder.0.to_str().unwrap();
         Worker::launch(folder, config, |file| {
-            let mut run = engine();
+            let engine = engine();
+            let mut run = Command::new(&engine[0]);
+            run.args(&engine[1..]);
             run.args(["run", "--rm", "--name", &self.0]).args(CONFINED);
             run.args(["--volume", &format!("{mount}:{mount}:ro")]);
             run.args(["--add-host", &format!("{BROKER_HOST}:127.0.0.1")]);
