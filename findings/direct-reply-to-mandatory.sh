@@ -13,7 +13,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 source "$here/lib/rabbitmq.sh"
 
 check() { # SUITE VERSION EXPECTED
-    rabbitmq "$1" "$2" 20972
+    rabbitmq "$1" "$2" 20572
     local seen
     seen=$("$PYTHON" "$WORK/probe.py")
     printf '%s\n' "$seen"

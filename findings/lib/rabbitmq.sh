@@ -46,7 +46,7 @@ rabbitmq() {
     rm -f "$home/.erlang.cookie"
     (umask 077 && printf finding >"$home/.erlang.cookie")
     INSIDE=(chroot "$tree" /usr/bin/env -i PATH=/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/srv
-        RABBITMQ_NODENAME=finding@localhost RABBITMQ_DIST_PORT=$((port + 2000)) ERL_EPMD_PORT=$((port - 303)) ERL_EPMD_ADDRESS=127.0.0.1
+        RABBITMQ_NODENAME=finding@localhost RABBITMQ_DIST_PORT=$((port + 500)) ERL_EPMD_PORT=$((port - 303)) ERL_EPMD_ADDRESS=127.0.0.1
         RABBITMQ_CONFIG_FILE=/srv/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=/srv/enabled_plugins RABBITMQ_MNESIA_BASE=/srv/mnesia
         RABBITMQ_LOG_BASE=/srv/log RABBITMQ_PID_FILE=/srv/pid RABBITMQ_CONF_ENV_FILE=/srv/none)
     "${INSIDE[@]}" epmd -port $((port - 303)) -address 127.0.0.1 >"$WORK/epmd.log" 2>&1 &
