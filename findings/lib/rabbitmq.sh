@@ -41,6 +41,12 @@ rabbitmq() {
         echo "management.tcp.port = $((port + 10000))"
         echo "vm_memory_calculation_strategy = allocated"
         echo "loopback_users = none"
+        for plugin in "$@"; do
+            case $plugin in
+                rabbitmq_mqtt) echo "mqtt.listeners.tcp.1 = 127.0.0.1:$((port + 100))" ;;
+                rabbitmq_stomp) echo "stomp.listeners.tcp.1 = 127.0.0.1:$((port + 101))" ;;
+            esac
+        done
     } >"$home/rabbitmq.conf"
     (IFS=,; printf '[rabbitmq_management%s].\n' "${*:+,$*}") >"$home/enabled_plugins"
     rm -f "$home/.erlang.cookie"
@@ -70,6 +76,6 @@ ctl() { "${INSIDE[@]}" rabbitmqctl "$@"; }
 python_with() {
     python3 -m venv "$WORK/venv"
     "$WORK/venv/bin/pip" install --quiet --disable-pip-version-check "$@"
-    PYTHON=$WORK/venv/bin/python
+    export PYTHON=$WORK/venv/bin/python
     echo "Python packages: $*"
 }
