@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Closing takes a round trip; a broker that does not answer is left to notice by itself.
@@ -19,6 +20,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Subscription {
     channel: Channel,
     consumer: Consumer,
+    /// The phone number id whose queue it is.
+    lane: Option<Arc<str>>,
 }
 
 /// Why a subscription ended.
@@ -64,7 +67,11 @@ impl Subscription {
                 let channel = session.lane_channel().await;
                 channel.map_err(|error| explain(&queue, error))?
             };
-            Self::start(channel, &queue, prefetch, Some(priority)).await
+            let subscription = Self::start(channel, &queue, prefetch, Some(priority)).await?;
+            Ok(Self {
+                lane: Some(phone_number_id.into()),
+                ..subscription
+            })
         };
         in_time(session, &queue, opening).await
     }
@@ -108,12 +115,16 @@ impl Subscription {
         Ok(Self {
             consumer: consumer.map_err(|error| explain(queue, error))?,
             channel,
+            lane: None,
         })
     }
 
     pub async fn next(&mut self) -> Result<Delivery, Ended> {
         match self.consumer.next().await {
-            Some(Ok(delivery)) => Ok(Delivery::new(delivery, self.channel.status().clone())),
+            Some(Ok(delivery)) => {
+                let channel = self.channel.status().clone();
+                Ok(Delivery::new(delivery, channel, self.lane.as_ref()))
+            }
             Some(Err(error)) => Err(Ended::Failed(error)),
             None => Err(Ended::Cancelled),
         }

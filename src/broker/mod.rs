@@ -6,6 +6,7 @@ pub mod consume;
 pub mod declare;
 pub mod delivery;
 pub mod depth;
+mod headers;
 pub mod lanes_log;
 pub mod publish;
 mod refusals;

@@ -1,7 +1,8 @@
 //! Confirmed, mandatory publishing. `Confirmed` is made here only: whoever holds one may acknowledge.
 
 use super::Sessions;
-use super::delivery::{self, Delivery};
+use super::delivery::Delivery;
+use super::headers::{self, Copy};
 use super::refusals::Refusals;
 use super::results_log::Found;
 use super::session::Session;
@@ -12,7 +13,7 @@ use crate::core::message::Message;
 use crate::core::report::Report;
 use crate::metrics::Metrics;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -116,7 +117,7 @@ impl Publisher {
             exchange: topology::RESULTS,
             routing_key: &result_key(report),
             body: &body,
-            properties: common_properties(delivery).with_timestamp(report.completed_at / 1000),
+            properties: result_properties(delivery).with_timestamp(report.completed_at / 1000),
             outlives_delivery: report.is_the_apis(),
         };
         self.answer(delivery, letter).await
@@ -134,7 +135,7 @@ impl Publisher {
         } else {
             found.body.to_vec()
         };
-        let mut properties = common_properties(delivery);
+        let mut properties = result_properties(delivery);
         if let Some(timestamp_s) = found.timestamp_s {
             properties = properties.with_timestamp(timestamp_s);
         }
@@ -163,23 +164,20 @@ impl Publisher {
         message: &Message,
         delay_s: u32,
     ) -> Option<Confirmed> {
-        let mut headers = delivery::carried(&delivery.properties);
-        for (name, value) in delivery::history(&message.history) {
-            headers.insert(name.into(), value);
-        }
+        let history = headers::history(&message.history);
         let mut letter = Letter {
             exchange: &topology::rung(ladder::entry(delay_s)),
             routing_key: &ladder::routing_key(delay_s, delivery.lane()),
             body: &delivery.body,
-            properties: request_properties(delivery, headers),
+            properties: headers::copied(&delivery.properties, Copy::Delayed, history),
             outlives_delivery: false,
         };
         let (_, confirmed) = self.publish(delivery, &mut letter).await?;
         Some(confirmed)
     }
 
-    /// The whole request into `wa.dead`, as it came; with fewer headers if they left no room for ours. `flagged`: it may have been sent,
-    /// and whoever publishes it again should be told so by its result. `None`: RabbitMQ has it again.
+    /// The whole request into `wa.dead`; with fewer headers if they left no room for ours. `flagged`: it may have been sent. `None`:
+    /// RabbitMQ has it again.
     pub async fn dead(
         &self,
         delivery: &Delivery,
@@ -187,29 +185,12 @@ impl Publisher {
         code: Option<i64>,
         flagged: bool,
     ) -> Option<Confirmed> {
-        let mut headers = delivery::kept(&delivery.properties);
-        if flagged {
-            headers.insert(
-                delivery::POSSIBLE_DUPLICATE.into(),
-                AMQPValue::Boolean(true),
-            );
-        }
-        headers.insert(
-            "wa-dead-reason".into(),
-            AMQPValue::LongString(reason.into()),
-        );
-        headers.insert(
-            "wa-phone-number-id".into(),
-            AMQPValue::LongString(delivery.lane().into()),
-        );
-        if let Some(code) = code {
-            headers.insert("wa-dead-code".into(), AMQPValue::LongLongInt(code));
-        }
+        let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged);
         let mut letter = Letter {
             exchange: topology::DEAD,
             routing_key: delivery.lane(),
             body: &delivery.body,
-            properties: request_properties(delivery, for_replay(headers)),
+            properties: headers::copied(&delivery.properties, Copy::Dead, epitaph),
             outlives_delivery: false,
         };
         let (_, confirmed) = self.publish(delivery, &mut letter).await?;
@@ -224,7 +205,7 @@ impl Publisher {
         let Some(span) = delivery.publishing(letter.exchange, letter.routing_key) else {
             return self.until_confirmed(delivery, letter).await;
         };
-        let headers = delivery::traced(letter.properties.headers().as_ref(), span.trace());
+        let headers = headers::traced(letter.properties.headers().as_ref(), span.trace());
         letter.properties = letter.properties.clone().with_headers(headers);
         let published = self.until_confirmed(delivery, letter).await;
         span.ends(published.is_some());
@@ -379,69 +360,7 @@ fn result_key(report: &Report) -> String {
 }
 
 /// What every result of a request has.
-fn common_properties(delivery: &Delivery) -> BasicProperties {
-    let mut properties = BasicProperties::default()
+fn result_properties(delivery: &Delivery) -> BasicProperties {
+    headers::copied(&delivery.properties, Copy::Result, [])
         .with_content_type("application/json".into())
-        .with_delivery_mode(2)
-        .with_headers(delivery::echoed(&delivery.properties));
-    if let Some(id) = delivery.properties.message_id() {
-        properties = properties.with_message_id(id.clone());
-    }
-    if let Some(correlation_id) = delivery.properties.correlation_id() {
-        properties = properties.with_correlation_id(correlation_id.clone());
-    }
-    properties
-}
-
-/// A request's own properties with other headers. `expiration` and `user_id` stay behind: RabbitMQ would act on them.
-fn request_properties(delivery: &Delivery, headers: FieldTable) -> BasicProperties {
-    let from = &delivery.properties;
-    let mut to = BasicProperties::default()
-        .with_delivery_mode(2)
-        .with_headers(headers);
-    if let Some(value) = from.message_id() {
-        to = to.with_message_id(value.clone());
-    }
-    if let Some(value) = from.correlation_id() {
-        to = to.with_correlation_id(value.clone());
-    }
-    if let Some(value) = from.reply_to() {
-        to = to.with_reply_to(value.clone());
-    }
-    if let Some(value) = from.content_type() {
-        to = to.with_content_type(value.clone());
-    }
-    if let Some(value) = from.kind() {
-        to = to.with_type(value.clone());
-    }
-    if let Some(value) = from.priority() {
-        to = to.with_priority(*value);
-    }
-    if let Some(value) = from.timestamp() {
-        to = to.with_timestamp(*value);
-    }
-    to
-}
-
-/// A request published again from `wa.dead` starts afresh, and goes nowhere but where it is sent. Whether it may have reached
-/// the person stays with it.
-fn for_replay(headers: FieldTable) -> FieldTable {
-    const DROPPED: [&str; 9] = [
-        "CC",
-        "BCC",
-        delivery::ATTEMPTS,
-        delivery::UNCHARGED,
-        delivery::THROTTLES,
-        delivery::HOPS,
-        delivery::FIRST_SEEN_MS,
-        delivery::SUSPECTED,
-        delivery::PAIR_RESERVED,
-    ];
-    let mut kept = FieldTable::default();
-    for (name, value) in headers.inner() {
-        if !DROPPED.contains(&name.as_str()) {
-            kept.insert(name.clone(), value.clone());
-        }
-    }
-    kept
 }

@@ -242,6 +242,23 @@ fn only_a_confirmed_publish_lets_a_delivery_go() {
     none(&broken);
 }
 
+/// A header that is named anywhere else could be missing from the table of what becomes of each.
+#[test]
+fn headers_of_ours_are_named_in_one_file() {
+    let is_elsewhere =
+        |name: &str| name.starts_with("src/") && !name.starts_with("src/broker/headers");
+    let mut broken = vec![];
+    for (name, text) in texts().into_iter().filter(|(name, _)| is_elsewhere(name)) {
+        let lines = text.lines().enumerate();
+        // A policy's name.
+        let naming =
+            lines.filter(|(_, line)| line.contains("\"wa-") && !line.contains("\"wa-retention\""));
+        let naming = naming.filter(|_| !name.contains("/tests"));
+        broken.extend(naming.map(|(number, line)| format!("{name}:{}: {line}", number + 1)));
+    }
+    none(&broken);
+}
+
 #[test]
 fn files_and_functions_stay_short() {
     let mut broken = vec![];

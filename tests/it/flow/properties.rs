@@ -1,6 +1,6 @@
 //! What travels beside the body: AMQP properties and headers, there and back.
 
-use crate::support::client::Request;
+use crate::support::client::{Letter, Request};
 use crate::support::{Setup, World, within};
 use graph_sim::{Action, Fault, Match, Script};
 use lapin::types::AMQPValue;
@@ -133,6 +133,120 @@ async fn a_cc_header_reroutes_nothing_of_ours() {
     world.all_results().await;
     assert!(spied.letters().is_empty());
     world.finish().await;
+}
+
+/// Every property that RabbitMQ knows, with headers that the contract names and one that it does not.
+fn with_everything(request: Request) -> Request {
+    let request = request
+        .header("x-campaign", "spring")
+        .header("on-unknown", "report")
+        .header("internal", "ours");
+    request.with(|p| {
+        p.with_content_type("application/json".into())
+            .with_content_encoding("identity".into())
+            .with_priority(3)
+            .with_correlation_id("order-5".into())
+            .with_reply_to("no-such-queue".into())
+            .with_expiration("600000".into())
+            .with_timestamp(1_700_000_000)
+            .with_type("message".into())
+            .with_user_id("guest".into())
+            .with_app_id("crm".into())
+            .with_cluster_id("east".into())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_given_up_is_kept_with_all_its_properties() {
+    let world = World::start(Setup::default().set("retry.max_attempts", "2")).await;
+    let mut script = shaky_once();
+    script.faults[0].matches.times = Some(2);
+    world.sim.set_script(script);
+    let dead = world.dead().await;
+    for (request, internal) in [
+        (Request::raw("malformed", "{"), Some("ours")),
+        // This one was on the ladder, which carries what the contract names.
+        (Request::text("exhausted", SHAKY), None),
+    ] {
+        let came = with_everything(request);
+        let result = world.call(came.clone()).await;
+        assert_eq!(result.properties.user_id(), &None);
+        assert_eq!(result.properties.app_id(), &None);
+        let kept = dead.wait(&came.id()).await;
+        assert_eq!(kept.body, came.body);
+        // RabbitMQ would act on these two: they are there as headers alone.
+        assert_eq!(kept.properties.user_id(), &None);
+        assert_eq!(kept.properties.expiration(), &None);
+        assert_eq!(kept.header("wa-user-id").as_deref(), Some("guest"));
+        assert_eq!(kept.header("wa-expiration").as_deref(), Some("600000"));
+        let headers = kept.properties.headers().clone().unwrap();
+        let with_both = kept.properties.clone();
+        let with_both = with_both.with_user_id("guest".into());
+        let with_both = with_both.with_expiration("600000".into());
+        assert_eq!(with_both, came.properties.with_headers(headers));
+        assert_eq!(kept.header("x-campaign").as_deref(), Some("spring"));
+        assert_eq!(kept.header("on-unknown").as_deref(), Some("report"));
+        assert_eq!(kept.header("internal").as_deref(), internal);
+    }
+    world.finish().await;
+}
+
+/// RabbitMQ delivers such a copy with the routing key that the caller named first, whichever lane it comes by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_by_cc_is_its_own_lanes_also_later_and_when_given_up() {
+    let setup = Setup::default().numbers(&[("111", 1000), ("222", 1000)]);
+    let world = World::start(setup).await;
+    let mut script = shaky_once();
+    script.faults[0].matches.phone_number_id = Some("222".to_owned());
+    world.sim.set_script(script);
+    let to_both = |request: Request| {
+        let other = AMQPValue::LongString("222".into());
+        request.header_value("CC", AMQPValue::FieldArray(vec![other].into()))
+    };
+    let (shaky, broken) = (
+        Request::text("cc-shaky", SHAKY),
+        Request::raw("cc-broken", "{"),
+    );
+    let dead = world.dead().await;
+    world
+        .client
+        .publish([to_both(shaky), to_both(broken)])
+        .await;
+    let of_both = |letters: &[Letter]| letters.len() == 4;
+    let results = world.results.until("both results of both", of_both).await;
+    let mut keys: Vec<&str> = results.iter().map(|r| r.routing_key.as_str()).collect();
+    keys.sort_unstable();
+    let expected = [
+        "accepted.111",
+        "accepted.222",
+        "rejected.111",
+        "rejected.222",
+    ];
+    assert_eq!(keys, expected);
+    let mut sent_by: Vec<String> = world
+        .sim
+        .ledger()
+        .into_iter()
+        .map(|entry| entry.phone_number_id)
+        .collect();
+    sent_by.sort();
+    assert_eq!(sent_by, ["111", "222"]);
+    let buried = dead
+        .until("two requests", |letters| letters.len() == 2)
+        .await;
+    let mut lanes: Vec<Option<String>> = buried
+        .iter()
+        .map(|kept| kept.header("wa-phone-number-id"))
+        .collect();
+    lanes.sort();
+    assert_eq!(lanes, ["111", "222"].map(|lane| Some(lane.to_owned())));
+    for kept in buried {
+        assert_eq!(
+            kept.header("wa-phone-number-id").as_deref(),
+            Some(kept.routing_key.as_str())
+        );
+    }
+    world.finish_after_loss().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

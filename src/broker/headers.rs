@@ -1,0 +1,362 @@
+//! What a request brings in AMQP properties and headers, and what becomes of each of them in what is published of it: one table,
+//! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). README.md, "What becomes of properties and headers", is this table.
+
+use crate::core::intake::MAX_HEADERS_BYTES;
+use crate::core::message::History;
+use crate::spans::Trace;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+mod read;
+mod size;
+
+pub(super) use read::{Headers, inbound};
+use size::table_bytes;
+
+/// Our own headers on requests that went through the delay ladder.
+const ATTEMPTS: &str = "wa-attempts";
+const UNCHARGED: &str = "wa-uncharged";
+const THROTTLES: &str = "wa-throttles";
+pub(super) const HOPS: &str = "wa-hops";
+const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
+const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
+const PAIR_RESERVED: &str = "wa-pair-reserved";
+const SUSPECTED: &str = "wa-suspected";
+const LAST_ERROR: &str = "wa-last-error";
+
+/// Our own headers on requests in `wa.dead`.
+const DEAD_REASON: &str = "wa-dead-reason";
+const DEAD_CODE: &str = "wa-dead-code";
+const PHONE_NUMBER_ID: &str = "wa-phone-number-id";
+
+/// Where properties stand that RabbitMQ would act on if we published them.
+const USER_ID: &str = "wa-user-id";
+const EXPIRATION: &str = "wa-expiration";
+
+/// What is published of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Copy {
+    /// The result, on `wa.results` and to `reply_to`.
+    Result,
+    /// The request for later, on the delay ladder.
+    Delayed,
+    /// The request that was given up, in `wa.dead`.
+    Dead,
+}
+
+/// What becomes of a property or header in one of the copies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// As it came.
+    Kept,
+    Dropped,
+    /// Whatever it was, the copy has what we say.
+    Set,
+    /// The copy has it as this header.
+    Moved(&'static str),
+}
+
+/// One line of the table.
+struct Row<Field> {
+    field: Field,
+    result: Fate,
+    delayed: Fate,
+    dead: Fate,
+}
+
+impl<Field> Row<Field> {
+    fn fate(&self, copy: Copy) -> Fate {
+        match copy {
+            Copy::Result => self.result,
+            Copy::Delayed => self.delayed,
+            Copy::Dead => self.dead,
+        }
+    }
+}
+
+const fn row<Field>(field: Field, [result, delayed, dead]: [Fate; 3]) -> Row<Field> {
+    Row {
+        field,
+        result,
+        delayed,
+        dead,
+    }
+}
+
+/// A property of AMQP 0-9-1's basic class.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Property {
+    ContentType,
+    ContentEncoding,
+    Headers,
+    DeliveryMode,
+    Priority,
+    CorrelationId,
+    ReplyTo,
+    Expiration,
+    MessageId,
+    Timestamp,
+    Type,
+    UserId,
+    AppId,
+    ClusterId,
+}
+
+use Fate::{Dropped, Kept, Moved, Set};
+
+/// One row per property.
+const PROPERTIES: [Row<Property>; 14] = [
+    row(Property::ContentType, [Set, Kept, Kept]),
+    row(Property::ContentEncoding, [Dropped, Kept, Kept]),
+    // Header by header, see `HEADERS`.
+    row(Property::Headers, [Set, Set, Set]),
+    row(Property::DeliveryMode, [Set, Set, Set]),
+    row(Property::Priority, [Dropped, Kept, Kept]),
+    row(Property::CorrelationId, [Kept, Kept, Kept]),
+    row(Property::ReplyTo, [Dropped, Kept, Kept]),
+    // RabbitMQ would end the copy after this time, on the ladder or in `wa.dead`.
+    row(
+        Property::Expiration,
+        [Dropped, Moved(EXPIRATION), Moved(EXPIRATION)],
+    ),
+    row(Property::MessageId, [Kept, Kept, Kept]),
+    row(Property::Timestamp, [Set, Kept, Kept]),
+    row(Property::Type, [Dropped, Kept, Kept]),
+    // RabbitMQ takes nobody's but the publisher's own, and closes the channel else.
+    row(Property::UserId, [Dropped, Moved(USER_ID), Moved(USER_ID)]),
+    row(Property::AppId, [Dropped, Kept, Kept]),
+    row(Property::ClusterId, [Dropped, Kept, Kept]),
+];
+
+/// Which headers a row is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Name {
+    Is(&'static str),
+    BeginsWith(&'static str),
+    Other,
+}
+
+impl Name {
+    fn matches(self, name: &str) -> bool {
+        match self {
+            Self::Is(known) => known == name,
+            Self::BeginsWith(prefix) => name.starts_with(prefix),
+            Self::Other => true,
+        }
+    }
+}
+
+use Name::{BeginsWith, Is, Other};
+
+/// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
+const HEADERS: [Row<Name>; 32] = [
+    row(Is("expires-at"), [Dropped, Kept, Kept]),
+    row(Is("not-before"), [Dropped, Kept, Kept]),
+    row(Is("on-unknown"), [Dropped, Kept, Kept]),
+    // Of a traced request that of our own publish, see `traced`.
+    row(Is("traceparent"), [Kept, Kept, Kept]),
+    row(Is("tracestate"), [Kept, Kept, Kept]),
+    // RabbitMQ's own `x-*` headers are not the caller's.
+    row(BeginsWith("x-death"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-first-death-"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-last-death-"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-delivery-count"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-acquired-count"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-stream-"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-opt-"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-delay"), [Dropped, Dropped, Kept]),
+    row(BeginsWith("x-"), [Kept, Kept, Kept]),
+    // RabbitMQ would route each copy to the keys that they name as well.
+    row(Is("CC"), [Dropped, Dropped, Dropped]),
+    row(Is("BCC"), [Dropped, Dropped, Dropped]),
+    // A request published again from `wa.dead` starts afresh. Whether it may have reached the person stays with it.
+    row(Is(ATTEMPTS), [Dropped, Set, Dropped]),
+    row(Is(UNCHARGED), [Dropped, Set, Dropped]),
+    row(Is(THROTTLES), [Dropped, Set, Dropped]),
+    row(Is(HOPS), [Dropped, Set, Dropped]),
+    row(Is(FIRST_SEEN_MS), [Dropped, Set, Dropped]),
+    row(Is(SUSPECTED), [Dropped, Set, Dropped]),
+    row(Is(PAIR_RESERVED), [Dropped, Set, Dropped]),
+    row(Is(POSSIBLE_DUPLICATE), [Dropped, Set, Kept]),
+    row(Is(LAST_ERROR), [Dropped, Set, Kept]),
+    row(Is(DEAD_REASON), [Dropped, Dropped, Set]),
+    row(Is(DEAD_CODE), [Dropped, Dropped, Set]),
+    row(Is(PHONE_NUMBER_ID), [Dropped, Dropped, Set]),
+    // From an earlier copy, which has the property no more.
+    row(Is(USER_ID), [Dropped, Kept, Kept]),
+    row(Is(EXPIRATION), [Dropped, Kept, Kept]),
+    row(BeginsWith("wa-"), [Dropped, Dropped, Kept]),
+    row(Other, [Dropped, Dropped, Kept]),
+];
+
+/// What the table makes of a header in this copy.
+fn fate(copy: Copy, name: &str) -> Fate {
+    let row = HEADERS.iter().find(|row| row.field.matches(name));
+    row.map_or(Dropped, |row| row.fate(copy))
+}
+
+/// A copy of the request's properties as the table says, with `ours` among its headers. Persistent. Whatever else is [`Fate::Set`]
+/// is the publisher's to add.
+pub(super) fn copied(
+    from: &BasicProperties,
+    copy: Copy,
+    ours: impl IntoIterator<Item = (&'static str, AMQPValue)>,
+) -> BasicProperties {
+    let mut to = BasicProperties::default().with_delivery_mode(2);
+    let mut headers = copied_headers(from, copy);
+    for row in &PROPERTIES {
+        match row.fate(copy) {
+            Kept => to = row.field.copy(from, to),
+            Moved(name) => {
+                if let Some(text) = row.field.text(from) {
+                    headers.insert(name.into(), AMQPValue::LongString(text.into()));
+                }
+            }
+            Dropped | Set => {}
+        }
+    }
+    for (name, value) in ours {
+        headers.insert(name.into(), value);
+    }
+    to.with_headers(headers)
+}
+
+/// Headers that leave no room for ours are left behind: in `wa.dead` first those that the contract does not name, then all. A
+/// request may have more of them than it may carry on, see [`MAX_HEADERS_BYTES`].
+fn copied_headers(from: &BasicProperties, copy: Copy) -> FieldTable {
+    let Some(headers) = from.headers() else {
+        return FieldTable::default();
+    };
+    let kept = |copy| select(headers, |name| fate(copy, name) == Kept);
+    let fits = |headers: &FieldTable| table_bytes(headers, |_| true) <= MAX_HEADERS_BYTES;
+    let whole = kept(copy);
+    if fits(&whole) {
+        return whole;
+    }
+    let named = Some(kept(Copy::Delayed)).filter(|named| copy == Copy::Dead && fits(named));
+    named.unwrap_or_default()
+}
+
+/// The one place where the caller's values go into what we publish.
+fn select(headers: &FieldTable, wanted: impl Fn(&str) -> bool) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in headers.inner() {
+        if wanted(name.as_str()) {
+            table.insert(name.clone(), value.clone());
+        }
+    }
+    table
+}
+
+/// What a request has been through, as the delay ladder carries it.
+pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
+    let History {
+        attempts,
+        uncharged,
+        throttles,
+        hops,
+        first_seen_ms,
+        possible_duplicate,
+        suspected,
+        pair_reserved,
+        last_error,
+    } = *history;
+    let count = |number: u32| AMQPValue::LongLongInt(number.into());
+    let first_seen_ms = i64::try_from(first_seen_ms).unwrap_or(0);
+    let mut headers = vec![
+        (ATTEMPTS, count(attempts)),
+        (UNCHARGED, count(uncharged)),
+        (THROTTLES, count(throttles)),
+        (HOPS, count(hops)),
+        (FIRST_SEEN_MS, AMQPValue::LongLongInt(first_seen_ms)),
+        (POSSIBLE_DUPLICATE, AMQPValue::Boolean(possible_duplicate)),
+        (SUSPECTED, AMQPValue::Boolean(suspected)),
+        (PAIR_RESERVED, AMQPValue::Boolean(pair_reserved)),
+    ];
+    headers.extend(last_error.map(|code| (LAST_ERROR, AMQPValue::LongLongInt(code))));
+    headers
+}
+
+/// What an operator finds on a request in `wa.dead`: why it is there, Meta's code if there was one, and its lane. `flagged`: it may
+/// have been sent, and whoever publishes it again should be told so by its result.
+pub(super) fn epitaph(
+    reason: &str,
+    code: Option<i64>,
+    lane: &str,
+    flagged: bool,
+) -> Vec<(&'static str, AMQPValue)> {
+    let mut headers = vec![
+        (DEAD_REASON, AMQPValue::LongString(reason.into())),
+        (PHONE_NUMBER_ID, AMQPValue::LongString(lane.into())),
+    ];
+    headers.extend(code.map(|code| (DEAD_CODE, AMQPValue::LongLongInt(code))));
+    headers.extend(flagged.then_some((POSSIBLE_DUPLICATE, AMQPValue::Boolean(true))));
+    headers
+}
+
+/// Headers that carry on this trace, in place of the caller's.
+pub(super) fn traced(headers: Option<&FieldTable>, trace: Trace) -> FieldTable {
+    let is_kept = |name: &str| name != "traceparent" && name != "tracestate";
+    let mut table = headers.map_or_else(FieldTable::default, |headers| select(headers, is_kept));
+    let text = |text: String| AMQPValue::LongString(text.into());
+    table.insert("traceparent".into(), text(trace.parent));
+    if let Some(state) = trace.state {
+        table.insert("tracestate".into(), text(state));
+    }
+    table
+}
+
+impl Property {
+    /// Sets it as it is in `from`.
+    fn copy(self, from: &BasicProperties, to: BasicProperties) -> BasicProperties {
+        type To = BasicProperties;
+        match self {
+            Self::ContentType => put(from.content_type(), to, To::with_content_type),
+            Self::ContentEncoding => put(from.content_encoding(), to, To::with_content_encoding),
+            Self::Headers => put(from.headers(), to, To::with_headers),
+            Self::DeliveryMode => put(from.delivery_mode(), to, To::with_delivery_mode),
+            Self::Priority => put(from.priority(), to, To::with_priority),
+            Self::CorrelationId => put(from.correlation_id(), to, To::with_correlation_id),
+            Self::ReplyTo => put(from.reply_to(), to, To::with_reply_to),
+            Self::Expiration => put(from.expiration(), to, To::with_expiration),
+            Self::MessageId => put(from.message_id(), to, To::with_message_id),
+            Self::Timestamp => put(from.timestamp(), to, To::with_timestamp),
+            Self::Type => put(from.kind(), to, To::with_type),
+            Self::UserId => put(from.user_id(), to, To::with_user_id),
+            Self::AppId => put(from.app_id(), to, To::with_app_id),
+            Self::ClusterId => put(from.cluster_id(), to, To::with_cluster_id),
+        }
+    }
+
+    /// `None` also for those that are not text.
+    fn text(self, from: &BasicProperties) -> Option<&str> {
+        let text = match self {
+            Self::ContentType => from.content_type(),
+            Self::ContentEncoding => from.content_encoding(),
+            Self::CorrelationId => from.correlation_id(),
+            Self::ReplyTo => from.reply_to(),
+            Self::Expiration => from.expiration(),
+            Self::MessageId => from.message_id(),
+            Self::Type => from.kind(),
+            Self::UserId => from.user_id(),
+            Self::AppId => from.app_id(),
+            Self::ClusterId => from.cluster_id(),
+            Self::Headers | Self::DeliveryMode | Self::Priority | Self::Timestamp => return None,
+        };
+        text.as_ref().map(ShortString::as_str)
+    }
+}
+
+fn put<T: Clone>(
+    value: &Option<T>,
+    to: BasicProperties,
+    with: impl Fn(BasicProperties, T) -> BasicProperties,
+) -> BasicProperties {
+    match value {
+        Some(value) => with(to, value.clone()),
+        None => to,
+    }
+}
+
+#[cfg(test)]
+mod tests;

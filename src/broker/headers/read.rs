@@ -1,0 +1,127 @@
+//! What a request says in its properties and headers, as intake needs it: without AMQP's types.
+
+use super::size::table_bytes;
+use super::{
+    ATTEMPTS, Copy, FIRST_SEEN_MS, HOPS, LAST_ERROR, PAIR_RESERVED, POSSIBLE_DUPLICATE, SUSPECTED,
+    THROTTLES, UNCHARGED, fate,
+};
+use crate::core::intake::{Header, Inbound};
+use crate::core::message::History;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+
+/// A request's headers, to be read by name.
+#[derive(Clone, Copy)]
+pub(in crate::broker) struct Headers<'a>(Option<&'a FieldTable>);
+
+impl<'a> Headers<'a> {
+    pub(in crate::broker) fn of(properties: &'a BasicProperties) -> Self {
+        Self(properties.headers().as_ref())
+    }
+
+    fn get(self, name: &str) -> Option<Header<'a>> {
+        self.0?.inner().get(name).map(header)
+    }
+
+    pub(in crate::broker) fn has(self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub(in crate::broker) fn text(self, name: &str) -> Option<&'a str> {
+        match self.get(name)? {
+            Header::Text(bytes) => std::str::from_utf8(bytes).ok(),
+            Header::Int(_) | Header::Bool(_) | Header::TimestampS(_) | Header::Other => None,
+        }
+    }
+
+    fn int(self, name: &str) -> Option<i64> {
+        match self.get(name)? {
+            Header::Int(value) => Some(value),
+            Header::Text(_) | Header::Bool(_) | Header::TimestampS(_) | Header::Other => None,
+        }
+    }
+
+    /// One of our own counts. Anybody who may publish can write such a header: it must not overflow where it is counted on.
+    fn tally(self, name: &str) -> u32 {
+        const PLAUSIBLE: u32 = 1_000_000;
+        let count = self.int(name).and_then(|count| u32::try_from(count).ok());
+        count.unwrap_or(0).min(PLAUSIBLE)
+    }
+
+    fn flag(self, name: &str) -> bool {
+        self.get(name) == Some(Header::Bool(true))
+    }
+
+    /// Requests to the API that were made for it before.
+    pub(in crate::broker) fn attempts(self) -> u32 {
+        self.tally(ATTEMPTS)
+    }
+
+    /// RabbitMQ 4.3 counts every acquisition in a header of its own; before it, every return raised the delivery count.
+    fn delivery_count(self) -> u64 {
+        let acquired = self.int("x-acquired-count");
+        let count = acquired.or_else(|| self.int("x-delivery-count"));
+        count.and_then(|count| count.try_into().ok()).unwrap_or(0)
+    }
+
+    fn history(self) -> History {
+        let first_seen_ms = self.int(FIRST_SEEN_MS);
+        History {
+            attempts: self.attempts(),
+            uncharged: self.tally(UNCHARGED),
+            throttles: self.tally(THROTTLES),
+            hops: self.tally(HOPS),
+            first_seen_ms: first_seen_ms.map_or(0, |ms| u64::try_from(ms).unwrap_or(0)),
+            possible_duplicate: self.flag(POSSIBLE_DUPLICATE),
+            suspected: self.flag(SUSPECTED),
+            pair_reserved: self.flag(PAIR_RESERVED),
+            last_error: self.int(LAST_ERROR),
+        }
+    }
+
+    /// Of what a delayed copy would carry on.
+    fn carried_bytes(self) -> usize {
+        let is_carried = |name: &str| fate(Copy::Delayed, name) == super::Fate::Kept;
+        self.0.map_or(0, |headers| table_bytes(headers, is_carried))
+    }
+}
+
+pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool) -> Inbound<'_> {
+    let headers = Headers::of(properties);
+    Inbound {
+        message_id: properties.message_id().as_ref().map(|id| id.as_str()),
+        priority: *properties.priority(),
+        timestamp_s: *properties.timestamp(),
+        operation: properties.kind().as_ref().map(|kind| kind.as_str()),
+        redelivered,
+        delivery_count: headers.delivery_count(),
+        headers_bytes: headers.carried_bytes(),
+        expires_at: headers.get("expires-at"),
+        not_before: headers.get("not-before"),
+        on_unknown: headers.get("on-unknown"),
+        history: headers.history(),
+    }
+}
+
+fn header(value: &AMQPValue) -> Header<'_> {
+    match value {
+        AMQPValue::LongString(text) => Header::Text(text.as_bytes()),
+        AMQPValue::ShortString(text) => Header::Text(text.as_str().as_bytes()),
+        AMQPValue::ByteArray(bytes) => Header::Text(bytes.as_slice()),
+        AMQPValue::Boolean(value) => Header::Bool(*value),
+        AMQPValue::Timestamp(seconds) => Header::TimestampS(*seconds),
+        AMQPValue::ShortShortInt(value) => Header::Int((*value).into()),
+        AMQPValue::ShortShortUInt(value) => Header::Int((*value).into()),
+        AMQPValue::ShortInt(value) => Header::Int((*value).into()),
+        AMQPValue::ShortUInt(value) => Header::Int((*value).into()),
+        AMQPValue::LongInt(value) => Header::Int((*value).into()),
+        AMQPValue::LongUInt(value) => Header::Int((*value).into()),
+        AMQPValue::LongLongInt(value) => Header::Int(*value),
+        AMQPValue::Float(_)
+        | AMQPValue::Double(_)
+        | AMQPValue::DecimalValue(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::Void => Header::Other,
+    }
+}

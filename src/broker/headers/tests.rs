@@ -1,0 +1,299 @@
+use super::*;
+use crate::core::intake::Inbound;
+use lapin::types::AMQPValue::LongString;
+
+const COPIES: [Copy; 3] = [Copy::Result, Copy::Delayed, Copy::Dead];
+
+/// Every property, each with a value of its own.
+fn full() -> BasicProperties {
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("identity".into())
+        .with_headers(FieldTable::default())
+        .with_delivery_mode(1)
+        .with_priority(7)
+        .with_correlation_id("correlation".into())
+        .with_reply_to("answers".into())
+        .with_expiration("60000".into())
+        .with_message_id("id".into())
+        .with_timestamp(1_700_000_000)
+        .with_type("message".into())
+        .with_user_id("shop".into())
+        .with_app_id("crm".into())
+        .with_cluster_id("cluster".into())
+}
+
+fn only(name: &str, value: AMQPValue) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert(name.into(), value);
+    BasicProperties::default().with_headers(headers)
+}
+
+fn text(value: &str) -> AMQPValue {
+    LongString(value.into())
+}
+
+fn header(properties: &BasicProperties, name: &str) -> Option<AMQPValue> {
+    let headers = properties.headers().as_ref()?;
+    headers.inner().get(name).cloned()
+}
+
+/// A property's name as AMQP spells it.
+fn name(property: Property) -> String {
+    let mut name = String::new();
+    for letter in format!("{property:?}").chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// A header that this row is about.
+fn sample(row: Name) -> String {
+    match row {
+        Is(name) => name.to_owned(),
+        BeginsWith(prefix) => prefix.to_owned(),
+        Other => "internal".to_owned(),
+    }
+}
+
+#[test]
+fn every_property_that_there_is_has_one_row() {
+    // lapin's struct says which there are, in order: "AMQPProperties { content_type: None, … }".
+    let all = format!("{:?}", BasicProperties::default()).replace("kind:", "type:");
+    let fields = all.split([' ', '{', ',', '}']);
+    let there_are: Vec<&str> = fields.filter_map(|word| word.strip_suffix(':')).collect();
+    let rows: Vec<String> = PROPERTIES.iter().map(|row| name(row.field)).collect();
+    assert_eq!(rows, there_are);
+    assert_eq!(full().bitmask().count_ones() as usize, PROPERTIES.len());
+}
+
+#[test]
+fn every_property_becomes_what_its_row_says() {
+    for copy in COPIES {
+        let copied = copied(&full(), copy, []);
+        assert_eq!(*copied.delivery_mode(), Some(2));
+        for row in &PROPERTIES {
+            let (fate, property) = (row.fate(copy), row.field);
+            let told = format!("{property:?} in {copy:?}");
+            let alone = |from| property.copy(from, BasicProperties::default());
+            match fate {
+                Kept => assert_eq!(alone(&copied), alone(&full()), "{told}"),
+                Dropped => assert_eq!(alone(&copied), BasicProperties::default(), "{told}"),
+                Moved(name) => {
+                    assert_eq!(alone(&copied), BasicProperties::default(), "{told}");
+                    let value = property.text(&full()).map(text);
+                    assert_eq!(header(&copied, name), value, "{told}");
+                }
+                Set => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn every_header_becomes_what_its_row_says() {
+    for row in &HEADERS {
+        let name = sample(row.field);
+        let first = HEADERS.iter().find(|row| row.field.matches(&name)).unwrap();
+        assert_eq!(
+            first.field, row.field,
+            "an earlier row stands before {name}"
+        );
+        for copy in COPIES {
+            let copied = copied(&only(&name, text("v")), copy, []);
+            let kept = (row.fate(copy) == Kept).then(|| text("v"));
+            assert_eq!(header(&copied, &name), kept, "{name} in {copy:?}");
+        }
+    }
+}
+
+#[test]
+fn every_header_of_ours_has_a_row_of_its_own() {
+    let has_been = History {
+        last_error: Some(131_016),
+        ..History::default()
+    };
+    let written = [
+        (Copy::Delayed, history(&has_been)),
+        (Copy::Dead, epitaph("exhausted", Some(131_016), "111", true)),
+    ];
+    for (copy, headers) in written {
+        for (name, value) in headers {
+            let is_ours = |row: &&Row<Name>| row.field == Is(name);
+            let row = HEADERS.iter().find(is_ours).expect(name);
+            let fate = row.fate(copy);
+            // A doubt is kept, whoever had it.
+            assert!(fate == Set || name == POSSIBLE_DUPLICATE, "{name}");
+            let copied = copied(&only(name, text("forged")), copy, [(name, value.clone())]);
+            assert_eq!(header(&copied, name), Some(value));
+        }
+    }
+    let set = |copy| HEADERS.iter().filter(move |row| row.fate(copy) == Set);
+    assert_eq!(set(Copy::Delayed).count(), history(&has_been).len());
+    assert_eq!(set(Copy::Dead).count(), 3);
+    assert_eq!(set(Copy::Result).count(), 0);
+    // What a property has moved to survives the next copy.
+    for row in &PROPERTIES {
+        for fate in COPIES.map(|copy| row.fate(copy)) {
+            if let Moved(name) = fate {
+                assert_eq!(super::fate(Copy::Delayed, name), Kept);
+                assert_eq!(super::fate(Copy::Dead, name), Kept);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_history_survives_the_ladder() {
+    let before = History {
+        attempts: 3,
+        uncharged: 2,
+        throttles: 1,
+        hops: 7,
+        first_seen_ms: 1_800_000_000_000,
+        possible_duplicate: true,
+        suspected: true,
+        pair_reserved: true,
+        last_error: Some(-5),
+    };
+    let copy = copied(&full(), Copy::Delayed, history(&before));
+    assert_eq!(inbound(&copy, false).history, before);
+    // In `wa.dead` it starts afresh, but for the doubt.
+    let dead = copied(&copy, Copy::Dead, []);
+    let fresh = History {
+        possible_duplicate: true,
+        last_error: Some(-5),
+        ..History::default()
+    };
+    assert_eq!(inbound(&dead, false).history, fresh);
+}
+
+/// What intake is told of a property or a header, and nothing else.
+const READ: [&str; 18] = [
+    "message_id",
+    "priority",
+    "timestamp",
+    "type",
+    "expires-at",
+    "not-before",
+    "on-unknown",
+    ATTEMPTS,
+    UNCHARGED,
+    THROTTLES,
+    HOPS,
+    FIRST_SEEN_MS,
+    SUSPECTED,
+    PAIR_RESERVED,
+    POSSIBLE_DUPLICATE,
+    LAST_ERROR,
+    "x-delivery-count",
+    "x-acquired-count",
+];
+
+#[test]
+fn what_is_read_is_known() {
+    let told = |properties: &BasicProperties| {
+        let inbound = inbound(properties, false);
+        format!(
+            "{:?}",
+            Inbound {
+                headers_bytes: 0,
+                ..inbound
+            }
+        )
+    };
+    let nothing = told(&BasicProperties::default());
+    let mut read = vec![];
+    for row in &PROPERTIES {
+        let alone = row.field.copy(&full(), BasicProperties::default());
+        read.extend((told(&alone) != nothing).then(|| name(row.field)));
+    }
+    let values = [text("v"), AMQPValue::LongInt(7), AMQPValue::Boolean(true)];
+    for row in &HEADERS {
+        let name = sample(row.field);
+        let changes = |value: &AMQPValue| told(&only(&name, value.clone())) != nothing;
+        read.extend(values.iter().any(changes).then(|| name.clone()));
+    }
+    read.sort();
+    let mut known = READ;
+    known.sort_unstable();
+    assert_eq!(read, known);
+}
+
+#[test]
+fn headers_that_leave_no_room_stay_behind() {
+    let large = |name: &str, bytes: usize| (name.into(), text(&"x".repeat(bytes)));
+    let cases = [
+        // Not named by the contract, and too large: only `wa.dead` would have it, and leaves it behind.
+        (
+            vec![large("internal", 70_000), large("x-own", 10)],
+            [1, 1, 1],
+        ),
+        (vec![large("x-own", 70_000)], [0, 0, 0]),
+        (
+            vec![large("internal", 60_000), large("x-own", 10)],
+            [1, 1, 2],
+        ),
+    ];
+    for (headers, expected) in cases {
+        let mut table = FieldTable::default();
+        for (name, value) in headers {
+            table.insert(name, value);
+        }
+        let from = BasicProperties::default().with_headers(table);
+        let count = |copy| {
+            let copied = copied(&from, copy, []);
+            copied.headers().as_ref().unwrap().inner().len()
+        };
+        assert_eq!(COPIES.map(count), expected);
+    }
+}
+
+/// The table as README shows it: one line for all that share their fates, in the order of the first of them.
+fn shown() -> String {
+    let properties = PROPERTIES
+        .iter()
+        .filter(|row| row.field != Property::Headers);
+    let properties = properties.map(|row| (name(row.field), COPIES.map(|copy| row.fate(copy))));
+    let headers = HEADERS.iter().map(|row| {
+        let name = match row.field {
+            Is(name) => name.to_owned(),
+            BeginsWith(prefix) => format!("{prefix}…"),
+            Other => "all other headers".to_owned(),
+        };
+        (name, COPIES.map(|copy| row.fate(copy)))
+    });
+    let mut lines: Vec<(Vec<String>, [Fate; 3])> = vec![];
+    for (name, fates) in properties.chain(headers) {
+        let name = match name.contains(' ') {
+            true => name,
+            false => format!("`{name}`"),
+        };
+        match lines.iter_mut().find(|(_, known)| *known == fates) {
+            Some((names, _)) => names.push(name),
+            None => lines.push((vec![name], fates)),
+        }
+    }
+    let word = |fate| match fate {
+        Kept => "kept".to_owned(),
+        Dropped => "–".to_owned(),
+        Set => "set".to_owned(),
+        Moved(name) => format!("as `{name}`"),
+    };
+    let mut table =
+        "| property or header | result | ladder | `wa.dead` |\n|---|---|---|---|\n".to_owned();
+    for (names, fates) in lines {
+        let [result, delayed, dead] = fates.map(word);
+        table += &format!("| {} | {result} | {delayed} | {dead} |\n", names.join(", "));
+    }
+    table
+}
+
+#[test]
+fn the_readme_shows_this_table() {
+    let readme = include_str!("../../../README.md");
+    assert!(readme.contains(&shown()), "README.md lacks:\n{}", shown());
+}
