@@ -10,7 +10,7 @@ use whatsapp_dispatcher::config::KEYS;
 mod source;
 
 /// What is read: nothing that is built, downloaded or left behind.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     ".ci",
     ".dockerignore",
     ".gitignore",
@@ -18,6 +18,7 @@ const PLACES: [&str; 9] = [
     "Cargo.toml",
     "README.md",
     "deploy",
+    "findings",
     "src",
     "tests",
 ];
