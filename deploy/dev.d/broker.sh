@@ -7,6 +7,9 @@ AMQP_PORT=${DEV_AMQP_PORT:-21672}
 MANAGEMENT_PORT=$((AMQP_PORT + 10000))
 METRICS_PORT=$((AMQP_PORT + 1000))
 DIST_PORT=$((AMQP_PORT + 2000))
+# AMQP 1.0 comes to the AMQP port; STOMP and MQTT are for tests with callers of those.
+STOMP_PORT=$((AMQP_PORT + 3000))
+MQTT_PORT=$((AMQP_PORT + 4000))
 # Nodes of one cluster find each other through one epmd.
 EPMD_PORT=${DEV_EPMD_PORT:-$((AMQP_PORT - 303))}
 NODE=dispatcher-dev-$AMQP_PORT@localhost
@@ -14,14 +17,23 @@ BROKER=$STATE/broker-$AMQP_PORT
 AMQP_URL=amqp://guest:guest@127.0.0.1:$AMQP_PORT
 MANAGEMENT_URL=http://guest:guest@127.0.0.1:$MANAGEMENT_PORT
 
+# 4.0 is what all is tested with, 4.3 the second. A broker that was started stays what it is.
+choose_release() {
+    RELEASE=$(cat "$BROKER/release" 2>/dev/null || say "${DEV_RABBITMQ:-4.0}")
+    chroot_choose
+}
+
 broker_env() {
     say "export DISPATCHER_TEST_AMQP=$AMQP_URL DISPATCHER_TEST_MANAGEMENT=$MANAGEMENT_URL"
+    say "export DISPATCHER_TEST_STOMP=127.0.0.1:$STOMP_PORT DISPATCHER_TEST_MQTT=127.0.0.1:$MQTT_PORT"
 }
 
 broker_where() {
     say "AMQP        $AMQP_URL"
     say "management  $MANAGEMENT_URL"
     say "metrics     http://127.0.0.1:$METRICS_PORT/metrics"
+    say "STOMP       127.0.0.1:$STOMP_PORT"
+    say "MQTT        127.0.0.1:$MQTT_PORT"
 }
 
 # Debian's own packages first: that way needs no engine and is what the tests run on.
@@ -52,6 +64,7 @@ broker_up() {
     exec 9>"$STATE/up.lock"
     flock 9
     if broker_running; then
+        [ "${DEV_RABBITMQ:-$RELEASE}" = "$RELEASE" ] || die "RabbitMQ $RELEASE runs on port $AMQP_PORT: deploy/dev down first"
         say "already running"
     else
         broker_start
@@ -62,10 +75,12 @@ broker_up() {
 
 broker_start() {
     local how began=$SECONDS port
+    # What a broker that died has left; the next may be of another release.
+    [ -e "$BROKER/halted" ] || ! started_by >/dev/null || { "$(started_by)_clear" && choose_release; }
     how=$(choose_backend)
     [ ! -e "$BROKER/halted" ] || how=$(started_by)
     "${how}_install"
-    for port in $AMQP_PORT $MANAGEMENT_PORT $METRICS_PORT $DIST_PORT $(epmd_port_to_check); do
+    for port in $AMQP_PORT $MANAGEMENT_PORT $METRICS_PORT $DIST_PORT $STOMP_PORT $MQTT_PORT $(epmd_port_to_check); do
         ! port_open "$port" || die "port $port is taken by something else; choose others with DEV_AMQP_PORT"
     done
     step "starting RabbitMQ on 127.0.0.1:$AMQP_PORT ($how)"
@@ -85,7 +100,7 @@ epmd_port_to_check() { [ -n "${DEV_EPMD_PORT:-}" ] || [ -e "$BROKER/halted" ] ||
 
 wait_for_broker() { # BACKEND
     local deadline=$((SECONDS + 60))
-    until port_open "$AMQP_PORT" && port_open "$MANAGEMENT_PORT"; do
+    until port_open "$AMQP_PORT" && port_open "$MANAGEMENT_PORT" && port_open "$STOMP_PORT" && port_open "$MQTT_PORT"; do
         if [ "$SECONDS" -ge "$deadline" ] || ! "$1_alive"; then
             "$1_log" | head -n 60 >&2
             "$1_stop"
@@ -95,10 +110,14 @@ wait_for_broker() { # BACKEND
     done
 }
 
+PLUGINS='[rabbitmq_management,rabbitmq_prometheus,rabbitmq_stomp,rabbitmq_mqtt].'
+
 # The part of the configuration that does not depend on how it runs.
 broker_conf() {
     say 'loopback_users = none'
     say 'disk_free_limit.absolute = 50MB'
+    # RabbitMQ's own, written down: tests must be able to publish what RabbitMQ refuses where the shipped 1 MiB is set.
+    say 'max_message_size = 16777216'
     local port number=0
     for port in ${DEV_CLUSTER:-}; do
         number=$((number + 1))

@@ -1,10 +1,18 @@
 # shellcheck shell=bash disable=SC2034 # one script in parts
-# RabbitMQ 4 from Debian trixie, unpacked into a folder of ours: no package of
+# RabbitMQ 4 from Debian, unpacked into a folder of ours: no package of
 # the machine changes, no maintainer script runs, no service starts. The broker
 # shares the machine's loopback and sees only that folder and its own data.
 
-TREE=$CACHE/rabbitmq-4
-COMPLETE=$TREE/srv/complete
+# Sets where it comes from and lies. sid is never released: a mirror's index of it that is some weeks old is what there is.
+chroot_choose() {
+    SUITE_OPTIONS=()
+    case $RELEASE in
+        4.0) SUITE=trixie TREE=$CACHE/rabbitmq-4 ;;
+        4.3) SUITE=sid TREE=$CACHE/rabbitmq-4.3 SUITE_OPTIONS=(--aptopt='Acquire::Check-Valid-Until "false"') ;;
+        *) die "DEV_RABBITMQ is 4.0 or 4.3, not $RELEASE" ;;
+    esac
+    COMPLETE=$TREE/srv/complete
+}
 
 # The machine's own Debian mirror, whatever its apt is configured for.
 apt_mirror() {
@@ -22,22 +30,25 @@ chroot_install() {
     [ -e "$COMPLETE" ] && return 0
     local began=$SECONDS mirror
     chroot_prepare
-    step "unpacking RabbitMQ 4 into ${TREE#"$ROOT"/} (once, about 50 MB to fetch)"
+    step "unpacking RabbitMQ $RELEASE into ${TREE#"$ROOT"/} (once, about 50 MB to fetch)"
     mirror=$(apt_mirror)
-    # A mirror that has this machine's release may lack trixie: then the default one.
+    # A mirror that has this machine's release may lack that one: then the default one.
     unpack_tree "$mirror" || { [ -n "$mirror" ] && unpack_tree ""; } ||
         { tail -n 20 "$STATE/unpack.log" >&2; die "could not unpack RabbitMQ; the end of the log is above"; }
     say "    unpacked in $(elapsed_since "$began")"
 }
 
+# The release to the last digit, as it lies there.
+chroot_version() { basename "$TREE"/usr/lib/rabbitmq/lib/rabbitmq_server-* | sed 's/.*-//'; }
+
 # Unpacked, not configured: RabbitMQ and Erlang run as they lie there, in half
 # the time, and it works in a container that may not mount.
 unpack_tree() { # MIRROR or nothing
     as_root rm -rf --one-file-system "$TREE"
-    as_root mmdebstrap --variant=extract \
+    as_root mmdebstrap --variant=extract "${SUITE_OPTIONS[@]}" \
         --include=rabbitmq-server,base-files,dash,coreutils,sed,grep,libc-bin,procps \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        trixie "$TREE" ${1:+"$1"} >"$STATE/unpack.log" 2>&1 </dev/null || return 1
+        "$SUITE" "$TREE" ${1:+"$1"} >"$STATE/unpack.log" 2>&1 </dev/null || return 1
     # shellcheck disable=SC2016
     as_root sh -c 'mkdir -p "$1/srv" "$1/proc" && printf "127.0.0.1 localhost\n" >"$1/etc/hosts" &&
         printf "dev:x:%s:%s::/srv/broker:/bin/sh\n" "$2" "$3" >"$1/etc/passwd" && : >"$1/srv/complete"' \
@@ -70,8 +81,10 @@ chroot_start() {
         ln -sfn "$TREE$inner" "$BROKER"
     fi
     chroot_conf "$mounts" | as_root tee "$BROKER/rabbitmq.conf" >/dev/null
+    say "$PLUGINS" | as_root tee "$BROKER/enabled_plugins" >/dev/null
     as_root cp deploy/dev.d/node.sh "$BROKER/node.sh"
     printf 'chroot\n' | as_root tee "$BROKER/backend" >/dev/null
+    printf '%s\n' "$RELEASE" | as_root tee "$BROKER/release" >/dev/null
     as_root chown -R "$(broker_uid):$(broker_gid)" "$BROKER/"
     launch "$mounts" "$inner"
 }
@@ -85,6 +98,8 @@ chroot_conf() { # MOUNTS
     say "management.tcp.port = $MANAGEMENT_PORT"
     say "prometheus.tcp.ip = 127.0.0.1"
     say "prometheus.tcp.port = $METRICS_PORT"
+    say "stomp.listeners.tcp.1 = 127.0.0.1:$STOMP_PORT"
+    say "mqtt.listeners.tcp.1 = 127.0.0.1:$MQTT_PORT"
 }
 
 in_tree() { # INNER COMMAND...: as the broker's user, with the broker's environment

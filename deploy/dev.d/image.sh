@@ -14,7 +14,6 @@ containers() {
 image_tools() {
     docker_works && return 0
     need_commands buildah=buildah podman=podman runc=runc
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || apt_install ca-certificates
 }
 
 # The variables that the tests look for, once the images are built.

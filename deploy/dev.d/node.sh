@@ -5,7 +5,6 @@
 set -eu
 
 mkdir -p "$HOME/mnesia" "$HOME/log"
-printf '[rabbitmq_management,rabbitmq_prometheus].\n' >"$HOME/enabled_plugins"
 (umask 077 && printf 'dispatcher-dev' >"$HOME/.erlang.cookie")
 
 # The tree has no /dev/null.

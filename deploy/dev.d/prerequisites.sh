@@ -16,15 +16,22 @@ apt_install() { # PACKAGE...
 }
 
 need_commands() { # COMMAND=PACKAGE[,PACKAGE]...
-    local pair missing=()
-    for pair in "$@"; do
-        command -v "${pair%%=*}" >/dev/null || IFS=, read -r -a missing <<<"${missing[*]//  /,}${missing[*]:+,}${pair#*=}"
-    done
+    local missing
+    mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
+missing_packages() { # COMMAND=PACKAGE[,PACKAGE]...; one a line
+    local pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || printf '%s\n' "${pair#*=}" | tr , '\n'
+    done
 }
 
 need_rust() {
     command -v cargo >/dev/null ||
         die "cargo is not on the PATH: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) or later first"
     need_commands cc=gcc,libc6-dev
+    # Without them cargo fetches nothing. Other systems keep them elsewhere.
+    ! command -v apt-get >/dev/null || [ -e /etc/ssl/certs/ca-certificates.crt ] || apt_install ca-certificates
 }

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # What tests run beside RabbitMQ: a real Prometheus and a real browser (dashboards, alerts, the page), kustomize and checkers in Python
-# (deploy/k8s).
+# (deploy/k8s), clients of other makers and protocols.
 
 PROMETHEUS=$CACHE/prometheus
 KUSTOMIZE=$CACHE/kustomize
 PYTHON=$CACHE/python
+CLIENTS=$CACHE/clients
 
 # Prometheus is unpacked and not installed: its package would start a service. A browser has too many parts for that.
 tools() {
@@ -12,6 +13,44 @@ tools() {
     need_commands chromium=chromium chromedriver=chromium-driver openssl=openssl
     kustomize_unpack
     python_environment
+    clients_in_python
+    clients_in_node
+}
+
+# Made anew when other versions are wanted; one by one, so that one that cannot be had here costs only its own tests.
+clients_in_python() {
+    local wanted=deploy/dev.d/clients.txt package missing=0
+    cmp -s "$wanted" "$CLIENTS/python/complete" && return 0
+    step "installing clients in Python into ${CLIENTS#"$ROOT"/} (once, about 10 MB to fetch)"
+    mkdir -p "$STATE" "$CLIENTS"
+    rm -rf --one-file-system "$CLIENTS/python"
+    python3 -m venv "$CLIENTS/python" >"$STATE/clients.log" 2>&1 || die "no environment for clients in Python: $(tail -n 1 "$STATE/clients.log")"
+    while IFS= read -r package; do
+        "$CLIENTS/python/bin/pip" install --quiet "$package" >>"$STATE/clients.log" 2>&1 ||
+            { missing=1 && say "    $package: NOT CHECKED (pip cannot install it here: ${STATE#"$ROOT"/}/clients.log)"; }
+    done < <(grep -v '^#' "$wanted")
+    # Else it is tried again, and told again, the next time.
+    [ "$missing" = 1 ] || cp "$wanted" "$CLIENTS/python/complete"
+}
+
+# Node.js is not installed for them: its npm is four hundred packages of Debian's.
+clients_in_node() {
+    local wanted=deploy/dev.d/clients.json
+    cmp -s "$wanted" "$CLIENTS/node/package.json" && [ -e "$CLIENTS/node/complete" ] && return 0
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        say "    clients in JavaScript: NOT CHECKED (no node and npm here)"
+        return 0
+    fi
+    step "installing clients in JavaScript into ${CLIENTS#"$ROOT"/} (once, some MB to fetch)"
+    mkdir -p "$STATE"
+    rm -rf --one-file-system "$CLIENTS/node"
+    mkdir -p "$CLIENTS/node"
+    cp "$wanted" "$CLIENTS/node/package.json"
+    if (cd "$CLIENTS/node" && npm install --ignore-scripts --no-package-lock --no-audit --no-fund) >"$STATE/clients.log" 2>&1; then
+        : >"$CLIENTS/node/complete"
+    else
+        say "    clients in JavaScript: NOT CHECKED (npm cannot install them here: ${STATE#"$ROOT"/}/clients.log)"
+    fi
 }
 
 # One program without libraries. From trixie, as RabbitMQ: earlier releases of Debian have none.
@@ -88,6 +127,8 @@ tools_env() {
     [ -z "$kustomize" ] || printf 'export DISPATCHER_TEST_KUSTOMIZE=%q\n' "$kustomize"
     [ ! -e "$PYTHON/complete" ] || printf 'export DISPATCHER_TEST_KUBERNETES_VALIDATE=%q DISPATCHER_TEST_CHECK_JSONSCHEMA=%q\n' \
         "$PYTHON/bin/kubernetes-validate" "$PYTHON/bin/check-jsonschema"
+    [ ! -x "$CLIENTS/python/bin/python" ] || printf 'export DISPATCHER_TEST_CLIENTS_PYTHON=%q\n' "$CLIENTS/python/bin/python"
+    [ ! -e "$CLIENTS/node/complete" ] || printf 'export DISPATCHER_TEST_CLIENTS_NODE=%q\n' "$CLIENTS/node/node_modules"
     local folder
     for folder in "$ROOT"/../*/data/crd-schemas; do
         [ ! -d "$folder" ] || printf 'export DISPATCHER_TEST_CRD_SCHEMAS=%q\n' "$folder"

@@ -1,6 +1,6 @@
 //! One session with the broker, and how its end is noticed.
 
-use super::declare::{Mode, TopologyError, declare, declare_lane};
+use super::declare::{Mode, TopologyError, check_used, declare, declare_lane};
 use super::publish::PublishChannel;
 use super::topology::{self, Topology};
 use crate::config::BrokerConfig;
@@ -74,16 +74,14 @@ impl Session {
         let lanes = connect("lanes").await?;
         let publishing = connect("publishing").await?;
         let prepare = async {
-            let channel = publishing.create_channel().await;
-            let channel = channel.map_err(SessionError::Channel)?;
             if config.declare {
+                let channel = publishing.create_channel().await;
+                let channel = channel.map_err(SessionError::Channel)?;
                 declare(&channel, topology::common(), Mode::Declare).await?;
-            } else {
-                declare(&channel, topology::used(), Mode::Check).await?;
-            }
-            drop(channel.close(200, "OK".into()).await);
-            if config.declare {
+                drop(channel.close(200, "OK".into()).await);
                 declare_lanes(&publishing, topology).await;
+            } else {
+                check_used(&publishing).await?;
             }
             let publisher = PublishChannel::open(&publishing, config).await;
             publisher.map_err(SessionError::Channel)

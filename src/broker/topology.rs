@@ -73,6 +73,17 @@ pub enum Object {
     },
 }
 
+impl Object {
+    /// Its name; of a binding, what it is made on.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Exchange { name, .. } | Self::Queue { name, .. } => name,
+            Self::QueueBinding { queue, .. } => queue,
+            Self::ExchangeBinding { source, .. } => source,
+        }
+    }
+}
+
 fn exchange(name: &str, kind: ExchangeKind, arguments: Arguments) -> Object {
     Object::Exchange {
         name: name.to_owned(),
@@ -208,6 +219,11 @@ pub(super) fn used() -> Vec<Object> {
         Object::QueueBinding { .. } | Object::ExchangeBinding { .. } => false,
     };
     common().into_iter().filter(is_used).collect()
+}
+
+/// The workers' memory, which one without rights on it does without.
+pub(super) fn is_log(name: &str) -> bool {
+    name.ends_with(".log")
 }
 
 fn shared() -> Vec<Object> {

@@ -20,6 +20,7 @@ mod log;
 mod poison;
 mod privacy;
 mod rights;
+mod scripts;
 mod simulation;
 mod sre;
 mod support;
