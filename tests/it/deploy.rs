@@ -8,6 +8,7 @@ mod compose;
 mod config;
 mod generated;
 mod links;
+mod message_size;
 mod mutations;
 mod network;
 mod pods;
