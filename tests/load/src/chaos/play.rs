@@ -8,7 +8,7 @@ use super::worker::Wrap;
 use super::{mix, play_api, play_broker};
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -40,6 +40,7 @@ pub(crate) async fn play(scenario: Scenario, stage: &mut Stage<'_>, minutes: u64
         Scenario::Credentials => play_broker::password_changed(stage).await?,
         Scenario::SlowConfirms => late(stage).await?,
         Scenario::Panic => panic(stage).await?,
+        Scenario::Drain => drain(stage).await?,
         Scenario::Api(ailment, reach) => play_api::ailing(stage, ailment, reach, 60).await?,
     }
     stage.recover(PATIENCE).await;
@@ -155,6 +156,17 @@ async fn panic(stage: &mut Stage<'_>) -> Result<()> {
     stage.go_on(2).await;
     stage.start(worker).await?;
     stage.healed("it is started again");
+    Ok(())
+}
+
+/// Each lane that it leaves must tell the other worker what of it is surely unsent: what is not told is `unknown`.
+async fn drain(stage: &mut Stage<'_>) -> Result<()> {
+    stage.go_on(5).await;
+    let began = Instant::now();
+    stage.drain(0).await?;
+    let took_s = began.elapsed().as_secs_f64();
+    stage.notes.push(format!("it took {took_s:.1} s to leave"));
+    stage.healed("one worker");
     Ok(())
 }
 

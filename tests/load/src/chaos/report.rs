@@ -1,8 +1,8 @@
 //! What is printed: each scenario's verdict when it ends, and one table of all at the end.
 
 use super::bounds::Bounds;
+use super::scenario::LIMIT;
 use super::scenario::Scenario;
-use super::stage::LIMIT;
 use super::verdict::Figures;
 use std::time::Duration;
 

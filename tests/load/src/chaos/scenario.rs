@@ -2,6 +2,9 @@
 
 use super::bounds::Bounds;
 
+/// Meta's limit of an ordinary number, in messages per second.
+pub(crate) const LIMIT: usize = 80;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
     Scale,
@@ -25,6 +28,7 @@ pub(crate) enum Scenario {
     Credentials,
     SlowConfirms,
     Panic,
+    Drain,
     Quick,
     Mix,
 }
@@ -110,7 +114,7 @@ impl Scenario {
         Self::ConsumerTimeout,
     ];
     /// Those with three nodes last: a change of their number takes half a minute.
-    const LATER: [Self; 9] = [
+    const LATER: [Self; 10] = [
         Self::Partition,
         Self::Credentials,
         Self::SlowConfirms,
@@ -118,6 +122,7 @@ impl Scenario {
         Self::Descriptors,
         Self::Clock,
         Self::RejectPublish,
+        Self::Drain,
         Self::ClusterLeader,
         Self::ClusterNode,
     ];
@@ -165,6 +170,7 @@ impl Scenario {
             Self::Credentials => "credentials",
             Self::SlowConfirms => "slow-confirms",
             Self::Panic => "panic",
+            Self::Drain => "drain",
             Self::Quick => "quick",
             Self::Mix => "mix",
         };
@@ -199,6 +205,9 @@ impl Scenario {
             Self::Credentials => "the workers' password is changed for 15 s",
             Self::SlowConfirms => "all between workers and RabbitMQ is 300 ms late, for 20 s",
             Self::Panic => "a lane of a worker panics",
+            Self::Drain => {
+                "700 lanes, nothing in doubt is sent: one of two workers leaves in order"
+            }
             Self::Quick => "a worker and RabbitMQ are killed, the workers restarted; for the tests",
             Self::Mix => "many faults in a row, drawn with the seed",
         };
@@ -242,8 +251,24 @@ impl Scenario {
             Self::Credentials => Bounds::new(35, 15).twice(),
             Self::SlowConfirms => Bounds::new(5, 5),
             Self::Panic => Bounds::new(4, 6).twice(),
+            Self::Drain => Bounds::new(45, 45).untimed(),
             Self::Quick => Bounds::new(45, 25).twice().untimed(),
             Self::Mix => Bounds::new(90, 60).twice().unknown(),
+        }
+    }
+
+    /// Of each lane, in messages per second.
+    pub(crate) fn limit(self) -> usize {
+        if self == Self::Drain { 2 } else { LIMIT }
+    }
+
+    /// What the workers' config says that it does not say elsewhere.
+    pub(crate) fn config(self) -> &'static str {
+        if self == Self::Drain {
+            // A worker holds 22 requests of each lane.
+            "[redelivery]\npolicy = \"report\"\n[lanes]\nbuffer_ms = 10000\n"
+        } else {
+            ""
         }
     }
 
@@ -260,6 +285,7 @@ impl Scenario {
         match self {
             Self::Scale => (1, 6),
             Self::Quick => (2, 3),
+            Self::Drain => (2, 700),
             Self::Kill
             | Self::Stop
             | Self::BrokerTerm

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::time::sleep;
 
-/// Meta's limit of an ordinary number, in messages per second.
-pub(crate) const LIMIT: usize = 80;
-/// Four seconds of work: more than a worker holds ready.
-const BACKLOG: usize = 4 * LIMIT;
+/// Seconds of work that a lane is kept supplied with: more than a worker holds ready.
+const BACKLOG_S: usize = 4;
+/// Of lanes that send little.
+const BACKLOG_MIN: usize = 40;
 const WORKERS_MAX: u16 = 3;
 const FLOWS_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a worker's drain may take.
@@ -45,6 +45,8 @@ pub(crate) struct Stage<'a> {
     /// One per worker, between it and RabbitMQ, and the load's.
     pub(crate) forwarders: Vec<Forwarder>,
     pub(crate) lanes: Vec<String>,
+    /// Of each, in messages per second.
+    limit: usize,
     pub(crate) chance: fastrand::Rng,
     pub(crate) sim: String,
     pub(crate) logs: PathBuf,
@@ -80,7 +82,7 @@ impl<'a> Stage<'a> {
         nodes.fresh_vhost(&scenario.name()).await?;
         let lane_count = scenario.size().1;
         let lanes: Vec<String> = (1..=lane_count).map(|n| format!("2000{n}")).collect();
-        let (sim, sim_process) = start_sim(ground, &lanes, &logs)?;
+        let (sim, sim_process) = start_sim(ground, &lanes, scenario.limit(), &logs)?;
         let sim_zero = sim::zero(&sim).await?;
         let watch = Watch::start(sim.clone(), began);
         let mut stage = Self {
@@ -88,6 +90,7 @@ impl<'a> Stage<'a> {
             workers: vec![],
             forwarders: vec![],
             lanes,
+            limit: scenario.limit(),
             chance: fastrand::Rng::with_seed(ground.seed),
             sim,
             logs,
@@ -108,11 +111,11 @@ impl<'a> Stage<'a> {
             let target = stage.sim.trim_start_matches("http://").to_owned();
             stage.front = Some(Front::start(target).await?);
         }
-        stage.add_workers(ground).await?;
+        stage.add_workers(ground, scenario.config()).await?;
         Ok(stage)
     }
 
-    async fn add_workers(&mut self, ground: &Ground) -> Result<()> {
+    async fn add_workers(&mut self, ground: &Ground, more: &str) -> Result<()> {
         let node_count = self.nodes.count();
         let graph = self.graph()?;
         for index in 0..=WORKERS_MAX {
@@ -131,8 +134,8 @@ impl<'a> Stage<'a> {
                 graph: &graph,
                 admin_port: ground.port + 1 + index,
                 lanes: &self.lanes,
-                limit: LIMIT,
-                more: "",
+                limit: self.limit,
+                more,
             };
             // The last way is the load's own.
             if index < WORKERS_MAX {
@@ -181,7 +184,7 @@ impl<'a> Stage<'a> {
         let load = Load {
             amqp,
             lanes: self.lanes.clone(),
-            backlog: BACKLOG,
+            backlog: (BACKLOG_S * self.limit).max(BACKLOG_MIN),
         };
         let prefix = format!(
             "{}-{:x}",
@@ -218,7 +221,7 @@ impl<'a> Stage<'a> {
             sleep(Duration::from_millis(200)).await;
             let since = Instant::now().checked_sub(SECOND);
             let answered = since.map(|since| traffic.diary.lock().answered_since(since));
-            if answered.is_some_and(|lanes| lanes.iter().all(|&count| count >= full(LIMIT))) {
+            if answered.is_some_and(|lanes| lanes.iter().all(|&count| count >= full(self.limit))) {
                 return true;
             }
         }
@@ -332,7 +335,7 @@ impl<'a> Stage<'a> {
         let on_sim = |at: Instant| at.saturating_duration_since(self.sim_zero);
         let course = Course {
             lanes: &self.lanes,
-            limit: LIMIT,
+            limit: self.limit,
             from: self.flowing.map(on_sim).unwrap_or_default(),
             until: on_sim(until),
             healed: self.healed.map(on_sim),
@@ -389,7 +392,12 @@ fn has_panicked(logs: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn start_sim(ground: &Ground, lanes: &[String], logs: &Path) -> Result<(String, Process)> {
+fn start_sim(
+    ground: &Ground,
+    lanes: &[String],
+    limit: usize,
+    logs: &Path,
+) -> Result<(String, Process)> {
     let address = format!("127.0.0.1:{}", ground.port);
     // It counts arrivals: if it had to wait for its turn, they would seem to come bunched. Not allowed to, it runs as it is.
     let mut command = Command::new("nice");
@@ -401,7 +409,7 @@ fn start_sim(ground: &Ground, lanes: &[String], logs: &Path) -> Result<(String, 
         .args(["--latency-ms", "80", "--latency-jitter-ms", "40"])
         .args(["--arrival-jitter-ms", "12"]);
     for lane in lanes {
-        command.arg(format!("--number={lane}={LIMIT}"));
+        command.arg(format!("--number={lane}={limit}"));
     }
     let process = Process::start("sim", command, &address, logs, &ground.logs)?;
     Ok((format!("http://{address}"), process))
