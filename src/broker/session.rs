@@ -4,16 +4,16 @@ use super::declare::{Mode, TopologyError, check_used, declare, declare_lane};
 use super::publish::PublishChannel;
 use super::topology::{self, Topology};
 use crate::config::BrokerConfig;
+use crate::core::awake::{self, Reading};
 use futures_util::StreamExt;
 use lapin::options::BasicQosOptions;
 use lapin::protocol::AMQPErrorKind;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use secrecy::ExposeSecret;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, watch};
 
 /// Longest wait for a connection to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,8 +53,10 @@ pub struct Session {
     declare: bool,
     heartbeat: Duration,
     opened: Instant,
-    /// When the last answered probe on the lanes connection was *sent*, in ms since `opened`.
-    last_probe_ms: AtomicU64,
+    /// When the last answered probe on the lanes connection was *sent*.
+    last_probe: Mutex<Reading>,
+    /// To probe at once.
+    to_probe: Notify,
     ended: watch::Sender<Option<String>>,
 }
 
@@ -89,6 +91,7 @@ impl Session {
         let publisher = tokio::time::timeout(PREPARE_TIMEOUT, prepare)
             .await
             .map_err(|_| SessionError::PrepareTimeout)??;
+        let opened = Instant::now();
         let session = Arc::new(Self {
             epoch,
             lanes,
@@ -96,8 +99,9 @@ impl Session {
             publisher,
             declare: config.declare,
             heartbeat: config.heartbeat,
-            opened: Instant::now(),
-            last_probe_ms: AtomicU64::new(0),
+            opened,
+            last_probe: Mutex::new(read_clocks(opened)),
+            to_probe: Notify::new(),
             ended: watch::Sender::new(None),
         });
         session.watch_over();
@@ -130,12 +134,19 @@ impl Session {
     }
 
     /// False while new sends would be unsafe: results could not be written (the broker blocks publishers), or the broker may believe us dead.
-    /// RabbitMQ gives a silent connection's deliveries away after two to three heartbeats, so we stop at one and a half.
+    /// RabbitMQ gives a silent connection's deliveries away after two to three heartbeats, so we stop at one and a half; also one that was
+    /// suspended meanwhile, until it has asked.
     pub fn may_send(&self) -> bool {
-        let silent = self.opened.elapsed().saturating_sub(Duration::from_millis(
-            self.last_probe_ms.load(Ordering::Relaxed),
-        ));
-        !self.has_ended() && !self.is_blocked() && silent < self.heartbeat.mul_f64(1.5)
+        let asked = *self
+            .last_probe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let silent = awake::passed(asked, read_clocks(self.opened));
+        let is_heard = silent < self.heartbeat.mul_f64(1.5);
+        if !is_heard {
+            self.to_probe.notify_one();
+        }
+        !self.has_ended() && !self.is_blocked() && is_heard
     }
 
     /// The broker told us to publish nothing for now (memory or disk alarm).
@@ -226,6 +237,15 @@ fn is_of_a_channel(error: &lapin::Error) -> bool {
     matches!(error.kind(), AMQPErrorKind::Soft(_))
 }
 
+fn read_clocks(opened: Instant) -> Reading {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    let wall_ms = wall.unwrap_or_default().as_millis();
+    Reading {
+        mono: opened.elapsed(),
+        wall_ms: u64::try_from(wall_ms).unwrap_or(u64::MAX),
+    }
+}
+
 /// Asks something harmless on the lanes connection every half heartbeat: the proof that the broker hears us.
 async fn probe(session: std::sync::Weak<Session>) {
     let mut channel = None;
@@ -236,7 +256,7 @@ async fn probe(session: std::sync::Weak<Session>) {
         if alive.has_ended() {
             return;
         }
-        let sent_ms = u64::try_from(alive.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let sent = read_clocks(alive.opened);
         let asking = async {
             let channel = match channel.take() {
                 Some(channel) => channel,
@@ -248,14 +268,21 @@ async fn probe(session: std::sync::Weak<Session>) {
         match tokio::time::timeout(alive.heartbeat.mul_f64(2.0), asking).await {
             Ok(Ok(asked)) => {
                 channel = Some(asked);
-                alive.last_probe_ms.store(sent_ms, Ordering::Relaxed);
+                let mut last = alive
+                    .last_probe
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                *last = sent;
             }
             Ok(Err(error)) => alive.end(&format!("lanes connection: {error}")),
             Err(_) => alive.end("lanes connection: no answer for two heartbeats"),
         }
-        let pause = alive.heartbeat / 2;
-        drop(alive);
-        tokio::time::sleep(pause).await;
+        // The session is held meanwhile: its end must not wait for this.
+        tokio::select! {
+            () = tokio::time::sleep(alive.heartbeat / 2) => {}
+            () = alive.to_probe.notified() => {}
+            _ = alive.ended() => {}
+        }
     }
 }
 
