@@ -83,6 +83,9 @@ impl Admin {
         let session = self.shared.sessions.borrow().clone();
         match session {
             _ if *self.shared.drain.borrow() => Some("draining"),
+            None if self.shared.board.is_reading() => {
+                Some("wa.lanes.log is not read yet: which lanes are paused is not known")
+            }
             None => Some("no broker session"),
             Some(session) if session.is_blocked() => Some("the broker blocks publishers"),
             Some(session) if !session.may_send() => Some("the broker does not answer"),

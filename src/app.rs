@@ -119,6 +119,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     ));
     let searching = search.run();
     edges.spawn(searching.map(|()| "the search for evidence ended".to_owned()));
+    let leaving = board.clone();
     edges.spawn(async move {
         board.run(opened, joined).await;
         "the board ended".to_owned()
@@ -134,6 +135,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
 
     let died = wait_for_end(signals, &mut tasks, &mut edges, &mut broker).await?;
     tracing::info!("draining: no new sends");
+    leaving.say_end();
     drain.send_replace(true);
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
     stop_broker.send_replace(true);

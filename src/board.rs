@@ -5,21 +5,19 @@
 //! asks the API whether a block is over: by reading the number's health, which spends no message.
 
 use crate::broker::Sessions;
-use crate::broker::lanes_log::Entry;
+use crate::broker::lanes_log::Log;
 use crate::broker::session::Session;
 use crate::clock::Clock;
 use crate::core::Now;
-use crate::core::holds::{Due, Finding, Health, Held, Holds, News, Place, Reach, Record};
+use crate::core::holds::{Finding, Held, Holds, News, Place, Reach, Read, Record};
 use crate::core::message::LaneId;
+use crate::core::namesakes::Namesakes;
 use crate::core::outcome::Scope;
 use crate::core::tenure::{Tenures, Unsent};
 use crate::credentials::Token;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
@@ -29,7 +27,14 @@ const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
 mod accounts;
 mod log;
+mod missed;
+mod outbox;
+mod presence;
+mod tend;
 mod tenure;
+
+use outbox::{Outbox, Told};
+use presence::LanesTold;
 
 /// What the process wants of one lane. Only the newest counts.
 #[derive(Clone)]
@@ -59,13 +64,19 @@ struct Post {
     orders: watch::Sender<Orders>,
 }
 
-/// How far the others can know.
-#[derive(Clone, Copy, Default)]
-struct Told {
-    /// Records that were written, or need not be any more.
-    count: u64,
-    /// The log cannot be used: what is to be told waits until it can.
-    is_mute: bool,
+/// One of the workers' logs, as far as this worker has come with it.
+#[derive(Default)]
+struct LogState {
+    outbox: Outbox,
+    /// Behind which place it is read on.
+    offset: Option<u64>,
+    /// The last place that was read.
+    end: Option<u64>,
+    /// Bytes of records, in this life of the worker.
+    read_bytes: u64,
+    /// It was read to its end once.
+    has_read: bool,
+    is_available: bool,
 }
 
 struct Inner {
@@ -74,20 +85,24 @@ struct Inner {
     /// Lanes of ours that wait for the log to say that they are.
     claims: HashMap<Arc<str>, (Record, oneshot::Sender<Unsent>)>,
     posts: Vec<Post>,
-    /// Records to write, in order.
-    outgoing: VecDeque<Record>,
-    /// Records ever put into `outgoing`.
-    queued: u64,
-    /// How far the log was read.
-    offset: Option<u64>,
+    /// Where a lane's post stands.
+    places: HashMap<Arc<str>, usize>,
+    holds_log: LogState,
+    tenures_log: LogState,
+    /// Lanes wait for the log of holds to be read.
+    is_reading: bool,
+    namesakes: Namesakes,
+    has_namesake: bool,
+    /// It has begun to drain.
+    is_ending: bool,
+    lanes_told: LanesTold,
 }
 
 pub struct Board {
     inner: Mutex<Inner>,
-    to_write: Notify,
+    to_write: (Notify, Notify),
     /// Something may be due earlier.
     to_tend: Notify,
-    told: watch::Sender<Told>,
     graph: Graph,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -113,13 +128,17 @@ impl Board {
                 tenures: Tenures::default(),
                 claims: HashMap::new(),
                 posts: vec![],
-                outgoing: VecDeque::new(),
-                queued: 0,
-                offset: None,
+                places: HashMap::new(),
+                holds_log: LogState::default(),
+                tenures_log: LogState::default(),
+                is_reading: false,
+                namesakes: Namesakes::default(),
+                has_namesake: false,
+                is_ending: false,
+                lanes_told: LanesTold::default(),
             }),
-            to_write: Notify::new(),
+            to_write: (Notify::new(), Notify::new()),
             to_tend: Notify::new(),
-            told: watch::Sender::new(Told::default()),
             graph,
             clock,
             metrics,
@@ -144,7 +163,10 @@ impl Board {
             place,
             orders: orders.clone(),
         };
-        self.lock().posts.push(post);
+        let mut inner = self.lock();
+        let index = inner.posts.len();
+        inner.places.insert(post.place.lane.0.clone(), index);
+        inner.posts.push(post);
         orders
     }
 
@@ -168,69 +190,69 @@ impl Board {
             inner.order(&reach, now);
         }
         // Whatever the board made of it: the lane has stopped, and must hear until when.
-        inner.order_lane(&place.lane, now);
+        inner.order_lane(place.lane.as_str(), now);
         self.to_tend.notify_one();
     }
 
     /// To be told to the others; what was to be told of the same before need not be any more.
     fn share(&self, inner: &mut Inner, record: Option<Record>) {
         let Some(record) = record else { return };
-        let slot = record.slot();
-        // The first may be on its way already.
-        let outdated = inner
-            .outgoing
-            .iter()
-            .skip(1)
-            .position(|other| other.slot() == slot);
-        if let Some(other) = outdated.and_then(|place| inner.outgoing.remove(place + 1)) {
-            inner.holds.not_told(&other);
-            self.told.send_modify(|told| told.count += 1);
+        let log = if record.is_of_tenure() {
+            Log::Tenures
+        } else {
+            Log::Holds
+        };
+        if let Some(outdated) = inner.log(log).outbox.put(record) {
+            inner.holds.not_told(&outdated);
         }
-        inner.outgoing.push_back(record);
-        inner.queued += 1;
-        self.to_write.notify_one();
+        self.to_write(log).notify_one();
+    }
+
+    fn to_write(&self, log: Log) -> &Notify {
+        match log {
+            Log::Holds => &self.to_write.0,
+            Log::Tenures => &self.to_write.1,
+        }
     }
 
     /// Stops a lane in every worker. `None`: not a lane of this worker.
     pub async fn pause(&self, lane: &LaneId) -> Option<Result<(), NotTold>> {
-        {
+        let told = {
             let (mut inner, now) = (self.lock(), self.clock.now());
             let place = inner.place(lane)?;
             let record = inner.holds.pause(&place, now);
             self.share(&mut inner, record);
-            inner.order_lane(&place.lane, now);
-        }
-        Some(self.have_told().await)
+            inner.order_lane(place.lane.as_str(), now);
+            inner.holds_log.outbox.told()
+        };
+        let is_told = is_told(told, TOLD_TIMEOUT).await;
+        Some(is_told.then_some(()).ok_or(NotTold))
     }
 
     /// Ends a pause and whatever else holds the lane, in every worker.
     pub async fn resume(&self, lane: &LaneId) -> Option<Result<(), NotTold>> {
-        {
+        let told = {
             let (mut inner, now) = (self.lock(), self.clock.now());
             let place = inner.place(lane)?;
             for (reach, record) in inner.holds.resume(&place, now) {
                 self.share(&mut inner, Some(record));
                 inner.order(&reach, now);
             }
-        }
-        Some(self.have_told().await)
+            inner.holds_log.outbox.told()
+        };
+        let is_told = is_told(told, TOLD_TIMEOUT).await;
+        Some(is_told.then_some(()).ok_or(NotTold))
     }
 
-    async fn have_told(&self) -> Result<(), NotTold> {
-        if self.told(TOLD_TIMEOUT).await {
-            Ok(())
-        } else {
-            Err(NotTold)
-        }
-    }
-
-    /// Waits until the other workers can know what this one knew when it asked; false if they cannot.
+    /// Waits until the other workers can know what holds this one knew of when it asked; false if they cannot.
     pub async fn told(&self, patience: Duration) -> bool {
-        let queued = self.lock().queued;
-        let mut told = self.told.subscribe();
-        let all = told.wait_for(|told| told.count >= queued || told.is_mute);
-        let all = tokio::time::timeout(patience, all).await;
-        matches!(all, Ok(Ok(told)) if told.count >= queued)
+        let told = self.lock().holds_log.outbox.told();
+        is_told(told, patience).await
+    }
+
+    /// Lanes do not begin yet: which of them are paused is not known.
+    pub fn is_reading(&self) -> bool {
+        self.lock().is_reading
     }
 
     /// Runs for ever, or until nobody opens sessions any more.
@@ -243,6 +265,7 @@ impl Board {
         tokio::select! {
             () = self.pass_on(opened, joined) => {}
             () = self.tend() => {}
+            () = self.announce() => {}
         }
     }
 
@@ -250,7 +273,8 @@ impl Board {
     async fn pass_on(&self, mut opened: Sessions, joined: watch::Sender<Option<Arc<Session>>>) {
         loop {
             let session = opened.borrow_and_update().clone();
-            self.drop_claims();
+            self.begin_anew();
+            self.lock().is_reading = false;
             let Some(session) = session else {
                 joined.send_replace(None);
                 if opened.changed().await.is_err() {
@@ -258,13 +282,17 @@ impl Board {
                 }
                 continue;
             };
-            let log = tokio::select! {
-                log = self.catch_up(&session) => log,
+            self.lock().is_reading = true;
+            let (holds, tenures) = tokio::select! {
+                logs = self.catch_up(&session) => logs,
                 Ok(()) = opened.changed() => continue,
             };
+            self.lock().is_reading = false;
             joined.send_replace(Some(session.clone()));
+            let keep_holds = self.keep_log(&session, Log::Holds, holds);
+            let keep_tenures = self.keep_log(&session, Log::Tenures, tenures);
             tokio::select! {
-                () = self.keep_log(&session, log) => {}
+                _ = async { tokio::join!(keep_holds, keep_tenures) } => {}
                 changed = opened.changed() => if changed.is_err() {
                     joined.send_replace(None);
                     return;
@@ -273,100 +301,19 @@ impl Board {
         }
     }
 
-    fn heard(&self, entry: &Entry) {
-        let (mut inner, now) = (self.lock(), self.clock.now());
-        inner.offset = inner.offset.max(Some(entry.offset));
-        let Some(record) = Record::from_json(&entry.body) else {
-            return;
-        };
-        if inner.heard_of_tenure(&record) {
-            return;
-        }
+    fn heard_of_hold(&self, inner: &mut Inner, record: Record, read: Read, now: Now) {
         let (worker, news) = (record.worker.clone(), record.news.clone());
-        if let Some(reach) = inner.holds.heard(record) {
+        if let Some(reach) = inner.holds.heard(record, read, now) {
             log_heard(&reach, &news, &worker);
             inner.order(&reach, now);
             self.to_tend.notify_one();
         }
     }
+}
 
-    /// Asks the API what may be over, ends what is, for ever.
-    async fn tend(&self) {
-        let mut asking: FuturesUnordered<BoxFuture<'static, (Reach, Health)>> =
-            FuturesUnordered::new();
-        loop {
-            asking.extend(self.see_to_what_is_due());
-            tokio::select! {
-                Some((reach, health)) = asking.next(), if !asking.is_empty() => self.asked(&reach, health),
-                () = self.to_tend.notified() => {}
-                () = self.sleep_until_due() => {}
-            }
-        }
-    }
-
-    fn see_to_what_is_due(&self) -> Vec<BoxFuture<'static, (Reach, Health)>> {
-        let (mut inner, now) = (self.lock(), self.clock.now());
-        let places = inner.places();
-        let mut asking = vec![];
-        for due in inner.holds.due(&places, now) {
-            match due {
-                Due::Ask(reach, lane) => asking.extend(self.ask(&inner, reach, lane)),
-                Due::Ended(reach) => {
-                    let (scope, key) = (reach.scope.as_str(), &reach.key);
-                    tracing::info!(scope, %key, "the pause is over that the API asked for");
-                    inner.order(&reach, now);
-                }
-                Due::Tell(record) => self.share(&mut inner, Some(record)),
-            }
-        }
-        asking
-    }
-
-    fn ask(
-        &self,
-        inner: &Inner,
-        reach: Reach,
-        lane: LaneId,
-    ) -> Option<BoxFuture<'static, (Reach, Health)>> {
-        let post = inner.posts.iter().find(|post| post.place.lane == lane)?;
-        let (graph, token) = (self.graph.clone(), post.orders.borrow().token.clone());
-        let metrics = self.metrics.clone();
-        let asking = async move {
-            let health = graph.health(&lane, &token).await;
-            metrics
-                .health_probes
-                .with_label_values(&[health.as_str()])
-                .inc();
-            (reach, health)
-        };
-        Some(asking.boxed())
-    }
-
-    fn asked(&self, reach: &Reach, health: Health) {
-        let (mut inner, now) = (self.lock(), self.clock.now());
-        let record = inner.holds.asked(reach, health, now);
-        let (scope, key, health) = (reach.scope.as_str(), &reach.key, health.as_str());
-        if inner.holds.is_held(reach) {
-            tracing::debug!(scope, %key, health, "still held");
-        } else {
-            tracing::info!(scope, %key, health, "lifted: one request tries");
-        }
-        self.share(&mut inner, record);
-        inner.order(reach, now);
-    }
-
-    fn sleep_until_due(&self) -> impl Future<Output = ()> + use<> {
-        let (due_ms, now_ms) = (self.lock().holds.next_due_ms(), self.clock.now().wall_ms);
-        async move {
-            match due_ms {
-                Some(due_ms) => {
-                    let wait = Duration::from_millis(due_ms.saturating_sub(now_ms));
-                    tokio::time::sleep(wait).await;
-                }
-                None => std::future::pending().await,
-            }
-        }
-    }
+async fn is_told(told: Told, patience: Duration) -> bool {
+    let Some(told) = told else { return false };
+    matches!(tokio::time::timeout(patience, told).await, Ok(Ok(())))
 }
 
 fn log_heard(reach: &Reach, news: &News, worker: &str) {
@@ -383,22 +330,35 @@ fn log_heard(reach: &Reach, news: &News, worker: &str) {
         News::Resumed => tracing::info!(%key, worker, "resumed by an operator"),
         News::TemplateHeld { .. } => tracing::info!(%key, worker, "messages of this template wait"),
         // Told where they count.
-        News::Taken | News::Left { .. } => {}
+        News::Taken | News::Left { .. } | News::Present { .. } => {}
     }
 }
 
 impl Inner {
+    fn log(&mut self, log: Log) -> &mut LogState {
+        match log {
+            Log::Holds => &mut self.holds_log,
+            Log::Tenures => &mut self.tenures_log,
+        }
+    }
+
+    fn post(&self, lane: &str) -> Option<&Post> {
+        self.posts.get(*self.places.get(lane)?)
+    }
+
     fn places(&self) -> Vec<Place> {
         self.posts.iter().map(|post| post.place.clone()).collect()
     }
 
     fn place(&self, lane: &LaneId) -> Option<Place> {
-        let post = self.posts.iter().find(|post| post.place.lane == *lane)?;
-        Some(post.place.clone())
+        Some(self.post(lane.as_str())?.place.clone())
     }
 
     /// Tells every lane in reach what holds it now.
     fn order(&self, reach: &Reach, now: Now) {
+        if reach.scope == Scope::Lane {
+            return self.order_lane(&reach.key, now);
+        }
         for post in &self.posts {
             let waba = reach.key.split_once('/').map(|(waba, _)| waba);
             let of_template = reach.scope == Scope::Template && waba == Some(&*post.place.waba);
@@ -415,8 +375,8 @@ impl Inner {
         }
     }
 
-    fn order_lane(&self, lane: &LaneId, now: Now) {
-        for post in self.posts.iter().filter(|post| post.place.lane == *lane) {
+    fn order_lane(&self, lane: &str, now: Now) {
+        if let Some(post) = self.post(lane) {
             self.order_post(post, now);
         }
     }

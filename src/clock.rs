@@ -7,22 +7,24 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
+    started_ms: u64,
 }
 
 impl Clock {
     pub fn start() -> Self {
         Self {
             started: Instant::now(),
+            started_ms: wall_ms(),
         }
     }
 
     pub fn now(&self) -> Now {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let mono = self.started.elapsed();
+        let passed_ms = u64::try_from(mono.as_millis()).unwrap_or(u64::MAX);
         Now {
-            mono: self.started.elapsed(),
-            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+            mono,
+            wall_ms: wall_ms(),
+            steady_ms: self.started_ms.saturating_add(passed_ms),
         }
     }
 
@@ -30,4 +32,11 @@ impl Clock {
     pub fn instant(&self, mono: Duration) -> Instant {
         self.started + mono
     }
+}
+
+fn wall_ms() -> u64 {
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
 }

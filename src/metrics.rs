@@ -81,6 +81,7 @@ pub struct Metrics {
     pub queue_messages: IntGaugeVec,
     pub log_lines_left_out: IntCounter,
     pub lanes_log_available: IntGauge,
+    pub worker_id_shared: IntGauge,
 }
 
 struct Maker(Registry);
@@ -258,7 +259,11 @@ impl Metrics {
             )?,
             lanes_log_available: make.gauge(
                 "lanes_log_available",
-                "1 while wa.lanes.log is read and written: pauses and blocks reach all workers.",
+                "1 while wa.lanes.log and wa.tenures.log are read and written: pauses and blocks reach all workers.",
+            )?,
+            worker_id_shared: make.gauge(
+                "worker_id_shared",
+                "1 while another worker runs with this one's worker.id.",
             )?,
             registry,
             labelled,

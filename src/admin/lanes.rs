@@ -1,6 +1,7 @@
 //! One lane in `/lanes`.
 
 use super::Admin;
+use crate::core::Now;
 use crate::core::holds::{Hold, Why};
 use crate::core::lane::{State, View};
 use crate::dispatch::LaneHandle;
@@ -51,25 +52,25 @@ pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
         } else {
             "next_probe"
         };
-        described["cause"] = cause(&hold);
-        described["cause"][looks] = json!(rfc3339(hold.until_ms));
+        described["cause"] = cause(&hold, now);
+        described["cause"][looks] = json!(rfc3339(now.on_the_wall(hold.until_ms)));
     }
     if let Some(hold) = view.state.lifted() {
-        described["lifted"] = cause(&hold);
+        described["lifted"] = cause(&hold, now);
     }
     if let State::Paused { since_ms } = view.state {
-        described["since"] = json!(rfc3339(since_ms));
+        described["since"] = json!(rfc3339(now.on_the_wall(since_ms)));
     }
     described
 }
 
-fn cause(hold: &Hold) -> Value {
+fn cause(hold: &Hold, now: Now) -> Value {
     json!({
         "scope": hold.scope.as_str(),
         "why": hold.why.as_str(),
         "code": hold.code,
         "remedy": hold.remedy,
-        "since": rfc3339(hold.since_ms),
+        "since": rfc3339(now.on_the_wall(hold.since_ms)),
         "failed_probes": hold.failed_probes,
     })
 }

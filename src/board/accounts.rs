@@ -15,7 +15,7 @@ impl Board {
 
     /// Templates of an account whose messages wait.
     pub fn templates_held(&self, waba: &str) -> usize {
-        let now_ms = self.clock.now().wall_ms;
+        let now_ms = self.clock.now().steady_ms;
         let inner = self.lock();
         let templates = inner.holds.templates(waba);
         templates.filter(|(_, until_ms)| *until_ms > now_ms).count()

@@ -1,144 +1,346 @@
-//! The board's way to the other workers: reading `wa.lanes.log` back, following it, writing to it.
+//! The board's way to the other workers: reading their logs back, following them, writing to them.
 
 use super::Board;
+use super::missed::Missed;
 use crate::broker::delays;
-use crate::broker::lanes_log::{self, Entry, LogError, Pen, Tail};
+use crate::broker::lanes_log::{self, Entry, Log, LogError, Pen, Tail, WRITE_TIMEOUT};
 use crate::broker::session::Session;
-use crate::core::holds::Record;
+use crate::core::holds::{Read, Record};
 use backoff::backoff::Backoff;
-use std::collections::HashMap;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// Longest that lanes wait for the log to be read back; without it a worker finds blocks out by itself.
+/// Longest that lanes wait for a log to be read back that is not needed: of holds what was read before counts, of tenures only doubts depend.
+/// The first time there may be much of it.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Before the log is opened again that broke off.
+/// Longest wait for the next record of a log that is read back: RabbitMQ sends what it has.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// Before a log is opened again that broke off.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Before the log is tried again that could not be used, at first and at most: after a restart of RabbitMQ it is back in a moment,
+/// Before a log is tried again that could not be used, at first and at most: after a restart of RabbitMQ it is back in a moment,
 /// a right that is missing takes longer.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// The same while all lanes wait for it.
+const RETRY_WAITING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// Records of one log that are on their way at once.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Records that are folded before others have a turn of the thread. Source: measured, some 2 ms.
+const FOLDED_TOGETHER: u64 = 256;
+
+/// Between two lines that say how far the log was read.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+type Opened = Option<(Tail, Pen)>;
+
 impl Board {
-    /// Opens the log and reads what it has. `None`: this worker is on its own.
-    pub(super) async fn catch_up(&self, session: &Session) -> Option<(Tail, Pen)> {
-        let after = self.lock().offset;
-        let mut read = vec![];
+    /// Reads both logs, each from where it was read before. `None`: this worker is on its own.
+    pub(super) async fn catch_up(&self, session: &Session) -> (Opened, Opened) {
+        tokio::join!(
+            self.catch_up_on_holds(session),
+            self.try_to_catch_up(session, Log::Tenures)
+        )
+    }
+
+    /// A worker that does not know which lanes are paused must not begin, however long it takes to learn it. If it may not know, it goes on
+    /// alone; and what it knew when it lost the log is better than nothing.
+    async fn catch_up_on_holds(&self, session: &Session) -> Opened {
+        let mut pauses = delays(RETRY_WAITING.0, RETRY_WAITING.1);
+        while !self.lock().log(Log::Holds).has_read {
+            let error = match self.read_back(session, Log::Holds, Duration::MAX).await {
+                Ok(log) => return Some(log),
+                Err(error) => error,
+            };
+            if error.is_forbidden() {
+                self.is_of_no_use(Log::Holds, &error);
+                return None;
+            }
+            tracing::warn!(%error, "wa.lanes.log cannot be read: no lane begins before it is known which are paused");
+            tokio::time::sleep(pauses.next_backoff().unwrap_or(RETRY_WAITING.1)).await;
+        }
+        self.try_to_catch_up(session, Log::Holds).await
+    }
+
+    async fn try_to_catch_up(&self, session: &Session, log: Log) -> Opened {
+        let patience = match self.lock().log(log).has_read {
+            true => CATCH_UP_TIMEOUT,
+            false => FIRST_CATCH_UP_TIMEOUT,
+        };
+        match self.read_back(session, log, patience).await {
+            Ok(log) => Some(log),
+            Err(error) => {
+                self.is_of_no_use(log, &error);
+                None
+            }
+        }
+    }
+
+    fn is_of_no_use(&self, log: Log, error: &LogError) {
+        self.is_available(log, false);
+        match log {
+            Log::Holds => tracing::warn!(
+                %error,
+                "wa.lanes.log cannot be used: this worker neither hears of pauses and blocks nor tells of its own"
+            ),
+            Log::Tenures => tracing::warn!(
+                %error,
+                "wa.tenures.log cannot be used: what one worker gives back and another gets counts as perhaps sent"
+            ),
+        }
+    }
+
+    /// Opens a log and reads what it has. After an error the next try goes on from where this one came to.
+    async fn read_back(
+        &self,
+        session: &Session,
+        log: Log,
+        patience: Duration,
+    ) -> Result<(Tail, Pen), LogError> {
+        let after = self.lock().log(log).offset;
+        let mut missed = Missed::default();
         let reading = async {
-            let (mut tail, pen) = lanes_log::open(session, after).await?;
+            let (mut tail, pen) = lanes_log::open(session, log, after).await?;
+            let now_ms = self.clock.now().wall_ms;
             let mark = format!(
-                r#"{{"mark":"{}-{}-{}"}}"#,
-                self.worker_id,
-                session.epoch,
-                self.clock.now().wall_ms
+                r#"{{"mark":"{}-{}-{now_ms}"}}"#,
+                self.worker_id, session.epoch
             );
-            pen.write(mark.as_bytes()).await?;
-            tail.read_up_to(mark.as_bytes(), |entry| read.push(entry))
+            let written = pen.write(mark.as_bytes()).await?;
+            let written = tokio::time::timeout(WRITE_TIMEOUT, written).await;
+            written.map_err(|_| LogError::NotConfirmed)??;
+            let end = self
+                .read_up_to(&mut tail, log, mark.as_bytes(), &mut missed)
                 .await?;
-            Ok::<_, LogError>((tail, pen))
-        };
-        let why = match tokio::time::timeout(CATCH_UP_TIMEOUT, reading).await {
-            Ok(Ok(log)) => {
-                self.heard_all(read);
-                self.is_available(true);
-                return Some(log);
+            // Its places are counted from the beginning: this is another log, of which nothing was read.
+            if after.is_some_and(|after| end <= after) {
+                return Err(LogError::Anew);
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("not read within {CATCH_UP_TIMEOUT:?}"),
+            Ok((tail, pen, end))
         };
-        self.is_available(false);
-        if read.is_empty() {
+        let read = tokio::time::timeout(patience, reading).await;
+        let read = read.unwrap_or(Err(LogError::Late(patience)));
+        let is_anew = match &read {
+            Ok(_) => false,
+            Err(LogError::Anew) => true,
             // It may be another log by then.
-            self.lock().offset = None;
+            Err(_) => missed.is_empty() && after.is_some(),
+        };
+        self.fold(log, missed).await;
+        if is_anew {
+            self.lock().log(log).offset = None;
         }
-        // The next try goes on from here.
-        self.heard_all(read);
-        tracing::warn!(
-            why,
-            "wa.lanes.log cannot be used: this worker neither hears of pauses and blocks nor tells of its own"
-        );
-        None
+        if let Err(LogError::Anew) = read {
+            return Box::pin(self.read_back(session, log, patience)).await;
+        }
+        let (tail, pen, end) = read?;
+        self.has_read(log, end);
+        self.is_available(log, true);
+        Ok((tail, pen))
     }
 
-    fn is_available(&self, is_available: bool) {
-        self.metrics.lanes_log_available.set(is_available.into());
-        self.told.send_modify(|told| told.is_mute = !is_available);
+    /// A log that ends before what was read of it already is another one: it does not say what that said.
+    fn has_read(&self, log: Log, end: u64) {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        let state = inner.log(log);
+        let is_anew = state.end.is_some_and(|before| end <= before);
+        state.end = Some(end);
+        state.has_read = true;
+        if is_anew && log == Log::Holds {
+            inner.holds.log_lost(now);
+            self.to_tend.notify_one();
+        }
     }
 
-    /// What was missed. Only the last word on each thing is acted on: what came before it is over.
-    fn heard_all(&self, entries: Vec<Entry>) {
-        let mut last = HashMap::new();
-        for entry in entries {
-            if let Some(record) = Record::from_json(&entry.body) {
-                let is_own = self.lock().holds.is_own(&record);
-                // Who had a lane when is a matter of order.
-                if is_own || record.is_of_tenure() {
-                    self.heard(&entry);
+    /// Until the log says `mark`; returns where that stands.
+    async fn read_up_to(
+        &self,
+        tail: &mut Tail,
+        log: Log,
+        mark: &[u8],
+        missed: &mut Missed,
+    ) -> Result<u64, LogError> {
+        let mut told = Instant::now();
+        loop {
+            let next = tokio::time::timeout(STALLED, tail.next()).await;
+            let entry = next.map_err(|_| LogError::Stalled(STALLED))??;
+            if entry.body == mark {
+                return Ok(entry.offset);
+            }
+            missed.read(&entry);
+            match Record::from_json(&entry.body) {
+                Some(record) if record.is_of_tenure() => {
+                    // Who had a lane when is a matter of order.
+                    let lanes = self.lock().heard_of_tenure(&record, log);
+                    missed.lanes.extend(lanes);
                 }
-                if record.is_of_tenure() {
-                    continue;
+                Some(record) => {
+                    let (mut inner, now) = (self.lock(), self.clock.now());
+                    // Each of them is waited for, not the last alone.
+                    if inner.holds.is_own(&record) {
+                        self.heard_of_hold(&mut inner, record.clone(), Read::Missed, now);
+                    }
+                    missed.note(record);
                 }
-                last.insert(record.slot(), entry);
-            } else {
-                self.lock().offset = Some(entry.offset);
+                None => {}
+            }
+            if missed.count.is_multiple_of(FOLDED_TOGETHER) {
+                tokio::task::yield_now().await;
+            }
+            if told.elapsed() > PROGRESS {
+                told = Instant::now();
+                tracing::info!(queue = log.name(), count = missed.count, "still reading");
             }
         }
-        let mut last: Vec<Entry> = last.into_values().collect();
-        last.sort_by_key(|entry| entry.offset);
-        for entry in last {
-            self.heard(&entry);
+    }
+
+    /// Acts on what was missed: on the last word on each thing. What came before it is over.
+    async fn fold(&self, log: Log, missed: Missed) {
+        let (words, end) = missed.last_words();
+        let bytes_before = {
+            let mut inner = self.lock();
+            let state = inner.log(log);
+            state.offset = state.offset.max(end.offset);
+            let before = state.read_bytes;
+            state.read_bytes += end.bytes;
+            before
+        };
+        for words in words.chunks(64) {
+            self.fold_some(log, words, bytes_before);
+            tokio::task::yield_now().await;
+        }
+        let inner = self.lock();
+        for lane in &end.lanes {
+            inner.order_owner(lane);
+        }
+        self.to_tend.notify_one();
+    }
+
+    fn fold_some(&self, log: Log, words: &[(u64, Record)], bytes_before: u64) {
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        for (bytes, record) in words {
+            if log == Log::Holds {
+                inner.holds.has_read(bytes_before + bytes);
+            }
+            self.heard_of_hold(&mut inner, record.clone(), Read::Missed, now);
         }
     }
 
-    /// Follows the log and writes to it, until the session ends.
-    pub(super) async fn keep_log(&self, session: &Session, mut log: Option<(Tail, Pen)>) {
+    /// Follows a log and writes to it, until the session ends.
+    pub(super) async fn keep_log(&self, session: &Session, log: Log, mut opened: Opened) {
         let mut pauses = delays(RETRY.0, RETRY.1);
         loop {
-            let Some((mut tail, pen)) = log.take() else {
+            let Some((mut tail, pen)) = opened.take() else {
                 tokio::time::sleep(pauses.next_backoff().unwrap_or(RETRY.1)).await;
-                log = self.catch_up(session).await;
+                opened = self.try_to_catch_up(session, log).await;
                 continue;
             };
             pauses.reset();
             let error = tokio::select! {
-                error = self.follow(&mut tail) => error,
-                error = self.write_all(&pen) => error,
+                error = self.follow(log, &mut tail) => error,
+                error = self.write_all(log, &pen) => error,
             };
-            self.is_available(false);
-            tracing::warn!(%error, "wa.lanes.log broke off: opening it again");
+            self.is_available(log, false);
+            tracing::warn!(queue = log.name(), %error, "the workers' log broke off: opening it again");
             drop((tail, pen));
             tokio::time::sleep(REOPEN_PAUSE).await;
-            log = self.catch_up(session).await;
+            opened = self.try_to_catch_up(session, log).await;
         }
     }
 
-    async fn follow(&self, tail: &mut Tail) -> LogError {
+    async fn follow(&self, log: Log, tail: &mut Tail) -> LogError {
+        let mut count = 0_u64;
         loop {
             match tail.next().await {
-                Ok(entry) => self.heard(&entry),
+                Ok(entry) => self.heard(log, &entry),
                 Err(error) => return error,
             }
+            count += 1;
+            if count.is_multiple_of(FOLDED_TOGETHER) {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
-    async fn write_all(&self, pen: &Pen) -> LogError {
-        loop {
-            let record = self.next_to_write().await;
-            if let Err(error) = pen.write(&record.to_json()).await {
-                return error;
+    fn heard(&self, log: Log, entry: &Entry) {
+        let record = Record::from_json(&entry.body);
+        let (mut inner, now) = (self.lock(), self.clock.now());
+        let state = inner.log(log);
+        state.offset = state.offset.max(Some(entry.offset));
+        state.end = state.end.max(Some(entry.offset));
+        state.read_bytes += u64::try_from(entry.body.len()).unwrap_or(0);
+        if log == Log::Holds {
+            let bytes = state.read_bytes;
+            inner.holds.has_read(bytes);
+            if inner.holds.is_due(now) {
+                self.to_tend.notify_one();
             }
-            self.lock().outgoing.pop_front();
-            self.told.send_modify(|told| told.count += 1);
+        }
+        let Some(record) = record else { return };
+        self.namesake_seen(&mut inner, &record, now);
+        if record.is_of_tenure() {
+            for lane in inner.heard_of_tenure(&record, log) {
+                inner.order_owner(&lane);
+            }
+        } else {
+            self.heard_of_hold(&mut inner, record, Read::Live, now);
         }
     }
 
-    async fn next_to_write(&self) -> Record {
+    async fn write_all(&self, log: Log, pen: &Pen) -> LogError {
+        let mut confirming = FuturesUnordered::new();
+        let mut progress = Instant::now();
         loop {
-            let next = self.lock().outgoing.front().cloned();
-            match next {
-                Some(record) => return record,
-                None => self.to_write.notified().await,
+            while confirming.len() < UNDER_WAY_MAX {
+                let Some((number, record)) = self.lock().log(log).outbox.take() else {
+                    break;
+                };
+                if confirming.is_empty() {
+                    progress = Instant::now();
+                }
+                match pen.write(&record.to_json()).await {
+                    Ok(written) => confirming.push(async move { (number, written.await) }),
+                    Err(error) => return error,
+                }
+            }
+            let is_confirming = !confirming.is_empty();
+            tokio::select! {
+                Some((number, written)) = confirming.next(), if is_confirming => {
+                    if let Err(error) = written {
+                        return error;
+                    }
+                    progress = Instant::now();
+                    self.lock().log(log).outbox.confirmed(number);
+                }
+                () = self.to_write(log).notified() => {}
+                () = tokio::time::sleep_until(progress + WRITE_TIMEOUT), if is_confirming => {
+                    return LogError::NotConfirmed;
+                }
             }
         }
+    }
+
+    fn is_available(&self, log: Log, is_available: bool) {
+        let mut inner = self.lock();
+        let state = inner.log(log);
+        state.is_available = is_available;
+        if is_available {
+            state.outbox.opened();
+        } else {
+            state.outbox.broke_off();
+            if log == Log::Tenures {
+                // Nobody can say whose a lane is: RabbitMQ's word has to do.
+                inner.claims.clear();
+            }
+        }
+        let are_both = inner.holds_log.is_available && inner.tenures_log.is_available;
+        self.metrics.lanes_log_available.set(are_both.into());
     }
 }

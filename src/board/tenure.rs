@@ -1,10 +1,12 @@
 //! Who has which lane: taking one, leaving one, and hearing of others.
 
-use super::{Board, Inner, Owner};
+use super::{Board, Inner, Owner, is_told};
+use crate::broker::lanes_log::Log;
 use crate::core::holds::{News, Record};
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
 use crate::core::tenure::{Tenure, Unsent};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -18,7 +20,7 @@ impl Board {
         if let Some(reach) = place.and_then(|place| place.reach(Scope::Lane)) {
             let record = inner.holds.record(reach, News::Taken, now);
             let key = record.reach.key.clone();
-            if !self.told.borrow().is_mute {
+            if !inner.tenures_log.outbox.is_mute() {
                 inner.claims.insert(key, (record.clone(), sender));
             }
             self.share(&mut inner, Some(record));
@@ -26,17 +28,19 @@ impl Board {
         claimed
     }
 
-    /// Leaves a lane with nothing in flight: these waited and go back to RabbitMQ unsent.
+    /// Leaves a lane with nothing in flight: these waited and go back to RabbitMQ unsent. Waits until all others can know, however much
+    /// else they are told first, as long as the log takes anything at all.
     pub async fn leave(&self, lane: &LaneId, unsent: Unsent, patience: Duration) {
-        {
+        let told = {
             let (mut inner, now) = (self.lock(), self.clock.now());
             let Some(reach) = inner.place(lane).and_then(|place| place.reach(Scope::Lane)) else {
                 return;
             };
             let record = inner.holds.record(reach, News::Left { unsent }, now);
             self.share(&mut inner, Some(record));
-        }
-        self.told(patience).await;
+            inner.tenures_log.outbox.told()
+        };
+        is_told(told, patience).await;
     }
 
     /// Who took the lane last, as far as the log says.
@@ -46,74 +50,78 @@ impl Board {
 
     /// The session is over, and with it every channel: what it had just taken it does not have. Said later, it would take the lane
     /// from whoever has it by then.
-    pub(super) fn drop_claims(&self) {
+    pub(super) fn begin_anew(&self) {
         let mut inner = self.lock();
         inner.claims.clear();
-        let before = inner.outgoing.len();
-        inner
-            .outgoing
-            .retain(|record| !matches!(record.news, News::Taken));
-        let dropped = u64::try_from(before - inner.outgoing.len()).unwrap_or(0);
-        self.told.send_modify(|told| told.count += dropped);
+        inner.holds_log.outbox.begin_anew(|_| true);
+        let tenures = &mut inner.tenures_log.outbox;
+        tenures.begin_anew(|record| !matches!(record.news, News::Taken));
     }
 }
 
 impl Inner {
-    /// Who has a lane. True if that is what the record is about.
-    pub(super) fn heard_of_tenure(&mut self, record: &Record) -> bool {
+    /// Who has a lane. Workers of an earlier version tell it by the log of holds, which has no order with the other: an old word from
+    /// there does not count. Returns the lanes of which something new is known.
+    pub(super) fn heard_of_tenure(&mut self, record: &Record, log: Log) -> Vec<Arc<str>> {
         let lane = &record.reach.key;
         match &record.news {
             News::Taken => {
-                let tenure = Tenure {
-                    worker: record.worker.clone(),
-                    run: record.run,
-                    since_ms: record.at_ms,
-                    left: false,
-                };
+                let last = self.tenures.of(lane);
+                let is_old = last.is_some_and(|last| last.since_ms > record.at_ms);
+                if log == Log::Holds && is_old {
+                    return vec![];
+                }
+                let tenure = tenure(record, record.at_ms);
                 let unsent = self.tenures.taken(lane, tenure);
-                let is_us = self.holds.is_own(record);
-                if is_us
-                    && self
-                        .claims
-                        .get(lane)
-                        .is_some_and(|(claim, _)| claim == record)
+                let is_claim = |(claim, _): &(Record, _)| claim == record;
+                if self.claims.get(lane).is_some_and(is_claim)
                     && let Some((_, sender)) = self.claims.remove(lane)
                 {
                     // The lane may have lost its channel meanwhile.
                     drop(sender.send(unsent));
                 }
-                let worker = record.worker.clone();
-                let since_ms = record.at_ms;
-                let owner = Owner {
-                    worker,
-                    since_ms,
-                    is_us,
-                };
-                self.order_owner(lane, Some(owner));
-                true
+                vec![lane.clone()]
             }
             News::Left { unsent } => {
-                if self.tenures.left(lane, record.run, unsent.clone()) {
-                    self.order_owner(lane, None);
+                self.tenures.left(lane, record.run, unsent.clone());
+                vec![lane.clone()]
+            }
+            News::Present { lanes, .. } => {
+                let mut known = vec![];
+                for (lane, since_ms) in lanes {
+                    if self.tenures.kept(lane, tenure(record, *since_ms)) {
+                        known.push(lane.clone());
+                    }
                 }
-                true
+                known
             }
             News::Held(_)
             | News::Lifted
             | News::Paused { .. }
             | News::Resumed
-            | News::TemplateHeld { .. } => false,
+            | News::TemplateHeld { .. } => vec![],
         }
     }
 
-    fn order_owner(&self, lane: &str, owner: Option<Owner>) {
-        for post in self
-            .posts
-            .iter()
-            .filter(|post| post.place.lane.as_str() == lane)
-        {
-            post.orders
-                .send_modify(|orders| orders.owner = owner.clone());
-        }
+    /// Tells a lane who has it.
+    pub(super) fn order_owner(&self, lane: &str) {
+        let (Some(post), tenure) = (self.post(lane), self.tenures.of(lane)) else {
+            return;
+        };
+        let owner = tenure.filter(|tenure| !tenure.left).map(|tenure| Owner {
+            worker: tenure.worker.clone(),
+            since_ms: tenure.since_ms,
+            is_us: self.holds.is_run(tenure.run),
+        });
+        post.orders.send_modify(|orders| orders.owner = owner);
+    }
+}
+
+fn tenure(record: &Record, since_ms: u64) -> Tenure {
+    Tenure {
+        worker: record.worker.clone(),
+        run: record.run,
+        since_ms,
+        left: false,
     }
 }

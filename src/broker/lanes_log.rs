@@ -1,4 +1,6 @@
-//! `wa.lanes.log`: what the workers tell each other of lanes, read from its beginning and then followed.
+//! `wa.lanes.log` and `wa.tenures.log`: what the workers tell each other of lanes, read from the beginning and then followed. Pauses and
+//! holds, which must be known for as long as they last, stand in the one; who took and left which lane, which is much more and soon of no
+//! use, in the other.
 //!
 //! A stream has no end to read up to. So a mark of our own is written and read back: what stands before it has been read then
 //! (a millisecond when idle).
@@ -6,7 +8,8 @@
 use super::declare::{Mode, TopologyError, declare, explain};
 use super::session::Session;
 use super::topology;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions,
@@ -16,31 +19,75 @@ use lapin::{BasicProperties, Channel, Confirmation, Consumer};
 use std::time::Duration;
 
 /// Records on their way to us; a stream wants such a bound.
-const PREFETCH: u16 = 256;
+const PREFETCH: u16 = 1_024;
 
-/// Longest wait for one record to be confirmed.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Records that are acknowledged together while there are more.
+const ACKNOWLEDGED_TOGETHER: u16 = 256;
+
+/// Longest wait for RabbitMQ to take or confirm any record, while some are to be confirmed.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const OFFSET: &str = "x-stream-offset";
 
-/// Why the log cannot be used.
+/// Which of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Log {
+    /// Pauses, blocks, throttles, outages.
+    Holds,
+    /// Who took or left which lane.
+    Tenures,
+}
+
+impl Log {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Holds => topology::LANES_LOG,
+            Self::Tenures => topology::TENURES_LOG,
+        }
+    }
+
+    fn objects(self) -> [topology::Object; 3] {
+        match self {
+            Self::Holds => topology::lanes_log(),
+            Self::Tenures => topology::tenures_log(),
+        }
+    }
+}
+
+/// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("{0}")]
     Topology(#[from] TopologyError),
-    #[error("wa.lanes.log: a record was not confirmed")]
+    #[error("a record was not confirmed")]
     NotConfirmed,
-    #[error("wa.lanes.log: its reader ended: {0}")]
+    #[error("its reader ended: {0}")]
     Ended(String),
+    #[error("nothing was read for {0:?}")]
+    Stalled(Duration),
+    #[error("it was not read within {0:?}")]
+    Late(Duration),
+    #[error("it was made anew")]
+    Anew,
+}
+
+impl LogError {
+    /// The broker's user may not use it: waiting does not mend that.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Topology(TopologyError::Forbidden { .. }))
+    }
 }
 
 /// Reads. lapin closes its channel with it.
 pub struct Tail {
     consumer: Consumer,
+    unacknowledged: u16,
+    last: Option<Delivery>,
 }
 
 /// Writes.
 pub struct Pen {
+    log: Log,
     channel: Channel,
 }
 
@@ -50,12 +97,16 @@ pub struct Entry {
     pub body: Vec<u8>,
 }
 
-/// Opens the log behind the record `after`, or at its beginning.
-pub async fn open(session: &Session, after: Option<u64>) -> Result<(Tail, Pen), LogError> {
-    let named = |error| explain(topology::LANES_LOG, error);
+/// Opens a log behind the record `after`, or at its beginning.
+pub async fn open(
+    session: &Session,
+    log: Log,
+    after: Option<u64>,
+) -> Result<(Tail, Pen), LogError> {
+    let named = |error| explain(log.name(), error);
     let channel = session.lane_channel().await.map_err(named)?;
     if session.declares() {
-        declare(&channel, topology::lanes_log(), Mode::Declare).await?;
+        declare(&channel, log.objects(), Mode::Declare).await?;
     }
     let qos = channel.basic_qos(PREFETCH, BasicQosOptions::default());
     qos.await.map_err(named)?;
@@ -67,54 +118,67 @@ pub async fn open(session: &Session, after: Option<u64>) -> Result<(Tail, Pen), 
     };
     let mut arguments = FieldTable::default();
     arguments.insert(OFFSET.into(), from);
-    let (queue, options) = (topology::LANES_LOG.into(), BasicConsumeOptions::default());
+    let (queue, options) = (log.name().into(), BasicConsumeOptions::default());
     let consumer = channel.basic_consume(queue, "".into(), options, arguments);
     let consumer = consumer.await.map_err(named)?;
     let writing = session.reply_channel().await.map_err(named)?;
     let confirming = writing.confirm_select(ConfirmSelectOptions::default());
     confirming.await.map_err(named)?;
-    Ok((Tail { consumer }, Pen { channel: writing }))
+    let tail = Tail {
+        consumer,
+        unacknowledged: 0,
+        last: None,
+    };
+    let channel = writing;
+    Ok((tail, Pen { log, channel }))
 }
 
 impl Tail {
+    /// The next record, whenever it comes.
     pub async fn next(&mut self) -> Result<Entry, LogError> {
-        let delivery = match self.consumer.next().await {
+        let delivery = match self.consumer.next().now_or_never() {
+            Some(delivery) => delivery,
+            None => {
+                self.acknowledge().await;
+                self.consumer.next().await
+            }
+        };
+        let mut delivery = match delivery {
             Some(Ok(delivery)) => delivery,
             Some(Err(error)) => return Err(LogError::Ended(error.to_string())),
             None => return Err(LogError::Ended("cancelled by the broker".to_owned())),
         };
-        // A stream counts acknowledgements as room for more records; nothing is lost without one.
-        drop(delivery.ack(BasicAckOptions::default()).await);
         let headers = delivery.properties.headers().as_ref();
         let offset = headers.and_then(|headers| headers.inner().get(OFFSET));
         let offset = match offset {
             Some(AMQPValue::LongLongInt(offset)) => u64::try_from(*offset).unwrap_or(0),
             Some(_) | None => 0,
         };
-        Ok(Entry {
-            offset,
-            body: delivery.data,
-        })
+        let body = std::mem::take(&mut delivery.data);
+        self.last = Some(delivery);
+        self.unacknowledged += 1;
+        if self.unacknowledged >= ACKNOWLEDGED_TOGETHER {
+            self.acknowledge().await;
+        }
+        Ok(Entry { offset, body })
     }
 
-    /// Until the log says `mark`, what it says before goes to `heard`.
-    pub async fn read_up_to(
-        &mut self,
-        mark: &[u8],
-        mut heard: impl FnMut(Entry),
-    ) -> Result<(), LogError> {
-        loop {
-            let entry = self.next().await?;
-            if entry.body == mark {
-                return Ok(());
-            }
-            heard(entry);
+    /// A stream counts acknowledgements as room for more records, and RabbitMQ ends a channel that withholds one for long; no record is
+    /// lost without one.
+    async fn acknowledge(&mut self) {
+        self.unacknowledged = 0;
+        if let Some(last) = self.last.take() {
+            drop(last.ack(BasicAckOptions { multiple: true }).await);
         }
     }
 }
 
 impl Pen {
-    pub async fn write(&self, body: &[u8]) -> Result<(), LogError> {
+    /// Publishes one record. What it returns ends once the record is confirmed; records reach the log in the order of these calls.
+    pub async fn write(
+        &self,
+        body: &[u8],
+    ) -> Result<impl Future<Output = Result<(), LogError>> + use<>, LogError> {
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
@@ -122,17 +186,21 @@ impl Pen {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_delivery_mode(2);
-        let writing = async {
-            let exchange = topology::LANES_LOG.into();
-            let sent = self
-                .channel
-                .basic_publish(exchange, "".into(), options, body, properties);
-            sent.await?.await
+        let name = self.log.name();
+        let publishing =
+            self.channel
+                .basic_publish(name.into(), "".into(), options, body, properties);
+        let confirming = match tokio::time::timeout(WRITE_TIMEOUT, publishing).await {
+            Ok(Ok(confirming)) => confirming,
+            Ok(Err(error)) => return Err(explain(name, error).into()),
+            Err(_) => return Err(LogError::NotConfirmed),
         };
-        match tokio::time::timeout(WRITE_TIMEOUT, writing).await {
-            Ok(Ok(Confirmation::Ack(None))) => Ok(()),
-            Ok(Err(error)) => Err(explain(topology::LANES_LOG, error).into()),
-            Ok(Ok(_)) | Err(_) => Err(LogError::NotConfirmed),
-        }
+        Ok(async move {
+            match confirming.await {
+                Ok(Confirmation::Ack(None)) => Ok(()),
+                Ok(_) => Err(LogError::NotConfirmed),
+                Err(error) => Err(explain(name, error).into()),
+            }
+        })
     }
 }

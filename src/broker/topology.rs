@@ -14,6 +14,7 @@ pub const RESULTS_LOG: &str = "wa.results.log";
 pub const UNROUTED: &str = "wa.unrouted";
 pub const DEAD: &str = "wa.dead";
 pub const LANES_LOG: &str = "wa.lanes.log";
+pub const TENURES_LOG: &str = "wa.tenures.log";
 pub const EVENTS: &str = "wa.events";
 /// Where a delayed request leaves the ladder.
 pub const DELAY_OUT: &str = "wa.delay.out";
@@ -250,15 +251,26 @@ fn shared() -> Vec<Object> {
         bind(RESULTS_LOG, RESULTS_LOG, ""),
     ];
     objects.extend(lanes_log());
+    objects.extend(tenures_log());
     objects
 }
 
-/// What the workers tell each other; also for declaring it again in case somebody deleted it.
+/// What the workers tell each other of pauses and holds; also for declaring it again in case somebody deleted it.
 pub(super) fn lanes_log() -> [Object; 3] {
+    workers_log(LANES_LOG, "30D", 64_000_000)
+}
+
+/// Who took or left which lane: of no use to anybody after some hours, and much of it while thousands of lanes change hands.
+/// 100 MB are 14,000 lanes that leave 117 requests each.
+pub(super) fn tenures_log() -> [Object; 3] {
+    workers_log(TENURES_LOG, "6h", 100_000_000)
+}
+
+fn workers_log(name: &str, max_age: &str, max_bytes: i64) -> [Object; 3] {
     [
-        exchange(LANES_LOG, ExchangeKind::Fanout, vec![]),
-        stream(LANES_LOG, "30D", 64_000_000, 4_000_000),
-        bind(LANES_LOG, LANES_LOG, ""),
+        exchange(name, ExchangeKind::Fanout, vec![]),
+        stream(name, max_age, max_bytes, 4_000_000),
+        bind(name, name, ""),
     ]
 }
 

@@ -94,6 +94,7 @@ mod tests {
         Now {
             mono: Duration::from_secs_f64(seconds),
             wall_ms: 0,
+            steady_ms: 0,
         }
     }
 

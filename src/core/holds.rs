@@ -5,37 +5,36 @@
 //! end with the same holds, and one that starts reads them back.
 
 use super::Now;
-use super::message::LaneId;
 use super::outcome::Scope;
+use super::tenure::Tenures;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod due;
 mod entry;
 mod hold;
+mod pause;
 mod place;
 mod record;
 
+pub use due::Due;
 use entry::Entry;
 pub use hold::{Finding, Health, Held, Hold, ProbePeriods, Why};
+use pause::Pause;
 pub use place::{Place, Reach};
 pub use record::{News, Record, Slot};
 
 /// A pause that ends so much later is worth telling.
 const NEWS_MS: u64 = 5_000;
 
-/// The log keeps records for 30 days, or as many as it holds: a pause is told again before it would be forgotten.
-const TELL_AGAIN_MS: u64 = 24 * 3_600 * 1_000;
-
-/// What has to be done when a moment has come.
-#[derive(Debug, PartialEq)]
-pub enum Due {
-    /// Ask the API whether this is over, by this lane's number.
-    Ask(Reach, LaneId),
-    /// Over: tell the lanes.
-    Ended(Reach),
-    /// Tell the others again.
-    Tell(Record),
+/// How a record was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Read {
+    /// As it was written.
+    Live,
+    /// Later: it was written before this worker began to read.
+    Missed,
 }
 
 pub struct Holds {
@@ -44,8 +43,9 @@ pub struct Holds {
     run: u64,
     periods: ProbePeriods,
     faults: BTreeMap<Reach, Entry>,
-    /// Since when, and when it was told last.
-    pauses: BTreeMap<Arc<str>, (u64, u64)>,
+    pauses: BTreeMap<Arc<str>, Pause>,
+    /// Bytes of the log that were read in this life of the worker.
+    read_bytes: u64,
     /// By account and template: until when.
     templates: BTreeMap<Arc<str>, u64>,
     /// Own records that have not come back from the log: until they do, they are newer than whatever comes from it.
@@ -60,6 +60,7 @@ impl Holds {
             periods,
             faults: BTreeMap::new(),
             pauses: BTreeMap::new(),
+            read_bytes: 0,
             templates: BTreeMap::new(),
             outstanding: HashMap::new(),
         }
@@ -70,10 +71,7 @@ impl Holds {
         let active = place.reaches().filter_map(|reach| self.faults.get(&reach));
         let active = active.filter(|entry| !entry.hold.is_over(now));
         Held {
-            paused_since_ms: self
-                .pauses
-                .get(&place.lane.0)
-                .map(|(since_ms, _)| *since_ms),
+            paused_since_ms: self.pauses.get(&place.lane.0).map(|pause| pause.since_ms),
             hold: active.map(|entry| entry.hold).max_by_key(|hold| hold.scope),
         }
     }
@@ -152,7 +150,7 @@ impl Holds {
         }
         let is_same = |(reach, entry): (&Reach, &Entry)| {
             let hold = &entry.hold;
-            let recent = now.wall_ms.saturating_sub(hold.since_ms) < 60_000;
+            let recent = now.steady_ms.saturating_sub(hold.since_ms) < 60_000;
             let is_lanes = reach.scope == Scope::Lane && !place.is_in(reach);
             let is_beside = |other: &Place| {
                 other.is_in(reach) && other.reach(finding.scope) == place.reach(finding.scope)
@@ -184,7 +182,7 @@ impl Holds {
             code: finding.code,
             remedy: finding.remedy,
             since_ms: finding.since_ms(now),
-            until_ms: now.wall_ms + ms(wait),
+            until_ms: now.steady_ms + ms(wait),
             failed_probes,
         }
     }
@@ -197,8 +195,9 @@ impl Holds {
         now: Now,
     ) -> Option<(Reach, Option<Record>)> {
         let key: Arc<str> = format!("{}/{template}", place.waba).into();
-        let until_ms = now.wall_ms + ms(finding.pause.unwrap_or_default());
-        self.templates.retain(|_, until_ms| *until_ms > now.wall_ms);
+        let until_ms = now.steady_ms + ms(finding.pause.unwrap_or_default());
+        self.templates
+            .retain(|_, until_ms| *until_ms > now.steady_ms);
         let known_ms = self.templates.get(&key);
         if known_ms.is_some_and(|known_ms| until_ms < known_ms + NEWS_MS) {
             return None;
@@ -212,15 +211,16 @@ impl Holds {
         Some((reach, Some(record)))
     }
 
-    /// A record for the others, of something that is no hold.
+    /// A record for the others, with the times of this worker's wall clock.
     pub fn record(&self, reach: Reach, news: News, now: Now) -> Record {
-        Record {
-            at_ms: now.wall_ms,
+        let record = Record {
+            at_ms: now.steady_ms,
             worker: self.worker.clone(),
             run: self.run,
             reach,
             news,
-        }
+        };
+        record.moved_to(now.wall_ms)
     }
 
     /// A record for the others. Until it comes back from the log, nothing from there counts against it.
@@ -233,11 +233,36 @@ impl Holds {
 
     /// This life of this worker wrote it.
     pub fn is_own(&self, record: &Record) -> bool {
-        record.run == self.run
+        self.is_run(record.run)
+    }
+
+    /// The lanes that this life of this worker has, and since when.
+    pub fn own_lanes(&self, tenures: &Tenures) -> Vec<(Arc<str>, u64)> {
+        tenures.of_run(self.run)
+    }
+
+    /// That is this life of this worker.
+    pub fn is_run(&self, run: u64) -> bool {
+        run == self.run
+    }
+
+    /// So much of the log was read by now.
+    pub fn has_read(&mut self, bytes: u64) {
+        self.read_bytes = bytes;
+    }
+
+    /// The log was lost with all that it said: what must outlive it is told again.
+    pub fn log_lost(&mut self, now: Now) {
+        for pause in self.pauses.values_mut() {
+            pause.tell_at_ms = now.steady_ms;
+        }
     }
 
     /// What the log says, in its order. Returns what it struck, if that is news here.
-    pub fn heard(&mut self, record: Record) -> Option<Reach> {
+    ///
+    /// Times in a record are its writer's, whose clock may be hours off. How long something lasts is their difference, and how old a record
+    /// is that was read as it was written, is known: nothing. Only of one that was `Missed` the two clocks have to tell.
+    pub fn heard(&mut self, record: Record, read: Read, now: Now) -> Option<Reach> {
         if self.is_own(&record) && self.not_told(&record) {
             return None;
         }
@@ -246,13 +271,19 @@ impl Holds {
         if self.outstanding.contains_key(&record.slot()) {
             return None;
         }
+        let age_ms = match read {
+            Read::Live => 0,
+            Read::Missed => now.wall_ms.saturating_sub(record.at_ms),
+        };
+        let written_ms = now.steady_ms.saturating_sub(age_ms);
+        let is_ours = self.is_own(&record);
         let Record {
-            at_ms,
+            at_ms: _,
             worker,
             run: _,
             reach,
             news,
-        } = record;
+        } = record.moved_to(written_ms);
         match news {
             News::Held(hold) => {
                 let entry = Entry {
@@ -267,7 +298,8 @@ impl Holds {
                 self.faults.remove(&reach)?;
             }
             News::Paused { since_ms } => {
-                self.pauses.insert(reach.key.clone(), (since_ms, at_ms));
+                let pause = Pause::told(since_ms, written_ms, self.read_bytes, is_ours);
+                self.pauses.insert(reach.key.clone(), pause);
             }
             News::Resumed => {
                 let had_pause = self.pauses.remove(&reach.key).is_some();
@@ -284,7 +316,7 @@ impl Holds {
                 self.templates.insert(reach.key.clone(), until_ms);
             }
             // No holds: see [`crate::core::tenure`].
-            News::Taken | News::Left { .. } => return None,
+            News::Taken | News::Left { .. } | News::Present { .. } => return None,
         }
         Some(reach)
     }
@@ -305,108 +337,13 @@ impl Holds {
         true
     }
 
-    /// When [`Holds::due`] should be asked next, in wall time.
-    pub fn next_due_ms(&self) -> Option<u64> {
-        let faults = self
-            .faults
-            .values()
-            .filter(|entry| !entry.is_asked)
-            .map(|entry| entry.due_ms(&self.worker));
-        let pauses = self
-            .pauses
-            .values()
-            .map(|(_, told_ms)| told_ms + TELL_AGAIN_MS);
-        faults.chain(pauses).min()
-    }
-
-    /// What has to be done by now. A hold that none of `places` is under is another worker's to look after.
-    pub fn due(&mut self, places: &[Place], now: Now) -> Vec<Due> {
-        let mut due = vec![];
-        let mut over = vec![];
-        let worker = self.worker.clone();
-        for (reach, entry) in &mut self.faults {
-            if entry.is_asked || entry.due_ms(&worker) > now.wall_ms {
-                continue;
-            }
-            // By another number each time: one may be sick of its own.
-            let in_reach = || places.iter().filter(|place| place.is_in(reach));
-            let turn = usize::try_from(entry.hold.failed_probes).unwrap_or(0);
-            let place = in_reach().nth(turn % in_reach().count().max(1));
-            match (entry.hold.why, place) {
-                (Why::Throttle, _) => over.push(reach.clone()),
-                (Why::Block | Why::Penalty | Why::Outage, Some(place)) => {
-                    entry.is_asked = true;
-                    due.push(Due::Ask(reach.clone(), place.lane.clone()));
-                }
-                // Nobody here is struck: not looked at again before somebody is.
-                (Why::Block | Why::Penalty | Why::Outage, None) => entry.is_asked = true,
-            }
-        }
-        for reach in over {
-            self.faults.remove(&reach);
-            due.push(Due::Ended(reach));
-        }
-        let old = self
-            .pauses
-            .iter()
-            .filter(|(_, (_, told_ms))| told_ms + TELL_AGAIN_MS <= now.wall_ms);
-        let old: Vec<_> = old
-            .map(|(lane, (since_ms, _))| (lane.clone(), *since_ms))
-            .collect();
-        for (lane, since_ms) in old {
-            self.pauses.insert(lane.clone(), (since_ms, now.wall_ms));
-            let reach = Reach {
-                scope: Scope::Lane,
-                key: lane,
-            };
-            due.push(Due::Tell(self.tell(reach, News::Paused { since_ms }, now)));
-        }
-        due
-    }
-
-    /// The API was asked whether the hold is over. Returns what to tell the others.
-    pub fn asked(&mut self, reach: &Reach, health: Health, now: Now) -> Option<Record> {
-        // Lifted or replaced in between: nobody waits for this answer any more.
-        let entry = self.faults.get(reach).filter(|entry| entry.is_asked)?;
-        let (mut hold, is_own) = (entry.hold, entry.is_own);
-        if health.ends(hold.why) {
-            self.faults.remove(reach);
-            return (!is_own).then(|| self.tell(reach.clone(), News::Lifted, now));
-        }
-        hold.failed_probes += 1;
-        hold.until_ms = now.wall_ms + ms(self.periods.wait(hold.why, hold.failed_probes, None));
-        let entry = Entry {
-            hold,
-            author: self.worker.clone(),
-            is_asked: false,
-            is_own,
-        };
-        self.faults.insert(reach.clone(), entry);
-        // Outages are asked about often, and each worker may find out for itself.
-        let is_told = !is_own && hold.why != Why::Outage;
-        is_told.then(|| self.tell(reach.clone(), News::Held(hold), now))
-    }
-
-    /// Something changed that may have mended what holds this place: it is looked at now.
-    pub fn look_again(&mut self, place: &Place, now: Now) {
-        for reach in place.reaches() {
-            // A question that is under way is asked with what was before.
-            let looks = |entry: &&mut Entry| entry.hold.why == Why::Block || entry.is_asked;
-            if let Some(entry) = self.faults.get_mut(&reach).filter(looks) {
-                entry.hold.until_ms = now.wall_ms;
-                entry.is_asked = false;
-                entry.author = self.worker.clone();
-            }
-        }
-    }
-
     /// An operator stops a lane, in every worker.
     pub fn pause(&mut self, place: &Place, now: Now) -> Option<Record> {
         let reach = place.reach(Scope::Lane)?;
-        let (since_ms, _) = *self
-            .pauses
-            .entry(reach.key.clone())
-            .or_insert((now.wall_ms, now.wall_ms));
+        let paused = self.pauses.get(&reach.key);
+        let since_ms = paused.map_or(now.steady_ms, |pause| pause.since_ms);
+        let pause = Pause::told(since_ms, now.steady_ms, self.read_bytes, true);
+        self.pauses.insert(reach.key.clone(), pause);
         Some(self.tell(reach, News::Paused { since_ms }, now))
     }
 

@@ -3,6 +3,7 @@
 //! That is what lets a seeded simulation run the very code that production runs.
 
 pub mod answer;
+pub mod awake;
 pub mod backlog;
 pub mod ceiling;
 pub mod decide;
@@ -12,6 +13,7 @@ pub mod intake;
 pub mod ladder;
 pub mod lane;
 pub mod message;
+pub mod namesakes;
 pub mod number;
 pub mod outcome;
 pub mod pacing;
@@ -31,4 +33,18 @@ pub struct Now {
     pub mono: Duration,
     /// Milliseconds since the Unix epoch: for deadlines and reports.
     pub wall_ms: u64,
+    /// The same by a clock that nobody sets: the wall's time when the process started, and what has passed since. For what lasts so long
+    /// and no longer: holds.
+    pub steady_ms: u64,
+}
+
+impl Now {
+    /// What the wall clock says, as it goes now, of a moment by [`Self::steady_ms`].
+    pub fn on_the_wall(&self, steady_ms: u64) -> u64 {
+        if self.wall_ms >= self.steady_ms {
+            steady_ms.saturating_add(self.wall_ms - self.steady_ms)
+        } else {
+            steady_ms.saturating_sub(self.steady_ms - self.wall_ms)
+        }
+    }
 }

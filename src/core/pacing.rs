@@ -292,7 +292,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(mono: Duration) -> Now {
-        Now { mono, wall_ms: 0 }
+        Now {
+            mono,
+            wall_ms: 0,
+            steady_ms: 0,
+        }
     }
 
     /// Sends as fast as `permit` lets it, waking `late_us` late each time; returns the send times.

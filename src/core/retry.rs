@@ -96,6 +96,7 @@ mod tests {
         Now {
             mono: Duration::ZERO,
             wall_ms: wall_s * 1000,
+            steady_ms: wall_s * 1000,
         }
     }
     fn history(attempts: u32, first_seen_s: u64) -> History {

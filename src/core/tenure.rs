@@ -45,6 +45,24 @@ impl Tenures {
         true
     }
 
+    /// A worker says that it still has the lane. Counts (true) where nothing else is known any more.
+    pub fn kept(&mut self, lane: &Arc<str>, tenure: Tenure) -> bool {
+        let is_news = !self.last.contains_key(lane);
+        if is_news {
+            self.last.insert(lane.clone(), (tenure, vec![]));
+        }
+        is_news
+    }
+
+    /// The lanes that this life of a worker has, and since when.
+    pub fn of_run(&self, run: u64) -> Vec<(Arc<str>, u64)> {
+        let has = |(tenure, _): &(Tenure, Unsent)| tenure.run == run && !tenure.left;
+        let lanes = self.last.iter().filter(|(_, last)| has(last));
+        lanes
+            .map(|(lane, (tenure, _))| (lane.clone(), tenure.since_ms))
+            .collect()
+    }
+
     pub fn of(&self, lane: &str) -> Option<&Tenure> {
         self.last.get(lane).map(|(tenure, _)| tenure)
     }
@@ -94,6 +112,21 @@ mod tests {
         assert!(tenures.of("1").unwrap().left);
         assert_eq!(tenures.taken(&lane, tenure(4)), unsent);
         assert_eq!(tenures.of("1").unwrap().run, 4);
+    }
+
+    #[test]
+    fn who_still_has_a_lane_is_known_when_the_word_of_its_taking_is_gone() {
+        let (mut tenures, lane) = (Tenures::default(), Arc::from("1"));
+        assert!(tenures.kept(&lane, tenure(1)));
+        assert_eq!(tenures.of("1").unwrap().run, 1);
+        assert_eq!(tenures.of_run(1), [(lane.clone(), 0)]);
+        assert_eq!(tenures.of_run(2), []);
+        // Whoever has taken it since has it.
+        tenures.taken(&lane, tenure(2));
+        assert!(!tenures.kept(&lane, tenure(1)));
+        assert_eq!(tenures.of("1").unwrap().run, 2);
+        tenures.left("1", 2, vec![]);
+        assert_eq!(tenures.of_run(2), []);
     }
 
     #[test]

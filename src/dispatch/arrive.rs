@@ -3,13 +3,17 @@
 use super::claim::Claim;
 use super::conclude::seconds_between;
 use super::consumer::Event;
-use super::{Done, LaneTask, TELL_PATIENCE};
+use super::{Done, LaneTask};
 use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::Found;
 use crate::core::lane::{Joined, Ticket};
 use futures_util::FutureExt;
 use std::time::Duration;
+
+/// Longest that a lane which leaves waits for the others to be told what it gives back: with it, hundreds may leave. A log that takes
+/// nothing at all is given up sooner.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a delivery may be on its way.
 const ON_ITS_WAY: Duration = Duration::from_millis(10);
@@ -186,7 +190,7 @@ impl LaneTask {
         if self.claim.is_held() {
             self.take_what_is_on_its_way().await;
             let (board, unsent) = (self.shared.board.clone(), self.lane.surely_unsent());
-            board.leave(self.lane.id(), unsent, TELL_PATIENCE).await;
+            board.leave(self.lane.id(), unsent, LEAVE_PATIENCE).await;
         }
         self.consumer.close().await;
         self.channel_lost();

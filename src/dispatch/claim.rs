@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Longest wait for the log to say that the lane is ours. Without it RabbitMQ's word has to do.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the log to say that the lane is ours, however many others it says that of first. Without it RabbitMQ's word has to do;
+/// a log that takes nothing at all is given up sooner.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) enum Claim {
     /// Nothing was delivered yet.

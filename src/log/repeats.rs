@@ -57,6 +57,7 @@ impl Repeats {
         let now = Now {
             mono: since_start,
             wall_ms: 0,
+            steady_ms: 0,
         };
         place.debt.charge(&LIMIT, now);
         true

@@ -311,6 +311,7 @@ impl Scrape {
                 ("why", why),
                 ("code", &code),
             ];
+            let since_ms = self.now.on_the_wall(since_ms);
             let since_s = Duration::from_millis(since_ms).as_secs_f64();
             text.sample(name, &labels, since_s);
         }

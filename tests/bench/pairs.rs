@@ -19,6 +19,7 @@ pub(crate) fn run() -> Result<()> {
     let mut now = Now {
         mono: Duration::from_secs(1),
         wall_ms: 1_800_000_000_000,
+        steady_ms: 1_800_000_000_000,
     };
     let before_mb = rss_mb()?;
     let mut lane = Lane::new(LaneId::new("10001"), config(), now);

@@ -281,7 +281,8 @@ wa_dispatcher_token_reloads_total counter
 wa_dispatcher_token_valid gauge
 wa_dispatcher_unrouted_total counter
 wa_dispatcher_worker_busy_seconds_total counter
-wa_dispatcher_worker_capacity_messages_per_second gauge";
+wa_dispatcher_worker_capacity_messages_per_second gauge
+wa_dispatcher_worker_id_shared gauge";
 
 fn series(scrape: &Scrape) -> Vec<String> {
     let mut series: Vec<String> = scrape

@@ -5,6 +5,7 @@ mod operators;
 mod outage;
 mod scopes;
 mod throttles;
+mod workers_log;
 
 use crate::support::client::Request;
 use crate::support::worker::Worker;

@@ -139,6 +139,7 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
     let setup = setup(level, &collector);
     let (mut world, proxy) = World::behind_proxy(setup).await;
     let queue = world.client.queue(Some(("wa.lanes.log", ""))).await;
+    world.client.bind(&queue, "wa.tenures.log", "").await;
     let records = world.client.read(&queue).await;
     world.sim.set_script(script());
     world.folder.write("token", TOKEN);

@@ -9,8 +9,7 @@ use graph_sim::{Action, Fault, Script, Sim};
 use serde_json::json;
 
 /// What a worker needs that declares nothing.
-const WRITE: &str =
-    r"^(wa\.results|wa\.dead|wa\.delay\..*|wa\.lanes\.log|wa\.results\.log|amq\.default)$";
+const WRITE: &str = r"^(wa\.results|wa\.dead|wa\.delay\..*|wa\.lanes\.log|wa\.tenures\.log|wa\.results\.log|amq\.default)$";
 const READ: &str = r"^wa\..*$";
 
 struct Restricted {
@@ -229,11 +228,14 @@ async fn nothing_is_kept_for_longer_than_30_days() {
             continue;
         }
         seen += 1;
-        let days: Option<u64> = arguments["x-max-age"]
-            .as_str()
-            .map(|age| age.trim_end_matches('D').parse().unwrap());
-        let end_ms = match days {
-            Some(days) => days * 24 * 3600 * 1000,
+        let hours: Option<u64> = arguments["x-max-age"].as_str().map(|age| {
+            let days = age
+                .strip_suffix('D')
+                .map(|days| days.parse::<u64>().unwrap() * 24);
+            days.unwrap_or_else(|| age.strip_suffix('h').unwrap().parse().unwrap())
+        });
+        let end_ms = match hours {
+            Some(hours) => hours * 3600 * 1000,
             None => arguments["x-message-ttl"]
                 .as_u64()
                 .unwrap_or_else(|| panic!("{name} keeps for ever")),

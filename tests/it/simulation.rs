@@ -11,6 +11,7 @@ mod board;
 mod broker;
 mod chance;
 mod checks;
+mod clocks;
 mod conduct;
 mod decisions;
 mod deliveries;
@@ -39,10 +40,12 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 54] = [
+const EVENTS: [&str; 56] = [
     "130429 by the rules",
     "131056 by the rules",
+    "a clock is set",
     "a new token",
+    "a new worker waits for the log",
     "abandon",
     "accepted",
     "adopted by a redelivery",

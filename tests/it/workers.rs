@@ -81,6 +81,38 @@ async fn two_workers_share_the_lanes_and_one_alone_serves_all() {
     world.finish().await;
 }
 
+/// A host that was copied. One that is killed and started again, or that starts while the one before drains, is no namesake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_of_one_name_are_told_of() {
+    const WARNING: &str = "another worker runs with this one's worker.id";
+    let mut world = World::start(setup()).await;
+    world.worker.kill().await;
+    world.worker = Worker::start(&world.folder, &world.config);
+    world.worker.ready().await;
+    world
+        .worker
+        .metric("lane_subscribed", &[], |n| n == 1.0)
+        .await;
+    let again = Worker::start(&world.folder, &world.config);
+    again.ready().await;
+    world.worker.drain().await;
+    world.worker = again;
+    let mut copy = Worker::start(&world.folder, &world.config);
+    copy.ready().await;
+    for worker in [&world.worker, &copy] {
+        within("the warning", worker.log.line(WARNING)).await;
+        worker.metric("worker_id_shared", &[], |n| n == 1.0).await;
+    }
+    assert!(!world.worker.log.text().contains("ERROR"));
+    copy.drain().await;
+    world
+        .worker
+        .metric("worker_id_shared", &[], |n| n == 0.0)
+        .await;
+    assert_eq!(world.worker.log.text().matches(WARNING).count(), 1);
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_worker_held_is_sent_again_flagged() {
     let mut setup = setup().numbers(&[(NUMBER, 400)]);

@@ -12,6 +12,7 @@ fn at(seconds: u64) -> Now {
     Now {
         mono: Duration::from_secs(seconds),
         wall_ms: 1_800_000_000_000 + seconds * 1_000,
+        steady_ms: 1_800_000_000_000 + seconds * 1_000,
     }
 }
 

@@ -40,6 +40,7 @@ fn view(limit_mps: u32) -> View {
     let now = Now {
         mono: Duration::ZERO,
         wall_ms: 0,
+        steady_ms: 0,
     };
     let lane = Lane::new(LaneId::new("1"), config, now);
     View {

@@ -71,7 +71,7 @@ pub struct Hold {
 
 impl Hold {
     pub(super) fn is_over(&self, now: Now) -> bool {
-        self.why == Why::Throttle && self.until_ms <= now.wall_ms
+        self.why == Why::Throttle && self.until_ms <= now.steady_ms
     }
 
     /// Whether this says more than what is `known`. Stragglers of the same fault do not.
@@ -137,7 +137,7 @@ impl Finding {
     /// Since when this goes on.
     pub fn since_ms(&self, now: Now) -> u64 {
         let same = self.before.filter(|before| before.why == self.why);
-        same.map_or(now.wall_ms, |before| before.since_ms)
+        same.map_or(now.steady_ms, |before| before.since_ms)
     }
 }
 

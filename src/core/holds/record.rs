@@ -35,6 +35,11 @@ pub enum News {
     Left {
         unsent: Unsent,
     },
+    /// The worker is there, or is about to end; it may say which lanes it has, and since when. Not of one lane: the reach says nothing.
+    Present {
+        ends: bool,
+        lanes: Vec<(Arc<str>, u64)>,
+    },
 }
 
 /// What a record speaks of: the last one of a slot stands. A pause and a block of the same lane are two things.
@@ -46,6 +51,7 @@ enum Topic {
     Hold,
     Pause,
     Tenure,
+    Presence,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,12 +93,21 @@ enum WireNews {
     Left {
         unsent: Vec<(String, u32, u64)>,
     },
+    Present {
+        #[serde(default)]
+        ends: bool,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lanes: Vec<(Arc<str>, u64)>,
+    },
 }
 
 impl Record {
     /// Who has a lane, not what holds it.
     pub fn is_of_tenure(&self) -> bool {
-        matches!(self.news, News::Taken | News::Left { .. })
+        matches!(
+            self.news,
+            News::Taken | News::Left { .. } | News::Present { .. }
+        )
     }
 
     pub fn slot(&self) -> Slot {
@@ -100,8 +115,36 @@ impl Record {
             News::Held(_) | News::Lifted | News::TemplateHeld { .. } => Topic::Hold,
             News::Paused { .. } | News::Resumed => Topic::Pause,
             News::Taken | News::Left { .. } => Topic::Tenure,
+            News::Present { .. } => Topic::Presence,
         };
         Slot(self.reach.clone(), topic)
+    }
+
+    /// The same as if written at that moment by another clock: what lasts lasts as long.
+    #[must_use]
+    pub fn moved_to(mut self, at_ms: u64) -> Self {
+        let before_ms = std::mem::replace(&mut self.at_ms, at_ms);
+        let moved = |ms: &mut u64| {
+            *ms = match ms.checked_sub(before_ms) {
+                Some(later_ms) => at_ms.saturating_add(later_ms),
+                None => at_ms.saturating_sub(before_ms - *ms),
+            };
+        };
+        match &mut self.news {
+            News::Held(hold) => {
+                moved(&mut hold.since_ms);
+                moved(&mut hold.until_ms);
+            }
+            News::Paused { since_ms } => moved(since_ms),
+            News::TemplateHeld { until_ms } => moved(until_ms),
+            // Since when it has its lanes is told as it was told first.
+            News::Present { .. }
+            | News::Lifted
+            | News::Resumed
+            | News::Taken
+            | News::Left { .. } => {}
+        }
+        self
     }
 
     pub fn to_json(&self) -> Vec<u8> {
@@ -152,6 +195,10 @@ fn wire_news(news: &News) -> WireNews {
         News::TemplateHeld { until_ms } => WireNews::TemplateHeld {
             until_ms: *until_ms,
         },
+        News::Present { ends, lanes } => WireNews::Present {
+            ends: *ends,
+            lanes: lanes.clone(),
+        },
         News::Taken => WireNews::Taken,
         News::Left { unsent } => WireNews::Left {
             unsent: unsent
@@ -184,6 +231,7 @@ fn news(news: WireNews, scope: Scope) -> Option<News> {
         WireNews::Paused { since_ms } => News::Paused { since_ms },
         WireNews::Resumed => News::Resumed,
         WireNews::TemplateHeld { until_ms } => News::TemplateHeld { until_ms },
+        WireNews::Present { ends, lanes } => News::Present { ends, lanes },
         WireNews::Taken => News::Taken,
         WireNews::Left { unsent } => News::Left {
             unsent: unsent

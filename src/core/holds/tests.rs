@@ -1,6 +1,8 @@
 use super::*;
+use crate::core::message::LaneId;
 
 mod agreement;
+mod clocks;
 
 const START_MS: u64 = 1_800_000_000_000;
 
@@ -8,6 +10,7 @@ fn at(seconds: u64) -> Now {
     Now {
         mono: Duration::from_secs(seconds),
         wall_ms: START_MS + seconds * 1_000,
+        steady_ms: START_MS + seconds * 1_000,
     }
 }
 
@@ -72,7 +75,7 @@ fn a_hold_reaches_every_lane_of_its_scope_and_no_other() {
         // And the same in a worker that hears of it.
         let mut there = holds("b", 2);
         let record = Record::from_json(&record.unwrap().to_json()).unwrap();
-        there.heard(record).unwrap();
+        there.heard(record, Read::Live, at(0)).unwrap();
         assert_eq!(struck(&there, 0), expected, "{scope:?}");
         let told = |holds: &Holds| holds.on(&place(1), at(0)).hold;
         assert_eq!(told(&here), told(&there));
@@ -208,7 +211,7 @@ fn a_throttle_ends_by_itself_everywhere() {
     let throttle = finding(Scope::Waba, Why::Throttle, Some(80_007), Some(60));
     let (reach, record) = here.found(&place(1), &throttle, &places(), at(0)).unwrap();
     let mut there = holds("b", 2);
-    there.heard(record.unwrap());
+    there.heard(record.unwrap(), Read::Live, at(0));
     for holds in [&mut here, &mut there] {
         assert_eq!(struck(holds, 59), [1, 2]);
         assert!(struck(holds, 60).is_empty());
@@ -223,7 +226,7 @@ fn another_worker_asks_once_the_finder_is_gone() {
         .found(&place(1), &block(Scope::Waba), &places(), at(0))
         .unwrap();
     let mut there = holds("b", 2);
-    there.heard(record.unwrap());
+    there.heard(record.unwrap(), Read::Live, at(0));
     assert_eq!(there.due(&places(), at(74)), []);
     assert_eq!(there.due(&places(), at(75)).len(), 1);
     // A worker without a lane in reach has nothing to ask for.
@@ -231,7 +234,7 @@ fn another_worker_asks_once_the_finder_is_gone() {
         .found(&place(3), &block(Scope::Waba), &places(), at(0))
         .unwrap();
     let mut elsewhere = holds("c", 3);
-    elsewhere.heard(record.unwrap());
+    elsewhere.heard(record.unwrap(), Read::Live, at(0));
     assert_eq!(elsewhere.due(&[place(1)], at(999)), []);
 }
 
@@ -286,8 +289,8 @@ fn a_new_token_leaves_the_old_ones_block_behind() {
 fn operators_pause_and_resume_in_every_worker() {
     let (mut here, mut there) = (holds("a", 1), holds("b", 2));
     let record = here.pause(&place(1), at(0)).unwrap();
-    there.heard(record.clone());
-    here.heard(record);
+    there.heard(record.clone(), Read::Live, at(0));
+    here.heard(record, Read::Live, at(0));
     here.found(&place(1), &block(Scope::Token), &places(), at(1))
         .unwrap();
     for holds in [&here, &there] {
@@ -297,7 +300,7 @@ fn operators_pause_and_resume_in_every_worker() {
     }
     // The other one lifts it all, and knows of the pause only.
     for (_, record) in there.resume(&place(1), at(9)) {
-        here.heard(record);
+        here.heard(record, Read::Live, at(0));
     }
     assert_eq!(here.on(&place(1), at(9)).paused_since_ms, None);
     let lifted = here.resume(&place(1), at(10));
@@ -314,7 +317,7 @@ fn what_was_written_twice_counts_twice_for_everybody() {
     let log = [&resumed, &paused, &resumed];
     for holds in [&mut here, &mut there] {
         for record in log {
-            holds.heard(record.clone());
+            holds.heard(record.clone(), Read::Live, at(0));
         }
         assert_eq!(holds.on(&place(1), at(2)).paused_since_ms, None);
     }
@@ -334,6 +337,41 @@ fn a_pause_is_told_again_before_the_log_forgets_it() {
     assert_eq!(holds.due(&places(), at(day_s)), []);
 }
 
+/// However much is written, and whoever lives: before 64 MB less a segment were written behind the last word.
+#[test]
+fn a_pause_is_told_again_before_it_falls_out_of_the_log() {
+    let (mut here, mut there) = (holds("a", 1), holds("b", 2));
+    let record = here.pause(&place(1), at(0)).unwrap();
+    for holds in [&mut here, &mut there] {
+        holds.heard(record.clone(), Read::Live, at(0));
+        holds.has_read(7_999_999);
+        assert_eq!(holds.due(&places(), at(10)), []);
+        assert!(!holds.is_due(at(10)));
+    }
+    // Who told it tells it again, and all know that.
+    here.has_read(8_000_000);
+    assert!(here.is_due(at(10)));
+    assert_eq!(here.next_due_ms(), Some(0));
+    let due = here.due(&places(), at(10));
+    let [Due::Tell(record)] = &due[..] else {
+        panic!("{due:?}")
+    };
+    assert_eq!(here.due(&places(), at(10)), []);
+    there.has_read(8_000_000);
+    there.heard(record.clone(), Read::Live, at(10));
+    here.heard(record.clone(), Read::Live, at(10));
+    // Should that one be gone, another does it.
+    there.has_read(19_999_999);
+    assert_eq!(there.due(&places(), at(20)), []);
+    there.has_read(20_000_000);
+    assert_eq!(there.due(&places(), at(20)).len(), 1);
+    // All that it said is gone: it is said again at once.
+    assert!(!there.is_due(at(30)));
+    there.log_lost(at(30));
+    assert_eq!(there.due(&places(), at(30)).len(), 1);
+    assert_eq!(there.on(&place(1), at(30)).paused_since_ms, Some(START_MS));
+}
+
 #[test]
 fn a_paused_template_is_known_to_its_account() {
     let mut here = holds("a", 1);
@@ -345,7 +383,7 @@ fn a_paused_template_is_known_to_its_account() {
     assert!(here.found(&place(2), &parked, &places(), at(1)).is_none());
     let mut there = holds("b", 2);
     let record = Record::from_json(&record.unwrap().to_json()).unwrap();
-    there.heard(record);
+    there.heard(record, Read::Live, at(0));
     for holds in [&here, &there] {
         let held: Vec<_> = holds.templates("7").collect();
         assert_eq!(held, [("sale", START_MS + 3_600_000)]);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 const NOW: Now = Now {
     mono: std::time::Duration::ZERO,
     wall_ms: 1_800_000_000_000,
+    steady_ms: 1_800_000_000_000,
 };
 const BOUNDS: IntakeConfig = IntakeConfig {
     max_body_bytes: 4_000_000,

@@ -332,9 +332,9 @@ impl Lane {
         };
         let pause_s = pause_s.unwrap_or(1).max(1);
         let pause = Duration::from_secs(pause_s.into());
-        let is_news = self
-            .templates
-            .hold(&template, now.wall_ms + u64::from(pause_s) * 1000, now);
+        let is_news =
+            self.templates
+                .hold(&template, now.steady_ms + u64::from(pause_s) * 1000, now);
         let finding = Finding {
             template: Some(template),
             ..self.finding(Scope::Template, Why::Throttle, code, PAUSE, Some(pause))

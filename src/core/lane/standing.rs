@@ -188,7 +188,7 @@ impl Standing {
                     remedy: finding.remedy,
                     since_ms: finding.since_ms(now),
                     // Said by whoever keeps the holds, in a moment.
-                    until_ms: now.wall_ms,
+                    until_ms: now.steady_ms,
                     failed_probes: finding.before.map_or(0, |before| before.failed_probes),
                 };
                 self.state = State::Away { hold };
@@ -233,7 +233,7 @@ impl Standing {
     }
 
     fn hold(&mut self, hold: Hold, now: Now) {
-        let left = Duration::from_millis(hold.until_ms.saturating_sub(now.wall_ms));
+        let left = Duration::from_millis(hold.until_ms.saturating_sub(now.steady_ms));
         let flows = matches!(self.state, State::Flowing | State::Cooling { .. });
         // Short enough to be sat out with the messages in hand.
         if hold.why == Why::Throttle && left <= HOLD_MAX && flows {

@@ -15,7 +15,7 @@ pub(super) struct Templates {
 impl Templates {
     /// False if it was held already.
     pub(super) fn hold(&mut self, template: &Arc<str>, until_ms: u64, now: Now) -> bool {
-        self.held.retain(|_, until_ms| *until_ms > now.wall_ms);
+        self.held.retain(|_, until_ms| *until_ms > now.steady_ms);
         if self.held.contains_key(template) || self.held.len() >= TEMPLATES_MAX {
             return false;
         }
@@ -26,7 +26,7 @@ impl Templates {
     /// For how many milliseconds messages of this template have to wait.
     pub(super) fn wait_ms(&self, template: Option<&Arc<str>>, now: Now) -> Option<u64> {
         let until_ms = *self.held.get(template?)?;
-        Some(until_ms.saturating_sub(now.wall_ms)).filter(|wait_ms| *wait_ms > 0)
+        Some(until_ms.saturating_sub(now.steady_ms)).filter(|wait_ms| *wait_ms > 0)
     }
 }
 

@@ -98,6 +98,7 @@ impl Story {
         Now {
             mono: Duration::from_secs_f64(100.0 + seconds),
             wall_ms: (WALL_MS as f64 + seconds * 1_000.0) as u64,
+            steady_ms: (WALL_MS as f64 + seconds * 1_000.0) as u64,
         }
     }
 

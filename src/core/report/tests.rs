@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 const NOW: Now = Now {
     mono: std::time::Duration::ZERO,
     wall_ms: 1_800_000_000_250,
+    steady_ms: 1_800_000_000_250,
 };
 
 fn message(body: &str, history: History) -> Message {

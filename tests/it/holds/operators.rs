@@ -81,6 +81,7 @@ async fn the_log_may_be_deleted_and_made_anew() {
         .worker
         .metric("lanes_log_available", &[], |n| n == 1.0)
         .await;
+    assert_eq!(world.worker.post("/lanes/222/pause").await.status, 202);
     world.vhost.delete_queue("wa.lanes.log");
     world
         .worker
@@ -93,5 +94,10 @@ async fn the_log_may_be_deleted_and_made_anew() {
         .metric("lanes_log_available", &[], |n| n == 1.0)
         .await;
     assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
+    // What the old one said is told again.
+    let mut other = second(&world).await;
+    other.lane_state("111", "paused").await;
+    other.lane_state("222", "paused").await;
+    other.drain().await;
     world.finish().await;
 }

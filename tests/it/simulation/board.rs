@@ -10,7 +10,7 @@ use super::world::{Event, PATIENCE, Simulation};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use whatsapp_dispatcher::core::holds::{
-    Due, Finding, Health, Held, Holds, News, Place, Reach, Record, Why,
+    Due, Finding, Health, Held, Holds, News, Place, Reach, Read, Record, Why,
 };
 use whatsapp_dispatcher::core::lane::State;
 use whatsapp_dispatcher::core::message::LaneId;
@@ -30,6 +30,8 @@ pub(crate) struct Board {
     pub(super) is_reading: bool,
     /// What stood in the log when its session began, and which lanes that says are paused.
     pub(super) stood: (usize, BTreeSet<Arc<str>>),
+    /// It has read the log to its end once.
+    pub(super) has_read: bool,
     /// Its lanes begin once it has read so many.
     pub(super) catches_up_to: Option<usize>,
     pub(super) knowledge: Knowledge,
@@ -74,6 +76,7 @@ impl Board {
             read: 0,
             is_reading: false,
             stood: (0, BTreeSet::new()),
+            has_read: false,
             catches_up_to: None,
             knowledge: Knowledge::default(),
             timer: 0,
@@ -88,26 +91,30 @@ fn fingerprint(account: usize, token: u64) -> Arc<str> {
 impl Simulation {
     /// A lane met something that concerns more than the message it was about.
     pub(super) fn found(&mut self, who: Who, finding: &Finding) -> Checked {
-        let now = self.now();
+        let now = self.now_of(who.worker);
         let Some(board) = &mut self.processes[who.worker].board else {
             return Ok(());
         };
         let place = board.places[who.lane].clone();
         let places = board.places.clone();
         let struck = board.holds.found(&place, finding, &places, now);
-        let hold = |record: &Record| match record.news {
+        // Its times are those of the worker's wall.
+        let hold = |record: &Record| match record.clone().moved_to(now.steady_ms).news {
             News::Held(hold) => Some(hold),
             News::Lifted
             | News::Paused { .. }
             | News::Resumed
             | News::TemplateHeld { .. }
             | News::Taken
-            | News::Left { .. } => None,
+            | News::Left { .. }
+            | News::Present { .. } => None,
         };
         let reach = struck
             .as_ref()
             .map(|(reach, record)| (reach, record.as_ref().and_then(hold)));
-        board.knowledge.found(&place, finding, reach, now.wall_ms)?;
+        board
+            .knowledge
+            .found(&place, finding, reach, now.steady_ms)?;
         self.note(|| format!("{who} finds {finding:?}, which strikes {reach:?}"));
         if let Some((reach, record)) = struck {
             self.tally.count(word(finding, &reach));
@@ -139,7 +146,7 @@ impl Simulation {
     }
 
     fn order_lane(&mut self, who: Who) {
-        let now = self.now();
+        let now = self.now_of(who.worker);
         let account = self.plan.lanes[who.lane].account;
         let Some(board) = &self.processes[who.worker].board else {
             return;
@@ -173,7 +180,7 @@ impl Simulation {
             shell.lane.hold_template(&template, until_ms, now);
             shell
                 .conduct
-                .hold_template(&template, until_ms, now.wall_ms);
+                .hold_template(&template, until_ms, now.steady_ms);
         }
         if token != shell.token {
             shell.token = token;
@@ -203,14 +210,23 @@ impl Simulation {
     }
 
     pub(super) fn heard(&mut self, worker: usize, record: Record) {
-        let now = self.now();
+        let (now, true_ms) = (self.now_of(worker), self.now().steady_ms);
         let Some(board) = &mut self.processes[worker].board else {
             return;
         };
-        let Some(reach) = board.holds.heard(record.clone()) else {
+        let read = match board.read > board.stood.0 {
+            true => Read::Live,
+            false => Read::Missed,
+        };
+        let Some(reach) = board.holds.heard(record.clone(), read, now) else {
             return;
         };
-        board.knowledge.heard(&record, &board.places, now.wall_ms);
+        let age_ms = match read {
+            Read::Live => 0,
+            Read::Missed => now.wall_ms.saturating_sub(record.at_ms),
+        };
+        let record = record.moved_to(true_ms.saturating_sub(age_ms));
+        board.knowledge.heard(&record, &board.places, true_ms);
         self.tally.count("heard from another worker");
         self.order(worker, &reach);
         self.tend_later(worker);
@@ -218,7 +234,7 @@ impl Simulation {
 
     /// An operator stops a lane, by a word to this worker.
     pub(super) fn pause(&mut self, who: Who) {
-        let now = self.now();
+        let now = self.now_of(who.worker);
         let Some(board) = &mut self.processes[who.worker].board else {
             return;
         };
@@ -231,7 +247,7 @@ impl Simulation {
     }
 
     pub(super) fn resume(&mut self, who: Who) {
-        let now = self.now();
+        let now = self.now_of(who.worker);
         let Some(board) = &mut self.processes[who.worker].board else {
             return;
         };
@@ -264,7 +280,7 @@ impl Simulation {
 
     /// A new token was loaded for an account, by one worker.
     fn token_told(&mut self, worker: usize, account: usize, token: u64) {
-        let now = self.now();
+        let now = self.now_of(worker);
         for who in self.whos(worker) {
             if self.plan.lanes[who.lane].account != account {
                 continue;
@@ -302,7 +318,7 @@ impl Simulation {
 
     /// Asks the API what may be over, ends what is.
     fn tend(&mut self, worker: usize, life: u64, timer: u64) {
-        let now = self.now();
+        let now = self.now_of(worker);
         let process = &mut self.processes[worker];
         let is_current = process.life == life;
         let Some(board) = process
@@ -346,7 +362,7 @@ impl Simulation {
     }
 
     fn asked(&mut self, worker: usize, life: u64, reach: &Reach, is_well: bool) {
-        let (now, process) = (self.now(), &mut self.processes[worker]);
+        let (now, process) = (self.now_of(worker), &mut self.processes[worker]);
         let is_current = process.life == life;
         let Some(board) = process.board.as_mut().filter(|_| is_current) else {
             return;

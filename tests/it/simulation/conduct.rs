@@ -228,7 +228,7 @@ impl Conduct {
 
     fn is_paused(&self, template: Option<&Arc<str>>, now: Now) -> bool {
         let until_ms = template.and_then(|template| self.templates.get(template));
-        until_ms.is_some_and(|until_ms| *until_ms > now.wall_ms)
+        until_ms.is_some_and(|until_ms| *until_ms > now.steady_ms)
     }
 
     fn decided(&mut self, ticket: Ticket, item: Item, decision: &Decision) -> Checked {

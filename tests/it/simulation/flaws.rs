@@ -27,11 +27,15 @@ pub(crate) enum Flaw {
     IgnoresEvidence,
     /// A worker that starts does not wait for the log.
     BeginsUnread,
+    /// A worker that starts does not wait for a log that is away.
+    BeginsWithoutLog,
+    /// Holds go by a clock that can be set.
+    TrustsTheWall,
 }
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 17] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 19] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -49,5 +53,7 @@ impl Flaw {
         (Self::DropsQuestions, &["wake"]),
         (Self::IgnoresEvidence, &["P3"]),
         (Self::BeginsUnread, &["start"]),
+        (Self::BeginsWithoutLog, &["start"]),
+        (Self::TrustsTheWall, &["P4", "log", "scope", "wake"]),
     ];
 }

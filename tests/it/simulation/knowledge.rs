@@ -95,7 +95,7 @@ impl Knowledge {
             News::TemplateHeld { until_ms } => {
                 self.hold_template(reach.key, *until_ms, wall_ms);
             }
-            News::Paused { .. } | News::Taken | News::Left { .. } => {}
+            News::Paused { .. } | News::Taken | News::Left { .. } | News::Present { .. } => {}
         }
     }
 
@@ -183,7 +183,7 @@ impl Knowledge {
 impl Simulation {
     /// A lane sends: nothing that its process has met, heard or read may be against it.
     pub(super) fn check_known(&mut self, who: Who, template: Option<&str>) -> Checked {
-        let wall_ms = self.now().wall_ms;
+        let wall_ms = self.now().steady_ms;
         let now_us = self.now_us;
         let is_careful = self.shell_mut(who).conduct.is_careful(now_us);
         let Some(board) = &mut self.processes[who.worker].board else {
@@ -240,7 +240,7 @@ impl Simulation {
     pub(super) fn check_away(&mut self, who: Who) -> Checked {
         let mut now = self.now();
         // The timer that ends a pause may be late.
-        now.wall_ms -= self.plan.network.late_us / 1_000 + 1;
+        now.steady_ms -= self.plan.network.late_us / 1_000 + 1;
         let shell = self.shell_mut(who);
         let is_away = matches!(shell.lane.state(), State::Away { .. }) && shell.orders.is_none();
         let Some(board) = self.processes[who.worker]

@@ -1,8 +1,10 @@
 //! `wa.lanes.log`: written and read by every process, in order, at its own speed; as `broker/lanes_log.rs` and `board.rs` do it.
 
 use super::Us;
+use super::chance::Chance;
 use super::checks::{Checked, ensure};
 use super::flaws::Flaw;
+use super::plan::Mishap;
 use super::world::{Event, Simulation};
 use whatsapp_dispatcher::core::holds::{News, Place, Record, Why};
 use whatsapp_dispatcher::core::outcome::Scope;
@@ -15,6 +17,16 @@ pub(crate) enum LogEvent {
     Confirm(usize, u64, Us),
     Read(usize, u64, Us),
     Compare,
+}
+
+/// In one seed of three, and then often before any worker has read it.
+pub(super) fn away(span: Us, chance: &mut Chance) -> Option<(Us, Mishap)> {
+    let later = chance.within(0..=span);
+    let at = chance.pick(&[0, later]);
+    let for_us = chance.pick(&[300_000, 3_000_000, 15_000_000]);
+    chance
+        .percent(33)
+        .then_some((at, Mishap::LogAway { for_us }))
 }
 
 impl Simulation {
@@ -43,8 +55,19 @@ impl Simulation {
         self.write_on(worker);
     }
 
+    /// Nobody reads or writes it for so long. Whoever has read it goes on with what it knew, and whoever starts waits.
+    pub(super) fn log_goes_away(&mut self, for_us: Us) {
+        self.log_away_until = self.log_away_until.max(self.now_us + for_us);
+    }
+
+    /// How long from now on something takes that would take so long.
+    fn by_the_log(&self, took: Us) -> Us {
+        self.log_away_until.saturating_sub(self.now_us) + took
+    }
+
     pub(super) fn write_on(&mut self, worker: usize) {
-        let at = self.hop();
+        let hop = self.hop();
+        let at = self.by_the_log(hop);
         let process = &mut self.processes[worker];
         let (Some(session), true, Some(board)) =
             (process.session, process.joined, &mut process.board)
@@ -117,12 +140,25 @@ impl Simulation {
         if !self.is_session(worker, life, session) {
             return Ok(());
         }
-        let begins = self.flaw == Some(Flaw::BeginsUnread);
+        let is_away = self.now_us < self.log_away_until;
+        let Some(board) = &mut self.processes[worker].board else {
+            return Ok(());
+        };
+        let impatient = self.flaw == Some(Flaw::BeginsWithoutLog);
+        if is_away && !board.has_read && !impatient {
+            self.tally.count("a new worker waits for the log");
+            let event = Event::Log(LogEvent::CatchUp(worker, life, session));
+            self.after(100_000, event);
+            return Ok(());
+        }
+        let begins = is_away || self.flaw == Some(Flaw::BeginsUnread);
         let end = if begins { 0 } else { self.log.len() };
-        if let Some(board) = &mut self.processes[worker].board {
-            board.catches_up_to = Some(end);
+        board.catches_up_to = Some(end);
+        // What it knew when it lost the log has to do while that is away.
+        if !is_away || !board.has_read {
             board.stood = (self.log.len(), self.paused.clone());
         }
+        board.has_read |= !begins;
         self.join_if_read(worker)
     }
 
@@ -152,6 +188,7 @@ impl Simulation {
         }
         board.is_reading = true;
         let (life, took) = (process.life, self.chance.within(100..=most));
+        let took = self.by_the_log(took);
         self.after(took, Event::Log(LogEvent::Read(worker, life, session)));
     }
 
@@ -183,7 +220,8 @@ impl Simulation {
             | News::Lifted
             | News::TemplateHeld { .. }
             | News::Taken
-            | News::Left { .. } => {}
+            | News::Left { .. }
+            | News::Present { .. } => {}
         }
     }
 
@@ -255,10 +293,21 @@ impl Simulation {
         if held.hold.as_ref().is_some_and(is_own) {
             return None;
         }
+        // It ends later for whoever heard of it later, or has missed it and has another clock than its writer.
+        let ends_soon = |hold: &whatsapp_dispatcher::core::holds::Hold| {
+            let left_ms = hold.until_ms.saturating_sub(self.now().steady_ms);
+            hold.why == Why::Throttle && (left_ms < LATE_MS || !self.clocks_off_ms.is_empty())
+        };
+        if held.hold.as_ref().is_some_and(ends_soon) {
+            return None;
+        }
         let hold = held.hold.map(|hold| (hold.scope, hold.why, hold.code));
         Some((held.paused_since_ms.is_some(), hold))
     }
 }
+
+/// How late a record may be heard, with all that stand before it.
+const LATE_MS: u64 = 20_000;
 
 type Opinion = (bool, Option<(Scope, Why, Option<i64>)>);
 
@@ -271,5 +320,6 @@ fn word(news: &News) -> &'static str {
         News::TemplateHeld { .. } => "record template",
         News::Taken => "record taken",
         News::Left { .. } => "record left",
+        News::Present { .. } => "record present",
     }
 }

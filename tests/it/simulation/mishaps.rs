@@ -72,6 +72,8 @@ impl Simulation {
                 self.api.set_usage(account, Some(usage), self.now_us);
                 self.after(for_us, Event::Ends(End::Usage(account)));
             }
+            Mishap::ClockSet { worker, by_ms } => self.set_clock(worker, by_ms),
+            Mishap::LogAway { for_us } => self.log_goes_away(for_us),
             Mishap::Outage { for_us } => {
                 let until = self.now_us + for_us;
                 self.api.go_out(until);

@@ -5,7 +5,7 @@
 use super::Us;
 use super::api::waba;
 use super::chance::Chance;
-use super::faults;
+use super::{clocks, faults, lanes_log};
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
 use whatsapp_dispatcher::core::holds::ProbePeriods;
@@ -132,6 +132,15 @@ pub(crate) enum Mishap {
     Outage {
         for_us: Us,
     },
+    /// A worker's wall clock.
+    ClockSet {
+        worker: usize,
+        by_ms: i64,
+    },
+    /// `wa.lanes.log` takes and gives nothing.
+    LogAway {
+        for_us: Us,
+    },
 }
 
 impl Plan {
@@ -152,7 +161,7 @@ impl Plan {
         let paused = faults::template(span, chance);
         let ends_at = outage.iter().filter_map(|fault| fault.matches.to_ms).max();
         let ends_at = ends_at.unwrap_or(0) * 1_000;
-        Self {
+        let mut plan = Self {
             seed,
             workers,
             requests,
@@ -177,7 +186,10 @@ impl Plan {
             template_pause_s: chance.pick(&[None, Some(5), Some(60)]),
             accounts,
             lanes,
-        }
+        };
+        plan.mishaps.extend(lanes_log::away(span, chance));
+        plan.mishaps.extend(clocks::set(workers, span, chance));
+        plan
     }
 }
 

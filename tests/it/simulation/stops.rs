@@ -101,7 +101,7 @@ impl Stops {
         let was_paused = std::mem::take(&mut self.paused);
         match held.hold {
             Some(hold) => {
-                let left_ms = hold.until_ms.saturating_sub(now.wall_ms);
+                let left_ms = hold.until_ms.saturating_sub(now.steady_ms);
                 let is_short = hold.why == Why::Throttle && left_ms <= ms(HOLD_MAX);
                 if is_short && flows && !was_paused {
                     self.be_quiet(us(now.mono) + left_ms * 1_000);

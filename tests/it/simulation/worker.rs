@@ -362,7 +362,7 @@ impl Simulation {
         } = outcome
             && let Some(template) = self.plan.requests[item.request].template
         {
-            let wall_ms = self.now().wall_ms;
+            let wall_ms = self.now().steady_ms;
             let until_ms = wall_ms + u64::from(pause_s.unwrap_or(1).max(1)) * 1_000;
             let conduct = &mut self.shell_mut(who).conduct;
             conduct.hold_template(&template.into(), until_ms, wall_ms);

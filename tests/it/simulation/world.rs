@@ -102,6 +102,10 @@ pub(crate) struct Simulation {
     /// `wa.lanes.log`, and the lanes that it says are paused.
     pub(super) log: Vec<Record>,
     pub(super) paused: BTreeSet<Arc<str>>,
+    /// Until when nothing is read from it or written to it.
+    pub(super) log_away_until: Us,
+    /// By worker, how far its wall clock is off.
+    pub(super) clocks_off_ms: BTreeMap<usize, i64>,
     /// Lives of workers so far.
     pub(super) runs: u64,
     /// Lanes with customers who wrote more than planned.
@@ -133,6 +137,8 @@ impl Simulation {
             memory_was_lost: false,
             log: vec![],
             paused: BTreeSet::new(),
+            log_away_until: 0,
+            clocks_off_ms: BTreeMap::new(),
             runs: 0,
             busy_inbound: BTreeSet::new(),
             trace: traced.then(Vec::new),
@@ -364,6 +370,7 @@ impl Simulation {
         Now {
             mono: Duration::from_micros(self.now_us),
             wall_ms: WALL_START_MS + self.now_us / 1_000,
+            steady_ms: WALL_START_MS + self.now_us / 1_000,
         }
     }
 
