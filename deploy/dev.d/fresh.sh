@@ -11,7 +11,7 @@ fresh() { # [SUITE [COMMAND...]]
     [ $# -eq 0 ] || shift
     [ -n "$suite" ] || suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     need_rust
-    need_commands mmdebstrap=mmdebstrap unshare=util-linux chroot=coreutils tar=tar
+    need_commands mmdebstrap=mmdebstrap unshare=util-linux chroot=coreutils tar=tar git=git
     trap fresh_clear EXIT
     fresh_clear
     fresh_unpack "$suite"
@@ -29,9 +29,8 @@ fresh_install() {
     step "installed in $(elapsed_since "$began")"
     began=$SECONDS
     fresh_run install >"$STATE/fresh.again"
-    if [ -s "$STATE/fresh.again" ]; then
-        die "a second time there was still something to install: $(head -n 3 "$STATE/fresh.again")"
-    fi
+    # What cannot be had there is told again.
+    ! grep '^==>' "$STATE/fresh.again" || die "a second time there was still something to install, as above"
     step "a second time: nothing to install, $(elapsed_since "$began")"
     for program in cc curl git xz chromium chromedriver buildah podman runc python3; do
         fresh_inside /usr/bin/env "$program" --version >"$STATE/fresh.version" 2>&1 ||

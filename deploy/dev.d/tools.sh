@@ -25,6 +25,9 @@ clients_in_python() {
     mkdir -p "$STATE" "$CLIENTS"
     rm -rf --one-file-system "$CLIENTS/python"
     python3 -m venv "$CLIENTS/python" >"$STATE/clients.log" 2>&1 || die "no environment for clients in Python: $(tail -n 1 "$STATE/clients.log")"
+    # One of them is compiled.
+    python3 -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
+        (apt_install python3-dev) || true
     while IFS= read -r package; do
         "$CLIENTS/python/bin/pip" install --quiet "$package" >>"$STATE/clients.log" 2>&1 ||
             { missing=1 && say "    $package: NOT CHECKED (pip cannot install it here: ${STATE#"$ROOT"/}/clients.log)"; }

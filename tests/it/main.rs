@@ -8,6 +8,7 @@
 
 mod admin;
 mod broker_loss;
+mod clients;
 mod config;
 mod deploy;
 mod drain;
