@@ -2,6 +2,7 @@
 
 use crate::board::NotTold;
 use crate::config::AdminConfig;
+use crate::core::lane::Rest;
 use crate::core::message::LaneId;
 use crate::dispatch::{LaneHandle, Shared};
 use crate::metrics::{AccountSample, LaneSample, Scrape};
@@ -114,7 +115,11 @@ impl Admin {
     }
 
     fn sample(&self, lane: &LaneHandle) -> LaneSample {
-        let seen = lane.seen();
+        let mut seen = lane.seen();
+        // A lane that has nothing to send does not look.
+        if self.shared.concluder.publisher.is_stuck(lane.id.as_str()) {
+            seen.view.rest = Rest::Broker;
+        }
         LaneSample {
             label: lane.label.clone(),
             waba_id: lane.waba_id.clone(),

@@ -3,8 +3,8 @@
 use crate::admin::{self, Admin};
 use crate::board::Board;
 use crate::broker::publish::Publisher;
-use crate::broker::supervise;
 use crate::broker::topology::Topology;
+use crate::broker::{Sessions, supervise};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::holds::{Holds, Place};
@@ -69,7 +69,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         intake: config.intake,
         retry: config.retry.policy,
         concluder: Concluder {
-            publisher: Publisher::new(sessions.clone(), metrics.clone(), served.clone()),
+            publisher: publisher(&config, &sessions, &metrics, &served),
             metrics: metrics.clone(),
             clock,
             served,
@@ -138,6 +138,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     leaving.say_end();
     drain.send_replace(true);
     let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
+    shared.concluder.publisher.replied().await;
     stop_broker.send_replace(true);
     tokio::join!(ended_in_time(broker), flushed(exporting));
     if ended == Ended::Drained {
@@ -146,6 +147,16 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         );
     }
     Ok(died.map_or(ended, Ended::Failed))
+}
+
+fn publisher(
+    config: &Config,
+    sessions: &Sessions,
+    metrics: &Arc<Metrics>,
+    served: &HashSet<String>,
+) -> Publisher {
+    let (sessions, metrics) = (sessions.clone(), metrics.clone());
+    Publisher::new(config.broker.clone(), sessions, metrics, served.clone())
 }
 
 async fn serve_admin(listener: TcpListener, router: axum::Router) -> String {

@@ -261,7 +261,7 @@ impl LaneTask {
             State::Flowing | State::Cooling { .. } | State::Probing { .. }
         );
         let publisher = &self.shared.concluder.publisher;
-        sends && (!self.consumer.may_send() || publisher.is_refused(self.lane.id().as_str()))
+        sends && (!self.consumer.may_send() || publisher.is_stuck(self.lane.id().as_str()))
     }
 
     /// Sends and decides until the core says wait.

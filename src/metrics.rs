@@ -3,6 +3,7 @@
 //! outside the built-in table are counted as `other`, and so are lanes beyond `metrics.max_lanes`.
 
 use crate::broker::depth::watched;
+use crate::broker::topology::{DEAD, DELAY, RESULTS};
 use crate::core::holds::{Health, Why};
 use crate::core::message::Priority;
 use crate::core::outcome::Scope;
@@ -68,6 +69,7 @@ pub struct Metrics {
     pub settled_void: IntCounter,
     pub publish_refused: IntCounterVec,
     pub refused_waiting: IntGauge,
+    pub late_confirms: IntGaugeVec,
     pub replies_undelivered: IntCounter,
     pub unrouted: IntCounter,
     pub broker_connected: IntGauge,
@@ -207,6 +209,11 @@ impl Metrics {
                 "refused_publishes_waiting",
                 "Publishes that RabbitMQ has refused and not taken yet; their lanes send nothing.",
             )?,
+            late_confirms: make.gauges(
+                "late_confirms",
+                "Publishes that RabbitMQ has not confirmed within broker.confirm_timeout_ms, though it answers; of wa.results: their lanes send nothing.",
+                &["exchange"],
+            )?,
             replies_undelivered: make.counter(
                 "replies_undelivered_total",
                 "Results that a reply_to queue did not take.",
@@ -268,8 +275,11 @@ impl Metrics {
             registry,
             labelled,
         };
-        for why in ["unroutable", "nack", "unconfirmed"] {
+        for why in ["unroutable", "nack", "unconfirmed", "closed"] {
             metrics.publish_refused.with_label_values(&[why]);
+        }
+        for exchange in [RESULTS, DELAY, DEAD] {
+            metrics.late(exchange);
         }
         for scope in [
             Scope::Lane,
@@ -314,6 +324,16 @@ impl Metrics {
         } else {
             OTHER
         }
+    }
+
+    /// Confirms of that exchange that are late; the rungs of the ladder are one.
+    pub fn late(&self, exchange: &str) -> IntGauge {
+        let exchange = if exchange.starts_with(DELAY) {
+            DELAY
+        } else {
+            exchange
+        };
+        self.late_confirms.with_label_values(&[exchange])
     }
 
     /// The series of one lane, all at zero.

@@ -96,6 +96,23 @@ pub(super) async fn check_used(connection: &Connection) -> Result<(), TopologyEr
     Ok(())
 }
 
+/// Declares what all lanes need. Of exchanges that an earlier version declared it takes what is there.
+pub(super) async fn declare_common(connection: &Connection) -> Result<(), TopologyError> {
+    let open = || async {
+        let channel = connection.create_channel().await;
+        channel.map_err(|error| explain(topology::SEND, error))
+    };
+    let mut channel = open().await?;
+    let mut declared = declare(&channel, topology::common(), Mode::Declare).await;
+    if let Err(TopologyError::Mismatch { .. }) = declared {
+        channel = open().await?;
+        declared = declare(&channel, topology::common_before(), Mode::Declare).await;
+    }
+    declared?;
+    drop(channel.close(200, "OK".into()).await);
+    Ok(())
+}
+
 /// Declares a lane, with `kept` or a channel of its own, and returns the channel. Of a queue that an earlier version declared it takes
 /// what is there.
 pub(super) async fn declare_lane(

@@ -1,5 +1,6 @@
 //! RabbitMQ. A *session* is two connections, built and thrown away as a whole: one for the lanes (consume and acknowledge), one for
-//! publishing, because an alarm blocks a connection that publishes, and its acknowledgements with it. lapin's own recovery stays
+//! publishing, because an alarm blocks a connection that publishes, and its acknowledgements with it. Replies have one
+//! beside it. lapin's own recovery stays
 //! off: it would hide a loss, and every delivery of a lost channel is void.
 
 pub mod consume;
@@ -10,9 +11,11 @@ mod headers;
 pub mod lanes_log;
 pub mod publish;
 mod refusals;
+mod replies;
 pub mod results_log;
 pub mod session;
 pub mod topology;
+mod ways;
 
 use crate::config::{BrokerConfig, BrokerUrl};
 use backoff::ExponentialBackoff;

@@ -4,21 +4,21 @@ use super::Sessions;
 use super::delivery::Delivery;
 use super::headers::{self, Copy};
 use super::refusals::Refusals;
+use super::replies::Replies;
 use super::results_log::Found;
-use super::session::Session;
+use super::session::{Session, is_not_found, is_of_a_channel};
 use super::topology;
+use super::ways::{Courses, Way};
 use crate::config::BrokerConfig;
 use crate::core::ladder;
 use crate::core::message::Message;
 use crate::core::report::Report;
 use crate::metrics::Metrics;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Confirmation};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 /// How long to wait for the supervisor to notice that a session is over.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
@@ -34,14 +34,6 @@ impl Confirmed {
     }
 }
 
-/// The publishing side of a session.
-pub struct PublishChannel {
-    channel: Channel,
-    /// Direct replies go their own way: RabbitMQ closes a channel that may not publish there, and results must not suffer.
-    reply: Mutex<Option<Channel>>,
-    confirm_timeout: Duration,
-}
-
 enum NotConfirmed {
     /// The session is over; the next one may do better.
     Lost,
@@ -49,25 +41,9 @@ enum NotConfirmed {
     Refused(&'static str),
 }
 
-impl PublishChannel {
-    pub(super) async fn open(
-        connection: &Connection,
-        config: &BrokerConfig,
-    ) -> Result<Self, lapin::Error> {
-        let channel = connection.create_channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
-        Ok(Self {
-            channel,
-            reply: Mutex::new(None),
-            confirm_timeout: config.confirm_timeout,
-        })
-    }
-}
-
 /// What is published, wherever it goes.
 struct Letter<'a> {
+    way: Way,
     exchange: &'a str,
     routing_key: &'a str,
     body: &'a [u8],
@@ -81,28 +57,42 @@ struct Letter<'a> {
 #[derive(Clone)]
 pub struct Publisher {
     sessions: Sessions,
+    courses: Arc<Courses>,
     refusals: Arc<Refusals>,
+    replies: Arc<Replies>,
     metrics: Arc<Metrics>,
 }
 
 impl Publisher {
     /// `served`: the numbers of this worker.
-    pub fn new(sessions: Sessions, metrics: Arc<Metrics>, served: HashSet<String>) -> Self {
+    pub fn new(
+        config: BrokerConfig,
+        sessions: Sessions,
+        metrics: Arc<Metrics>,
+        served: HashSet<String>,
+    ) -> Self {
         Self {
             sessions,
+            courses: Arc::new(Courses::new(served.iter())),
             refusals: Arc::new(Refusals::new(metrics.clone(), served)),
+            replies: Replies::new(config, metrics.clone()),
             metrics,
         }
     }
 
-    /// RabbitMQ does not take this lane's results.
-    pub fn is_refused(&self, lane: &str) -> bool {
-        self.refusals.is_refused(lane)
+    /// RabbitMQ does not take this lane's results, or does not say that it has.
+    pub fn is_stuck(&self, lane: &str) -> bool {
+        self.refusals.is_stuck(lane)
     }
 
-    /// RabbitMQ does not take some lane's results.
+    /// RabbitMQ refuses some lane's results.
     pub fn is_any_refused(&self) -> bool {
-        self.refusals.any()
+        self.refusals.is_any_refused()
+    }
+
+    /// Until no reply is under way any more, or their time is over.
+    pub async fn replied(&self) {
+        self.replies.sent().await;
     }
 
     /// The result on `wa.results`, and to `reply_to` if the request named one. `None`: RabbitMQ has the request again, and the result
@@ -114,6 +104,7 @@ impl Publisher {
             return std::future::pending().await;
         };
         let letter = Letter {
+            way: self.courses.of(delivery.lane()),
             exchange: topology::RESULTS,
             routing_key: &result_key(report),
             body: &body,
@@ -140,6 +131,7 @@ impl Publisher {
             properties = properties.with_timestamp(timestamp_s);
         }
         let letter = Letter {
+            way: self.courses.of(delivery.lane()),
             exchange: topology::RESULTS,
             routing_key: &found.routing_key,
             body: &body,
@@ -150,9 +142,11 @@ impl Publisher {
     }
 
     async fn answer(&self, delivery: &Delivery, mut letter: Letter<'_>) -> Option<Confirmed> {
-        let (session, confirmed) = self.publish(delivery, &mut letter).await?;
+        let confirmed = self.publish(delivery, &mut letter).await?;
+        // Not awaited: what the request is settled by is confirmed.
         if let Some(reply_to) = delivery.properties.reply_to() {
-            self.reply(&session, reply_to.clone(), letter).await;
+            let (body, properties) = (letter.body, letter.properties);
+            self.replies.send(reply_to.as_str(), body, properties);
         }
         Some(confirmed)
     }
@@ -165,15 +159,16 @@ impl Publisher {
         delay_s: u32,
     ) -> Option<Confirmed> {
         let history = headers::history(&message.history);
+        let rung = ladder::entry(delay_s);
         let mut letter = Letter {
-            exchange: &topology::rung(ladder::entry(delay_s)),
+            way: Way::Rung(rung),
+            exchange: &topology::rung(rung),
             routing_key: &ladder::routing_key(delay_s, delivery.lane()),
             body: &delivery.body,
             properties: headers::copied(&delivery.properties, Copy::Delayed, history),
             outlives_delivery: false,
         };
-        let (_, confirmed) = self.publish(delivery, &mut letter).await?;
-        Some(confirmed)
+        self.publish(delivery, &mut letter).await
     }
 
     /// The whole request into `wa.dead`; with fewer headers if they left no room for ours. `flagged`: it may have been sent. `None`:
@@ -187,21 +182,17 @@ impl Publisher {
     ) -> Option<Confirmed> {
         let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged);
         let mut letter = Letter {
+            way: Way::Dead,
             exchange: topology::DEAD,
             routing_key: delivery.lane(),
             body: &delivery.body,
             properties: headers::copied(&delivery.properties, Copy::Dead, epitaph),
             outlives_delivery: false,
         };
-        let (_, confirmed) = self.publish(delivery, &mut letter).await?;
-        Some(confirmed)
+        self.publish(delivery, &mut letter).await
     }
 
-    async fn publish(
-        &self,
-        delivery: &Delivery,
-        letter: &mut Letter<'_>,
-    ) -> Option<(Arc<Session>, Confirmed)> {
+    async fn publish(&self, delivery: &Delivery, letter: &mut Letter<'_>) -> Option<Confirmed> {
         let Some(span) = delivery.publishing(letter.exchange, letter.routing_key) else {
             return self.until_confirmed(delivery, letter).await;
         };
@@ -212,11 +203,7 @@ impl Publisher {
         published
     }
 
-    async fn until_confirmed(
-        &self,
-        delivery: &Delivery,
-        letter: &Letter<'_>,
-    ) -> Option<(Arc<Session>, Confirmed)> {
+    async fn until_confirmed(&self, delivery: &Delivery, letter: &Letter<'_>) -> Option<Confirmed> {
         let mut sessions = self.sessions.clone();
         let mut refused = None;
         loop {
@@ -235,8 +222,8 @@ impl Publisher {
                 }
                 return None;
             };
-            match self.over(&session, letter).await {
-                Ok(confirmed) => return Some((session, confirmed)),
+            match self.over(&session, delivery.lane(), letter).await {
+                Ok(confirmed) => return Some(confirmed),
                 Err(NotConfirmed::Lost) if !letter.outlives_delivery => return None,
                 // Give the supervisor its turn, or this loop would spin on a session that is ending.
                 Err(NotConfirmed::Lost) => {
@@ -257,88 +244,76 @@ impl Publisher {
         }
     }
 
+    /// For as long as the session takes: a confirm that is late concerns its own letter, and whoever waits behind it on its way.
     async fn over(
         &self,
         session: &Session,
+        lane: &str,
         letter: &Letter<'_>,
     ) -> Result<Confirmed, NotConfirmed> {
-        let channel = &session.publisher.channel;
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        let sent = channel.basic_publish(
-            letter.exchange.into(),
-            letter.routing_key.into(),
-            options,
-            letter.body,
-            letter.properties.clone(),
-        );
-        let confirming = async { sent.await?.await };
-        tokio::pin!(confirming);
+        let publishing = publish_on(session, letter);
+        tokio::pin!(publishing);
+        let mut late = None;
         loop {
-            let answer = tokio::select! {
-                answer = tokio::time::timeout(session.publisher.confirm_timeout, &mut confirming) => answer,
+            let published = tokio::select! {
+                published = tokio::time::timeout(session.confirm_timeout(), &mut publishing) => published,
                 reason = session.ended() => {
                     tracing::debug!(reason, "session ended before a confirm");
                     return Err(NotConfirmed::Lost);
                 }
             };
-            return match answer {
-                Ok(Ok(Confirmation::Ack(None))) => Ok(Confirmed(())),
-                Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => {
-                    Err(NotConfirmed::Refused("unroutable"))
-                }
-                Ok(Ok(Confirmation::Nack(None))) => Err(NotConfirmed::Refused("nack")),
-                Ok(Ok(Confirmation::NotRequested)) => Err(NotConfirmed::Refused("unconfirmed")),
-                Ok(Err(error)) => {
-                    session.end(&format!("publishing: {error}"));
-                    Err(NotConfirmed::Lost)
-                }
+            return match published {
+                Ok(Ok(confirmation)) => confirmed(confirmation),
+                Ok(Err(error)) => Err(failed(session, &error)),
                 // A blocked publisher is told to wait: its confirm may come hours later.
                 Err(_) if session.is_blocked() => continue,
                 Err(_) => {
-                    session.end("no confirm within broker.confirm_timeout_ms");
-                    Err(NotConfirmed::Lost)
+                    late.get_or_insert_with(|| self.refusals.late(lane, letter.exchange));
+                    continue;
                 }
             };
         }
     }
+}
 
-    /// Best effort, on top of `wa.results`: a reply queue may be gone, or the default exchange forbidden.
-    async fn reply(&self, session: &Session, reply_to: ShortString, letter: Letter<'_>) {
-        let replying = async {
-            let mut slot = session.publisher.reply.lock().await;
-            if !slot
-                .as_ref()
-                .is_some_and(|channel| channel.status().connected())
-            {
-                let channel = session.reply_channel().await?;
-                channel
-                    .confirm_select(ConfirmSelectOptions::default())
-                    .await?;
-                *slot = Some(channel);
-            }
-            let Some(channel) = slot.clone() else {
-                return Ok(false);
-            };
-            drop(slot);
-            let options = BasicPublishOptions {
-                mandatory: true,
-                ..BasicPublishOptions::default()
-            };
-            let confirmation = channel
-                .basic_publish("".into(), reply_to, options, letter.body, letter.properties)
-                .await?
-                .await?;
-            Ok::<_, lapin::Error>(confirmation == Confirmation::Ack(None))
-        };
-        let delivered = tokio::time::timeout(session.publisher.confirm_timeout, replying).await;
-        if !matches!(delivered, Ok(Ok(true))) {
-            self.metrics.replies_undelivered.inc();
-            tracing::debug!("a reply_to queue did not take a result; it stands on wa.results");
+async fn publish_on(session: &Session, letter: &Letter<'_>) -> Result<Confirmation, lapin::Error> {
+    let track = session.ways.track(letter.way);
+    // Never closed.
+    let _room = track.room().await;
+    let channel = session.publishing_channel(track).await?;
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let sent = channel.basic_publish(
+        letter.exchange.into(),
+        letter.routing_key.into(),
+        options,
+        letter.body,
+        letter.properties.clone(),
+    );
+    sent.await?.await
+}
+
+fn confirmed(confirmation: Confirmation) -> Result<Confirmed, NotConfirmed> {
+    match confirmation {
+        Confirmation::Ack(None) => Ok(Confirmed(())),
+        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
+            Err(NotConfirmed::Refused("unroutable"))
         }
+        Confirmation::Nack(None) => Err(NotConfirmed::Refused("nack")),
+        Confirmation::NotRequested => Err(NotConfirmed::Refused("unconfirmed")),
     }
+}
+
+/// What RabbitMQ answers by closing the channel is about one letter, and those that were on the way with it; unless an exchange is
+/// missing, which the next session declares.
+fn failed(session: &Session, error: &lapin::Error) -> NotConfirmed {
+    if is_of_a_channel(error) && !is_not_found(error) && session.publishes() {
+        return NotConfirmed::Refused("closed");
+    }
+    session.end(&format!("publishing: {error}"));
+    NotConfirmed::Lost
 }
 
 /// A result that says `possible_duplicate`, whatever it said before.

@@ -1,6 +1,7 @@
 //! Publishes that RabbitMQ does not take: a reader's full queue, a log that is gone. They are tried again until it does, one per
-//! lane and exchange at a time, and ever more rarely: each trial may put the result once more into the queues that do take it. A
-//! lane whose results are refused sends nothing meanwhile: what it sent could not be told either.
+//! lane and exchange at a time, and ever more rarely: each trial may put the result once more into the queues that do take it. And
+//! those of which it does not say that it has taken them: a queue that does not answer. Such a confirm is awaited. A lane whose results
+//! are refused or late sends nothing meanwhile: what it sent could not be told either.
 
 use super::topology::RESULTS;
 use crate::metrics::Metrics;
@@ -19,15 +20,18 @@ type Key = (String, String);
 #[derive(Default)]
 struct Queue {
     /// Publishes that were refused and are not taken yet.
-    count: usize,
+    refused: usize,
+    /// Those whose confirm is late.
+    late: usize,
     /// Held by the one of them that tries.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 pub(super) struct Refusals {
     queues: Mutex<HashMap<Key, Queue>>,
-    /// Of results, in all lanes; so that nobody has to look for theirs while all is well.
-    results: AtomicUsize,
+    /// Of results, in all lanes: refused, and late.
+    refused_results: AtomicUsize,
+    late_results: AtomicUsize,
     metrics: Arc<Metrics>,
     /// The numbers of this worker.
     served: HashSet<String>,
@@ -37,7 +41,8 @@ impl Refusals {
     pub(super) fn new(metrics: Arc<Metrics>, served: HashSet<String>) -> Self {
         Self {
             queues: Mutex::default(),
-            results: AtomicUsize::new(0),
+            refused_results: AtomicUsize::new(0),
+            late_results: AtomicUsize::new(0),
             metrics,
             served,
         }
@@ -47,13 +52,13 @@ impl Refusals {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn any(&self) -> bool {
-        self.results.load(Ordering::Relaxed) > 0
+    pub(super) fn is_any_refused(&self) -> bool {
+        self.refused_results.load(Ordering::Relaxed) > 0
     }
 
-    pub(super) fn is_refused(&self, lane: &str) -> bool {
+    pub(super) fn is_stuck(&self, lane: &str) -> bool {
         // Asked before each send, and nearly always answered by this.
-        if !self.any() {
+        if !self.is_any_refused() && self.late_results.load(Ordering::Relaxed) == 0 {
             return false;
         }
         let key = (lane.to_owned(), RESULTS.to_owned());
@@ -71,12 +76,12 @@ impl Refusals {
         let (turn, is_first) = {
             let mut queues = self.lock();
             let queue = queues.entry(key.clone()).or_default();
-            queue.count += 1;
-            (queue.turn.clone(), queue.count == 1)
+            queue.refused += 1;
+            (queue.turn.clone(), queue.refused == 1)
         };
         self.metrics.refused_waiting.inc();
         if exchange == RESULTS {
-            self.results.fetch_add(1, Ordering::Relaxed);
+            self.refused_results.fetch_add(1, Ordering::Relaxed);
         }
         if is_first {
             let phone_number_id = self.served(lane);
@@ -94,6 +99,47 @@ impl Refusals {
             has_turn: None,
             pause: PAUSE.0,
         }
+    }
+
+    /// A publish is not confirmed, though its connection answers. Until what this returns is dropped.
+    pub(super) fn late(self: &Arc<Self>, lane: &str, exchange: &str) -> Late {
+        let key = (lane.to_owned(), exchange.to_owned());
+        let is_first = {
+            let mut queues = self.lock();
+            let queue = queues.entry(key.clone()).or_default();
+            queue.late += 1;
+            queue.late == 1
+        };
+        self.metrics.late(exchange).inc();
+        if exchange == RESULTS {
+            self.late_results.fetch_add(1, Ordering::Relaxed);
+        }
+        if is_first {
+            let phone_number_id = self.served(lane);
+            tracing::warn!(
+                phone_number_id,
+                exchange,
+                "RabbitMQ does not confirm a publish: waiting for it"
+            );
+        }
+        Late {
+            refusals: self.clone(),
+            key,
+        }
+    }
+
+    /// One less of a lane's publishes to an exchange; true if it was the last.
+    fn leaves(&self, key: &Key, count: fn(&mut Queue) -> &mut usize) -> bool {
+        let mut queues = self.lock();
+        let Some(queue) = queues.get_mut(key) else {
+            return false;
+        };
+        let left = count(queue).saturating_sub(1);
+        *count(queue) = left;
+        if queue.refused + queue.late == 0 {
+            queues.remove(key);
+        }
+        left == 0
     }
 
     /// Only ids of ours are written to the log.
@@ -132,25 +178,42 @@ impl Refused {
 
 impl Drop for Refused {
     fn drop(&mut self) {
-        let is_last = {
-            let mut queues = self.refusals.lock();
-            match queues.get_mut(&self.key) {
-                Some(queue) if queue.count > 1 => {
-                    queue.count -= 1;
-                    false
-                }
-                Some(_) => queues.remove(&self.key).is_some(),
-                None => false,
-            }
-        };
+        let is_last = self.refusals.leaves(&self.key, |queue| &mut queue.refused);
         let (lane, exchange) = &self.key;
         self.refusals.metrics.refused_waiting.dec();
         if exchange == RESULTS {
-            self.refusals.results.fetch_sub(1, Ordering::Relaxed);
+            self.refusals
+                .refused_results
+                .fetch_sub(1, Ordering::Relaxed);
         }
         if is_last {
             let phone_number_id = self.refusals.served(lane);
             tracing::info!(phone_number_id, exchange, "RabbitMQ takes publishes again");
+        }
+    }
+}
+
+/// A publish whose confirm is late.
+pub(super) struct Late {
+    refusals: Arc<Refusals>,
+    key: Key,
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let is_last = self.refusals.leaves(&self.key, |queue| &mut queue.late);
+        let (lane, exchange) = &self.key;
+        self.refusals.metrics.late(exchange).dec();
+        if exchange == RESULTS {
+            self.refusals.late_results.fetch_sub(1, Ordering::Relaxed);
+        }
+        if is_last {
+            let phone_number_id = self.refusals.served(lane);
+            tracing::info!(
+                phone_number_id,
+                exchange,
+                "no confirm of RabbitMQ's is late any more"
+            );
         }
     }
 }
@@ -192,14 +255,21 @@ mod tests {
         let refusals = refusals();
         let one = refusals.refused("1", RESULTS, "nack");
         let other = refusals.refused("1", RESULTS, "nack");
-        assert!(refusals.is_refused("1"));
-        assert!(!refusals.is_refused("2"));
+        let late = refusals.late("1", RESULTS);
+        assert!(refusals.is_stuck("1"));
+        assert!(!refusals.is_stuck("2"));
         drop(one);
-        assert!(refusals.is_refused("1"));
+        assert!(refusals.is_stuck("1"));
         drop(other);
-        assert!(!refusals.is_refused("1") && !refusals.any());
+        assert!(refusals.is_stuck("1") && !refusals.is_any_refused());
+        assert_eq!(refusals.metrics.late(RESULTS).get(), 1);
+        drop(late);
+        assert!(!refusals.is_stuck("1"));
+        assert_eq!(refusals.metrics.late(RESULTS).get(), 0);
         // What waits for a later time, or is kept, says nothing about results.
         let _dead = refusals.refused("1", "wa.dead", "nack");
-        assert!(!refusals.is_refused("1") && !refusals.any());
+        let _rung = refusals.late("1", "wa.delay.3");
+        assert!(!refusals.is_stuck("1") && !refusals.is_any_refused());
+        assert_eq!(refusals.metrics.late("wa.delay.7").get(), 1);
     }
 }

@@ -1,13 +1,13 @@
 //! One session with the broker, and how its end is noticed.
 
-use super::declare::{Mode, TopologyError, check_used, declare, declare_lane};
-use super::publish::PublishChannel;
-use super::topology::{self, Topology};
+use super::declare::{TopologyError, check_used, declare_common, declare_lane};
+use super::topology::Topology;
+use super::ways::{Track, Ways};
 use crate::config::BrokerConfig;
 use crate::core::awake::{self, Reading};
 use futures_util::StreamExt;
 use lapin::options::BasicQosOptions;
-use lapin::protocol::AMQPErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use secrecy::ExposeSecret;
@@ -49,8 +49,9 @@ pub struct Session {
     pub epoch: u64,
     lanes: Connection,
     publishing: Connection,
-    pub(super) publisher: PublishChannel,
+    pub(super) ways: Ways,
     declare: bool,
+    confirm_timeout: Duration,
     heartbeat: Duration,
     opened: Instant,
     /// When the last answered probe on the lanes connection was *sent*.
@@ -77,18 +78,14 @@ impl Session {
         let publishing = connect("publishing").await?;
         let prepare = async {
             if config.declare {
-                let channel = publishing.create_channel().await;
-                let channel = channel.map_err(SessionError::Channel)?;
-                declare(&channel, topology::common(), Mode::Declare).await?;
-                drop(channel.close(200, "OK".into()).await);
+                declare_common(&publishing).await?;
                 declare_lanes(&publishing, topology).await;
             } else {
                 check_used(&publishing).await?;
             }
-            let publisher = PublishChannel::open(&publishing, config).await;
-            publisher.map_err(SessionError::Channel)
+            Ok::<(), SessionError>(())
         };
-        let publisher = tokio::time::timeout(PREPARE_TIMEOUT, prepare)
+        tokio::time::timeout(PREPARE_TIMEOUT, prepare)
             .await
             .map_err(|_| SessionError::PrepareTimeout)??;
         let opened = Instant::now();
@@ -96,8 +93,9 @@ impl Session {
             epoch,
             lanes,
             publishing,
-            publisher,
+            ways: Ways::new(),
             declare: config.declare,
+            confirm_timeout: config.confirm_timeout,
             heartbeat: config.heartbeat,
             opened,
             last_probe: Mutex::new(read_clocks(opened)),
@@ -167,6 +165,23 @@ impl Session {
         declare_lane(&self.lanes, None, lane).await
     }
 
+    pub(super) async fn publishing_channel(
+        &self,
+        track: &Track,
+    ) -> Result<Arc<Channel>, lapin::Error> {
+        track.channel(&self.publishing).await
+    }
+
+    /// After that a confirm is late.
+    pub(super) fn confirm_timeout(&self) -> Duration {
+        self.confirm_timeout
+    }
+
+    /// The publishing connection is open, as far as is known.
+    pub(super) fn publishes(&self) -> bool {
+        self.publishing.status().connected()
+    }
+
     pub(super) async fn reply_channel(&self) -> Result<Channel, lapin::Error> {
         self.publishing.create_channel().await
     }
@@ -177,6 +192,37 @@ impl Session {
         // not keep the other open.
         let close = |connection| tokio::time::timeout(CLOSE_TIMEOUT, goodbye(connection));
         drop(tokio::join!(close(&self.publishing), close(&self.lanes)));
+    }
+
+    /// Whether the broker answers on that connection. One that is blocked is not read, and answers once it is.
+    async fn ask(&self, role: Role, channel: &mut Option<Channel>) -> Result<bool, lapin::Error> {
+        let sent = read_clocks(self.opened);
+        let asking = async {
+            let asked = match (channel.take(), role) {
+                (Some(channel), _) => channel,
+                (None, Role::Lanes) => self.lanes.create_channel().await?,
+                (None, Role::Publishing) => self.publishing.create_channel().await?,
+            };
+            asked.basic_qos(1, BasicQosOptions::default()).await?;
+            *channel = Some(asked);
+            Ok::<(), lapin::Error>(())
+        };
+        tokio::pin!(asking);
+        let patience = self.heartbeat.mul_f64(2.0);
+        loop {
+            match tokio::time::timeout(patience, &mut asking).await {
+                Ok(answered) => {
+                    answered?;
+                    if role == Role::Lanes {
+                        let last = self.last_probe.lock();
+                        *last.unwrap_or_else(PoisonError::into_inner) = sent;
+                    }
+                    return Ok(true);
+                }
+                Err(_) if role == Role::Publishing && self.is_blocked() && !self.has_ended() => {}
+                Err(_) => return Ok(false),
+            }
+        }
     }
 
     fn watch_over(self: &Arc<Self>) {
@@ -206,7 +252,8 @@ impl Session {
                 }
             });
         }
-        tokio::spawn(probe(Arc::downgrade(self)));
+        tokio::spawn(probe(Arc::downgrade(self), Role::Lanes));
+        tokio::spawn(probe(Arc::downgrade(self), Role::Publishing));
     }
 }
 
@@ -229,12 +276,25 @@ async fn declare_lanes(connection: &Connection, topology: &Topology) {
     }
 }
 
-/// AMQP closes a channel for a soft error, such as 403, 404 or 406, and the connection for a hard one.
-fn is_of_a_channel(error: &lapin::Error) -> bool {
+/// AMQP closes a channel for a soft error, such as 403, 404 or 406, and the connection for a hard one. What else was on its way on that
+/// channel only hears that it is gone.
+pub(super) fn is_of_a_channel(error: &lapin::Error) -> bool {
+    let kind = error.kind();
+    if let ErrorKind::ProtocolError(error) = kind {
+        return matches!(error.kind(), AMQPErrorKind::Soft(_));
+    }
+    matches!(
+        kind,
+        ErrorKind::InvalidChannel(_) | ErrorKind::InvalidChannelState(..)
+    )
+}
+
+/// The exchange is missing.
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     let ErrorKind::ProtocolError(error) = error.kind() else {
         return false;
     };
-    matches!(error.kind(), AMQPErrorKind::Soft(_))
+    *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
 }
 
 fn read_clocks(opened: Instant) -> Reading {
@@ -246,8 +306,25 @@ fn read_clocks(opened: Instant) -> Reading {
     }
 }
 
-/// Asks something harmless on the lanes connection every half heartbeat: the proof that the broker hears us.
-async fn probe(session: std::sync::Weak<Session>) {
+/// One of the session's connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Lanes,
+    Publishing,
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Lanes => "lanes",
+            Self::Publishing => "publishing",
+        }
+    }
+}
+
+/// Asks something harmless every half heartbeat: the proof that the broker hears us. No other sign tells a connection that is silently
+/// gone from a queue that does not confirm.
+async fn probe(session: std::sync::Weak<Session>, role: Role) {
     let mut channel = None;
     loop {
         let Some(alive) = session.upgrade() else {
@@ -256,37 +333,22 @@ async fn probe(session: std::sync::Weak<Session>) {
         if alive.has_ended() {
             return;
         }
-        let sent = read_clocks(alive.opened);
-        let asking = async {
-            let channel = match channel.take() {
-                Some(channel) => channel,
-                None => alive.lane_channel().await?,
-            };
-            channel.basic_qos(1, BasicQosOptions::default()).await?;
-            Ok::<Channel, lapin::Error>(channel)
-        };
-        match tokio::time::timeout(alive.heartbeat.mul_f64(2.0), asking).await {
-            Ok(Ok(asked)) => {
-                channel = Some(asked);
-                let mut last = alive
-                    .last_probe
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                *last = sent;
-            }
-            Ok(Err(error)) => alive.end(&format!("lanes connection: {error}")),
-            Err(_) => alive.end("lanes connection: no answer for two heartbeats"),
+        let name = role.as_str();
+        match alive.ask(role, &mut channel).await {
+            Ok(true) => {}
+            Ok(false) => alive.end(&format!("{name} connection: no answer for two heartbeats")),
+            Err(error) => alive.end(&format!("{name} connection: {error}")),
         }
         // The session is held meanwhile: its end must not wait for this.
         tokio::select! {
             () = tokio::time::sleep(alive.heartbeat / 2) => {}
-            () = alive.to_probe.notified() => {}
+            () = alive.to_probe.notified(), if role == Role::Lanes => {}
             _ = alive.ended() => {}
         }
     }
 }
 
-async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, SessionError> {
+pub(super) async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, SessionError> {
     let read = |key, path: Option<&std::path::PathBuf>| match path {
         Some(path) => std::fs::read(path)
             .map(Some)

@@ -16,8 +16,13 @@ pub const DEAD: &str = "wa.dead";
 pub const LANES_LOG: &str = "wa.lanes.log";
 pub const TENURES_LOG: &str = "wa.tenures.log";
 pub const EVENTS: &str = "wa.events";
+/// What the rungs of the ladder are called before their number.
+pub const DELAY: &str = "wa.delay";
 /// Where a delayed request leaves the ladder.
 pub const DELAY_OUT: &str = "wa.delay.out";
+
+/// Where an exchange hands what it cannot route.
+const ALTERNATE: &str = "alternate-exchange";
 
 /// Meta keeps messages for 30 days at most, and so do we.
 const DAYS_30_MS: i64 = 30 * 24 * 3600 * 1000;
@@ -30,7 +35,7 @@ pub fn lane_queue(phone_number_id: &str) -> String {
 
 /// The exchange (and queue) of one rung.
 pub fn rung(rung: u32) -> String {
-    format!("wa.delay.{rung}")
+    format!("{DELAY}.{rung}")
 }
 
 /// An argument of a queue or an exchange.
@@ -171,12 +176,17 @@ impl Topology {
                 })),
             }
         }
-        // For queues that are there already, whose arguments cannot change.
+        // For queues and exchanges that are there already, whose arguments cannot change.
         let retention = json!({
             "vhost": vhost, "name": "wa-retention", "pattern": "^wa\\.(lane\\..*|unrouted)$", "apply-to": "queues",
             "definition": { "message-ttl": DAYS_30_MS }, "priority": 0,
         });
-        json!({ "exchanges": exchanges, "queues": queues, "bindings": bindings, "policies": [retention] })
+        let strays = json!({
+            "vhost": vhost, "name": "wa-strays", "pattern": "^wa\\.delay\\.[0-9]+$", "apply-to": "exchanges",
+            "definition": { ALTERNATE: UNROUTED }, "priority": 0,
+        });
+        let policies = [retention, strays];
+        json!({ "exchanges": exchanges, "queues": queues, "bindings": bindings, "policies": policies })
     }
 }
 
@@ -209,6 +219,22 @@ pub(super) fn common() -> Vec<Object> {
     objects
 }
 
+/// As it is where an earlier version has declared it, whose rungs had no alternate exchange: only a policy can give them one.
+pub(super) fn common_before() -> Vec<Object> {
+    let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
+    let mut objects = common();
+    for object in &mut objects {
+        if let Object::Exchange {
+            name, arguments, ..
+        } = object
+            && rungs.contains(name)
+        {
+            arguments.clear();
+        }
+    }
+    objects
+}
+
 /// What a worker publishes to and consumes from beside its lanes: it must exist where workers may not declare.
 pub(super) fn used() -> Vec<Object> {
     let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
@@ -228,7 +254,7 @@ pub(super) fn is_log(name: &str) -> bool {
 }
 
 fn shared() -> Vec<Object> {
-    let unrouted = || vec![text("alternate-exchange", UNROUTED)];
+    let unrouted = || vec![text(ALTERNATE, UNROUTED)];
     let limit = int("x-delivery-limit", DELIVERY_LIMIT);
     let mut objects = vec![
         exchange(UNROUTED, ExchangeKind::Fanout, vec![]),
@@ -299,7 +325,9 @@ fn ladder() -> Vec<Object> {
             // What at-least-once dead-lettering demands.
             text("x-overflow", "reject-publish"),
         ];
-        objects.push(exchange(&name, ExchangeKind::Topic, vec![]));
+        // What somebody put there that fits no rung would stay in the queue for ever, and what comes behind it with it.
+        let stray = vec![text(ALTERNATE, UNROUTED)];
+        objects.push(exchange(&name, ExchangeKind::Topic, stray));
         objects.push(queue(&name, arguments));
         objects.push(bind(&name, &name, &ladder::pattern(number, true)));
         objects.push(Object::ExchangeBinding {

@@ -188,7 +188,7 @@ pub const KEYS: &[Key] = &[
         "RabbitMQ, with user, password and virtual host (%2f is \"/\")"),
     key("broker.heartbeat_s", "10", seconds(5, 60), "AMQP heartbeat; sending stops after 1.5 × this without a sign of life"),
     key("broker.connect_timeout_ms", "10000", ms(100, 300_000), "Longest wait for a connection, TLS and login included"),
-    key("broker.confirm_timeout_ms", "30000", ms(100, 300_000), "Longest wait for RabbitMQ to confirm a publish"),
+    key("broker.confirm_timeout_ms", "30000", ms(100, 300_000), "A publish that RabbitMQ has not confirmed by then is late; a lane whose results are late sends nothing until they are confirmed"),
     key("broker.reconnect_max_ms", "5000", ms(100, 600_000), "Longest pause between two attempts to connect"),
     key("broker.declare", "true", Kind::Flag, "Declare exchanges and queues at start; false: only check that they exist"),
     bare("broker.password_file", FILE, "Optional: file with the password of the user in broker.url, read anew at every connect"),

@@ -6,6 +6,7 @@
 use super::Now;
 use super::ladder::MAX_DELAY_S;
 use super::message::{History, Message, MessageId, OnUnknown, Priority, Recipient};
+use super::reply_to::ReplyTo;
 use super::sizes;
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -48,6 +49,7 @@ pub struct Inbound<'a> {
     pub priority: Option<u8>,
     pub timestamp_s: Option<u64>,
     pub operation: Option<&'a str>,
+    pub reply_to: Option<&'a str>,
     pub redelivered: bool,
     pub delivery_count: u64,
     /// Of all headers together.
@@ -77,6 +79,12 @@ pub fn intake(
     let mut faults = vec![];
     let id = check_id(inbound.message_id, &mut faults);
     check_operation(inbound.operation, &mut faults);
+    if inbound.reply_to.and_then(ReplyTo::parse) == Some(ReplyTo::Ours) {
+        faults.push(Fault::new(
+            "/@amqp/reply_to",
+            "must not name a queue of the dispatcher's own: those begin with \"wa.\"",
+        ));
+    }
     if inbound.headers_bytes > MAX_HEADERS_BYTES {
         faults.push(Fault::too_long(
             "/@amqp/headers",

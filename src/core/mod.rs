@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod pacing;
 pub mod placement;
 pub mod recent;
+pub mod reply_to;
 pub mod report;
 pub mod retry;
 mod sizes;

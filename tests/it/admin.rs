@@ -259,6 +259,7 @@ wa_dispatcher_lane_waiting gauge
 wa_dispatcher_lane_work_allowed_messages_per_second gauge
 wa_dispatcher_lanes_folded gauge
 wa_dispatcher_lanes_log_available gauge
+wa_dispatcher_late_confirms gauge
 wa_dispatcher_log_lines_left_out_total counter
 wa_dispatcher_number_info gauge
 wa_dispatcher_pacing_wait_seconds histogram

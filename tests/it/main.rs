@@ -24,6 +24,7 @@ mod rights;
 mod scripts;
 mod simulation;
 mod sre;
+mod stuck;
 mod support;
 mod tidy;
 mod tls;

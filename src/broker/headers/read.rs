@@ -93,6 +93,7 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         priority: *properties.priority(),
         timestamp_s: *properties.timestamp(),
         operation: properties.kind().as_ref().map(|kind| kind.as_str()),
+        reply_to: properties.reply_to().as_ref().map(|to| to.as_str()),
         redelivered,
         delivery_count: headers.delivery_count(),
         headers_bytes: headers.carried_bytes(),

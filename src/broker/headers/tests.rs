@@ -172,11 +172,12 @@ fn a_history_survives_the_ladder() {
 }
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     "message_id",
     "priority",
     "timestamp",
     "type",
+    "reply_to",
     "expires-at",
     "not-before",
     "on-unknown",

@@ -69,6 +69,11 @@ fn every_property_that_cannot_be_used_is_named() {
         with(|i| i.operation = Some(SECRET)),
         &["/@amqp/type is not an operation of this dispatcher: leave it empty or say \"message\""],
     );
+    let own =
+        "/@amqp/reply_to must not name a queue of the dispatcher's own: those begin with \"wa.\"";
+    check(TEXT, with(|i| i.reply_to = Some("wa.delay.1")), &[own]);
+    check(TEXT, with(|i| i.reply_to = Some("/queues/wa.dead")), &[own]);
+    check(TEXT, with(|i| i.reply_to = Some("answers")), &[]);
     for operation in [None, Some(""), Some("message")] {
         let inbound = Inbound {
             operation,

@@ -85,6 +85,14 @@ async fn a_reply_queue_gets_the_result_as_well() {
         .metric("replies_undelivered_total", &[], |n| n == 1.0)
         .await;
 
+    // As clients of AMQP 1.0 and STOMP write it.
+    for prefix in ["/queues/", "/queue/"] {
+        let id = format!("asked{}", prefix.replace('/', "-"));
+        let encoded = queue.replace("gen", "%67en");
+        world.call(ask(&id, &format!("{prefix}{encoded}"))).await;
+        assert_eq!(replies.wait(&id).await.json()["status"], "accepted");
+    }
+
     // RPC clients name no queue at all.
     let direct = world
         .client
@@ -102,6 +110,44 @@ async fn a_reply_queue_gets_the_result_as_well() {
         })
         .await;
     assert_eq!(replies.wait("refused").await.json()["status"], "rejected");
+    world.finish().await;
+}
+
+/// With the worker's rights a caller could put anything into any queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_goes_to_no_queue_of_the_dispatchers_own() {
+    let world = World::start(Setup::default()).await;
+    let queues = ["wa.delay.0", "/queues/wa.%64ead"];
+    for (n, queue) in queues.into_iter().enumerate() {
+        let request = Request::text(&format!("own-{n}"), "34600000001");
+        let request = request.with(|p| p.with_reply_to(queue.into()));
+        let result = world.answer(request).await;
+        assert_eq!(result["error"]["at"], "/@amqp/reply_to", "{result}");
+    }
+    // Nor is one sent for a number that nobody serves.
+    let stranger = Request::text("stranger", "34600000001").number("999");
+    let stranger = stranger.with(|p| p.with_reply_to("wa.dead".into()));
+    assert_eq!(world.answer(stranger).await["status"], "rejected");
+    assert!(world.sim.ledger().is_empty());
+    let dead = world.dead().await;
+    let broken = Request::raw("broken", "{");
+    world.client.publish([broken]).await;
+    dead.wait("broken").await;
+    assert_eq!(dead.letters().len(), 1);
+    world.finish().await;
+}
+
+/// Whoever may publish to any queue can put something on the ladder that no rung has a way for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_strays_onto_the_ladder_leaves_it_again() {
+    let world = World::start(Setup::default()).await;
+    let mut stray = Request::text("stray", "34600000001").number("wa.delay.0");
+    stray.exchange = String::new();
+    let result = world.answer(stray).await;
+    assert_eq!(result["error"]["class"], "unknown_number");
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let later = Request::text("later", "34600000001").header("not-before", &soon.to_string());
+    assert_eq!(world.answer(later).await["status"], "accepted");
     world.finish().await;
 }
 

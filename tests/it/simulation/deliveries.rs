@@ -92,6 +92,7 @@ impl Simulation {
             priority: Some(if facts.high { 7 } else { 1 }),
             timestamp_s: None,
             operation: facts.operation,
+            reply_to: None,
             redelivered: copy.redelivered && self.flaw != Some(Flaw::ForgetsRedelivered),
             delivery_count: copy.returns,
             headers_bytes: 0,

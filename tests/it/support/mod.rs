@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod proxy;
+pub(crate) mod stalling;
 pub(crate) mod worker;
 
 use broker::VirtualHost;

@@ -155,6 +155,11 @@ impl Worker {
         within(&format!("lane {id} to be {state}"), reached).await;
     }
 
+    pub(crate) async fn lane_held_by(&self, id: &str, what: &str) {
+        let reached = poll(|| async { self.lane(id).await["held_by"] == what });
+        within(&format!("lane {id} to be held by {what}"), reached).await;
+    }
+
     pub(crate) async fn metrics(&self) -> Scrape {
         Scrape::parse(&self.get("/metrics").await.unwrap().body)
     }

@@ -37,6 +37,7 @@ pub(crate) async fn play(scenario: Scenario, stage: &mut Stage<'_>, minutes: u64
         Scenario::ClusterNode => play_broker::node_killed(stage).await?,
         Scenario::ClusterLeader => play_broker::leaders_moved(stage).await?,
         Scenario::RejectPublish => play_broker::results_refused(stage).await?,
+        Scenario::StuckReader => play_broker::reader_stuck(stage).await?,
         Scenario::Credentials => play_broker::password_changed(stage).await?,
         Scenario::SlowConfirms => late(stage).await?,
         Scenario::Panic => panic(stage).await?,

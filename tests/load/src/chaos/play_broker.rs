@@ -179,6 +179,38 @@ pub(crate) async fn results_refused(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A reader's quorum queue for the results of one number, whose process hangs: at first one that nobody has published to yet, where
+/// RabbitMQ's channel waits for it at once, then one that has taken many.
+pub(crate) async fn reader_stuck(stage: &mut Stage<'_>) -> Result<()> {
+    let lane = stage.lanes.first().context("no lane")?.clone();
+    stage.struck = Some(0);
+    let vhost = stage.nodes.vhost.clone();
+    let queue = format!("/api/queues/{vhost}/stuck");
+    let quorum = r#"{"durable":true,"arguments":{"x-queue-type":"quorum"}}"#;
+    stage.nodes.manage("PUT", &queue, quorum).await?;
+    let process = format!("whereis('{vhost}_stuck')");
+    let (hang, go) = (
+        format!("sys:suspend({process})."),
+        format!("sys:resume({process})."),
+    );
+    let binding = format!("/api/bindings/{vhost}/e/wa.results/q/stuck");
+    let key = format!(r#"{{"routing_key":"accepted.{lane}"}}"#);
+    for seconds in [40, 15] {
+        stage.nodes.ctl(0, &["eval", &hang]).await?;
+        stage.nodes.manage("POST", &binding, &key).await?;
+        stage.say(&format!("a queue for the results of {lane} hangs"));
+        stage.go_on(seconds).await;
+        let said = readiness(stage).await;
+        if said != ["ready"] {
+            stage.broken.push(format!("/readyz: {said:?}"));
+        }
+        stage.nodes.ctl(0, &["eval", &go]).await?;
+        stage.healed("it goes on");
+        stage.go_on(5).await;
+    }
+    Ok(())
+}
+
 /// Which node leads how many lanes, by `rabbitmqctl list_queues`.
 async fn leaders(stage: &Stage<'_>) -> Result<BTreeMap<String, Vec<String>>> {
     let list = [

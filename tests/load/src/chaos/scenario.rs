@@ -25,6 +25,7 @@ pub(crate) enum Scenario {
     Descriptors,
     Clock,
     RejectPublish,
+    StuckReader,
     Credentials,
     SlowConfirms,
     Panic,
@@ -114,7 +115,7 @@ impl Scenario {
         Self::ConsumerTimeout,
     ];
     /// Those with three nodes last: a change of their number takes half a minute.
-    const LATER: [Self; 10] = [
+    const LATER: [Self; 11] = [
         Self::Partition,
         Self::Credentials,
         Self::SlowConfirms,
@@ -123,6 +124,7 @@ impl Scenario {
         Self::Clock,
         Self::RejectPublish,
         Self::Drain,
+        Self::StuckReader,
         Self::ClusterLeader,
         Self::ClusterNode,
     ];
@@ -167,6 +169,7 @@ impl Scenario {
             Self::Descriptors => "fd",
             Self::Clock => "clock",
             Self::RejectPublish => "reject-publish",
+            Self::StuckReader => "stuck-reader",
             Self::Credentials => "credentials",
             Self::SlowConfirms => "slow-confirms",
             Self::Panic => "panic",
@@ -202,6 +205,9 @@ impl Scenario {
             Self::Descriptors => "a worker with hardly any file descriptors",
             Self::Clock => "a worker's clock is set an hour forth, and back",
             Self::RejectPublish => "somebody's full queue refuses results for 15 s",
+            Self::StuckReader => {
+                "somebody's queue for one number's results hangs for 40 s, and for 15"
+            }
             Self::Credentials => "the workers' password is changed for 15 s",
             Self::SlowConfirms => "all between workers and RabbitMQ is 300 ms late, for 20 s",
             Self::Panic => "a lane of a worker panics",
@@ -248,6 +254,7 @@ impl Scenario {
             Self::Descriptors => Bounds::new(60, 10),
             Self::Clock => Bounds::new(2, 2),
             Self::RejectPublish => Bounds::new(25, 10).twice(),
+            Self::StuckReader => Bounds::new(50, 5),
             Self::Credentials => Bounds::new(35, 15).twice(),
             Self::SlowConfirms => Bounds::new(5, 5),
             Self::Panic => Bounds::new(4, 6).twice(),
@@ -303,6 +310,7 @@ impl Scenario {
             | Self::Descriptors
             | Self::Clock
             | Self::RejectPublish
+            | Self::StuckReader
             | Self::Credentials
             | Self::SlowConfirms
             | Self::Panic
