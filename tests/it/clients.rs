@@ -215,6 +215,7 @@ async fn amqp_1_0(client: &'static str, dates: Dates) {
         return;
     };
     caller.is_heard().await;
+    caller.is_replied_to("").await;
     caller.dates(dates).await;
     caller.world.finish().await;
 }
@@ -299,6 +300,8 @@ async fn stomp() {
         return;
     };
     caller.is_heard().await;
+    caller.is_replied_to("").await;
+    caller.is_replied_to("amq queue").await;
     caller.world.finish().await;
 }
 
