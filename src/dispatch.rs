@@ -16,14 +16,14 @@ pub use handle::{LaneHandle, Seen};
 
 use crate::board::{Board, Orders, Owner};
 use crate::broker::delivery::Delivery;
-use crate::broker::results_log::Found;
+use crate::broker::results_log::{Found, FoundResult};
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
 use crate::core::demand::Demand;
 use crate::core::holds::Place;
 use crate::core::intake::{IntakeConfig, Refusal, intake};
-use crate::core::lane::{Attempt, Lane, Luck, Resolved, Rest, State, Step, Ticket};
+use crate::core::lane::{Attempt, Decision, Lane, Luck, Resolved, Rest, State, Step, Ticket};
 use crate::core::message::Message;
 use crate::core::number::NumberState;
 use crate::core::outcome::{Class, Outcome, Rules};
@@ -36,7 +36,7 @@ use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use claim::Claim;
 use consumer::Consumer;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use observe::Observer;
@@ -44,13 +44,17 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// How often a lane that must not send looks again.
 const FENCED_PAUSE: Duration = Duration::from_millis(200);
 
 /// Longest that a lane waits for its limit to be read from the API before it starts at the lowest.
 const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Requests of one lane that may be under way to the delay ladder: as many may be in doubt when their worker is killed. Source: measured,
+/// RabbitMQ confirms as fast as it can from some 50 on, within 5 ms.
+const MOVES_MAX: usize = 50;
 
 /// Longest that a lane which stops waits for the other workers to be told why.
 const TELL_PATIENCE: Duration = Duration::from_secs(1);
@@ -130,6 +134,8 @@ pub struct LaneTask {
     deliveries: HashMap<Ticket, Delivery>,
     next_ticket: Ticket,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Copies that may be under way to the ladder.
+    moves: Arc<Semaphore>,
     quick: ExponentialBackoff,
 }
 
@@ -181,6 +187,7 @@ impl LaneTask {
             deliveries: HashMap::new(),
             next_ticket: 0,
             work: FuturesUnordered::new(),
+            moves: Arc::new(Semaphore::new(MOVES_MAX)),
             quick: delays(shared.quick.0, shared.quick.1),
             lane,
             shared,
@@ -382,7 +389,7 @@ impl LaneTask {
         self.quick.next_backoff().unwrap_or(self.shared.quick.1)
     }
 
-    fn carry_out(&mut self, resolved: Resolved, found: Option<Found>) {
+    fn carry_out(&mut self, resolved: Resolved, found: Option<FoundResult>) {
         let Resolved {
             ticket,
             priority,
@@ -394,7 +401,10 @@ impl LaneTask {
             return;
         };
         let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
+        let moves = matches!(decision, Decision::Delay { .. }).then(|| self.moves.clone());
         let concluding = async move {
+            // Never closed.
+            let _move = OptionFuture::from(moves.map(Semaphore::acquire_owned)).await;
             let concluder = &shared.concluder;
             let confirmed = concluder
                 .decision(&metrics, delivery, decision, found, priority)

@@ -56,10 +56,9 @@ pub fn evidence(
 }
 
 impl Evidence {
-    /// The result of a request, if the log has it. A lane is its phone number id.
-    pub async fn result_of(&self, lane: &str, id: &str) -> Option<Found> {
+    /// What the log has of a request, if anything.
+    pub async fn of(&self, wanted: Wanted) -> Option<Found> {
         let (answer, answered) = oneshot::channel();
-        let wanted = (lane.to_owned(), id.to_owned());
         let at = Instant::now();
         self.0.send(Question { wanted, at, answer }).ok()?;
         answered.await.ok()?

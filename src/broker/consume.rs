@@ -135,11 +135,14 @@ impl Subscription {
     }
 
     /// Closes the channel: everything unacknowledged returns to the head of the queue, in order. Never `basic.cancel`: the next
-    /// worker would start at once while we still hold messages.
-    pub async fn close(self) {
+    /// worker would start at once while we still hold messages. True if RabbitMQ says that it is closed: it has every acknowledgement
+    /// that was made on it then.
+    pub async fn close(self) -> bool {
         let closing = self.channel.close(200, "OK".into());
-        if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+        if closed.is_err() {
             tracing::warn!("the broker did not confirm a channel's end");
         }
+        matches!(closed, Ok(Ok(())))
     }
 }

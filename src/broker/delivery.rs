@@ -167,6 +167,16 @@ impl Delivery {
         headers::inbound(&self.properties, self.redelivered)
     }
 
+    /// How often it has come off the ladder.
+    pub fn hops(&self) -> u32 {
+        self.headers().hops()
+    }
+
+    /// What tells this publication of its id from others.
+    pub fn incarnation(&self) -> Option<u64> {
+        self.inbound().incarnation
+    }
+
     fn headers(&self) -> Headers<'_> {
         Headers::of(&self.properties)
     }

@@ -22,7 +22,13 @@ const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
 const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
 const PAIR_RESERVED: &str = "wa-pair-reserved";
 const SUSPECTED: &str = "wa-suspected";
+const COPIED_MS: &str = "wa-copied-ms";
 const LAST_ERROR: &str = "wa-last-error";
+/// See [`crate::core::message::Message::incarnation`]; 0 is none.
+const INCARNATION: &str = "wa-incarnation";
+
+/// RabbitMQ's own, where it is set up to stamp what it is given (`message_interceptors.incoming.set_header_timestamp`).
+const TAKEN_AT_MS: &str = "timestamp_in_ms";
 
 /// Our own headers on requests in `wa.dead`.
 const DEAD_REASON: &str = "wa-dead-reason";
@@ -149,7 +155,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 32] = [
+const HEADERS: [Row<Name>; 35] = [
     row(Is("expires-at"), [Dropped, Kept, Kept]),
     row(Is("not-before"), [Dropped, Kept, Kept]),
     row(Is("on-unknown"), [Dropped, Kept, Kept]),
@@ -166,6 +172,7 @@ const HEADERS: [Row<Name>; 32] = [
     row(BeginsWith("x-opt-"), [Dropped, Dropped, Kept]),
     row(BeginsWith("x-delay"), [Dropped, Dropped, Kept]),
     row(BeginsWith("x-"), [Kept, Kept, Kept]),
+    row(Is(TAKEN_AT_MS), [Dropped, Dropped, Kept]),
     // RabbitMQ would route each copy to the keys that they name as well.
     row(Is("CC"), [Dropped, Dropped, Dropped]),
     row(Is("BCC"), [Dropped, Dropped, Dropped]),
@@ -177,6 +184,8 @@ const HEADERS: [Row<Name>; 32] = [
     row(Is(FIRST_SEEN_MS), [Dropped, Set, Dropped]),
     row(Is(SUSPECTED), [Dropped, Set, Dropped]),
     row(Is(PAIR_RESERVED), [Dropped, Set, Dropped]),
+    row(Is(COPIED_MS), [Dropped, Set, Dropped]),
+    row(Is(INCARNATION), [Set, Set, Set]),
     row(Is(POSSIBLE_DUPLICATE), [Dropped, Set, Kept]),
     row(Is(LAST_ERROR), [Dropped, Set, Kept]),
     row(Is(DEAD_REASON), [Dropped, Dropped, Set]),
@@ -258,6 +267,7 @@ pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
         first_seen_ms,
         possible_duplicate,
         suspected,
+        copied_ms,
         pair_reserved,
         last_error,
     } = *history;
@@ -273,19 +283,40 @@ pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
         (SUSPECTED, AMQPValue::Boolean(suspected)),
         (PAIR_RESERVED, AMQPValue::Boolean(pair_reserved)),
     ];
+    let copied_ms = i64::try_from(copied_ms).ok().filter(|ms| *ms > 0);
+    headers.extend(copied_ms.map(|ms| (COPIED_MS, AMQPValue::LongLongInt(ms))));
     headers.extend(last_error.map(|code| (LAST_ERROR, AMQPValue::LongLongInt(code))));
     headers
 }
 
+/// Which publication of its id it is.
+pub(super) fn incarnation(incarnation: Option<u64>) -> (&'static str, AMQPValue) {
+    let stamp = incarnation.and_then(|stamp| i64::try_from(stamp).ok());
+    (INCARNATION, AMQPValue::LongLongInt(stamp.unwrap_or(0)))
+}
+
+/// What a record says of a request that was copied onto the ladder: which one that is, and how often it had come off it before.
+pub(super) fn of_a_record(hops: u32, of: Option<u64>) -> FieldTable {
+    let mut headers = FieldTable::default();
+    let hops = (HOPS, AMQPValue::LongLongInt(hops.into()));
+    for (name, value) in [incarnation(of), hops] {
+        headers.insert(name.into(), value);
+    }
+    headers
+}
+
 /// What an operator finds on a request in `wa.dead`: why it is there, Meta's code if there was one, and its lane. `flagged`: it may
-/// have been sent, and whoever publishes it again should be told so by its result.
+/// have been sent, and whoever publishes it again should be told so by its result. `now_ms`: tells what is published again from there
+/// from what was published before.
 pub(super) fn epitaph(
     reason: &str,
     code: Option<i64>,
     lane: &str,
     flagged: bool,
+    now_ms: u64,
 ) -> Vec<(&'static str, AMQPValue)> {
     let mut headers = vec![
+        incarnation(Some(now_ms)),
         (DEAD_REASON, AMQPValue::LongString(reason.into())),
         (PHONE_NUMBER_ID, AMQPValue::LongString(lane.into())),
     ];

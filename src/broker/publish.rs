@@ -1,11 +1,13 @@
 //! Confirmed, mandatory publishing. `Confirmed` is made here only: whoever holds one may acknowledge.
 
+mod copies;
+
 use super::Sessions;
 use super::delivery::Delivery;
 use super::headers::{self, Copy};
 use super::refusals::Refusals;
 use super::replies::Replies;
-use super::results_log::Found;
+use super::results_log::FoundResult;
 use super::session::{Session, is_not_found, is_of_a_channel};
 use super::topology;
 use super::ways::{Courses, Way};
@@ -118,7 +120,7 @@ impl Publisher {
     pub async fn again(
         &self,
         delivery: &Delivery,
-        found: &Found,
+        found: &FoundResult,
         flagged: bool,
     ) -> Option<Confirmed> {
         let body = if flagged {
@@ -158,7 +160,8 @@ impl Publisher {
         message: &Message,
         delay_s: u32,
     ) -> Option<Confirmed> {
-        let history = headers::history(&message.history);
+        let mut history = headers::history(&message.history);
+        history.push(headers::incarnation(message.incarnation));
         let rung = ladder::entry(delay_s);
         let mut letter = Letter {
             way: Way::Rung(rung),
@@ -171,16 +174,17 @@ impl Publisher {
         self.publish(delivery, &mut letter).await
     }
 
-    /// The whole request into `wa.dead`; with fewer headers if they left no room for ours. `flagged`: it may have been sent. `None`:
-    /// RabbitMQ has it again.
+    /// The whole request into `wa.dead`; with fewer headers if they left no room for ours. `flagged`: it may have been sent; `now_ms`:
+    /// when it was kept. `None`: RabbitMQ has it again.
     pub async fn dead(
         &self,
         delivery: &Delivery,
         reason: &str,
         code: Option<i64>,
         flagged: bool,
+        now_ms: u64,
     ) -> Option<Confirmed> {
-        let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged);
+        let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged, now_ms);
         let mut letter = Letter {
             way: Way::Dead,
             exchange: topology::DEAD,
@@ -336,6 +340,7 @@ fn result_key(report: &Report) -> String {
 
 /// What every result of a request has.
 fn result_properties(delivery: &Delivery) -> BasicProperties {
-    headers::copied(&delivery.properties, Copy::Result, [])
+    let incarnation = headers::incarnation(delivery.incarnation());
+    headers::copied(&delivery.properties, Copy::Result, [incarnation])
         .with_content_type("application/json".into())
 }

@@ -4,6 +4,7 @@
 //! end, so its result is hardly older than that. A mark of our own shows the end; see [`super::lanes_log`].
 
 use super::declare::{TopologyError, explain};
+use super::headers::Headers;
 use super::session::Session;
 use super::topology;
 use bytes::Bytes;
@@ -21,16 +22,41 @@ use std::time::Duration;
 /// Results on their way to us. Source: measured, 3 times as fast as 100.
 const PREFETCH: u16 = 2_000;
 
+/// What the log says of a request.
+#[derive(Clone)]
+pub enum Found {
+    Result(FoundResult),
+    /// Its copy was written to the ladder.
+    Copy,
+}
+
 /// A result as it was published.
 #[derive(Clone)]
-pub struct Found {
+pub struct FoundResult {
     pub(super) routing_key: String,
     pub(super) body: Bytes,
     pub(super) timestamp_s: Option<u64>,
 }
 
-/// A lane and a request's id.
-pub type Wanted = (String, String);
+/// What precedes the lane in the routing key of a record that says of a request that its copy is on the ladder.
+const COPIED: &str = "copied";
+
+/// The routing key of such a record; a result's begins with its status.
+pub(super) fn key_of_copies(lane: &str) -> String {
+    format!("{COPIED}.{lane}")
+}
+
+/// Whose result is looked for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Wanted {
+    /// A phone number id.
+    pub lane: String,
+    pub id: String,
+    /// The result of an earlier publication of the same id is another's.
+    pub incarnation: Option<u64>,
+    /// How often it has come off the ladder: a copy that was made before that is itself.
+    pub hops: u32,
+}
 
 /// Looks for the results of these, in what was written since `lookback` before the last one. Its channels close when they are
 /// dropped, also by a caller who waits no longer.
@@ -51,7 +77,7 @@ pub async fn find(
         .map_err(named)?;
     let mut by_id: HashMap<&str, Vec<&Wanted>> = HashMap::new();
     for wanted in wanted {
-        by_id.entry(&wanted.1).or_default().push(wanted);
+        by_id.entry(&wanted.id).or_default().push(wanted);
     }
     while let Some(delivery) = reader.next().await {
         let delivery = delivery.map_err(named)?;
@@ -76,14 +102,28 @@ pub async fn find(
 
 fn note(wanted: &[&Wanted], delivery: &Delivery, found: &mut HashMap<Wanted, Found>) {
     let routing_key = delivery.routing_key.as_str();
-    let lane = routing_key.split_once('.').map_or("", |(_, lane)| lane);
-    if let Some(wanted) = wanted.iter().find(|wanted| wanted.0 == lane) {
-        let result = Found {
+    let (status, lane) = routing_key.split_once('.').unwrap_or_default();
+    let headers = Headers::of(&delivery.properties);
+    let copied = (status == COPIED).then(|| headers.hops());
+    let incarnation = headers.is_of();
+    // Those of an earlier version of this program do not say.
+    let is_its = |wanted: &&&Wanted| {
+        let is_of_it = copied.is_none_or(|hops| hops >= wanted.hops);
+        let is_same = incarnation.is_none_or(|its| its == wanted.incarnation);
+        wanted.lane == lane && is_same && is_of_it
+    };
+    for wanted in wanted.iter().filter(is_its) {
+        let wanted = (*wanted).clone();
+        if copied.is_some() {
+            found.entry(wanted).or_insert(Found::Copy);
+            continue;
+        }
+        let result = FoundResult {
             routing_key: routing_key.to_owned(),
             body: delivery.data.clone().into(),
             timestamp_s: *delivery.properties.timestamp(),
         };
-        found.insert((*wanted).clone(), result);
+        found.insert(wanted, Found::Result(result));
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) enum Way {
     Results(usize),
     Rung(u32),
     Dead,
+    /// Records of copies on the ladder, to the log of results.
+    Copies,
 }
 
 /// Which channel a lane's results go by: the same in every session.
@@ -89,6 +91,7 @@ pub(super) struct Ways {
     results: Vec<Track>,
     rungs: Vec<Track>,
     dead: Track,
+    copies: Track,
 }
 
 impl Ways {
@@ -98,6 +101,7 @@ impl Ways {
             results: tracks(LANES + 1),
             rungs: tracks(ladder::RUNGS as usize),
             dead: Track::new(),
+            copies: Track::new(),
         }
     }
 
@@ -106,6 +110,7 @@ impl Ways {
             Way::Results(number) => self.results.get(number),
             Way::Rung(number) => self.rungs.get(number as usize),
             Way::Dead => None,
+            Way::Copies => Some(&self.copies),
         };
         track.unwrap_or(&self.dead)
     }

@@ -1,6 +1,7 @@
 //! What becomes of one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
 
 use super::Now;
+use super::ladder::MAX_DELAY_S;
 use super::message::{History, LaneId, Message, OnUnknown};
 use super::outcome::{Class, ErrorReport, Outcome};
 use super::report::{POISON, Report, ReportedError, Status};
@@ -28,6 +29,10 @@ pub enum Decision {
     /// The delivery is void and RabbitMQ still has the message: let go of it.
     Abandon,
 }
+
+/// How much later than an earlier copy of the same request one comes off the ladder that may be the second: the ladder is exact to within
+/// two seconds.
+const AFTER_THE_FIRST_S: u32 = 3;
 
 /// A lane that loses its queue has it again after a second or two.
 const STRAYED_S: u32 = 2;
@@ -68,7 +73,7 @@ impl Terms<'_> {
             // A scheduled request is not old when its time comes: its age counts from there.
             let mut message = message.clone();
             message.history.first_seen_ms = due_ms;
-            return Some(Decision::Delay { delay_s, message });
+            return Some(self.copy(message, delay_s));
         }
         self.retry
             .too_old(&message.history, 0, self.now)
@@ -78,7 +83,10 @@ impl Terms<'_> {
     /// A request that RabbitMQ could not put into its lane, whose queue was missing for a moment: it comes there again.
     pub fn strayed(&self, mut message: Message) -> Decision {
         // Whoever had it before may have put it on the ladder already.
-        message.history.possible_duplicate |= message.redelivered && !message.harmless_to_repeat;
+        if message.redelivered && !message.harmless_to_repeat {
+            message.history.possible_duplicate = true;
+            message.history.doubt_copies(self.now);
+        }
         let decision = self.unsent(&message);
         let mut decision = decision.unwrap_or_else(|| self.later(&message, STRAYED_S, None));
         if let Decision::Delay { message, .. } = &mut decision {
@@ -118,10 +126,16 @@ impl Terms<'_> {
         {
             return self.too_old(message, error);
         }
-        Decision::Delay {
-            delay_s,
-            message: message.clone(),
+        self.copy(message.clone(), delay_s)
+    }
+
+    /// Onto the ladder; behind the copy that there may be already.
+    fn copy(&self, mut message: Message, mut delay_s: u32) -> Decision {
+        if message.history.copied_ms > 0 {
+            message.history.copied_ms = self.now.wall_ms + u64::from(delay_s) * 1000;
+            delay_s = delay_s.saturating_add(AFTER_THE_FIRST_S).min(MAX_DELAY_S);
         }
+        Decision::Delay { delay_s, message }
     }
 
     fn too_old(&self, message: &Message, error: Option<ReportedError>) -> Decision {

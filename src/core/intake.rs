@@ -52,6 +52,8 @@ pub struct Inbound<'a> {
     pub reply_to: Option<&'a str>,
     pub redelivered: bool,
     pub delivery_count: u64,
+    /// See [`Message::incarnation`].
+    pub incarnation: Option<u64>,
     /// Of all headers together.
     pub headers_bytes: usize,
     pub expires_at: Option<Header<'a>>,
@@ -114,6 +116,7 @@ pub fn intake(
             own_opaque: checked.own_opaque,
             redelivered: inbound.redelivered,
             delivery_count: inbound.delivery_count,
+            incarnation: inbound.incarnation,
             history: History {
                 first_seen_ms: if inbound.history.first_seen_ms == 0 {
                     now.wall_ms

@@ -27,7 +27,7 @@ pub use super::backlog::Ticket;
 pub use super::decide::Decision;
 pub use config::{LaneConfig, Redelivery, RedeliveryPolicy};
 pub use standing::{HOLD_MAX, State};
-pub use step::{Attempt, Joined, Luck, Resolved, Rest, Step, Verdict, View};
+pub use step::{Attempt, Evidence, Joined, Luck, Resolved, Rest, Step, Verdict, View};
 
 use standing::Standing;
 use templates::Templates;
@@ -49,6 +49,12 @@ struct Settling {
     delivery_count: u64,
     /// Its result, unless it ends on the ladder.
     report: Option<Arc<Report>>,
+    /// It is done with then, and not let go because of another.
+    ends: bool,
+    /// There may be another copy of it.
+    is_copied: bool,
+    /// The session that delivered it is gone; RabbitMQ will deliver it again.
+    orphaned: bool,
 }
 
 pub struct Lane {
@@ -63,7 +69,7 @@ pub struct Lane {
     backlog: Backlog,
     flights: HashMap<Ticket, Flight>,
     /// In flight while their session ended: who they are when RabbitMQ delivers them again.
-    orphans: HashMap<Identity, Ticket>,
+    orphans: HashMap<Identity, Vec<Ticket>>,
     settling: HashMap<Ticket, Settling>,
     recent: Recent,
     /// Whose message was refused in a way that may be the lane's fault.
@@ -185,6 +191,9 @@ impl Lane {
             identity,
             delivery_count,
             report,
+            ends: !matches!(decision, Decision::Forget | Decision::Abandon),
+            is_copied: message.history.copied_ms > 0,
+            orphaned: false,
         };
         self.settling.insert(ticket, settling);
         Resolved {
@@ -204,8 +213,11 @@ impl Lane {
             identity,
             delivery_count,
             report,
+            ends,
+            is_copied: _,
+            orphaned: _,
         } = settling;
-        if confirmed {
+        if confirmed && ends {
             self.recent.remember(identity, Known::Ended);
         } else if let Some(report) = report {
             let decided = Known::Decided {
@@ -374,10 +386,19 @@ impl Lane {
                 .remember(Identity::of(&message), unsent(&message));
         }
         for (ticket, flight) in &mut self.flights {
-            flight.orphaned = true;
-            let identity = Identity::of(&flight.waiting.message);
-            self.orphans.insert(identity, *ticket);
+            if !std::mem::replace(&mut flight.orphaned, true) {
+                let identity = Identity::of(&flight.waiting.message);
+                self.orphans.entry(identity).or_default().push(*ticket);
+            }
         }
+        for settling in self.settling.values_mut() {
+            settling.orphaned = true;
+        }
+    }
+
+    /// RabbitMQ says that the lane's channel is closed: it has every acknowledgement.
+    pub fn left(&mut self) {
+        self.recent.forget_ended();
     }
 
     /// Subscribed (again): starts with an empty bucket, and carefully if it was blocked.

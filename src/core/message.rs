@@ -1,5 +1,6 @@
 //! What a lane carries. A `Message` is only built by [`super::intake`], so whoever holds one need not check it again.
 
+use super::Now;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -107,10 +108,22 @@ pub struct History {
     pub possible_duplicate: bool,
     /// It was delivered over and over, with others, and one of them may be what every worker died of.
     pub suspected: bool,
+    /// There may be another copy of it, made by a worker that ended before it could say so: from when on that one may have come off the
+    /// ladder, in milliseconds since the epoch. 0: there is none.
+    pub copied_ms: u64,
     /// The wait for this person's pair limit is over when it comes off the ladder: its slot is charged already.
     pub pair_reserved: bool,
     /// The API code that sent it round last, for whoever reads `wa.dead`.
     pub last_error: Option<i64>,
+}
+
+impl History {
+    /// Whoever had it before may have copied it onto the ladder.
+    pub fn doubt_copies(&mut self, now: Now) {
+        if self.copied_ms == 0 {
+            self.copied_ms = now.wall_ms;
+        }
+    }
 }
 
 /// A request that passed intake.
@@ -134,6 +147,9 @@ pub struct Message {
     pub own_opaque: Option<Arc<str>>,
     /// RabbitMQ delivered it before, so an earlier holder may have sent it.
     pub redelivered: bool,
+    /// Tells this publication of the id from others, if anything does: milliseconds since the epoch, of when it was published, or kept
+    /// in `wa.dead` before it was published again.
+    pub incarnation: Option<u64>,
     /// How often RabbitMQ had handed it out before (`x-acquired-count`, before 4.3 `x-delivery-count`).
     pub delivery_count: u64,
     pub history: History,

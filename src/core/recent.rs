@@ -8,18 +8,21 @@ use super::report::Report;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// A copy that comes back from the ladder has the original's id but more hops: it is not the original redelivered.
+/// A copy that comes back from the ladder has the original's id but more hops: it is not the original redelivered. Nor is a second
+/// publication of the id, which has another incarnation if anything tells the two apart; see [`Recent::forget`] for when nothing does.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
     id: MessageId,
     hops: u32,
+    incarnation: Option<u64>,
 }
 
 impl Identity {
-    pub fn new(id: &str, hops: u32) -> Self {
+    pub fn new(id: &str, hops: u32, incarnation: Option<u64>) -> Self {
         Self {
             id: MessageId(id.into()),
             hops,
+            incarnation,
         }
     }
 
@@ -31,10 +34,20 @@ impl Identity {
         self.hops
     }
 
+    pub fn incarnation(&self) -> Option<u64> {
+        self.incarnation
+    }
+
+    /// However far on its way.
+    pub fn is_same_request(&self, other: &Self) -> bool {
+        self.id == other.id && self.incarnation == other.incarnation
+    }
+
     pub fn of(message: &Message) -> Self {
         Self {
             id: message.id.clone(),
             hops: message.history.hops,
+            incarnation: message.incarnation,
         }
     }
 }
@@ -56,11 +69,23 @@ pub enum Known {
     },
 }
 
+/// What is known of one identity. There may be several deliveries of it: publications of one id that nothing tells apart.
+#[derive(Default)]
+struct Memory {
+    /// One has ended. Stays, whatever becomes of others.
+    has_ended: bool,
+    /// The original of this copy was let through in doubt: since then.
+    doubted_ms: Option<u64>,
+    /// Those that RabbitMQ has again.
+    given_back: Vec<Known>,
+    /// The count of the last news.
+    news: u64,
+}
+
 /// Bounded, what was not heard of for longest forgotten first.
 pub struct Recent {
     capacity: usize,
-    /// With the count of its last news.
-    known: HashMap<Identity, (Known, u64)>,
+    known: HashMap<Identity, Memory>,
     news: VecDeque<(Identity, u64)>,
     count: u64,
 }
@@ -80,18 +105,24 @@ impl Recent {
         self.capacity = self.capacity.max(capacity);
     }
 
-    /// What ended stays ended, though a second delivery of it may go back unsent.
     pub fn remember(&mut self, identity: Identity, known: Known) {
-        let known = match self.find(&identity) {
-            Some(Known::Ended) => Known::Ended,
-            Some(Known::Decided { .. } | Known::Unsent { .. }) | None => known,
-        };
+        let capacity = self.capacity;
+        let memory = self.note(identity);
+        match known {
+            Known::Ended => memory.has_ended = true,
+            Known::Decided { .. } | Known::Unsent { .. } => memory.given_back.push(known),
+        }
+        if memory.given_back.len() > capacity {
+            memory.given_back.remove(0);
+        }
+    }
+
+    /// There is news of it: others are forgotten before it.
+    fn note(&mut self, identity: Identity) -> &mut Memory {
         self.count += 1;
-        self.known.insert(identity.clone(), (known, self.count));
-        self.news.push_back((identity, self.count));
-        while self.known.len() > self.capacity {
+        while self.known.len() >= self.capacity && !self.known.contains_key(&identity) {
             let Some(news) = self.news.pop_front() else {
-                return;
+                break;
             };
             if self.is_last(&news) {
                 self.known.remove(&news.0);
@@ -102,16 +133,67 @@ impl Recent {
             let news = std::mem::take(&mut self.news);
             self.news = news.into_iter().filter(|news| self.is_last(news)).collect();
         }
+        self.news.push_back((identity.clone(), self.count));
+        let memory = self.known.entry(identity).or_default();
+        memory.news = self.count;
+        memory
     }
 
     fn is_last(&self, (identity, count): &(Identity, u64)) -> bool {
         self.known
             .get(identity)
-            .is_some_and(|(_, last)| last == count)
+            .is_some_and(|memory| memory.news == *count)
     }
 
-    pub fn find(&self, identity: &Identity) -> Option<&Known> {
-        self.known.get(identity).map(|(known, _)| known)
+    /// RabbitMQ has delivered it again, with this count. What was given back with one less is that very delivery, and is known no
+    /// longer: it is in the lane's hands. Else what ended may have lost its acknowledgement.
+    pub fn recall(&mut self, identity: &Identity, delivery_count: u64) -> Option<Known> {
+        let memory = self.known.get_mut(identity)?;
+        let is_it = |known: &Known| known.is_before(delivery_count);
+        let place = memory.given_back.iter().position(is_it);
+        match place {
+            Some(place) => Some(memory.given_back.remove(place)),
+            None => memory.has_ended.then_some(Known::Ended),
+        }
+    }
+
+    /// Every acknowledgement has arrived: nothing that has ended will come again, and what seems to is another publication of its id.
+    pub fn forget_ended(&mut self) {
+        for memory in self.known.values_mut() {
+            memory.has_ended = false;
+        }
+    }
+
+    /// RabbitMQ has delivered it for the first time: another publication of the id. What came back comes before what is new, so
+    /// whatever was known has been asked for, or never will be. Returns since when its original is in doubt, if it is a copy of such a one.
+    pub fn forget(&mut self, identity: &Identity) -> Option<u64> {
+        self.known.remove(identity)?.doubted_ms
+    }
+
+    /// Nobody knows what became of an earlier delivery of this request: if it was copied onto the ladder, that copy is another send.
+    pub fn doubt(&mut self, original: Identity, now_ms: u64) {
+        let copy = Identity {
+            hops: original.hops.saturating_add(1),
+            ..original
+        };
+        self.note(copy).doubted_ms = Some(now_ms);
+    }
+}
+
+impl Known {
+    /// Whether nobody else can have had it since.
+    fn is_before(&self, delivery_count: u64) -> bool {
+        match self {
+            Self::Ended => false,
+            Self::Decided {
+                delivery_count: before,
+                ..
+            }
+            | Self::Unsent {
+                delivery_count: before,
+                ..
+            } => delivery_count == before + 1,
+        }
     }
 }
 
@@ -125,13 +207,10 @@ mod tests {
     };
 
     fn identity(hops: u32) -> Identity {
-        Identity {
-            id: MessageId("a".into()),
-            hops,
-        }
+        Identity::new("a", hops, None)
     }
 
-    /// What is known of hops 1, 2, … after these were remembered, in this order.
+    /// What is known of hops 1, 2, … when they come with a count of 2, after these were remembered, in this order.
     fn check(capacity: usize, news: &[(u32, Known)], expected: &[Option<Known>]) -> Recent {
         let mut recent = Recent::new(capacity);
         for (hops, known) in news {
@@ -140,7 +219,7 @@ mod tests {
         let hops = 1..;
         let found: Vec<_> = hops
             .take(expected.len())
-            .map(|hops| recent.find(&identity(hops)).cloned())
+            .map(|hops| recent.recall(&identity(hops), 2))
             .collect();
         assert_eq!(found, expected);
         recent
@@ -158,22 +237,49 @@ mod tests {
 
     #[test]
     fn what_ended_stays_ended() {
-        let ended = Some(Known::Ended);
-        check(4, &[(1, UNSENT), (1, Known::Ended), (1, UNSENT)], &[ended]);
-        check(4, &[(1, UNSENT)], &[Some(UNSENT)]);
+        let story = [(1, UNSENT), (1, Known::Ended)];
+        let mut recent = check(4, &story, &[Some(UNSENT)]);
+        assert_eq!(recent.recall(&identity(1), 2), Some(Known::Ended));
+        assert_eq!(recent.recall(&identity(1), 7), Some(Known::Ended));
+    }
+
+    /// Two publications of one id that nothing tells apart: one has ended, one went back unsent.
+    #[test]
+    fn what_was_given_back_is_known_once_and_goes_before_what_ended() {
+        let story = [(1, UNSENT), (1, UNSENT), (1, Known::Ended)];
+        let mut recent = check(4, &story, &[Some(UNSENT)]);
+        assert_eq!(recent.recall(&identity(1), 2), Some(UNSENT));
+        assert_eq!(recent.recall(&identity(1), 2), Some(Known::Ended));
+    }
+
+    #[test]
+    fn what_is_published_again_is_not_what_ended() {
+        let mut recent = check(4, &[(1, Known::Ended)], &[Some(Known::Ended)]);
+        recent.forget(&identity(1));
+        assert_eq!(recent.recall(&identity(1), 2), None);
+        let later = Identity::new("a", 1, Some(1));
+        recent.remember(later.clone(), Known::Ended);
+        assert_eq!(recent.recall(&identity(1), 2), None);
+        assert_eq!(recent.recall(&later, 2), Some(Known::Ended));
+    }
+
+    #[test]
+    fn what_ended_is_over_once_its_acknowledgement_has_arrived() {
+        let story = [(1, Known::Ended), (1, UNSENT), (1, UNSENT)];
+        let mut recent = check(4, &story, &[Some(UNSENT)]);
+        recent.forget_ended();
+        assert_eq!(recent.recall(&identity(1), 2), Some(UNSENT));
+        assert_eq!(recent.recall(&identity(1), 2), None);
     }
 
     #[test]
     fn the_memory_grows_and_never_shrinks() {
-        let mut recent = check(
-            2,
-            &[(1, UNSENT), (2, UNSENT)],
-            &[Some(UNSENT), Some(UNSENT)],
-        );
+        let story = [(1, Known::Ended), (2, Known::Ended)];
+        let ended = || Some(Known::Ended);
+        let mut recent = check(2, &story, &[ended(), ended()]);
         recent.grow(1);
-        assert!(recent.find(&identity(1)).is_some());
         recent.grow(3);
         recent.remember(identity(3), UNSENT);
-        assert!(recent.find(&identity(1)).is_some());
+        assert!(recent.recall(&identity(1), 2).is_some());
     }
 }

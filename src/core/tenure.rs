@@ -79,9 +79,13 @@ impl Inherited {
 
     /// True if nobody has had it since it was given back unsent.
     pub fn is_unsent(&self, identity: &Identity, delivery_count: u64) -> bool {
-        self.0
-            .get(identity)
-            .is_some_and(|count| delivery_count == count + 1)
+        // An earlier version of this program names no incarnations.
+        let unnamed = || {
+            self.0
+                .get(&Identity::new(identity.id(), identity.hops(), None))
+        };
+        let count = self.0.get(identity).or_else(unnamed);
+        count.is_some_and(|count| delivery_count == count + 1)
     }
 }
 
@@ -101,7 +105,7 @@ mod tests {
     #[test]
     fn only_an_orderly_end_tells_what_was_not_sent() {
         let (mut tenures, lane) = (Tenures::default(), Arc::from("1"));
-        let unsent = vec![(Identity::new("x", 1), 3)];
+        let unsent = vec![(Identity::new("x", 1, None), 3)];
         assert_eq!(tenures.taken(&lane, tenure(1)), []);
         // It crashed: nobody knows.
         assert_eq!(tenures.taken(&lane, tenure(2)), []);
@@ -131,10 +135,10 @@ mod tests {
 
     #[test]
     fn what_somebody_had_in_between_is_not_sure() {
-        let inherited = Inherited::new(vec![(Identity::new("x", 1), 3)]);
-        assert!(inherited.is_unsent(&Identity::new("x", 1), 4));
-        assert!(!inherited.is_unsent(&Identity::new("x", 1), 5));
-        assert!(!inherited.is_unsent(&Identity::new("x", 2), 4));
-        assert!(!inherited.is_unsent(&Identity::new("y", 1), 4));
+        let inherited = Inherited::new(vec![(Identity::new("x", 1, None), 3)]);
+        assert!(inherited.is_unsent(&Identity::new("x", 1, None), 4));
+        assert!(!inherited.is_unsent(&Identity::new("x", 1, None), 5));
+        assert!(!inherited.is_unsent(&Identity::new("x", 2, None), 4));
+        assert!(!inherited.is_unsent(&Identity::new("y", 1, None), 4));
     }
 }

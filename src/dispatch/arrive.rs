@@ -6,8 +6,8 @@ use super::consumer::Event;
 use super::{Done, LaneTask};
 use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
-use crate::broker::results_log::Found;
-use crate::core::lane::{Joined, Ticket};
+use crate::broker::results_log::{Found, Wanted};
+use crate::core::lane::{Evidence, Joined, Ticket};
 use futures_util::FutureExt;
 use std::time::Duration;
 
@@ -137,9 +137,14 @@ impl LaneTask {
     /// Another worker may have sent it: the log of results may say how it has ended.
     fn ask_for_evidence(&mut self, ticket: Ticket, delivery: &Delivery) {
         let evidence = self.shared.evidence.clone();
-        let (lane, id) = (self.lane.id().clone(), delivery.id());
+        let wanted = Wanted {
+            lane: self.lane.id().as_str().to_owned(),
+            id: delivery.id(),
+            incarnation: delivery.incarnation(),
+            hops: delivery.hops(),
+        };
         let asking = async move {
-            let found = evidence.result_of(lane.as_str(), &id).await;
+            let found = evidence.of(wanted).await;
             Done::Evidence { ticket, found }
         };
         self.work.push(asking.boxed());
@@ -150,11 +155,14 @@ impl LaneTask {
         if !self.deliveries.contains_key(&ticket) {
             return;
         }
-        let resolved = self
-            .lane
-            .evidence(ticket, found.is_some(), self.shared.now());
+        let (evidence, result) = match found {
+            Some(Found::Result(result)) => (Evidence::Result, Some(result)),
+            Some(Found::Copy) => (Evidence::Copy, None),
+            None => (Evidence::Nothing, None),
+        };
+        let resolved = self.lane.evidence(ticket, evidence, self.shared.now());
         if let Some(resolved) = resolved {
-            self.carry_out(resolved, found);
+            self.carry_out(resolved, result);
         }
     }
 
@@ -192,7 +200,9 @@ impl LaneTask {
             let (board, unsent) = (self.shared.board.clone(), self.lane.surely_unsent());
             board.leave(self.lane.id(), unsent, LEAVE_PATIENCE).await;
         }
-        self.consumer.close().await;
+        if self.consumer.close().await {
+            self.lane.left();
+        }
         self.channel_lost();
     }
 }

@@ -4,7 +4,7 @@
 use super::trace;
 use crate::broker::delivery::{Delivery, Settled};
 use crate::broker::publish::{Confirmed, Publisher};
-use crate::broker::results_log::Found;
+use crate::broker::results_log::FoundResult;
 use crate::clock::Clock;
 use crate::core::intake::Refusal;
 use crate::core::lane::Decision;
@@ -33,7 +33,7 @@ impl Concluder {
         lane: &LaneMetrics,
         mut delivery: Delivery,
         decision: Decision,
-        found: Option<Found>,
+        found: Option<FoundResult>,
         priority: Priority,
     ) -> bool {
         if let Some(journey) = delivery.journey() {
@@ -51,7 +51,10 @@ impl Concluder {
             }
             Decision::Delay { delay_s, message } => {
                 let confirmed = self.publisher.delayed(&delivery, &message, delay_s).await;
-                lane.delayed.inc_by(confirmed.is_some().into());
+                if confirmed.is_some() {
+                    lane.delayed.inc();
+                    self.publisher.note_copy(&delivery).await;
+                }
                 confirmed
             }
             Decision::Repeat { flagged } => match found {
@@ -147,7 +150,8 @@ impl Concluder {
         code: Option<i64>,
         flagged: bool,
     ) -> Option<Confirmed> {
-        let dead = self.publisher.dead(delivery, reason, code, flagged);
+        let now_ms = self.clock.now().wall_ms;
+        let dead = self.publisher.dead(delivery, reason, code, flagged, now_ms);
         let confirmed = dead.await?;
         self.metrics.dead_letters.inc();
         Some(confirmed)

@@ -200,16 +200,17 @@ impl Consumer {
         }
     }
 
-    /// Closes the channel, so that RabbitMQ gets back what waits, in order.
-    pub(super) async fn close(&mut self) {
+    /// Closes the channel, so that RabbitMQ gets back what waits, in order. True if RabbitMQ says so.
+    pub(super) async fn close(&mut self) -> bool {
         // Half open it cannot be closed: its consumer would stay, with nobody to read it.
         if let Some(opening) = self.opening.take()
             && let Ok(subscription) = opening.await
         {
             self.subscription = Some(subscription);
         }
-        if let Some(subscription) = self.subscription.take() {
-            subscription.close().await;
+        match self.subscription.take() {
+            Some(subscription) => subscription.close().await,
+            None => false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::support::client::{Letter, Request};
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, poll, within};
+use graph_sim::{Action, Fault, Match, Script};
 
 /// Rolling restarts: nobody's result is flagged, as what a worker gives back in order it has not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,6 +73,105 @@ async fn what_has_a_result_is_answered_again_and_not_sent() {
         0,
         "the search has closed"
     );
+    world.worker.drain().await;
+}
+
+/// An id that has ended is published again, delivered, and given back before it was sent: it is a request like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_is_published_again_is_sent_again_after_a_pause() {
+    let world = World::start(Setup::default().numbers(&[(NUMBER, 1)])).await;
+    let first = world.answer(Request::text("again", "34600000001")).await;
+    assert_eq!(first["status"], "accepted");
+    // Lots to do, so that the second one waits in the worker's hands.
+    let ids = world.publish_many(6).await;
+    world
+        .client
+        .publish([Request::text("again", "34600000001")])
+        .await;
+    let path = format!("/api/queues/{}/wa.lane.{NUMBER}", world.vhost.name);
+    let is_held = || async {
+        let queue = world.vhost.manage("GET", &path, None).json();
+        queue["messages_ready"] == 0 && queue["messages_unacknowledged"].as_u64() > Some(1)
+    };
+    within("all with the worker", poll(is_held)).await;
+    world.worker.post(&format!("/lanes/{NUMBER}/pause")).await;
+    world.worker.lane_state(NUMBER, "paused").await;
+    let is_back = || async {
+        let queue = world.vhost.manage("GET", &path, None).json();
+        queue["messages_unacknowledged"] == 0
+    };
+    within("all with RabbitMQ", poll(is_back)).await;
+    world.worker.post(&format!("/lanes/{NUMBER}/resume")).await;
+    let twice = |letters: &[Letter]| {
+        let of = letters
+            .iter()
+            .filter(|letter| letter.id().as_deref() == Some("again"));
+        of.count() == 2
+    };
+    world.results.until("a result of its own", twice).await;
+    let results = world.results.of("again");
+    assert_ne!(results[0].json()["wamid"], results[1].json()["wamid"]);
+    for id in &ids {
+        world.results.wait(id).await;
+    }
+    world.finish_after_loss().await;
+}
+
+/// What is published again, later or from `wa.dead`, is not answered by the result of what it repeats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_result_of_an_earlier_publication_answers_no_later_one() {
+    let mut world = World::start(
+        Setup::default()
+            .set("retry.max_attempts", "1")
+            .numbers(&[(NUMBER, 100)]),
+    )
+    .await;
+    let dead = world.dead().await;
+    let mut fault = Fault::new(Action::Error {
+        code: 131016,
+        status: None,
+        subcode: None,
+        details: None,
+    });
+    fault.matches = Match {
+        times: Some(1),
+        ..Match::default()
+    };
+    world.sim.set_script(Script {
+        faults: vec![fault],
+    });
+    let first = world.answer(Request::text("dead", "34600000001")).await;
+    assert_eq!(first["status"], "failed");
+    let kept = dead.wait("dead").await;
+    let stamped = |at: u64| Request::text("dated", "34600000002").with(|p| p.with_timestamp(at));
+    world.answer(stamped(1_790_000_000)).await;
+    world
+        .worker
+        .metric("lane_in_flight", &[], |n| n == 0.0)
+        .await;
+    world.worker.kill().await;
+    let replay = Request {
+        headers: kept.properties.headers().clone().unwrap(),
+        properties: kept.properties.clone(),
+        ..Request::raw("dead", kept.body)
+    };
+    world.client.publish([replay, stamped(1_790_000_001)]).await;
+    // Delivered before, so that the log is searched.
+    world.client.take_and_drop("wa.lane.111").await;
+    world.worker = Worker::start(&world.folder, &world.config);
+    for id in ["dead", "dated"] {
+        let twice = |letters: &[Letter]| {
+            let of = letters
+                .iter()
+                .filter(|letter| letter.id().as_deref() == Some(id));
+            of.count() == 2
+        };
+        world.results.until("a result of its own", twice).await;
+        let second = world.results.of(id)[1].json();
+        assert_eq!(second["status"], "accepted", "{second}");
+        assert_eq!(second["possible_duplicate"], true, "{second}");
+    }
+    assert_eq!(world.sim.ledger().len(), 3, "each sent");
     world.worker.drain().await;
 }
 

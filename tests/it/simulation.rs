@@ -5,6 +5,7 @@
 //!
 //!     WA_SEED=17 cargo test -p whatsapp-dispatcher --test it simulation::every_seed -- --nocapture
 
+mod again;
 mod allowance;
 mod api;
 mod board;
@@ -40,7 +41,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 56] = [
+const EVENTS: [&str; 58] = [
     "130429 by the rules",
     "131056 by the rules",
     "a clock is set",
@@ -58,6 +59,7 @@ const EVENTS: [&str; 56] = [
     "drained",
     "evidence found",
     "evidence nothing",
+    "evidence of a copy",
     "expired",
     "forget",
     "health not well",
@@ -77,6 +79,7 @@ const EVENTS: [&str; 56] = [
     "penalty",
     "poison",
     "publish refused",
+    "published again",
     "record held",
     "record lifted",
     "record paused",

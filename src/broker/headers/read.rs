@@ -2,8 +2,8 @@
 
 use super::size::table_bytes;
 use super::{
-    ATTEMPTS, Copy, FIRST_SEEN_MS, HOPS, LAST_ERROR, PAIR_RESERVED, POSSIBLE_DUPLICATE, SUSPECTED,
-    THROTTLES, UNCHARGED, fate,
+    ATTEMPTS, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR, PAIR_RESERVED,
+    POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, fate,
 };
 use crate::core::intake::{Header, Inbound};
 use crate::core::message::History;
@@ -64,16 +64,39 @@ impl<'a> Headers<'a> {
         count.and_then(|count| count.try_into().ok()).unwrap_or(0)
     }
 
+    /// What tells this publication of its id from others, finest first.
+    fn incarnation(self, timestamp_s: Option<u64>) -> Option<u64> {
+        let stamp = self.int(INCARNATION).or_else(|| self.int(TAKEN_AT_MS));
+        let stamp = stamp.map(|stamp| u64::try_from(stamp).unwrap_or(0));
+        let stamp = stamp.or_else(|| timestamp_s?.checked_mul(1000));
+        stamp.filter(|stamp| *stamp > 0)
+    }
+
+    /// How often it has come off the ladder.
+    pub(in crate::broker) fn hops(self) -> u32 {
+        self.tally(HOPS)
+    }
+
+    /// Which publication of its id a result or a record is of; `None`: it does not say.
+    pub(in crate::broker) fn is_of(self) -> Option<Option<u64>> {
+        let stamp = u64::try_from(self.int(INCARNATION)?).ok();
+        Some(stamp.filter(|stamp| *stamp > 0))
+    }
+
     fn history(self) -> History {
-        let first_seen_ms = self.int(FIRST_SEEN_MS);
+        let ms = |name| {
+            self.int(name)
+                .map_or(0, |ms| u64::try_from(ms).unwrap_or(0))
+        };
         History {
             attempts: self.attempts(),
             uncharged: self.tally(UNCHARGED),
             throttles: self.tally(THROTTLES),
-            hops: self.tally(HOPS),
-            first_seen_ms: first_seen_ms.map_or(0, |ms| u64::try_from(ms).unwrap_or(0)),
+            hops: self.hops(),
+            first_seen_ms: ms(FIRST_SEEN_MS),
             possible_duplicate: self.flag(POSSIBLE_DUPLICATE),
             suspected: self.flag(SUSPECTED),
+            copied_ms: ms(COPIED_MS),
             pair_reserved: self.flag(PAIR_RESERVED),
             last_error: self.int(LAST_ERROR),
         }
@@ -96,6 +119,7 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         reply_to: properties.reply_to().as_ref().map(|to| to.as_str()),
         redelivered,
         delivery_count: headers.delivery_count(),
+        incarnation: headers.incarnation(*properties.timestamp()),
         headers_bytes: headers.carried_bytes(),
         expires_at: headers.get("expires-at"),
         not_before: headers.get("not-before"),

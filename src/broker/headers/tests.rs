@@ -114,11 +114,17 @@ fn every_header_becomes_what_its_row_says() {
 fn every_header_of_ours_has_a_row_of_its_own() {
     let has_been = History {
         last_error: Some(131_016),
+        copied_ms: 1,
         ..History::default()
     };
     let written = [
         (Copy::Delayed, history(&has_been)),
-        (Copy::Dead, epitaph("exhausted", Some(131_016), "111", true)),
+        (
+            Copy::Dead,
+            epitaph("exhausted", Some(131_016), "111", true, 7),
+        ),
+        (Copy::Delayed, vec![incarnation(Some(7))]),
+        (Copy::Result, vec![incarnation(None)]),
     ];
     for (copy, headers) in written {
         for (name, value) in headers {
@@ -132,9 +138,10 @@ fn every_header_of_ours_has_a_row_of_its_own() {
         }
     }
     let set = |copy| HEADERS.iter().filter(move |row| row.fate(copy) == Set);
-    assert_eq!(set(Copy::Delayed).count(), history(&has_been).len());
-    assert_eq!(set(Copy::Dead).count(), 3);
-    assert_eq!(set(Copy::Result).count(), 0);
+    // And which publication it is.
+    assert_eq!(set(Copy::Delayed).count(), history(&has_been).len() + 1);
+    assert_eq!(set(Copy::Dead).count(), 4);
+    assert_eq!(set(Copy::Result).count(), 1);
     // What a property has moved to survives the next copy.
     for row in &PROPERTIES {
         for fate in COPIES.map(|copy| row.fate(copy)) {
@@ -156,6 +163,7 @@ fn a_history_survives_the_ladder() {
         first_seen_ms: 1_800_000_000_000,
         possible_duplicate: true,
         suspected: true,
+        copied_ms: 9,
         pair_reserved: true,
         last_error: Some(-5),
     };
@@ -172,7 +180,7 @@ fn a_history_survives_the_ladder() {
 }
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 19] = [
+const READ: [&str; 22] = [
     "message_id",
     "priority",
     "timestamp",
@@ -188,8 +196,11 @@ const READ: [&str; 19] = [
     FIRST_SEEN_MS,
     SUSPECTED,
     PAIR_RESERVED,
+    COPIED_MS,
     POSSIBLE_DUPLICATE,
     LAST_ERROR,
+    INCARNATION,
+    TAKEN_AT_MS,
     "x-delivery-count",
     "x-acquired-count",
 ];

@@ -1,6 +1,7 @@
 //! Requests of which it is being found out whether they were sent already.
 
 use super::{Backlog, Ticket, Waiting};
+use crate::core::Now;
 use crate::core::message::{Message, Priority};
 
 impl Backlog {
@@ -16,15 +17,17 @@ impl Backlog {
         waiting.map(|waiting| &waiting.message)
     }
 
-    /// Nothing shows that it was sent: it may go, and is flagged.
-    pub(in crate::core) fn release(&mut self, ticket: Ticket) {
+    /// Nothing shows that it was sent, or copied onto the ladder: it may go, and is flagged.
+    pub(in crate::core) fn release(&mut self, ticket: Ticket, now: Now) {
         let Some((key, priority)) = self.asked.remove(&ticket) else {
             return;
         };
         let queue = &mut self.line(&key).rank_mut(priority).queue;
         if let Some(waiting) = queue.iter_mut().find(|waiting| waiting.ticket == ticket) {
             waiting.is_asked = false;
-            waiting.message.history.possible_duplicate = true;
+            let history = &mut waiting.message.history;
+            history.possible_duplicate = true;
+            history.doubt_copies(now);
         }
         self.make_ready(&key, priority, false);
     }

@@ -92,6 +92,9 @@ enum WireNews {
     /// Each with its hops and its count of deliveries.
     Left {
         unsent: Vec<(String, u32, u64)>,
+        /// Theirs, in the same order; 0 is none.
+        #[serde(default)]
+        incarnations: Vec<u64>,
     },
     Present {
         #[serde(default)]
@@ -205,6 +208,10 @@ fn wire_news(news: &News) -> WireNews {
                 .iter()
                 .map(|(request, count)| (request.id().to_owned(), request.hops(), *count))
                 .collect(),
+            incarnations: unsent
+                .iter()
+                .map(|(request, _)| request.incarnation().unwrap_or(0))
+                .collect(),
         },
     }
 }
@@ -233,10 +240,17 @@ fn news(news: WireNews, scope: Scope) -> Option<News> {
         WireNews::TemplateHeld { until_ms } => News::TemplateHeld { until_ms },
         WireNews::Present { ends, lanes } => News::Present { ends, lanes },
         WireNews::Taken => News::Taken,
-        WireNews::Left { unsent } => News::Left {
+        WireNews::Left {
+            unsent,
+            incarnations,
+        } => News::Left {
             unsent: unsent
                 .iter()
-                .map(|(id, hops, count)| (Identity::new(id, *hops), *count))
+                .zip(incarnations.into_iter().chain(std::iter::repeat(0)))
+                .map(|((id, hops, count), incarnation)| {
+                    let incarnation = Some(incarnation).filter(|incarnation| *incarnation > 0);
+                    (Identity::new(id, *hops, incarnation), *count)
+                })
                 .collect(),
         },
     })

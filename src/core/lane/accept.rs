@@ -1,6 +1,6 @@
 //! A delivery comes in: new, or one that this worker or another had before.
 
-use super::{Decision, Joined, Lane, RedeliveryPolicy, Resolved};
+use super::{Decision, Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling};
 use crate::core::Now;
 use crate::core::backlog::Ticket;
 use crate::core::message::Message;
@@ -12,8 +12,9 @@ use std::sync::Arc;
 impl Lane {
     /// A new delivery, which the shell will know by `ticket`.
     pub fn accept(&mut self, mut message: Message, ticket: Ticket, now: Now) -> Joined {
+        let identity = Identity::of(&message);
+        let mut is_doubtful = false;
         if message.redelivered {
-            let identity = Identity::of(&message);
             if let Some(original) = self.adopt(&identity, &message) {
                 return Joined::InFlight(original);
             }
@@ -21,14 +22,25 @@ impl Lane {
                 Recalled::Decided(decision) => {
                     return Joined::Decided(self.settle(ticket, message, decision));
                 }
-                // It keeps its place in its line meanwhile: what comes behind it must not overtake it.
-                Recalled::Nothing => {
-                    self.taken += 1;
-                    self.backlog.push(message, ticket, true, now);
-                    return Joined::Asks;
-                }
+                Recalled::Nothing => is_doubtful = true,
                 Recalled::Unsent => {}
             }
+        } else if self.is_second_copy(&identity, &message) {
+            return Joined::Decided(self.settle(ticket, message, Decision::Forget));
+        } else {
+            let doubted_ms = self.recent.forget(&identity).unwrap_or(0);
+            self.orphans.remove(&identity);
+            message.history.copied_ms = message.history.copied_ms.max(doubted_ms);
+        }
+        is_doubtful |= message.history.copied_ms > 0;
+        if is_doubtful && self.has_other_copy(&message, ticket) {
+            return Joined::Decided(self.settle(ticket, message, Decision::Forget));
+        }
+        if is_doubtful {
+            // It keeps its place in its line meanwhile: what comes behind it must not overtake it.
+            self.taken += 1;
+            self.backlog.push(message, ticket, true, now);
+            return Joined::Asks;
         }
         if let Some(decision) = self.terms(now, 0.0).unsent(&message) {
             return Joined::Decided(self.settle(ticket, message, decision));
@@ -38,35 +50,69 @@ impl Lane {
         Joined::Waits
     }
 
-    /// What the log of results says of a request that [`Joined::Asks`]: whether it has ended. `None`: it stays, and is sent in its
-    /// turn; or it is not waiting for this any more.
-    pub fn evidence(&mut self, ticket: Ticket, has_ended: bool, now: Now) -> Option<Resolved> {
+    /// What the log of results says of a request that [`Joined::Asks`]. `None`: it stays, and is sent in its turn; or it is not
+    /// waiting for this any more.
+    pub fn evidence(&mut self, ticket: Ticket, evidence: Evidence, now: Now) -> Option<Resolved> {
+        let asked = self.backlog.asked(ticket)?;
         let is_resent = self.config.redelivery.policy == RedeliveryPolicy::Resend;
-        let is_suspect = self
-            .backlog
-            .asked(ticket)
-            .is_some_and(|message| self.is_too_often(message));
+        let is_suspect = self.is_too_often(asked);
+        let identity = Identity::of(asked);
+        let is_copied = evidence == Evidence::Copy || self.has_other_copy(asked, ticket);
+        let has_ended = is_copied || evidence == Evidence::Result;
         if !has_ended && is_resent && !is_suspect {
-            // Somebody may have sent it, and died before the result was written.
-            self.backlog.release(ticket);
+            // Somebody may have sent it, or copied it, and died before that was written.
+            self.recent.doubt(identity, now.wall_ms);
+            self.backlog.release(ticket, now);
             return None;
         }
         let waiting = self.backlog.take_asked(ticket)?;
         let mut message = waiting.message;
-        let decision = if has_ended {
+        let decision = if evidence == Evidence::Result {
             let flagged = message.history.possible_duplicate;
             Decision::Repeat { flagged }
+        } else if is_copied {
+            Decision::Forget
         } else {
             let is_harmless = message.harmless_to_repeat;
-            message.history.possible_duplicate |= !is_harmless;
-            let terms = self.terms(now, 0.0);
+            if !is_harmless {
+                message.history.possible_duplicate = true;
+                message.history.doubt_copies(now);
+            }
             if is_resent || is_harmless {
+                let terms = self.terms(now, 0.0);
                 terms.suspect(&mut message, apart_s(ticket))
             } else {
-                terms.doubtful(&message)
+                self.terms(now, 0.0).doubtful(&message)
             }
         };
         Some(self.settle(ticket, message, decision))
+    }
+
+    /// Whether another delivery of this request, of which there may be several, is in the lane's hands: then that one's end is the end
+    /// of both. What is RabbitMQ's again does not count, it may be this very delivery; nor what is let go of itself.
+    fn has_other_copy(&self, message: &Message, ticket: Ticket) -> bool {
+        let identity = Identity::of(message);
+        let is_copied = message.history.copied_ms > 0;
+        let is_other = |other: &Identity, is_others_copied: bool| {
+            identity.is_same_request(other)
+                && if is_copied {
+                    is_others_copied || other.hops() >= identity.hops()
+                } else {
+                    // An original whose copy is here. Unless it may be the copy of another publication.
+                    identity.incarnation().is_some() && other.hops() > identity.hops()
+                }
+        };
+        let is_it = |other: &Message| is_other(&Identity::of(other), other.history.copied_ms > 0);
+        let is_in_flight = |(other, flight): (&Ticket, &Flight)| {
+            *other != ticket && !flight.orphaned && is_it(&flight.waiting.message)
+        };
+        let ends = |(other, settling): (&Ticket, &Settling)| {
+            let is_here = *other != ticket && !settling.orphaned;
+            is_here && settling.ends && is_other(&settling.identity, settling.is_copied)
+        };
+        self.backlog.has_other(message, ticket, is_it)
+            || self.flights.iter().any(is_in_flight)
+            || self.settling.iter().any(ends)
     }
 
     /// RabbitMQ has handed it out so often that its next holder may be the next victim.
@@ -90,8 +136,18 @@ impl Lane {
         named.take(UNSENT_MAX).collect()
     }
 
+    /// Copies on the ladder are our own: of two with one name one was written twice, and if the other has ended, both have. Unless
+    /// nothing tells publications of this id apart: then they may be copies of two.
+    fn is_second_copy(&mut self, identity: &Identity, message: &Message) -> bool {
+        let is_named = identity.incarnation().is_some() || message.history.copied_ms > 0;
+        let is_ours = identity.hops() > 0 && is_named;
+        is_ours && self.recent.recall(identity, 0) == Some(Known::Ended)
+    }
+
     fn adopt(&mut self, identity: &Identity, again: &Message) -> Option<Ticket> {
-        let original = self.orphans.remove(identity)?;
+        // The first delivered comes again first.
+        let original = *self.orphans.get(identity)?.iter().min()?;
+        self.not_awaited(identity, original);
         let flight = self.flights.get_mut(&original)?;
         flight.orphaned = false;
         let message = &mut flight.waiting.message;
@@ -103,29 +159,25 @@ impl Lane {
     }
 
     /// A redelivered request may have been sent: by us, then we know; or by another.
-    fn recall(&self, message: &mut Message, identity: &Identity) -> Recalled {
+    fn recall(&mut self, message: &mut Message, identity: &Identity) -> Recalled {
         // One more than when it went back: nobody has had it since.
         let is_next = |before: u64| message.delivery_count == before + 1;
-        match self.recent.find(identity) {
+        match self.recent.recall(identity, message.delivery_count) {
             Some(Known::Ended) => return Recalled::Decided(Decision::Forget),
-            Some(Known::Decided {
-                delivery_count,
-                report,
-            }) if is_next(*delivery_count) => return Recalled::Decided(once_more(report.clone())),
+            Some(Known::Decided { report, .. }) => return Recalled::Decided(once_more(report)),
             Some(Known::Unsent {
-                delivery_count,
-                possible_duplicate,
-            }) if is_next(*delivery_count) => {
+                possible_duplicate, ..
+            }) => {
                 message.history.possible_duplicate |= possible_duplicate;
                 return Recalled::Unsent;
             }
-            Some(Known::Decided { .. } | Known::Unsent { .. }) | None => {}
+            None => {}
         }
         // Decided, but its result was not confirmed when its session ended: the one may be published twice, never lost.
         let settling = self
             .settling
             .values()
-            .find(|settling| settling.identity == *identity);
+            .find(|settling| settling.orphaned && settling.identity == *identity);
         let settling = settling.and_then(|settling| {
             let report = settling.report.clone()?;
             let holds = report.is_the_apis() || is_next(settling.delivery_count);

@@ -42,7 +42,7 @@ impl Lane {
             orphaned,
         } = flight;
         if orphaned {
-            self.orphans.remove(&Identity::of(&waiting.message));
+            self.not_awaited(&Identity::of(&waiting.message), ticket);
         }
         let ticket = waiting.ticket;
         if may_count(&outcome) {
@@ -89,9 +89,24 @@ impl Lane {
             } else {
                 decision
             };
-            self.settle(ticket, message, decision)
+            let resolved = self.settle(ticket, message, decision);
+            if let Some(settling) = self.settling.get_mut(&ticket) {
+                settling.orphaned = orphaned;
+            }
+            resolved
         });
         Verdict { resolved, finding }
+    }
+
+    /// What is in flight under this ticket is not waited for any more: RabbitMQ has delivered it again, or it was answered before.
+    pub(super) fn not_awaited(&mut self, identity: &Identity, ticket: Ticket) {
+        let Some(tickets) = self.orphans.get_mut(identity) else {
+            return;
+        };
+        tickets.retain(|orphan| *orphan != ticket);
+        if tickets.is_empty() {
+            self.orphans.remove(identity);
+        }
     }
 
     /// The API may have counted it. A reserved slot is used up with it: another attempt needs another one.

@@ -103,6 +103,16 @@ pub enum Joined {
     InFlight(Ticket),
 }
 
+/// What the log of results says of a request that [`Joined::Asks`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Evidence {
+    Nothing,
+    /// It has ended.
+    Result,
+    /// Its copy is on the ladder, or came off it.
+    Copy,
+}
+
 /// The chance that a decision needs, drawn by the shell.
 #[derive(Clone, Copy, Debug)]
 pub struct Luck {

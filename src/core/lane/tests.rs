@@ -11,11 +11,15 @@ use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
 
 mod codes;
+mod copies;
 mod outages;
 mod pairs;
 mod pauses;
 mod redelivery;
 mod turns;
+mod words;
+
+use words::*;
 
 const WALL_MS: u64 = 1_800_000_000_000;
 
@@ -63,21 +67,31 @@ enum Do {
     Get(&'static str),
     /// A copy off the ladder, or with other headers.
     GetWith(&'static str, History),
+    /// As RabbitMQ says.
+    Comes(&'static str, Inbound<'static>),
     GetTemplate(&'static str, &'static str),
     GetTimed(&'static str, &'static str, &'static str),
     /// Redelivered, with its count of returns.
     Again(&'static str, u64),
+    /// Of the oldest delivery of that name.
+    EvidenceFirst(&'static str, bool),
     Next,
     Answer(&'static str, Outcome),
     Settled(&'static str, bool),
+    /// The oldest delivery of that name.
+    SettledFirst(&'static str, bool),
     Lost,
+    /// Its channel was closed in order.
+    Left,
     Rejoined,
     Limit(u32),
     /// What holds the lane now, by whoever keeps the holds.
     Order(Held),
     Token,
-    /// Whether the log of results has it.
+    /// Whether the log of results has a result of it.
     Evidence(&'static str, bool),
+    /// The log has a record of its copy.
+    CopyFound(&'static str),
     /// The lane is this worker's now; these were not sent by the one before, by their count of deliveries.
     Takes(Vec<(&'static str, u64)>),
     /// Percent, and minutes to regain.
@@ -184,6 +198,30 @@ impl Story {
         decision + &found(verdict.finding)
     }
 
+    fn evidence(&mut self, name: &str, evidence: step::Evidence) -> String {
+        self.evidence_of(self.ticket(name), evidence)
+    }
+
+    /// The oldest delivery of that name.
+    fn first(&self, name: &str) -> Ticket {
+        self.names.iter().position(|known| *known == name).unwrap() as Ticket
+    }
+
+    fn evidence_first(&mut self, name: &str, has_ended: bool) -> String {
+        let evidence = if has_ended {
+            step::Evidence::Result
+        } else {
+            step::Evidence::Nothing
+        };
+        self.evidence_of(self.first(name), evidence)
+    }
+
+    fn evidence_of(&mut self, ticket: Ticket, evidence: step::Evidence) -> String {
+        let resolved = self.lane.evidence(ticket, evidence, self.now);
+        let decision = resolved.map(|resolved| told(&resolved.decision));
+        decision.unwrap_or_else(|| "stays".to_owned())
+    }
+
     fn happen(&mut self, what: Do) -> String {
         let now = self.now;
         match what {
@@ -196,6 +234,7 @@ impl Story {
                 };
                 return self.get(name, inbound);
             }
+            Comes(name, inbound) => return self.get(name, inbound),
             GetTemplate(name, template) => {
                 let template = format!(
                     r#""type":"template","template":{{"name":"{template}","language":{{"code":"en"}}}}"#
@@ -219,22 +258,23 @@ impl Story {
                 };
                 return self.get(name, inbound);
             }
+            EvidenceFirst(name, has_ended) => return self.evidence_first(name, has_ended),
             Next => return self.next(),
             Answer(name, outcome) => return self.answer(name, outcome),
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
+            SettledFirst(name, confirmed) => self.lane.settled(self.first(name), confirmed),
             Lost => self.lane.channel_lost(),
+            Left => self.lane.left(),
             Rejoined => self.lane.rejoined(self.lane.config().prefetch(), now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),
             Order(held) => self.lane.held(held, now),
             Token => self.lane.token_changed(),
-            Evidence(name, has_ended) => {
-                let resolved = self.lane.evidence(self.ticket(name), has_ended, now);
-                let decision = resolved.map(|resolved| told(&resolved.decision));
-                return decision.unwrap_or_else(|| "stays".to_owned());
-            }
+            Evidence(name, true) => return self.evidence(name, step::Evidence::Result),
+            Evidence(name, false) => return self.evidence(name, step::Evidence::Nothing),
+            CopyFound(name) => return self.evidence(name, step::Evidence::Copy),
             Takes(unsent) => {
                 let unsent = unsent.into_iter();
-                let unsent = unsent.map(|(name, count)| (Identity::new(name, 0), count));
+                let unsent = unsent.map(|(name, count)| (Identity::new(name, 0, None), count));
                 self.lane.took_over(unsent.collect(), now);
             }
             Used(percent, minutes) => {
@@ -251,55 +291,6 @@ impl Story {
     }
 }
 
-fn to_person(name: &str, rest: &str) -> String {
-    let person = name.chars().next().unwrap_or_default().to_ascii_lowercase();
-    format!(r#"{{"to":"{}",{rest}}}"#, u32::from(person))
-}
-
-/// What it told of more than its message: `, token block 190`, and with a pause `, lane throttle 4 for 60`.
-fn found(finding: Option<Finding>) -> String {
-    finding.map_or(String::new(), |finding| {
-        let code = finding
-            .code
-            .map_or(String::new(), |code| format!(" {code}"));
-        let pause = finding
-            .pause
-            .map_or(String::new(), |pause| format!(" for {}", pause.as_secs()));
-        let again = if finding.before.is_some() {
-            " again"
-        } else {
-            ""
-        };
-        let (scope, why) = (finding.scope.as_str(), finding.why.as_str());
-        format!(", {scope} {why}{code}{pause}{again}")
-    })
-}
-
-/// `accepted #1 !`: how it ends, the attempts made, and ! if it may be a duplicate.
-fn told(decision: &Decision) -> String {
-    let flag = |flagged: bool| if flagged { " !" } else { "" };
-    let report = |report: &Report| {
-        let doubt = flag(report.possible_duplicate);
-        format!("{} #{}{doubt}", report.status.as_str(), report.attempts)
-    };
-    match decision {
-        Decision::Finish(finished) => report(finished),
-        Decision::Bury(buried) => format!("bury {}", report(buried)),
-        Decision::Delay { delay_s, message } => {
-            let history = &message.history;
-            let slot = if history.pair_reserved { " slot" } else { "" };
-            format!(
-                "delay {delay_s} #{}{slot}{}",
-                history.attempts,
-                flag(history.possible_duplicate)
-            )
-        }
-        Decision::Repeat { flagged } => format!("repeat{}", flag(*flagged)),
-        Decision::Forget => "forget".to_owned(),
-        Decision::Abandon => "abandon".to_owned(),
-    }
-}
-
 /// Tells the story and compares each answer.
 fn check(config: LaneConfig, story: Vec<(Do, &str)>) {
     let lane = Lane::new(LaneId::new("1"), config, Story::now_at(-50.0));
@@ -310,97 +301,5 @@ fn check(config: LaneConfig, story: Vec<(Do, &str)>) {
     };
     for (number, (what, expected)) in story.into_iter().enumerate() {
         assert_eq!(told.happen(what), expected, "line {number}");
-    }
-}
-
-fn error(class: Class) -> ErrorReport {
-    ErrorReport {
-        code: Some(1),
-        subcode: None,
-        title: None,
-        details: None,
-        fbtrace_id: None,
-        class,
-    }
-}
-fn accepted() -> Outcome {
-    Outcome::Accepted(Accepted::default())
-}
-fn refused() -> Outcome {
-    Outcome::Refused {
-        class: Class::Invalid,
-        error: error(Class::Invalid),
-        retry_not_before_s: None,
-    }
-}
-const FREE: Held = Held {
-    paused_since_ms: None,
-    hold: None,
-};
-const PAUSED: Held = Held {
-    paused_since_ms: Some(WALL_MS),
-    hold: None,
-};
-fn held(scope: Scope, why: Why, for_s: u64) -> Held {
-    let hold = Hold {
-        scope,
-        why,
-        code: Some(1),
-        remedy: "none",
-        since_ms: WALL_MS,
-        until_ms: WALL_MS + for_s * 1_000,
-        failed_probes: 0,
-    };
-    Held {
-        hold: Some(hold),
-        ..FREE
-    }
-}
-fn transient(proves_unsent: bool) -> Outcome {
-    failing(Scope::Message, proves_unsent)
-}
-fn failing(scope: Scope, proves_unsent: bool) -> Outcome {
-    Outcome::Transient {
-        scope,
-        then_invalid: false,
-        error: error(Class::Transient),
-        max_retries: None,
-        min_delay_s: None,
-        proves_unsent,
-    }
-}
-fn unknown() -> Outcome {
-    Outcome::Unknown {
-        error: error(Class::Ambiguous),
-    }
-}
-fn not_sent() -> Outcome {
-    Outcome::NotSent {
-        error: error(Class::Transient),
-    }
-}
-fn throttled(scope: Scope, pause_s: u32) -> Outcome {
-    Outcome::Throttled {
-        scope,
-        error: error(Class::Throttled),
-        pause_s: Some(pause_s),
-        slow_down: false,
-    }
-}
-fn too_fast(pause_s: Option<u32>) -> Outcome {
-    Outcome::Throttled {
-        scope: Scope::Lane,
-        error: error(Class::Throttled),
-        pause_s,
-        slow_down: true,
-    }
-}
-fn blocked(second_recipient: bool) -> Outcome {
-    Outcome::Blocked {
-        scope: Scope::Lane,
-        error: error(Class::Blocked),
-        remedy: "none",
-        is_penalty: false,
-        second_recipient,
     }
 }

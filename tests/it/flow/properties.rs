@@ -46,7 +46,13 @@ async fn headers_and_trace_context_are_echoed_also_after_a_retry() {
         let names: Vec<&str> = headers.inner().keys().map(|name| name.as_str()).collect();
         assert_eq!(
             names,
-            ["traceparent", "tracestate", "x-campaign", "x-count"]
+            [
+                "traceparent",
+                "tracestate",
+                "wa-incarnation",
+                "x-campaign",
+                "x-count"
+            ]
         );
         assert_eq!(result.header("x-campaign").as_deref(), Some("spring"));
         assert_eq!(headers.inner()["x-count"], AMQPValue::LongInt(7));

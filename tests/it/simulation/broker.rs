@@ -154,11 +154,15 @@ impl Broker {
         vec![]
     }
 
-    /// Nothing happens if the channel is gone. P1 is checked here, where a copy ceases to exist.
-    pub(crate) fn ack(&mut self, channel: ChannelId, tag: Tag) -> Result<(), Violation> {
+    /// Nothing happens if the channel is gone. P1 is checked here, where a copy ceases to exist. Returns the request if that was its last.
+    pub(crate) fn ack(
+        &mut self,
+        channel: ChannelId,
+        tag: Tag,
+    ) -> Result<Option<RequestNo>, Violation> {
         let consumers = self.lanes.iter_mut().flat_map(|q| &mut q.consumers);
         let Some(consumer) = consumers.into_iter().find(|c| c.channel == channel) else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(copy) = consumer.unacked.remove(&tag) else {
             return Violation::of("P1", format!("delivery {tag} was acknowledged twice"));
@@ -174,7 +178,7 @@ impl Broker {
                 ),
             );
         }
-        Ok(())
+        Ok((*left == 0).then_some(copy.request))
     }
 
     /// The next delivery of a lane, if somebody may have one.

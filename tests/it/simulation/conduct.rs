@@ -47,6 +47,8 @@ pub(crate) struct Conduct {
     pub(super) settling: BTreeMap<Ticket, Item>,
     /// Of those, the ones that end with a result.
     pub(super) reported: BTreeSet<Ticket>,
+    /// Of those, the ones that are acknowledged and no more.
+    pub(super) let_go: BTreeSet<Ticket>,
     rate: RateAccount,
     pairs: PairAccount,
     stops: Stops,
@@ -74,6 +76,7 @@ impl Conduct {
             asked: BTreeSet::new(),
             settling: BTreeMap::new(),
             reported: BTreeSet::new(),
+            let_go: BTreeSet::new(),
             rate: RateAccount::new(config.pace, now),
             pairs: PairAccount::new(config.pair),
             stops: Stops::new(config.breaker_failures),
@@ -154,6 +157,9 @@ impl Conduct {
         };
         let in_flight = item.copy.redelivered && self.orphans.iter().any(is_orphan);
         let is_known = self.must_know(&item) || self.has_decided(&item);
+        if !item.copy.redelivered {
+            self.ended.retain(|known| *known != item.identity());
+        }
         let known = item.copy.redelivered && is_known || in_flight;
         ensure(!known, "P3", || {
             format!(
@@ -191,7 +197,11 @@ impl Conduct {
         decision: &Decision,
     ) -> Checked {
         let is_known = self.is_settling(&item) || self.has_ended(&item) || self.has_decided(&item);
-        let known = item.copy.redelivered && is_known;
+        // A copy off the ladder may have been written twice.
+        let may_be_known = item.copy.redelivered || item.copy.history.hops > 0;
+        // Of two copies one is enough.
+        let has_other = matches!(decision, Decision::Forget);
+        let known = may_be_known && is_known || has_other;
         let doubtful =
             matches!(decision, Decision::Finish(report) if report.status == Status::Unknown);
         let given_back = self.unsent.get(&item.identity());

@@ -7,11 +7,12 @@ use super::broker::{ChannelId, Copy, Tag};
 use super::checks::Checked;
 use super::conduct::Item;
 use super::flaws::Flaw;
+use super::plan::RequestNo;
 use super::publishing::{Held, Letter};
 use super::worker::Who;
 use super::world::{Event, Simulation};
 use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
-use whatsapp_dispatcher::core::lane::{Decision, Joined, Ticket};
+use whatsapp_dispatcher::core::lane::{Decision, Evidence, Joined, Ticket};
 use whatsapp_dispatcher::core::placement;
 use whatsapp_dispatcher::core::report::{Report, ReportedError, Status};
 
@@ -93,8 +94,9 @@ impl Simulation {
             timestamp_s: None,
             operation: facts.operation,
             reply_to: None,
-            redelivered: copy.redelivered && self.flaw != Some(Flaw::ForgetsRedelivered),
+            redelivered: self.looks_redelivered(&copy),
             delivery_count: copy.returns,
+            incarnation: facts.incarnation,
             headers_bytes: 0,
             expires_at: expires_at.as_deref().map(text),
             not_before: not_before.as_deref().map(text),
@@ -155,17 +157,27 @@ impl Simulation {
         let Some(request) = held.map(|held| held.request) else {
             return Ok(());
         };
-        let has_ended = self.fates.has_ended(request);
-        self.tally.count(if has_ended {
-            "evidence found"
-        } else {
-            "evidence nothing"
+        let hops = self.shell_mut(who).conduct.hops(ticket);
+        let has_ended = self.has_answer(request).is_some();
+        let evidence = match has_ended {
+            true => Evidence::Result,
+            false if self.fates.is_copied(request, hops) => Evidence::Copy,
+            false => Evidence::Nothing,
+        };
+        self.tally.count(match evidence {
+            Evidence::Result => "evidence found",
+            Evidence::Copy => "evidence of a copy",
+            Evidence::Nothing => "evidence nothing",
         });
         let shell = self.shell_mut(who);
-        let ignores = shell.flaw == Some(Flaw::IgnoresEvidence);
-        let resolved = shell.lane.evidence(ticket, has_ended && !ignores, now);
+        let seen = match shell.flaw {
+            Some(Flaw::IgnoresEvidence) => Evidence::Nothing,
+            Some(_) | None => evidence,
+        };
+        let resolved = shell.lane.evidence(ticket, seen, now);
         let decision = resolved.as_ref().map(|resolved| &resolved.decision);
-        shell.conduct.evident(ticket, decision, has_ended)?;
+        let is_over = evidence != Evidence::Nothing;
+        shell.conduct.evident(ticket, decision, is_over)?;
         match decision {
             Some(Decision::Delay { .. }) => self.tally.count("suspected"),
             Some(Decision::Bury(report)) => self.tally.count(report.dead_reason()),
@@ -175,6 +187,22 @@ impl Simulation {
             self.carry_out(who, resolved)?;
         }
         self.turn(who)
+    }
+
+    fn looks_redelivered(&self, copy: &Copy) -> bool {
+        // As if what was known of an earlier publication answered for this one.
+        let is_mistaken = self.flaw == Some(Flaw::MistakesPublications)
+            && self.plan.requests[copy.request].after.is_some();
+        copy.redelivered && self.flaw != Some(Flaw::ForgetsRedelivered) || is_mistaken
+    }
+
+    /// Whose result the log has for this request: its own, and no earlier publication's.
+    pub(super) fn has_answer(&self, request: RequestNo) -> Option<RequestNo> {
+        if self.fates.has_ended(request) {
+            return Some(request);
+        }
+        let first = self.plan.requests[request].after;
+        first.filter(|_| self.flaw == Some(Flaw::TakesAnothersResult))
     }
 
     fn refuse(&mut self, who: Who, held: Held, refusal: Refusal) -> Checked {
@@ -218,6 +246,9 @@ impl Simulation {
             self.tally.count("lane given back");
             let at = self.frame(channel, false);
             self.at(at, Event::ChannelClosed(channel));
+            let shell = self.shell_mut(who);
+            shell.lane.left();
+            shell.conduct.left();
         }
         let open_not_before = self.shell_mut(who).open_not_before;
         self.lose_channel(who, open_not_before);

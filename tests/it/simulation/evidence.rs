@@ -49,13 +49,22 @@ impl Conduct {
         Ok(())
     }
 
+    /// How often what waits under this ticket has come off the ladder.
+    pub(crate) fn hops(&self, ticket: Ticket) -> u32 {
+        let item = self.waiting.get(&ticket);
+        item.map_or(0, |item| item.copy.history.hops)
+    }
+
     pub(super) fn max_deliveries(&self) -> u64 {
         self.config.redelivery.max_deliveries
     }
 
     pub(super) fn settle(&mut self, ticket: Ticket, item: Item, decision: &Decision) {
-        if let Decision::Finish(_) | Decision::Bury(_) = decision {
-            self.reported.insert(ticket);
+        match decision {
+            Decision::Finish(_) | Decision::Bury(_) => drop(self.reported.insert(ticket)),
+            // Because of another, which may come again.
+            Decision::Forget => drop(self.let_go.insert(ticket)),
+            Decision::Delay { .. } | Decision::Repeat { .. } | Decision::Abandon => {}
         }
         self.settling.insert(ticket, item);
     }
@@ -84,11 +93,17 @@ impl Conduct {
         let Some(item) = self.settling.remove(&ticket) else {
             return;
         };
-        if confirmed {
+        let is_let_go = self.let_go.remove(&ticket);
+        if confirmed && !is_let_go {
             self.ended.push(item.identity());
         } else if reported {
             self.decided.insert(item.identity(), item.copy.returns + 1);
         }
+    }
+
+    /// The channel was closed in order: nothing that has ended comes again.
+    pub(crate) fn left(&mut self) {
+        self.ended.clear();
     }
 
     pub(crate) fn channel_lost(&mut self) {

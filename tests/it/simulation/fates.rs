@@ -39,6 +39,8 @@ struct Fate {
     may_be_flagged: bool,
     results: Vec<Arc<Report>>,
     dead_letters: u32,
+    /// The log says of the copy with so many hops that it was copied once more.
+    copied: Option<u32>,
 }
 
 pub(crate) struct Fates(Vec<Fate>);
@@ -85,11 +87,12 @@ impl Fates {
         self.0[request].may_repeat |= repeats;
     }
 
-    /// Its delivery, of which something had left the worker, or the confirm of what was published for it, was lost.
-    pub(crate) fn lost_sight(&mut self, request: RequestNo) {
+    /// Its delivery, of which something had left the worker, or the confirm of what was published for it, was lost. `is_scheduled`: that
+    /// was a copy for the ladder of what was not due yet, and no cause to send it twice.
+    pub(crate) fn lost_sight(&mut self, request: RequestNo, is_scheduled: bool) {
         let fate = &mut self.0[request];
         fate.may_answer_twice = true;
-        fate.may_repeat = true;
+        fate.may_repeat |= !is_scheduled;
     }
 
     /// A process dies with the request in flight or with its result unpublished, or leaves it to its next delivery.
@@ -113,6 +116,15 @@ impl Fates {
 
     pub(crate) fn first_result(&self, request: RequestNo) -> Option<Arc<Report>> {
         self.0[request].results.first().cloned()
+    }
+
+    pub(crate) fn copied(&mut self, request: RequestNo, hops: u32) {
+        let copied = &mut self.0[request].copied;
+        *copied = (*copied).max(Some(hops));
+    }
+
+    pub(crate) fn is_copied(&self, request: RequestNo, hops: u32) -> bool {
+        self.0[request].copied.is_some_and(|copied| copied >= hops)
     }
 
     pub(crate) fn dead(&mut self, request: RequestNo) {

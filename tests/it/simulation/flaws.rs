@@ -31,11 +31,17 @@ pub(crate) enum Flaw {
     BeginsWithoutLog,
     /// Holds go by a clock that can be set.
     TrustsTheWall,
+    /// A second copy of a request does not say that it may be one.
+    ForgetsCopies,
+    /// What was known of an id answers for its next publication.
+    MistakesPublications,
+    /// The log's result of an earlier publication of the id is taken for this one's.
+    TakesAnothersResult,
 }
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 19] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 22] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -55,5 +61,8 @@ impl Flaw {
         (Self::BeginsUnread, &["start"]),
         (Self::BeginsWithoutLog, &["start"]),
         (Self::TrustsTheWall, &["P4", "log", "scope", "wake"]),
+        (Self::ForgetsCopies, &["P3"]),
+        (Self::MistakesPublications, &["P1", "P3"]),
+        (Self::TakesAnothersResult, &["P1", "P4"]),
     ];
 }

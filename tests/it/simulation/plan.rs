@@ -5,7 +5,7 @@
 use super::Us;
 use super::api::waba;
 use super::chance::Chance;
-use super::{clocks, faults, lanes_log};
+use super::{again, clocks, faults, lanes_log};
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
 use whatsapp_dispatcher::core::holds::ProbePeriods;
@@ -59,10 +59,15 @@ pub(crate) struct Network {
     pub(crate) nack_percent: u64,
 }
 
+#[derive(Clone)]
 pub(crate) struct Request {
+    /// Not before the one of that number has ended, if it is the same id published again.
+    pub(crate) after: Option<RequestNo>,
     pub(crate) at: Us,
     pub(crate) lane: usize,
     pub(crate) id: Option<String>,
+    /// What tells it from another of the same id.
+    pub(crate) incarnation: Option<u64>,
     /// `biz_opaque_callback_data` as the API sees it.
     pub(crate) opaque: String,
     pub(crate) body: String,
@@ -189,6 +194,7 @@ impl Plan {
         };
         plan.mishaps.extend(lanes_log::away(span, chance));
         plan.mishaps.extend(clocks::set(workers, span, chance));
+        again::publish_again(&mut plan, span, chance);
         plan
     }
 }
@@ -289,12 +295,14 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
             };
             let wall_ms = WALL_START_MS + at / 1_000;
             let request = Request {
+                after: None,
                 at,
                 lane: chance.within(0..=lanes as u64 - 1) as usize,
                 opaque: own_opaque
                     .filter(|_| !is_receipt)
                     .unwrap_or_else(|| id.clone()),
                 id: Some(id),
+                incarnation: None,
                 body,
                 person,
                 template,

@@ -42,14 +42,21 @@ pub(crate) enum Letter {
         delay_s: u32,
         history: History,
     },
+    /// That this copy is on the ladder now, for the log of results.
+    CopyNoted(u32),
 }
 
 impl Letter {
     fn outlives_delivery(&self) -> bool {
         match self {
             Self::Result(report) => report.is_the_apis(),
-            Self::Dead | Self::Repeat(_) | Self::Ladder { .. } => false,
+            Self::Dead | Self::Repeat(_) | Self::Ladder { .. } | Self::CopyNoted(_) => false,
         }
+    }
+
+    /// Nothing depends on it: what it tells is done.
+    fn is_optional(&self) -> bool {
+        matches!(self, Self::CopyNoted(_))
     }
 }
 
@@ -75,6 +82,9 @@ impl Simulation {
             Decision::Delay { delay_s, message } => {
                 self.fates.leaves(held.request);
                 let mut history = message.history;
+                if self.waits_for_its_time(held.request) {
+                    self.scheduled.insert(held.tag);
+                }
                 if self.flaw == Some(Flaw::ForgetsAttempts) {
                     history.attempts = 0;
                 }
@@ -82,12 +92,19 @@ impl Simulation {
                 if is_outage && self.flaw == Some(Flaw::ChargesOutages) {
                     history.attempts = 1;
                 }
+                if self.flaw == Some(Flaw::ForgetsCopies) {
+                    history.copied_ms = 0;
+                }
+                let noted = Letter::CopyNoted(history.hops - 1);
                 let letter = Letter::Ladder { delay_s, history };
                 let times = 1 + usize::from(self.flaw == Some(Flaw::DelaysTwice));
-                vec![letter; times]
+                let mut letters = vec![letter; times];
+                letters.push(noted);
+                letters
             }
             Decision::Repeat { flagged } => {
-                let result = self.fates.first_result(held.request);
+                let answered = self.has_answer(held.request).unwrap_or(held.request);
+                let result = self.fates.first_result(answered);
                 let result = result.map(|result| {
                     let mut result = Report::clone(&result);
                     result.possible_duplicate |= flagged;
@@ -161,11 +178,14 @@ impl Simulation {
         };
         let held = publishing.held.channel;
         let is_void = self.shell_mut(who).channel != Some(held);
-        if is_void && !letter.outlives_delivery() {
+        if is_void && !letter.outlives_delivery() && !letter.is_optional() {
             return self.give_up(operation);
         }
         let Some(session) = self.processes[who.worker].session else {
-            return self.lose(operation);
+            return match letter.is_optional() {
+                true => self.pass_over(operation),
+                false => self.lose(operation),
+            };
         };
         if let Some(publishing) = self.operations.get_mut(&operation) {
             publishing.session = session;
@@ -180,6 +200,14 @@ impl Simulation {
             letter,
         };
         self.after(at, reach);
+    }
+
+    /// The letter is not written after all; what follows it is done.
+    fn pass_over(&mut self, operation: OperationNo) {
+        if let Some(publishing) = self.operations.get_mut(&operation) {
+            publishing.letters.pop_front();
+        }
+        self.step(operation);
     }
 
     /// Without an acknowledgement: the broker has the request, and delivers it again.
@@ -206,15 +234,27 @@ impl Simulation {
             return;
         };
         publishing.trial += 1;
-        let (who, request) = (publishing.who, publishing.held.request);
+        let (who, request, tag) = (publishing.who, publishing.held.request, publishing.held.tag);
         match publishing.letters.front() {
             Some(letter) if letter.outlives_delivery() => {
                 self.processes[who.worker].unpublished.push(operation);
             }
+            Some(letter) if letter.is_optional() => return self.pass_over(operation),
             Some(_) => self.give_up(operation),
             None => {}
         }
-        self.fates.lost_sight(request);
+        self.fates
+            .lost_sight(request, self.scheduled.contains(&tag));
+    }
+
+    /// It has never been due: nobody can have sent it, and two copies of it must not be sent twice.
+    fn waits_for_its_time(&self, request: RequestNo) -> bool {
+        let facts = &self.plan.requests[request];
+        let is_ahead = facts
+            .not_before_ms
+            .is_some_and(|at| self.now().wall_ms < at);
+        // Of what is not stamped, a copy may be another publication's.
+        is_ahead && facts.incarnation.is_some()
     }
 
     pub(super) fn lose_publishes(&mut self, worker: usize) {
@@ -258,7 +298,9 @@ impl Simulation {
         let process = &self.processes[who.worker];
         let is_cut_off = process.life != who.life || process.session != Some(session);
         if is_cut_off {
-            self.fates.lost_sight(request);
+            let is_scheduled = matches!(letter, Letter::Ladder { .. } | Letter::CopyNoted(_))
+                && self.waits_for_its_time(request);
+            self.fates.lost_sight(request, is_scheduled);
             if self.chance.percent(50) {
                 return Ok(());
             }
@@ -274,6 +316,7 @@ impl Simulation {
                 self.note(|| format!("request {request} has the result {report:?}"));
                 self.end(request, report)?;
             }
+            Letter::CopyNoted(hops) => self.fates.copied(request, hops),
             Letter::Ladder { delay_s, history } => {
                 self.note(|| format!("request {request} is on the ladder for {delay_s} s"));
                 let copy = Copy {
@@ -301,7 +344,10 @@ impl Simulation {
     }
 
     pub(super) fn refused(&mut self, operation: OperationNo, trial: u64) {
-        if self.current(operation, trial).is_some() {
+        if let Some(publishing) = self.current(operation, trial) {
+            if publishing.letters.front().is_some_and(Letter::is_optional) {
+                return self.pass_over(operation);
+            }
             self.tally.count("publish refused");
             self.after(1_000_000, Event::Again(operation, trial));
         }

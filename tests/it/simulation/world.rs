@@ -11,7 +11,7 @@ use super::faults::TEMPLATE_PAUSED;
 use super::flaws::Flaw;
 use super::lanes_log::LogEvent;
 use super::mishaps::End;
-use super::plan::{Mishap, Plan, RequestNo, WALL_START_MS};
+use super::plan::{Mishap, Plan, Request, RequestNo, WALL_START_MS};
 use super::process::Process;
 use super::publishing::{Letter, OperationNo, Publishing};
 use super::worker::Who;
@@ -22,7 +22,6 @@ use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::answer::{AnswerBody, Reply};
 use whatsapp_dispatcher::core::holds::Record;
 use whatsapp_dispatcher::core::lane::Ticket;
-use whatsapp_dispatcher::core::message::History;
 use whatsapp_dispatcher::core::outcome::{Class, Override, Rules, Scope};
 use whatsapp_dispatcher::core::report::Report;
 
@@ -89,6 +88,8 @@ pub(crate) struct Simulation {
     pub(super) tally: Tally,
     /// Deliveries of which something left the worker: a send, or what was published for them.
     pub(super) touched: BTreeSet<Tag>,
+    /// Of those, the ones of which nothing left but a copy for the ladder, before they were due.
+    pub(super) scheduled: BTreeSet<Tag>,
     events: BTreeMap<(Us, u64), Event>,
     sequence: u64,
     /// Per channel and direction, when the last frame arrives: frames do not overtake each other.
@@ -128,6 +129,7 @@ impl Simulation {
             fates: Fates::new(plan.requests.len()),
             tally: Tally::default(),
             touched: BTreeSet::new(),
+            scheduled: BTreeSet::new(),
             events: BTreeMap::new(),
             sequence: 0,
             to_worker: BTreeMap::new(),
@@ -145,10 +147,10 @@ impl Simulation {
             plan,
         };
         for request in 0..simulation.plan.requests.len() {
-            simulation.at(
-                simulation.plan.requests[request].at,
-                Event::Publish(request),
-            );
+            let Request { after, at, .. } = simulation.plan.requests[request];
+            if after.is_none() {
+                simulation.at(at, Event::Publish(request));
+            }
         }
         for (at, mishap) in simulation.plan.mishaps.clone() {
             simulation.at(at, Event::Mishap(mishap));
@@ -205,7 +207,9 @@ impl Simulation {
             }
             Event::Deliver(who, channel, tag, copy) => return self.take(who, channel, tag, copy),
             Event::Ack(channel, tag) => {
-                self.broker.ack(channel, tag)?;
+                if let Some(ended) = self.broker.ack(channel, tag)? {
+                    self.publish_again_after(ended);
+                }
                 self.deliver_everywhere();
             }
             Event::ChannelGone(channel) => self.channel_gone(channel),
@@ -255,24 +259,6 @@ impl Simulation {
         Ok(())
     }
 
-    fn publish(&mut self, request: RequestNo) {
-        let facts = &self.plan.requests[request];
-        let copy = Copy {
-            request,
-            lane: facts.lane,
-            high: facts.high,
-            history: History::default(),
-            redelivered: false,
-            returns: 0,
-            position: 0,
-        };
-        let lane = facts.lane;
-        self.note(|| format!("request {request} is published to lane {lane}"));
-        self.broker.enqueue(copy);
-        self.fates.published(request);
-        self.deliver_all(lane);
-    }
-
     pub(super) fn deliver_all(&mut self, lane: usize) {
         while let Some(delivery) = self.broker.deliver(lane) {
             let life = self.processes[delivery.worker].life;
@@ -296,7 +282,8 @@ impl Simulation {
     pub(super) fn channel_gone(&mut self, channel: ChannelId) {
         for (tag, request) in self.broker.close(channel) {
             if self.touched.contains(&tag) {
-                self.fates.lost_sight(request);
+                let is_scheduled = self.scheduled.contains(&tag);
+                self.fates.lost_sight(request, is_scheduled);
             }
             if self.broker.has_several(request) {
                 self.fates.has_twin(request);

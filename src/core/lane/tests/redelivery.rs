@@ -199,6 +199,127 @@ fn what_comes_again_while_it_is_in_flight_may_have_been_with_another() {
     check(config(), story(2, "accepted #1 !"));
 }
 
+/// The id is published again: what was known of the first does not answer for the second.
+#[test]
+fn what_is_published_again_is_a_new_request() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Settled("a1", true), "flowing"),
+            (Get("a1"), "waits"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("a1", 1), "waits"),
+            (At(1.0), "flowing"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Settled("a1", true), "flowing"),
+            (Again("a1", 2), "forget"),
+        ],
+    );
+}
+
+/// It was on its way when the lane was left, so it comes again before it ever came; what ended has all been acknowledged by then.
+#[test]
+fn what_comes_again_after_an_orderly_end_is_not_what_ended() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Settled("a1", true), "flowing"),
+            (Left, "flowing"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("a1", 1), "asks"),
+        ],
+    );
+}
+
+/// Both are here at once, and nothing tells them apart: each ends once.
+#[test]
+fn two_publications_of_one_id_end_once_each() {
+    check(
+        config(),
+        vec![
+            (Get("r1"), "waits"),
+            (Get("r1"), "waits"),
+            (Next, "send r1, send r1, idle"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("r1", 1), "is 0 in flight"),
+            (Again("r1", 1), "is 1 in flight"),
+        ],
+    );
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (SettledFirst("a1", true), "flowing"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            // The first is acknowledged, and only the second comes again.
+            (Again("a1", 1), "waits"),
+        ],
+    );
+}
+
+/// Its session was lost while it was in flight, and its result is on its way when it comes again.
+#[test]
+fn what_is_being_settled_for_a_lost_session_answers_for_what_comes_again() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Lost, "flowing"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Rejoined, "flowing"),
+            (Again("a1", 1), "accepted #1"),
+        ],
+    );
+}
+
+/// The first is being answered still, by a delivery that is well.
+#[test]
+fn what_is_being_settled_does_not_answer_for_what_comes_again() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Again("a1", 3), "asks"),
+        ],
+    );
+}
+
+/// Another worker had the first when this one still awaited its answer.
+#[test]
+fn what_is_published_again_is_not_what_is_in_flight() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (Next, "send a1, idle"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Get("a1"), "waits"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("a1", 1), "waits"),
+            (Answer("a1", accepted()), "accepted #1"),
+        ],
+    );
+}
+
 /// As often as that, it may be what the workers die of; unless a worker gave it back in order.
 #[test]
 fn what_comes_over_and_over_is_set_apart() {
@@ -208,7 +329,7 @@ fn what_comes_over_and_over_is_set_apart() {
             (Again("a1", 19), "asks"),
             (Evidence("a1", false), "stays"),
             (Again("b1", 20), "asks"),
-            (Evidence("b1", false), "delay 3 #0 !"),
+            (Evidence("b1", false), "delay 6 #0 ! ?"),
             (Again("c1", 20), "asks"),
             (Evidence("c1", true), "repeat"),
             (Get("d1"), "waits"),

@@ -16,9 +16,14 @@ pub(crate) async fn play(scenario: Scenario, stage: &mut Stage<'_>, minutes: u64
     if scenario == Scenario::Descriptors {
         first_worker_with(stage, Wrap::Descriptors(DESCRIPTORS))?;
     }
+    if scenario == Scenario::Scheduled {
+        return scheduled(stage).await;
+    }
     stage.open(scenario.size().0).await?;
     match scenario {
         Scenario::Scale => scale(stage).await?,
+        // Done above.
+        Scenario::Scheduled => {}
         Scenario::Kill => kill(stage).await?,
         Scenario::Stop => stop(stage).await?,
         Scenario::Rolling => rolling(stage).await?,
@@ -82,6 +87,37 @@ async fn kill(stage: &mut Stage<'_>) -> Result<()> {
         stage.signal(index, Signal::Kill).await?;
     }
     stage.healed("two of three workers are killed");
+    Ok(())
+}
+
+/// Requests that are all due at the same moment, and how long after they are published.
+const SCHEDULED: usize = 3_000;
+const DUE_IN_S: u64 = 40;
+
+/// The worker that is killed has moved so many.
+const MOVED: f64 = 200.0;
+
+async fn scheduled(stage: &mut Stage<'_>) -> Result<()> {
+    stage.open_idle().await?;
+    stage.publish_scheduled(SCHEDULED, DUE_IN_S).await?;
+    // Both at once, so that each gets lanes.
+    for index in 0..2 {
+        stage.workers.get_mut(index).context("no worker")?.start()?;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let victim = loop {
+        ensure!(Instant::now() < deadline, "no worker moves anything");
+        let moved = [stage.moved(0).await, stage.moved(1).await];
+        if let Some(victim) = moved.iter().position(|moved| *moved >= MOVED) {
+            break victim;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    stage.signal(victim, Signal::Kill).await?;
+    let moved = stage.moved(1 - victim).await;
+    let name = stage.name(victim);
+    stage.healed(&format!("{name} is killed, the other has moved {moved}"));
+    stage.go_on(DUE_IN_S).await;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub(crate) const LIMIT: usize = 80;
 pub(crate) enum Scenario {
     Scale,
     Kill,
+    Scheduled,
     Stop,
     BrokerTerm,
     BrokerKill,
@@ -101,9 +102,10 @@ impl Ailment {
 }
 
 impl Scenario {
-    const PLAIN: [Self; 11] = [
+    const PLAIN: [Self; 12] = [
         Self::Scale,
         Self::Kill,
+        Self::Scheduled,
         Self::Stop,
         Self::BrokerTerm,
         Self::BrokerKill,
@@ -152,6 +154,7 @@ impl Scenario {
         let name = match self {
             Self::Scale => "scale",
             Self::Kill => "kill",
+            Self::Scheduled => "scheduled",
             Self::Stop => "stop",
             Self::BrokerTerm => "broker-term",
             Self::BrokerKill => "broker-kill",
@@ -184,6 +187,9 @@ impl Scenario {
         let about = match self {
             Self::Scale => "1, then 3, then 1 workers",
             Self::Kill => "two of three workers are killed",
+            Self::Scheduled => {
+                "one of two workers is killed while it moves 3,000 scheduled requests to the ladder"
+            }
             Self::Stop => "a worker is stopped for 45 s and goes on",
             Self::BrokerTerm => "RabbitMQ is restarted in order",
             Self::BrokerKill => "RabbitMQ is killed and started again",
@@ -224,6 +230,8 @@ impl Scenario {
         match self {
             Self::Scale => Bounds::new(4, 4),
             Self::Kill => Bounds::new(4, 6).twice(),
+            // None is due before all is well again.
+            Self::Scheduled => Bounds::new(0, 0).untimed(),
             // It sleeps longer than it waits for an answer.
             Self::Stop => Bounds::new(35, 5).twice().unknown(),
             Self::BrokerTerm | Self::BrokerKill => Bounds::new(45, 25).twice(),
@@ -293,6 +301,7 @@ impl Scenario {
             Self::Scale => (1, 6),
             Self::Quick => (2, 3),
             Self::Drain => (2, 700),
+            Self::Scheduled => (2, 6),
             Self::Kill
             | Self::Stop
             | Self::BrokerTerm

@@ -204,6 +204,39 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// A reader of results, and nothing to read yet.
+    pub(crate) async fn open_idle(&mut self) -> Result<()> {
+        let amqp = self.nodes.amqp(LOADS_USER, self.way_of_the_load()?);
+        let load = Load {
+            amqp,
+            lanes: self.lanes.clone(),
+            backlog: 0,
+        };
+        self.traffic = Some(Traffic::start(load, self.nodes.vhost.clone()).await?);
+        // The lanes' queues are made by a worker.
+        self.start(0).await?;
+        self.drain(0).await
+    }
+
+    /// Over all lanes in turn, all due at the same time.
+    pub(crate) async fn publish_scheduled(&self, count: usize, due_in_s: u64) -> Result<()> {
+        let traffic = self.traffic.as_ref().context("there is no load")?;
+        let amqp = self.nodes.amqp(LOADS_USER, self.way_of_the_load()?);
+        let due = traffic
+            .publish_scheduled(&amqp, &self.lanes, count, due_in_s)
+            .await?;
+        self.say(&format!("{count} requests, due at {due}"));
+        Ok(())
+    }
+
+    /// How many requests a worker has moved to the delay ladder.
+    pub(crate) async fn moved(&self, index: usize) -> f64 {
+        match self.workers.get(index) {
+            Some(worker) => worker.moved().await,
+            None => 0.0,
+        }
+    }
+
     /// Nobody freezes it.
     fn way_of_the_load(&self) -> Result<u16> {
         let last = self.forwarders.last().context("no forwarder")?;

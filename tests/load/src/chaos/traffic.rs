@@ -14,7 +14,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -74,6 +74,34 @@ impl Traffic {
         })
     }
 
+    /// Beside the load: so many over all lanes in turn, all due at the same second, which is returned.
+    pub(crate) async fn publish_scheduled(
+        &self,
+        amqp: &str,
+        lanes: &[String],
+        count: usize,
+        due_in_s: u64,
+    ) -> Result<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let due_s = now.as_secs() + due_in_s;
+        let connection = connect(amqp).await?;
+        let channel = patient("channel", connection.create_channel()).await?;
+        let select = channel.confirm_select(ConfirmSelectOptions::default());
+        patient("confirm.select", select).await?;
+        let mut unconfirmed = VecDeque::new();
+        for (lane, number) in lanes.iter().enumerate().cycle().take(count) {
+            let (index, id) = self.diary.lock().publish(lane);
+            let confirm = publish_one(&channel, number, index, id, Some(due_s)).await?;
+            unconfirmed.push_back((index, Some(confirm)));
+            if unconfirmed.len() >= WINDOW {
+                confirm_oldest(&mut unconfirmed, WINDOW / 2, &self.diary).await?;
+            }
+        }
+        confirm_oldest(&mut unconfirmed, WINDOW, &self.diary).await?;
+        close(connection).await;
+        Ok(due_s)
+    }
+
     /// No new requests; what was published is confirmed or doubtful when this ends.
     pub(crate) async fn stop_publishing(&mut self) -> Result<()> {
         self.stop.send_replace(true);
@@ -125,7 +153,7 @@ async fn publish_until_lost(
                 let (index, id) = diary.lock().publish(lane);
                 // Noted before it is written: a write that fails half way is doubtful too.
                 unconfirmed.push_back((index, None));
-                let confirm = publish_one(&channel, number, index, id).await?;
+                let confirm = publish_one(&channel, number, index, id, None).await?;
                 if let Some(last) = unconfirmed.back_mut() {
                     last.1 = Some(confirm);
                 }
@@ -151,11 +179,15 @@ async fn publish_one(
     number: &str,
     index: usize,
     id: String,
+    due_s: Option<u64>,
 ) -> Result<PublisherConfirm> {
     let mut headers = FieldTable::default();
     if index.is_multiple_of(RESEND_EVERY) {
         let resend = AMQPValue::LongString("resend".into());
         headers.insert("on-unknown".into(), resend);
+    }
+    if let Some(due_s) = due_s {
+        headers.insert("not-before".into(), AMQPValue::Timestamp(due_s));
     }
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())

@@ -129,6 +129,17 @@ impl Worker {
         }
     }
 
+    /// Requests that it has moved to the delay ladder.
+    pub(crate) async fn moved(&self) -> f64 {
+        let text = timeout(LOOK, http::text(&self.admin, "/metrics")).await;
+        let text = text.ok().and_then(Result::ok).unwrap_or_default();
+        let moved = text
+            .lines()
+            .filter(|line| line.starts_with("wa_dispatcher_delayed_total"));
+        let moved = moved.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        moved.sum()
+    }
+
     /// The lanes whose messages it has.
     pub(crate) async fn lanes(&self) -> Vec<String> {
         if self.process.is_none() {

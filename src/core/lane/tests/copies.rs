@@ -1,0 +1,181 @@
+//! Of one request several copies: on the ladder, off it, and originals that come again.
+
+use super::*;
+
+/// A copy that was written twice comes off the ladder twice.
+#[test]
+fn the_second_of_two_copies_is_not_sent() {
+    let copy = || History {
+        hops: 1,
+        ..History::default()
+    };
+    check(
+        config(),
+        vec![
+            (Comes("a1", stamped(copy())), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Settled("a1", true), "flowing"),
+            (Comes("a1", stamped(copy())), "forget"),
+            // Of another publication, for all one can see.
+            (GetWith("b1", copy()), "waits"),
+            (Next, "send b1, idle"),
+            (Answer("b1", accepted()), "accepted #1"),
+            (Settled("b1", true), "flowing"),
+            (GetWith("b1", copy()), "waits"),
+        ],
+    );
+}
+
+/// A worker copied it onto the ladder, and ended before it could say so; so there may be two copies.
+#[test]
+fn of_two_copies_one_is_sent() {
+    let later = || Inbound {
+        not_before: not_before("2027-01-15T08:00:20Z"),
+        ..again(1)
+    };
+    let copy = |copied_ms| History {
+        hops: 1,
+        copied_ms,
+        possible_duplicate: copied_ms > 0,
+        ..History::default()
+    };
+    // The original comes again, and nothing is known: its second copy says so, and comes after the first.
+    check(
+        config(),
+        vec![
+            (Comes("a1", later()), "asks"),
+            (Evidence("a1", false), "stays"),
+            (Next, "a1 delay 23 #0 ! ?, idle"),
+            (Comes("b1", later()), "asks"),
+            (CopyFound("b1"), "forget"),
+        ],
+    );
+    // The first waits, is in flight, is being answered: the second is not needed.
+    check(
+        config(),
+        vec![
+            (GetWith("a1", copy(0)), "waits"),
+            (GetWith("a1", copy(1)), "forget"),
+            (Next, "send a1, idle"),
+            (GetWith("a1", copy(1)), "forget"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (GetWith("a1", copy(1)), "forget"),
+        ],
+    );
+    check(
+        config(),
+        vec![
+            (GetWith("b1", copy(1)), "asks"),
+            (CopyFound("b1"), "forget"),
+            (GetWith("c1", copy(1)), "asks"),
+            (Evidence("c1", true), "repeat !"),
+            (GetWith("d1", copy(1)), "asks"),
+            (Evidence("d1", false), "stays"),
+            (At(1.0), "flowing"),
+            (Next, "send d1, idle"),
+            (Answer("d1", accepted()), "accepted #1 !"),
+        ],
+    );
+}
+
+#[test]
+fn the_first_of_two_copies_may_be_late_or_gone() {
+    let copy = |copied_ms| History {
+        hops: 1,
+        copied_ms,
+        possible_duplicate: copied_ms > 0,
+        ..History::default()
+    };
+    // The first comes later than it should.
+    check(
+        config(),
+        vec![
+            (GetWith("a1", copy(1)), "asks"),
+            (GetWith("a1", copy(0)), "waits"),
+            (EvidenceFirst("a1", false), "forget"),
+            (Next, "send a1, idle"),
+        ],
+    );
+    // The first is RabbitMQ's again, which may be this one.
+    check(
+        config(),
+        vec![
+            (GetWith("a1", copy(0)), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (GetWith("a1", copy(1)), "asks"),
+        ],
+    );
+}
+
+/// The other way round: the original is let through in doubt, and then the copy comes off the ladder.
+#[test]
+fn the_copy_of_what_was_in_doubt_asks_first() {
+    let copy = || History {
+        hops: 1,
+        ..History::default()
+    };
+    check(
+        config(),
+        vec![
+            (Again("a1", 1), "asks"),
+            (Evidence("a1", false), "stays"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1 !"),
+            (Settled("a1", true), "flowing"),
+            (GetWith("a1", copy()), "asks"),
+            (Evidence("a1", true), "repeat"),
+        ],
+    );
+    // While the original is in the lane's hands.
+    check(
+        config(),
+        vec![
+            (Again("a1", 1), "asks"),
+            (Evidence("a1", false), "stays"),
+            (GetWith("a1", copy()), "forget"),
+            (Next, "send a1, idle"),
+        ],
+    );
+    // The copy has come first.
+    let again_stamped = Inbound {
+        incarnation: Some(1),
+        ..again(1)
+    };
+    check(
+        config(),
+        vec![
+            (Comes("a1", stamped(copy())), "waits"),
+            (Comes("a1", again_stamped), "forget"),
+            (GetWith("b1", copy()), "waits"),
+            // It may be another publication's.
+            (Again("b1", 1), "asks"),
+        ],
+    );
+}
+
+/// What was let go because of another has not ended: the other's copy may be of the same name.
+#[test]
+fn a_copy_that_was_let_go_does_not_answer_for_the_next() {
+    let copy = |copied_ms| History {
+        hops: 1,
+        copied_ms,
+        ..History::default()
+    };
+    check(
+        config(),
+        vec![
+            (Again("a1", 1), "asks"),
+            (Evidence("a1", false), "stays"),
+            (Next, "send a1, idle"),
+            (Answer("a1", transient(true)), "delay 5 #1 ! ?"),
+            (GetWith("a1", copy(0)), "forget"),
+            (Settled("a1", true), "flowing"),
+            (SettledFirst("a1", true), "flowing"),
+            (GetWith("a1", copy(1)), "asks"),
+        ],
+    );
+}
