@@ -15,8 +15,10 @@ use std::time::Duration;
 /// nothing at all is given up sooner.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a delivery may be on its way.
+/// How long nothing may come before nothing is on its way: to a lane that holds as much as RabbitMQ may have given it, and to one that
+/// holds less, which more may reach as long as RabbitMQ is busy with hundreds that leave together.
 const ON_ITS_WAY: Duration = Duration::from_millis(10);
+const MORE_ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 impl LaneTask {
     pub(super) fn heed(&mut self, event: Event) {
@@ -181,15 +183,24 @@ impl LaneTask {
     }
 
     /// What RabbitMQ has sent and the lane has not seen was not sent to the API either, and is to be told so. With nothing
-    /// acknowledged since, no more comes.
+    /// acknowledged since, no more comes than the prefetch allows.
     async fn take_what_is_on_its_way(&mut self) {
-        for _ in 0..2 {
-            let clock = self.shared.concluder.clock;
-            while let Some(Event::Delivered(delivery)) = self.consumer.next_now(|| clock.now().mono)
-            {
-                self.take(delivery);
+        let clock = self.shared.concluder.clock;
+        loop {
+            let is_full = self.deliveries.len() >= usize::from(self.consumer.prefetch());
+            let quiet = if is_full { ON_ITS_WAY } else { MORE_ON_ITS_WAY };
+            let next = tokio::time::timeout(quiet, self.consumer.next(|| clock.now().mono));
+            match next.await {
+                Ok(Event::Delivered(delivery)) => self.take(delivery),
+                // The channel is gone, or nothing comes: there is nothing to wait for.
+                Ok(
+                    Event::Opened { .. }
+                    | Event::NotOpened(_)
+                    | Event::Lost(_)
+                    | Event::SessionChanged,
+                )
+                | Err(_) => return,
             }
-            tokio::time::sleep(ON_ITS_WAY).await;
         }
     }
 

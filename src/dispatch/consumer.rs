@@ -84,6 +84,11 @@ impl Consumer {
             && subscription.is_some_and(Subscription::is_open)
     }
 
+    /// Of the channel that is open.
+    pub(super) fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
     pub(super) fn has_session(&self) -> bool {
         self.session.is_some()
     }

@@ -281,7 +281,7 @@ impl Scenario {
     pub(crate) fn config(self) -> &'static str {
         if self == Self::Drain {
             // A worker holds 22 requests of each lane.
-            "[redelivery]\npolicy = \"report\"\n[lanes]\nbuffer_ms = 10000\n"
+            "[redelivery]\npolicy = \"report\"\n[lanes]\nbuffer_ms = 10000\n[log]\nlevel = \"info,whatsapp_dispatcher::evidence=debug\"\n"
         } else {
             ""
         }
