@@ -274,14 +274,14 @@ impl Scenario {
 
     /// Of each lane, in messages per second.
     pub(crate) fn limit(self) -> usize {
-        if self == Self::Drain { 2 } else { LIMIT }
+        if self == Self::Drain { 1 } else { LIMIT }
     }
 
     /// What the workers' config says that it does not say elsewhere.
     pub(crate) fn config(self) -> &'static str {
         if self == Self::Drain {
-            // A worker holds 22 requests of each lane.
-            "[redelivery]\npolicy = \"report\"\n[lanes]\nbuffer_ms = 10000\n[log]\nlevel = \"info,whatsapp_dispatcher::evidence=debug\"\n"
+            // A worker holds 11 requests of each lane.
+            "[redelivery]\npolicy = \"report\"\n[lanes]\nbuffer_ms = 10000\n"
         } else {
             ""
         }

@@ -10,8 +10,8 @@ use std::time::Duration;
 const FULL_PERCENT: usize = 85;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-pub(crate) const fn full(limit: usize) -> usize {
-    limit * FULL_PERCENT / 100
+pub(crate) fn full(limit: usize) -> usize {
+    (limit * FULL_PERCENT / 100).max(1)
 }
 
 /// What is needed to judge besides diary and ledger. Times are by the simulator's clock.
