@@ -62,6 +62,7 @@ pub struct Metrics {
     pub end_to_end: HistogramVec,
     pub delayed: IntCounterVec,
     pub shadow_waits: IntCounterVec,
+    pub transient: IntCounterVec,
     pub redelivered: IntCounter,
     pub evidence: IntCounterVec,
     pub possible_duplicates: IntCounter,
@@ -180,6 +181,11 @@ impl Metrics {
             shadow_waits: make.counters(
                 "shadow_waits_total",
                 "Sends that pacing.shadow_mps would have had wait.",
+                lane,
+            )?,
+            transient: make.counters(
+                "transient_requests_total",
+                "Requests that were not published persistent.",
                 lane,
             )?,
             redelivered: make.counter(
@@ -354,6 +360,7 @@ impl Metrics {
                 .map(|outcome| self.attempts.with_label_values(&[phone_number_id, outcome])),
             delayed: self.delayed.with_label_values(lane),
             shadow_waits: self.shadow_waits.with_label_values(lane),
+            transient: self.transient.with_label_values(lane),
             resubscriptions: self.lane_resubscriptions.with_label_values(lane),
             queue_wait: [Priority::High, Priority::Bulk]
                 .map(|p| self.queue_wait.with_label_values(&[p.as_str()])),

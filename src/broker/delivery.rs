@@ -88,7 +88,7 @@ impl Delivery {
             queue.to_owned()
         };
         let arrival = Arrival {
-            message_id: self.properties.message_id().as_ref().map(|id| id.as_str()),
+            message_id: headers::id(&self.properties),
             exchange: if ladder::lane_of(key) == key {
                 topology::SEND
             } else {
@@ -123,9 +123,13 @@ impl Delivery {
     }
 
     /// The request's id, if it has one.
-    pub fn id(&self) -> String {
-        let id = self.properties.message_id().as_ref();
-        id.map_or(String::new(), |id| id.as_str().to_owned())
+    pub fn id(&self) -> &str {
+        headers::id(&self.properties).unwrap_or_default()
+    }
+
+    /// Published for the memory of RabbitMQ only.
+    pub fn is_transient(&self) -> bool {
+        *self.properties.delivery_mode() != Some(2)
     }
 
     /// The phone number id of the lane it came by; of what never was in one, that it was published for.

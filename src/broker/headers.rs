@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 mod read;
 mod size;
 
-pub(super) use read::{Headers, inbound};
+pub(super) use read::{Headers, id, inbound};
 use size::table_bytes;
 
 /// Our own headers on requests that went through the delay ladder.
@@ -125,7 +125,8 @@ const PROPERTIES: [Row<Property>; 14] = [
         Property::Expiration,
         [Dropped, Moved(EXPIRATION), Moved(EXPIRATION)],
     ),
-    row(Property::MessageId, [Kept, Kept, Kept]),
+    // The request's id, which may have come as a header.
+    row(Property::MessageId, [Set, Set, Set]),
     row(Property::Timestamp, [Set, Kept, Kept]),
     row(Property::Type, [Dropped, Kept, Kept]),
     // RabbitMQ takes nobody's but the publisher's own, and closes the channel else.
@@ -155,7 +156,11 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 35] = [
+const HEADERS: [Row<Name>; 38] = [
+    row(Is("x-message-id"), [Kept, Kept, Kept]),
+    row(Is("message-id"), [Dropped, Kept, Kept]),
+    // Of a body that is not to be read.
+    row(Is("compression"), [Dropped, Dropped, Kept]),
     row(Is("expires-at"), [Dropped, Kept, Kept]),
     row(Is("not-before"), [Dropped, Kept, Kept]),
     row(Is("on-unknown"), [Dropped, Kept, Kept]),
@@ -204,14 +209,18 @@ fn fate(copy: Copy, name: &str) -> Fate {
     row.map_or(Dropped, |row| row.fate(copy))
 }
 
-/// A copy of the request's properties as the table says, with `ours` among its headers. Persistent. Whatever else is [`Fate::Set`]
-/// is the publisher's to add.
+/// A copy of the request's properties as the table says, with `ours` among its headers. Persistent, and with the request's id if AMQP
+/// can carry it. Whatever else is [`Fate::Set`] is the publisher's to add.
 pub(super) fn copied(
     from: &BasicProperties,
     copy: Copy,
     ours: impl IntoIterator<Item = (&'static str, AMQPValue)>,
 ) -> BasicProperties {
+    const SHORT_STRING_BYTES: usize = 255;
     let mut to = BasicProperties::default().with_delivery_mode(2);
+    if let Some(id) = id(from).filter(|id| id.len() <= SHORT_STRING_BYTES) {
+        to = to.with_message_id(id.into());
+    }
     let mut headers = copied_headers(from, copy);
     for row in &PROPERTIES {
         match row.fate(copy) {

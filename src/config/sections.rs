@@ -137,6 +137,7 @@ fn intake(s: &mut Section<'_>) -> IntakeConfig {
     IntakeConfig {
         max_body_bytes: s.whole("max_body_bytes"),
         check_sizes: s.flag("check_sizes"),
+        user_ids_in_to: s.flag("user_ids_in_to"),
     }
 }
 

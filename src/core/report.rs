@@ -260,10 +260,7 @@ impl Report {
         now: Now,
     ) -> Self {
         Self {
-            id: inbound
-                .message_id
-                .filter(|id| !id.is_empty())
-                .map(Into::into),
+            id: inbound.id().map(Into::into),
             phone_number_id: lane.0.clone(),
             status,
             wamid: None,
@@ -274,7 +271,7 @@ impl Report {
             attempts: inbound.history.attempts,
             possible_duplicate: inbound.history.possible_duplicate,
             biz_opaque_callback_data: None,
-            enqueued_at: inbound.enqueued_at_ms(),
+            enqueued_at: inbound.enqueued_at_ms(now),
             sent_at: None,
             completed_at: now.wall_ms,
         }

@@ -1,11 +1,13 @@
 //! The sizes that Meta documents for the parts of a message, as one table. Checked before sending so that the caller gets the
 //! pointer, the limit and the length at once instead of an error code; `intake.check_sizes = false` leaves them to the API.
 //!
-//! Text is counted in Unicode scalar values: of the ways to count characters the one that gives the least, so that nothing the
-//! API would take is refused here.
+//! How Meta counts characters it does not say. Here text is counted in grapheme clusters, what a person sees as one character: of all
+//! ways it gives the least (a flag is one of them, two code points, four UTF-16 units, eight bytes), so only what is too long by every
+//! count is refused.
 
 use super::intake::Fault;
 use serde_json::Value;
+use unicode_segmentation::UnicodeSegmentation;
 
 #[derive(Clone, Copy)]
 enum Max {
@@ -123,7 +125,7 @@ fn walk(value: &Value, segments: &[&str], path: &mut String, max: Max, faults: &
 fn measure(value: &Value, path: &str, max: Max) -> Option<Fault> {
     let (length, limit, problem) = match max {
         Max::Chars(limit) => (
-            value.as_str()?.chars().count(),
+            shortest_length(value.as_str()?, limit),
             limit,
             "is longer than the API takes, in characters",
         ),
@@ -134,6 +136,15 @@ fn measure(value: &Value, path: &str, max: Max) -> Option<Fault> {
         ),
     };
     (length > limit).then(|| Fault::too_long(path, problem, limit, length))
+}
+
+/// In grapheme clusters, unless the text is within the limit by another count already.
+fn shortest_length(text: &str, limit: usize) -> usize {
+    let chars = text.chars().count();
+    if chars <= limit {
+        return chars;
+    }
+    text.graphemes(true).count()
 }
 
 #[cfg(test)]

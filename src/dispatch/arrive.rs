@@ -85,6 +85,8 @@ impl LaneTask {
         let now = self.shared.now();
         if delivery.redelivered {
             self.shared.concluder.metrics.redelivered.inc();
+        } else if delivery.is_transient() {
+            self.observer.got_transient(now);
         }
         let message = match self.shared.intake(&mut delivery, now) {
             Ok(message) => message,
@@ -141,7 +143,7 @@ impl LaneTask {
         let evidence = self.shared.evidence.clone();
         let wanted = Wanted {
             lane: self.lane.id().as_str().to_owned(),
-            id: delivery.id(),
+            id: delivery.id().to_owned(),
             incarnation: delivery.incarnation(),
             hops: delivery.hops(),
         };

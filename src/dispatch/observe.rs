@@ -1,5 +1,6 @@
 //! What a lane's turns look like from outside: metrics, and log lines at the moments an operator wants to know of.
 
+use crate::core::Now;
 use crate::core::answer::{AnswerBody, Reply};
 use crate::core::lane::State;
 use crate::core::message::LaneId;
@@ -18,6 +19,8 @@ pub(super) struct Observer {
     unreachable: bool,
     /// The word of the state that the log knows of.
     noticed: &'static str,
+    /// When the log was last told of a transient request, by the monotonic clock.
+    transient_told: Option<Duration>,
 }
 
 impl Observer {
@@ -29,7 +32,23 @@ impl Observer {
             all,
             unreachable: false,
             noticed: state.as_str(),
+            transient_told: None,
         }
+    }
+
+    /// A request that was published for RabbitMQ's memory only. The log is told once an hour.
+    pub(super) fn got_transient(&mut self, now: Now) {
+        const HOUR: Duration = Duration::from_secs(3600);
+        self.metrics.transient.inc();
+        if self
+            .transient_told
+            .is_some_and(|told| now.mono < told + HOUR)
+        {
+            return;
+        }
+        self.transient_told = Some(now.mono);
+        let phone_number_id = &self.lane;
+        tracing::warn!(%phone_number_id, "requests of this lane are published transient: their callers should set delivery_mode 2, in AMQP 1.0 durable");
     }
 
     /// By API code; codes outside of the table are one series.

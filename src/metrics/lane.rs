@@ -12,6 +12,7 @@ pub struct LaneMetrics {
     pub(super) attempts: [IntCounter; 7],
     pub delayed: IntCounter,
     pub shadow_waits: IntCounter,
+    pub transient: IntCounter,
     pub resubscriptions: IntCounter,
     pub(super) queue_wait: [Histogram; 2],
     pub(super) pacing_wait: [Histogram; 2],

@@ -50,6 +50,7 @@ fn send_one(lane: &mut Lane, n: u32, now: Now, luck: Luck) -> Result<()> {
     let bounds = IntakeConfig {
         max_body_bytes: 1_000,
         check_sizes: false,
+        user_ids_in_to: false,
     };
     let message = intake(body.into(), inbound, &bounds, now)
         .ok()

@@ -5,7 +5,7 @@ use super::{
     ATTEMPTS, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR, PAIR_RESERVED,
     POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, fate,
 };
-use crate::core::intake::{Header, Inbound};
+use crate::core::intake::{Header, ID_HEADERS, Inbound};
 use crate::core::message::History;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
@@ -19,8 +19,10 @@ impl<'a> Headers<'a> {
         Self(properties.headers().as_ref())
     }
 
+    /// A header that is null, as some clients send what is not set, counts as absent.
     fn get(self, name: &str) -> Option<Header<'a>> {
-        self.0?.inner().get(name).map(header)
+        let value = self.0?.inner().get(name)?;
+        (*value != AMQPValue::Void).then(|| header(value))
     }
 
     pub(in crate::broker) fn has(self, name: &str) -> bool {
@@ -30,14 +32,22 @@ impl<'a> Headers<'a> {
     pub(in crate::broker) fn text(self, name: &str) -> Option<&'a str> {
         match self.get(name)? {
             Header::Text(bytes) => std::str::from_utf8(bytes).ok(),
-            Header::Int(_) | Header::Bool(_) | Header::TimestampS(_) | Header::Other => None,
+            Header::Int(_)
+            | Header::Bool(_)
+            | Header::TimestampS(_)
+            | Header::EmptyTable
+            | Header::Other => None,
         }
     }
 
     fn int(self, name: &str) -> Option<i64> {
         match self.get(name)? {
             Header::Int(value) => Some(value),
-            Header::Text(_) | Header::Bool(_) | Header::TimestampS(_) | Header::Other => None,
+            Header::Text(_)
+            | Header::Bool(_)
+            | Header::TimestampS(_)
+            | Header::EmptyTable
+            | Header::Other => None,
         }
     }
 
@@ -109,14 +119,31 @@ impl<'a> Headers<'a> {
     }
 }
 
-pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool) -> Inbound<'_> {
+/// The request's id, wherever it stands.
+pub(in crate::broker) fn id(properties: &BasicProperties) -> Option<&str> {
+    named(properties).id()
+}
+
+fn named(properties: &BasicProperties) -> Inbound<'_> {
     let headers = Headers::of(properties);
+    let mut ids = ID_HEADERS.iter();
     Inbound {
         message_id: properties.message_id().as_ref().map(|id| id.as_str()),
+        id_header: ids.find_map(|name| Some((*name, headers.get(name)?))),
+        ..Inbound::default()
+    }
+}
+
+pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool) -> Inbound<'_> {
+    let headers = Headers::of(properties);
+    let content_encoding = properties.content_encoding().as_ref();
+    Inbound {
         priority: *properties.priority(),
         timestamp_s: *properties.timestamp(),
         operation: properties.kind().as_ref().map(|kind| kind.as_str()),
         reply_to: properties.reply_to().as_ref().map(|to| to.as_str()),
+        content_encoding: content_encoding.map(|encoding| encoding.as_str()),
+        compression: headers.get("compression"),
         redelivered,
         delivery_count: headers.delivery_count(),
         incarnation: headers.incarnation(*properties.timestamp()),
@@ -125,6 +152,7 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         not_before: headers.get("not-before"),
         on_unknown: headers.get("on-unknown"),
         history: headers.history(),
+        ..named(properties)
     }
 }
 
@@ -146,7 +174,8 @@ fn header(value: &AMQPValue) -> Header<'_> {
         | AMQPValue::Double(_)
         | AMQPValue::DecimalValue(_)
         | AMQPValue::FieldArray(_)
-        | AMQPValue::FieldTable(_)
         | AMQPValue::Void => Header::Other,
+        AMQPValue::FieldTable(table) if table.inner().is_empty() => Header::EmptyTable,
+        AMQPValue::FieldTable(_) => Header::Other,
     }
 }

@@ -75,6 +75,7 @@ fn every_property_becomes_what_its_row_says() {
     for copy in COPIES {
         let copied = copied(&full(), copy, []);
         assert_eq!(*copied.delivery_mode(), Some(2));
+        assert_eq!(copied.message_id(), full().message_id());
         for row in &PROPERTIES {
             let (fate, property) = (row.fate(copy), row.field);
             let told = format!("{property:?} in {copy:?}");
@@ -153,6 +154,65 @@ fn every_header_of_ours_has_a_row_of_its_own() {
     }
 }
 
+/// What intake makes of it is its business; here counts that each copy has the id that the request had.
+#[test]
+fn an_id_that_came_as_a_header_is_the_copies_own() {
+    let long = "x".repeat(300);
+    let with = |name: &str, value: AMQPValue| only(name, value);
+    let bytes = AMQPValue::ByteArray(b"id-1".to_vec().into());
+    for (from, expected) in [
+        (with("x-message-id", text("id-1")), Some("id-1")),
+        (with("message-id", text("id-1")), Some("id-1")),
+        (with("x-message-id", bytes), Some("id-1")),
+        (
+            with("message-id", text("id-1")).with_message_id("".into()),
+            Some("id-1"),
+        ),
+        (
+            with("message-id", text("other")).with_message_id("id-1".into()),
+            Some("id-1"),
+        ),
+        (with("message-id", AMQPValue::Void), None),
+        (with("message-id", AMQPValue::LongInt(7)), None),
+        (with("message-id", text("")), None),
+        // Too long for AMQP: the copy has the header.
+        (with("x-message-id", text(&long)), None),
+    ] {
+        for copy in COPIES {
+            let copied = copied(&from, copy, []);
+            let id = copied.message_id().as_ref().map(ShortString::as_str);
+            assert_eq!(id, expected, "{from:?}");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_is_null_is_absent_and_an_empty_table_is_told() {
+    let empty = AMQPValue::FieldTable(FieldTable::default());
+    for name in [
+        "expires-at",
+        "not-before",
+        "on-unknown",
+        "x-message-id",
+        "message-id",
+    ] {
+        let read = |value: AMQPValue| {
+            let properties = only(name, value);
+            let inbound = inbound(&properties, false);
+            let id = inbound.id_header.map(|(_, header)| header);
+            let header = id.or(inbound.expires_at).or(inbound.not_before);
+            format!("{:?}", header.or(inbound.on_unknown))
+        };
+        assert_eq!(read(AMQPValue::Void), "None");
+        assert_eq!(read(empty.clone()), "Some(EmptyTable)");
+        assert_eq!(read(AMQPValue::Timestamp(7)), "Some(TimestampS(7))");
+        assert_eq!(
+            read(AMQPValue::ByteArray(b"v".to_vec().into())),
+            "Some(Text([118]))"
+        );
+    }
+}
+
 #[test]
 fn a_history_survives_the_ladder() {
     let before = History {
@@ -180,8 +240,12 @@ fn a_history_survives_the_ladder() {
 }
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 22] = [
+const READ: [&str; 26] = [
     "message_id",
+    "x-message-id",
+    "message-id",
+    "content_encoding",
+    "compression",
     "priority",
     "timestamp",
     "type",

@@ -25,6 +25,7 @@ fn message(person: u64) -> Message {
     let bounds = IntakeConfig {
         max_body_bytes: 1_000,
         check_sizes: true,
+        user_ids_in_to: false,
     };
     intake(body.into(), inbound, &bounds, at(0)).unwrap()
 }

@@ -1,5 +1,8 @@
 use super::*;
 use proptest::prelude::*;
+use serde_json::Value;
+
+mod clients;
 
 const NOW: Now = Now {
     mono: std::time::Duration::ZERO,
@@ -9,6 +12,7 @@ const NOW: Now = Now {
 const BOUNDS: IntakeConfig = IntakeConfig {
     max_body_bytes: 4_000_000,
     check_sizes: true,
+    user_ids_in_to: false,
 };
 /// Stands for what a caller wrote and must never read again in an error.
 const SECRET: &str = "hunter2";
@@ -85,36 +89,32 @@ fn every_property_that_cannot_be_used_is_named() {
 
 #[test]
 fn every_header_that_cannot_be_used_is_named() {
-    let time = "must be an RFC 3339 time such as 2026-11-24T09:30:00Z";
+    // What is wrong with a moment is `instant`'s to say; here counts where.
     let unusable = [
         Header::Text(SECRET.as_bytes()),
         Header::Text(b"\xff"),
         Header::Int(7),
         Header::Bool(true),
+        Header::EmptyTable,
         Header::Other,
         Header::TimestampS(u64::MAX),
     ];
-    for header in unusable.map(Some) {
+    for header in unusable {
+        let problem = instant::read(header).unwrap_err();
         let expires = Inbound {
-            expires_at: header,
+            expires_at: Some(header),
             ..sound()
         };
-        check(
-            TEXT,
-            expires,
-            &[&format!("/@amqp/headers/expires-at {time}")],
-        );
+        let told = format!("/@amqp/headers/expires-at {problem}");
+        check(TEXT, expires, &[&told]);
         let scheduled = Inbound {
-            not_before: header,
+            not_before: Some(header),
             ..sound()
         };
-        check(
-            TEXT,
-            scheduled,
-            &[&format!("/@amqp/headers/not-before {time}")],
-        );
+        let told = format!("/@amqp/headers/not-before {problem}");
+        check(TEXT, scheduled, &[&told]);
         let unknown = Inbound {
-            on_unknown: header,
+            on_unknown: Some(header),
             ..sound()
         };
         let expected = "/@amqp/headers/on-unknown must be \"report\" or \"resend\"";
@@ -269,7 +269,7 @@ fn headers_become_the_messages_own() {
 #[test]
 fn one_person_has_many_spellings() {
     let recipient = |to: &str| {
-        let body = Value::Object(Map::from_iter([("to".to_owned(), Value::from(to))]));
+        let body = serde_json::json!({ "recipient": to });
         take(&body.to_string(), sound()).unwrap().recipient
     };
     for same in [
@@ -369,6 +369,7 @@ fn header() -> impl Strategy<Value = Option<Header<'static>>> {
         any::<i64>().prop_map(|value| Some(Header::Int(value))),
         any::<u64>().prop_map(|value| Some(Header::TimestampS(value))),
         any::<bool>().prop_map(|value| Some(Header::Bool(value))),
+        Just(Some(Header::EmptyTable)),
         Just(Some(Header::Other)),
     ]
 }
@@ -388,11 +389,19 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         Just(":"),
         Just(","),
         Just("7"),
+        Just("null"),
         Just("\"\\u0000é\""),
     ];
+    let nearly = proptest::collection::vec(member, 0..40);
+    let nearly = nearly.prop_map(|parts| parts.concat().into_bytes());
     prop_oneof![
         any::<Vec<u8>>(),
-        proptest::collection::vec(member, 0..40).prop_map(|parts| parts.concat().into_bytes()),
+        nearly.clone(),
+        (any::<u8>(), any::<u8>(), nearly).prop_map(|(code, length, json)| [
+            &[0, 0x53, 0x77, code, length],
+            &json[..]
+        ]
+        .concat()),
     ]
 }
 
@@ -400,12 +409,15 @@ proptest! {
     /// Whatever arrives ends in a message or in faults, and a message is a JSON object with both members we add.
     #[test]
     fn intake_is_total(
-        body in body(), id in proptest::option::of(".{0,140}"), operation in proptest::option::of("(message)?.?"),
+        body in body(), id in proptest::option::of(".{0,140}"), operation in proptest::option::of("(message|amqp-1.0)?.?"),
+        id_in_header in header(), compression in header(), content_encoding in proptest::option::of("(gzip)?"),
         expires_at in header(), not_before in header(), on_unknown in header(),
         priority in any::<Option<u8>>(), timestamp_s in any::<Option<u64>>(),
     ) {
         let inbound = Inbound {
             message_id: id.as_deref(), operation: operation.as_deref(), priority, timestamp_s, expires_at, not_before, on_unknown,
+            id_header: id_in_header.map(|header| (ID_HEADERS[1], header)),
+            content_encoding: content_encoding.as_deref(), compression,
             ..Inbound::default()
         };
         match intake(body.into(), inbound, &BOUNDS, NOW) {

@@ -138,6 +138,7 @@ impl Story {
         let bounds = IntakeConfig {
             max_body_bytes: 1_000,
             check_sizes: true,
+            user_ids_in_to: false,
         };
         let message = intake(body.into(), inbound, &bounds, self.now).unwrap();
         let ticket = self.names.len() as Ticket;

@@ -20,6 +20,7 @@ fn message(body: &str, history: History) -> Message {
     let bounds = IntakeConfig {
         max_body_bytes: 1_000,
         check_sizes: true,
+        user_ids_in_to: false,
     };
     intake(body.to_owned().into(), inbound, &bounds, NOW).unwrap()
 }

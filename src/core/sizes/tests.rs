@@ -63,6 +63,22 @@ fn every_row_takes_its_limit_and_names_what_is_over_it() {
 }
 
 #[test]
+fn a_text_is_too_long_only_if_it_is_by_every_count() {
+    let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
+    let accent = "e\u{301}";
+    for character in ["x", "é", accent, "🇪🇸", "👍🏽", family, "\r\n"] {
+        for (count, expected) in [(60, vec![]), (61, vec![61])] {
+            let text = character.repeat(count);
+            let mut faults = vec![];
+            let body = json!({"interactive": {"header": {"text": text}}});
+            check(&body, &mut faults);
+            let lengths: Vec<usize> = faults.iter().filter_map(|fault| fault.length).collect();
+            assert_eq!(lengths, expected, "{character:?}");
+        }
+    }
+}
+
+#[test]
 fn a_row_for_one_kind_leaves_the_others_alone() {
     for size in SIZES.iter().filter(|size| size.when.is_some()) {
         let limit = match size.max {

@@ -1,6 +1,7 @@
 //! One request's way through the whole process: what is published, what Meta sees, what comes back.
 
 mod accepted;
+mod clients;
 mod delayed;
 mod garbage;
 mod order;

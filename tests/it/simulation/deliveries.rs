@@ -19,6 +19,7 @@ use whatsapp_dispatcher::core::report::{Report, ReportedError, Status};
 const INTAKE: IntakeConfig = IntakeConfig {
     max_body_bytes: 262_144,
     check_sizes: true,
+    user_ids_in_to: false,
 };
 
 impl Simulation {
@@ -89,7 +90,6 @@ impl Simulation {
         let facts = &self.plan.requests[request];
         let (expires_at, not_before) = (rfc3339(facts.expires_at_ms), rfc3339(facts.not_before_ms));
         let inbound = Inbound {
-            message_id: facts.id.as_deref(),
             priority: Some(if facts.high { 7 } else { 1 }),
             timestamp_s: None,
             operation: facts.operation,
@@ -102,6 +102,8 @@ impl Simulation {
             not_before: not_before.as_deref().map(text),
             on_unknown: facts.on_unknown.map(text),
             history: copy.history.clone(),
+            // Some protocols have no message id, but headers.
+            ..named(facts.id.as_deref(), request % 5 == 4)
         };
         let held = Held::new(request, channel, tag);
         let message = match intake(facts.body.clone().into(), inbound, &INTAKE, now) {
@@ -258,6 +260,14 @@ impl Simulation {
 fn rfc3339(at_ms: Option<u64>) -> Option<String> {
     let timestamp = jiff::Timestamp::from_millisecond(at_ms? as i64);
     timestamp.ok().map(|timestamp| timestamp.to_string())
+}
+
+fn named(id: Option<&str>, in_header: bool) -> Inbound<'_> {
+    Inbound {
+        message_id: id.filter(|_| !in_header),
+        id_header: id.filter(|_| in_header).map(|id| ("message-id", text(id))),
+        ..Inbound::default()
+    }
 }
 
 fn text(value: &str) -> Header<'_> {
