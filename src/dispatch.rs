@@ -308,7 +308,7 @@ impl LaneTask {
         let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.token.clone());
         #[cfg(debug_assertions)]
         if let Some(delivery) = self.deliveries.get(&ticket) {
-            ill_wish::panic_at(&delivery.id());
+            ill_wish::panic_at(delivery.id());
         }
         let sending = async move {
             let started = Instant::now();
