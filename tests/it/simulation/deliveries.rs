@@ -81,12 +81,7 @@ impl Simulation {
         }
         self.obey(who);
         let (now, request) = (self.now(), copy.request);
-        let (again, hops) = (copy.redelivered, copy.history.hops);
-        self.note(|| format!("{who} gets request {request}, again: {again}, hop {hops}"));
-        if copy.redelivered {
-            self.tally.count("redelivered");
-            self.fates.redelivered(request);
-        }
+        self.note_arrival(who, &copy);
         let facts = &self.plan.requests[request];
         let (expires_at, not_before) = (rfc3339(facts.expires_at_ms), rfc3339(facts.not_before_ms));
         let inbound = Inbound {
@@ -189,6 +184,15 @@ impl Simulation {
             self.carry_out(who, resolved)?;
         }
         self.turn(who)
+    }
+
+    fn note_arrival(&mut self, who: Who, copy: &Copy) {
+        let (request, again, hops) = (copy.request, copy.redelivered, copy.history.hops);
+        self.note(|| format!("{who} gets request {request}, again: {again}, hop {hops}"));
+        if again {
+            self.tally.count("redelivered");
+            self.fates.redelivered(request);
+        }
     }
 
     fn looks_redelivered(&self, copy: &Copy) -> bool {

@@ -212,10 +212,11 @@ impl<'a> Stage<'a> {
             lanes: self.lanes.clone(),
             backlog: 0,
         };
-        self.traffic = Some(Traffic::start(load, self.nodes.vhost.clone()).await?);
-        // The lanes' queues are made by a worker.
+        // What is bound and published to is made by a worker.
         self.start(0).await?;
-        self.drain(0).await
+        self.drain(0).await?;
+        self.traffic = Some(Traffic::start(load, self.nodes.vhost.clone()).await?);
+        Ok(())
     }
 
     /// Over all lanes in turn, all due at the same time.
