@@ -109,6 +109,13 @@ impl Caller {
         result["status"].as_str().unwrap().to_owned()
     }
 
+    /// Of the first result that there is, which may have no id.
+    async fn first_fault(&self) -> (String, String) {
+        let results = &self.world.results;
+        let letters = results.until("a refusal", |all| !all.is_empty()).await;
+        fault(&letters[0].json())
+    }
+
     /// A refused request's pointer and problem of its first fault.
     async fn fault_of(&self, oddity: &str) -> (String, String) {
         let result = self.result_of(oddity).await.json();
@@ -206,6 +213,8 @@ async fn amqp_0_9_1(client: &'static str, dates: Dates) {
     caller.is_heard().await;
     caller.is_replied_to("").await;
     caller.dates(dates).await;
+    // What the language calls nothing is a header that is not there.
+    assert_eq!(caller.status_of("absent").await, "accepted");
     caller.world.finish().await;
 }
 
@@ -268,6 +277,25 @@ async fn rhea() {
     amqp_1_0("rhea", DATETIME).await;
 }
 
+/// A body that is no data: what these clients make of a string or of bytes by themselves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_of_amqp_1_0_that_are_values() {
+    for client in ["rhea", "proton"] {
+        let Some(caller) = Caller::of(client).await else {
+            continue;
+        };
+        for oddity in ["text", "bytes as a value", "absent"] {
+            assert_eq!(caller.status_of(oddity).await, "accepted", "{oddity}");
+        }
+        if client == "rhea" {
+            let (at, problem) = caller.fault_of("object").await;
+            assert_eq!(at, "");
+            assert!(problem.contains("rhea: message.data_section"), "{problem}");
+        }
+        caller.world.finish().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proton() {
     amqp_1_0("proton", NO_DATES).await;
@@ -281,7 +309,12 @@ async fn rabbitmq_amqp_python_client() {
 /// An id that is a UUID or a number comes as text; one of bytes, or longer than 255, in a header.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_of_amqp_1_0_that_are_no_text() {
-    for (client, oddity, prefix) in [("proton", "uuid", "urn:uuid:"), ("rhea", "number", "")] {
+    let ways = [
+        ("proton", "uuid", "urn:uuid:"),
+        ("rhea", "number", ""),
+        ("proton", "binary id", ""),
+    ];
+    for (client, oddity, prefix) in ways {
         let Some(caller) = Caller::of(client).await else {
             continue;
         };
@@ -291,6 +324,44 @@ async fn ids_of_amqp_1_0_that_are_no_text() {
         assert_eq!(result.json()["status"], "accepted");
         caller.world.finish().await;
     }
+}
+
+/// One that is too long is told from one that is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_of_amqp_1_0_that_is_too_long() {
+    let Some(caller) = Caller::of("rhea").await else {
+        return;
+    };
+    caller.publishes("long id").await;
+    let (at, problem) = caller.first_fault().await;
+    assert_eq!(at, "/@amqp/headers/x-message-id");
+    assert!(problem.contains("too long"), "{problem}");
+    caller.world.finish().await;
+}
+
+/// Milliseconds in place of seconds: JavaScript's own measure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_in_milliseconds() {
+    let Some(caller) = Caller::of("amqplib").await else {
+        return;
+    };
+    let (at, problem) = caller.fault_of("past date in ms").await;
+    assert_eq!(at, "/@amqp/headers/expires-at");
+    assert!(problem.contains("counts seconds"), "{problem}");
+    let result = caller.result_of("time in ms").await.json();
+    assert_eq!(result["status"], "accepted");
+    assert_eq!(result["enqueued_at"], Value::Null);
+    caller.world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compressed_body() {
+    let Some(caller) = Caller::of("kombu").await else {
+        return;
+    };
+    let (_, problem) = caller.fault_of("compressed").await;
+    assert!(problem.contains("the header compression"), "{problem}");
+    caller.world.finish().await;
 }
 
 /// STOMP: names of its own for some properties, everything else a header.
@@ -305,7 +376,7 @@ async fn stomp() {
     caller.world.finish().await;
 }
 
-/// MQTT: no id, time or priority. It comes to `amq.topic`, which somebody has to bind.
+/// MQTT: no id, but in a user property of MQTT 5; no time or priority, and no reply. It comes to `amq.topic`, which somebody has to bind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mqtt() {
     let Some(caller) = Caller::of("paho-mqtt").await else {
@@ -313,12 +384,10 @@ async fn mqtt() {
     };
     caller.bind_mqtt();
     caller.publishes("3.1.1").await;
-    let results = caller
-        .world
-        .results
-        .until("a refusal", |all| !all.is_empty())
-        .await;
-    let (at, _) = fault(&results[0].json());
+    let (at, _) = caller.first_fault().await;
     assert_eq!(at, "/@amqp/message_id");
+    let result = caller.result_of("").await;
+    assert_eq!(result.json()["status"], "accepted");
+    assert_eq!(result.header("x-campaign").as_deref(), Some("spring"));
     caller.world.finish().await;
 }
