@@ -18,6 +18,15 @@ const HEALTH: &str = "SUP-2611";
 /// Meta, payments and groups pages, editions of November 2025 to March 2026.
 const PAY: &str = "PAY-2603";
 const GROUPS: &str = "GROUPS-2603";
+/// Meta, "Block users", edition of May 2026.
+const BLOCK: &str = "BLOCK-2605";
+/// vaam-apps/meta-whatsapp-rs, checked by its authors against Meta's pages of September 2026.
+const VAAM: &str = "VAAM-2609";
+/// Meta, pages on templates, flows, calls, verification codes, synchronisation and sign-up, editions of October 2025 to September 2026.
+/// None of these is a send: they come to operations on numbers and accounts.
+const MANAGE: &str = "MANAGE-2609";
+/// Met by users of the API, and described on no page of Meta's that was found.
+const FIELD: &str = "FIELD-2611";
 /// david-lev/pywa, errors.py, November 2026: not documented by Meta today.
 const PYWA: &str = "PYWA-2611";
 /// Meta, error codes before v17 and of the On-Premises API, mapped to their successors.
@@ -91,10 +100,15 @@ pub(super) const TABLE: &[Row] = &[
     row(100, INVALID, "unsupported or misspelt parameter", EC),
     row(2046, INVALID, "illegal change of an order's status", PAY),
     row(2047, INVALID, "a paid order cannot be cancelled", PAY),
+    row(2200, INVALID, "the webhook's handshake failed", MANAGE),
     row(131008, INVALID, "required parameter missing", EC),
     row(131009, INVALID, "parameter value invalid", EC),
+    // One group's fault, whatever the status: 131207 comes with a 403, which would be the lane's.
+    row(131020, INVALID, "the group has no other member", GROUPS),
     row(131021, INVALID, "the sender is the recipient", EC),
     row(131030, INVALID, "recipient not on the test number's list", EC),
+    row(131041, INVALID, "the group is unknown", GROUPS),
+    row(131044, INVALID, "a call that is not possible", MANAGE),
     row(131051, INVALID, "unsupported message type", EC),
     // Often the link's origin was away for a moment: the details tell.
     Row { when: When::FetchFailed, ..row(131052, maybe_wrong(2, Some(30), true), "media could not be fetched", EC) },
@@ -106,6 +120,15 @@ pub(super) const TABLE: &[Row] = &[
     row(131060, INVALID, "unsupported message", EC),
     row(131062, INVALID, "not allowed to a business-scoped user id", EC),
     row(131063, INVALID_WABA, "marketing templates disabled on this endpoint", EC),
+    // A success in part (HTTP 206): it reached some.
+    row(131201, Effect::Ambiguous, "a group operation succeeded for some only", GROUPS),
+    row(131202, INVALID, "not possible with this group", GROUPS),
+    row(131203, POLICY, "the terms for groups are not accepted", GROUPS),
+    row(131204, INVALID, "not possible with this group", GROUPS),
+    row(131207, Effect::Undeliverable, "the group is suspended", GROUPS),
+    Row { last: 131213, ..row(131209, INVALID, "not possible with this group", GROUPS) },
+    row(131214, POLICY, "may create no groups, after too much marketing", GROUPS),
+    row(131215, POLICY, "not eligible for groups", GROUPS),
     row(132000, INVALID, "wrong number of template parameters", EC),
     row(132001, INVALID_TEMPLATE, "template missing or not approved", EC),
     row(132005, INVALID, "template text too long", EC),
@@ -115,6 +138,22 @@ pub(super) const TABLE: &[Row] = &[
     row(132018, INVALID, "template validation failed", EC),
     row(132068, INVALID_TEMPLATE, "flow blocked", EC),
     row(134100, INVALID, "only marketing templates on this endpoint", EC),
+    Row { last: 136025, ..row(136024, INVALID, "a verification code was not sent or is wrong", MANAGE) },
+    Row { last: 138025, ..row(138000, INVALID, "a call, or the permission to call, is not possible", MANAGE) },
+    Row { last: 139004, ..row(139000, INVALID, "the flow cannot be changed", MANAGE) },
+    row(139100, INVALID, "some could not be blocked, or unblocked", BLOCK),
+    row(139101, POLICY, "the list of blocked users is full", BLOCK),
+    row(139102, maybe_wrong(2, Some(5), true), "the list of blocked users is being changed", BLOCK),
+    row(139103, maybe_wrong(2, Some(30), true), "the list of blocked users could not be changed", BLOCK),
+    // Its meaning is not documented: final for its own message, and nobody else waits for it.
+    row(139200, POLICY, "refused, for a reason that Meta documents nowhere", FIELD),
+    Row { last: 147005, ..row(147001, INVALID, "the username is not possible", VAAM) },
+    Row { last: 200007, ..row(200005, INVALID, "the template's figures cannot be read", MANAGE) },
+    row(1752041, INVALID, "already invited to the API for marketing messages", MANAGE),
+    Row { last: 2388299, ..row(2388001, INVALID, "the template, or the number's move, is not possible", MANAGE) },
+    Row { last: 2494191, ..row(2494164, INVALID, "the sign-up, or the hand-over of a thread, is not possible", MANAGE) },
+    Row { last: 2593109, ..row(2593079, INVALID, "the synchronisation with the business app is not possible", MANAGE) },
+    row(4233041, INVALID, "the flow could not be migrated", MANAGE),
     row(135000, maybe_wrong(1, None, true), "unknown error with the parameters", EC),
     row(135002, INVALID, "invalid request", PYWA),
     // This recipient, or Meta's rules for now.
