@@ -120,6 +120,9 @@ pub struct ApiError {
     pub title: Option<String>,
     /// `error_data.details`, or `error_data` itself where it is a string.
     pub details: Option<String>,
+    /// `error_user_title` and `error_user_msg`: for people to read, and may repeat what was sent.
+    pub user_title: Option<String>,
+    pub user_msg: Option<String>,
     pub fbtrace_id: Option<String>,
     pub is_transient: bool,
 }
@@ -211,6 +214,8 @@ fn read_error(error: &Value) -> Option<ApiError> {
         subcode: error.get("error_subcode").and_then(number),
         title: field("message", MAX_TEXT_CHARS),
         details: details.and_then(|details| text(details, MAX_TEXT_CHARS)),
+        user_title: field("error_user_title", MAX_TEXT_CHARS),
+        user_msg: field("error_user_msg", MAX_TEXT_CHARS),
         fbtrace_id: field("fbtrace_id", MAX_TRACE_CHARS),
         is_transient: error.get("is_transient") == Some(&Value::Bool(true)),
     })
@@ -259,6 +264,8 @@ impl fmt::Debug for ApiError {
             .field("subcode", &self.subcode)
             .field("title", &hidden(&self.title))
             .field("details", &hidden(&self.details))
+            .field("user_title", &hidden(&self.user_title))
+            .field("user_msg", &hidden(&self.user_msg))
             .field("fbtrace_id", &self.fbtrace_id)
             .field("is_transient", &self.is_transient)
             .finish()

@@ -297,13 +297,21 @@ fn at_least(wait_s: Option<u32>, retry_after_s: Option<u64>) -> Option<u32> {
     wait_s.max(asked_s)
 }
 
+/// What the API says to programs, and what it says to people, of which the second often says more.
+fn joined(text: Option<String>, to_people: Option<String>) -> Option<String> {
+    match (text, to_people) {
+        (Some(text), Some(more)) if !text.contains(&more) => Some(format!("{text}: {more}")),
+        (text, more) => text.or(more),
+    }
+}
+
 impl ErrorReport {
     fn of_api(class: Class, error: ApiError) -> ErrorReport {
         ErrorReport {
             code: Some(error.code),
             subcode: error.subcode,
-            title: error.title,
-            details: error.details,
+            title: joined(error.title, error.user_title),
+            details: joined(error.details, error.user_msg),
             fbtrace_id: error.fbtrace_id,
             class,
         }

@@ -27,6 +27,8 @@ fn an_error_is_read_whole() {
         subcode: Some(2494071),
         title: Some("(#131056) pair rate limit hit".to_owned()),
         details: Some("é✓ text".to_owned()),
+        user_title: None,
+        user_msg: None,
         fbtrace_id: Some("AbC".to_owned()),
         is_transient: false,
     };
@@ -123,10 +125,15 @@ fn noise_is_read() {
 fn well_formed(body: &AnswerBody) -> bool {
     match body {
         AnswerBody::Accepted(accepted) => accepted.wamid.as_ref().is_some_and(|id| !id.is_empty()),
-        AnswerBody::Error(error) => [&error.title, &error.details]
-            .into_iter()
-            .flatten()
-            .all(|text| text.chars().count() <= MAX_TEXT_CHARS),
+        AnswerBody::Error(error) => [
+            &error.title,
+            &error.details,
+            &error.user_title,
+            &error.user_msg,
+        ]
+        .into_iter()
+        .flatten()
+        .all(|text| text.chars().count() <= MAX_TEXT_CHARS),
         AnswerBody::Success | AnswerBody::Unreadable => true,
     }
 }
@@ -144,6 +151,8 @@ fn debug_prints_nothing_private() {
         code: 131009,
         title: Some(secret.to_owned()),
         details: Some(secret.to_owned()),
+        user_title: Some(secret.to_owned()),
+        user_msg: Some(secret.to_owned()),
         ..ApiError::default()
     };
     let answer = |body| {

@@ -218,6 +218,39 @@ fn transport_phases() {
     );
 }
 
+/// What the API says to people is often the only sentence that says what is wrong.
+#[test]
+fn a_report_has_what_the_api_says_to_people() {
+    let report_of = |error: Value| {
+        let body = json!({ "error": error }).to_string();
+        let outcome = Rules::default().classify(answered(400, AnswerBody::read(body.as_bytes())));
+        let report = report(&outcome).unwrap();
+        (report.title.clone(), report.details.clone())
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let people = json!({"code": 100, "message": "(#100) Invalid parameter", "error_data": {"details": "bad"},
+        "error_user_title": "Name taken", "error_user_msg": "Choose another one"});
+    assert_eq!(
+        report_of(people),
+        (
+            some("(#100) Invalid parameter: Name taken"),
+            some("bad: Choose another one")
+        )
+    );
+    let alone = json!({"code": 100, "error_user_title": "Name taken", "error_user_msg": "Choose another one"});
+    assert_eq!(
+        report_of(alone),
+        (some("Name taken"), some("Choose another one"))
+    );
+    let same = json!({"code": 100, "message": "Name taken", "error_user_title": "Name taken", "error_user_msg": 7});
+    assert_eq!(report_of(same), (some("Name taken"), None));
+    // They decide nothing: the words of a failed download are looked for in the details only.
+    let media = json!({"code": 131_053, "error_user_msg": "download failed"});
+    let body = json!({ "error": media }).to_string();
+    let outcome = Rules::default().classify(answered(400, AnswerBody::read(body.as_bytes())));
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+}
+
 /// Only `Transient` may charge an attempt: the class of a throttle or a block is not it, for any row.
 #[test]
 fn throttles_and_blocks_are_never_transient() {
