@@ -203,7 +203,7 @@ pub const KEYS: &[Key] = &[
     bare("graph.ca_file", FILE, "Optional: trust these CAs (PEM) instead of the system's"),
     key("graph.connect_timeout_ms", "5000", ms(100, 60_000), "Longest wait for a connection to the API, TLS included"),
     key("graph.request_timeout_ms", "30000", ms(100, 300_000), "Longest wait for a whole answer; after it the outcome is unknown"),
-    key("graph.pool_idle_timeout_ms", "30000", ms(100, 600_000), "How long an idle connection is kept"),
+    key("graph.pool_idle_timeout_ms", "4000", ms(100, 600_000), "How long an idle connection is kept: less than anything on the way keeps it, or requests are lost on it"),
     key("graph.max_response_bytes", "65536", bytes(1_024, 16_777_216), "Longest answer that is read"),
     key("graph.refresh_s", "300", seconds(60, 86_400), "How often the state of numbers, tokens and templates is read from the API, and the limits of numbers without mps"),
     key("graph.allow_plain_http", "false", Kind::Flag, "Allow http:// to other machines: tokens and messages then travel in the clear"),

@@ -1,6 +1,6 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
-//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, and those of [`bounds`] and [`limits`]; all of them if
+//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, keepalive, and those of [`bounds`] and [`limits`]; all of them if
 //! none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
@@ -16,6 +16,7 @@ mod bounds;
 mod broker;
 mod candidate;
 mod http;
+mod keepalive;
 mod limits;
 mod pairs;
 mod shard;
@@ -52,7 +53,7 @@ fn main() -> Result<()> {
         .into_iter()
         .chain(bounds::ROWS)
         .chain(limits::ROWS)
-        .chain(["shard", "tracing"])
+        .chain(["shard", "tracing", "keepalive"])
         .collect();
     if let Some(unknown) = arguments
         .iter()
@@ -79,6 +80,7 @@ fn main() -> Result<()> {
                 "backlog" => bounds::backlog().await?,
                 "shard" => shard::run().await?,
                 "tracing" => tracing::run().await?,
+                "keepalive" => keepalive::run().await?,
                 row => limits::run(row).await?,
             }
         }

@@ -192,6 +192,33 @@ async fn an_api_that_falls_silent_mid_flight_leaves_unknowns_and_nothing_else() 
     world.finish().await;
 }
 
+/// What closes idle connections after five seconds, as many servers and proxies do, must find none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_was_idle_for_long_is_not_used_again() {
+    use crate::support::proxy::Mode;
+    let sim = Sim::start(graph_sim::Options::default()).await.unwrap();
+    let proxy = Proxy::to(&sim.addr().to_string()).await;
+    let graph = format!("http://{}", proxy.address);
+    let broker = VirtualHost::address();
+    let world = World::between(
+        Setup::default(),
+        VirtualHost::create(),
+        sim,
+        &broker,
+        &graph,
+    )
+    .await;
+    let idle = std::time::Duration::from_secs(5);
+    proxy.set(Mode::Forgets(idle)).await;
+    for id in ["first", "second"] {
+        let result = world.answer(Request::text(id, "34600000001")).await;
+        assert_eq!(result["status"], "accepted", "{result}");
+        // Not a wait for something to happen: this is how long nothing does.
+        tokio::time::sleep(idle + std::time::Duration::from_millis(500)).await;
+    }
+    world.finish().await;
+}
+
 /// A fault's conditions, by recipient, do not leak to others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_recipients_trouble_is_nobody_elses() {

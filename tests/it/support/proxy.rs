@@ -2,7 +2,7 @@
 
 use super::worker::free_port;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,8 @@ pub(crate) enum Mode {
     Delay(Duration),
     /// Connections stay open, and nothing comes through until the mode changes.
     BlackHole,
+    /// What comes from a client on a connection that was silent for so long ends it, as firewalls do that have forgotten it.
+    Forgets(Duration),
     /// Nobody listens; what is connected stays so.
     Refuse,
 }
@@ -164,9 +166,15 @@ impl Door {
             let (server_in, server_out) = server.split();
             let there = pump(client_in, server_out, modes.clone(), Some(&shared));
             let back = pump(server_in, client_out, modes, None);
-            let both = async { tokio::join!(there, back) };
+            let both = async {
+                tokio::pin!(there, back);
+                tokio::select! {
+                    is_reset = &mut there => is_reset || back.await,
+                    is_reset = &mut back => is_reset || there.await,
+                }
+            };
             let is_reset = tokio::select! {
-                _ = both => false,
+                is_reset = both => is_reset,
                 changed = resets.changed() => changed.is_ok(),
             };
             if is_reset {
@@ -178,20 +186,21 @@ impl Door {
     }
 }
 
-/// Copies one direction until it ends.
+/// Copies one direction until it ends. True: the connection is to be reset.
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut modes: watch::Receiver<Mode>,
     shared: Option<&Shared>,
-) {
+) -> bool {
     let mut buffer = vec![0; 16 * 1024];
     loop {
+        let silent_since = Instant::now();
         let read = match from.read(&mut buffer).await {
             Ok(0) | Err(_) => {
                 // Half a close: the other direction may still have something to say.
                 to.shutdown().await.ok();
-                return;
+                return false;
             }
             Ok(read) => read,
         };
@@ -200,13 +209,19 @@ async fn pump(
             shared.treat(data);
         }
         let mode = *modes.borrow();
+        if let Mode::Forgets(after) = mode
+            && shared.is_some()
+            && silent_since.elapsed() >= after
+        {
+            return true;
+        }
         if let Mode::Delay(time) = mode {
             tokio::time::sleep(time).await;
         }
         // What fell in comes out once the hole is closed, as TCP's retransmissions do.
         let open = modes.wait_for(|mode| *mode != Mode::BlackHole).await;
         if open.map(drop).is_err() || to.write_all(data).await.is_err() {
-            return;
+            return false;
         }
     }
 }
