@@ -13,6 +13,7 @@ use crate::core::holds::{Finding, Held, Holds, News, Place, Reach, Read, Record}
 use crate::core::message::LaneId;
 use crate::core::namesakes::Namesakes;
 use crate::core::outcome::Scope;
+use crate::core::readers::Readers;
 use crate::core::tenure::{Tenures, Unsent};
 use crate::credentials::Token;
 use crate::graph::Graph;
@@ -92,6 +93,7 @@ struct Inner {
     /// Lanes wait for the log of holds to be read.
     is_reading: bool,
     namesakes: Namesakes,
+    readers: Readers,
     has_namesake: bool,
     /// It has begun to drain.
     is_ending: bool,
@@ -133,6 +135,7 @@ impl Board {
                 tenures_log: LogState::default(),
                 is_reading: false,
                 namesakes: Namesakes::default(),
+                readers: Readers::default(),
                 has_namesake: false,
                 is_ending: false,
                 lanes_told: LanesTold::default(),

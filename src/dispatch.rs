@@ -167,6 +167,7 @@ impl LaneTask {
                 is_owned: false,
                 demand: Demand::default(),
                 number: NumberState::default(),
+                is_read_elsewhere: false,
             })),
         };
         let task = Self {

@@ -2,7 +2,9 @@
 //! templates, read slowly.
 
 use crate::broker::delays;
+use crate::core::namesakes::PRESENT_EVERY;
 use crate::core::number::NumberState;
+use crate::core::readers::{Has, period, reads_number};
 use crate::credentials::{RELOAD_PERIOD, TokenSlot};
 use crate::dispatch::{LaneHandle, Shared};
 use crate::graph::reads::TemplateCounts;
@@ -16,9 +18,8 @@ use tokio::time::Instant;
 /// First and longest pause before limits that could not be read are asked for again.
 const LIMIT_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// Reads of one worker per account. All workers of an account share a budget of 5,000 per hour. Source: Graph API, "Rate limiting"
-/// (of an active account).
-const READS_PER_HOUR: u32 = 500;
+/// Before the first round at a start: by then each of the other workers has said that it is there.
+const ACQUAINTED: Duration = Duration::from_secs(PRESENT_EVERY.as_secs() + 2);
 
 /// Longest that raising a number's throughput takes. Source: Meta, "Throughput".
 const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
@@ -99,35 +100,29 @@ pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
     }
 }
 
-/// Reads how the API sees the account's numbers, token and templates, at start and every `graph.refresh_s`; more rarely if there are so
-/// many that it would be more than [`READS_PER_HOUR`]. For ever.
+/// Reads how the API sees the account's numbers, token and templates: the limits at start, all else every `graph.refresh_s` (or more
+/// rarely, see [`period`]), each by one worker of all. For ever.
 pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: Duration) -> String {
-    let reads = u32::try_from(account.lanes.len()).unwrap_or(u32::MAX);
-    let period = refresh.max(Duration::from_secs(3_600) / READS_PER_HOUR * reads);
+    let mut missing: Vec<&LaneHandle> = vec![];
+    // A lane begins with its number's limit, whoever has it later.
+    for lane in account.lanes.iter().filter(|lane| lane.reads_limit) {
+        if !read_number(&shared, &account, &lane.handle, true).await {
+            missing.push(&lane.handle);
+        }
+    }
+    let acquainted_at = Instant::now() + ACQUAINTED;
+    missing = retry_limits(&shared, &account, missing, acquainted_at).await;
+    tokio::time::sleep_until(acquainted_at).await;
     loop {
+        let templates = account.state().templates.iter().sum();
+        let period = period(refresh, account.lanes.len(), templates);
         let again_at = Instant::now() + period;
-        let mut missing: Vec<&LaneHandle> = vec![];
-        for lane in &account.lanes {
-            let is_read = read_number(&shared, &account, &lane.handle, lane.reads_limit).await;
-            if !is_read && lane.reads_limit {
-                missing.push(&lane.handle);
+        for lane in read_round(&shared, &account).await {
+            if missing.iter().all(|known| known.id != lane.id) {
+                missing.push(lane);
             }
         }
-        read_token(&shared, &account).await;
-        read_templates(&shared, &account).await;
-        // Without its limit a lane sends at the lowest: that cannot wait for the next round. But one whose limit nobody may read must
-        // not keep all else from being read again.
-        let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1.min(period));
-        while !missing.is_empty() && Instant::now() < again_at {
-            tokio::time::sleep(pauses.next_backoff().unwrap_or(period)).await;
-            let mut still = vec![];
-            for lane in missing {
-                if !read_number(&shared, &account, lane, true).await {
-                    still.push(lane);
-                }
-            }
-            missing = still;
-        }
+        missing = retry_limits(&shared, &account, missing, again_at).await;
         let stale = account.lanes.iter().filter(|lane| lane.reads_limit);
         let stale = stale.map(|lane| lane.handle.limit_is_stale.notified().boxed());
         let stale = select_all(stale.chain([pending().boxed()]));
@@ -135,6 +130,73 @@ pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: D
         if tokio::time::timeout_at(again_at, stale).await.is_ok() {
             tokio::time::sleep(UPGRADE_PAUSE).await;
         }
+    }
+}
+
+/// Without its limit a lane sends at the lowest: that cannot wait for the next round. But one whose limit nobody may read must not keep
+/// all else from being read again. Returns those that are still missing then.
+async fn retry_limits<'a>(
+    shared: &Shared,
+    account: &Account,
+    mut missing: Vec<&'a LaneHandle>,
+    until: Instant,
+) -> Vec<&'a LaneHandle> {
+    let mut pauses = delays(LIMIT_RETRY.0, LIMIT_RETRY.1);
+    while !missing.is_empty() {
+        let next_at = Instant::now() + pauses.next_backoff().unwrap_or(LIMIT_RETRY.1);
+        if next_at >= until {
+            break;
+        }
+        tokio::time::sleep_until(next_at).await;
+        let mut still = vec![];
+        for lane in missing {
+            if !read_number(shared, account, lane, true).await {
+                still.push(lane);
+            }
+        }
+        missing = still;
+    }
+    missing
+}
+
+/// All that is this worker's to read. Returns the lanes whose limits could not be read.
+async fn read_round<'a>(shared: &Shared, account: &'a Account) -> Vec<&'a LaneHandle> {
+    let is_reader = shared.board.is_reader(&account.waba_id);
+    let mut missing = vec![];
+    for lane in &account.lanes {
+        let handle = &lane.handle;
+        if !reads_number(who_has(shared, handle), is_reader) {
+            // What this worker knows of it would grow old.
+            handle.update(|seen| {
+                seen.number = NumberState::default();
+                seen.is_read_elsewhere = true;
+            });
+            continue;
+        }
+        handle.update(|seen| seen.is_read_elsewhere = false);
+        let is_read = read_number(shared, account, handle, lane.reads_limit).await;
+        if !is_read && lane.reads_limit {
+            missing.push(handle);
+        }
+    }
+    if is_reader {
+        read_token(shared, account).await;
+        read_templates(shared, account).await;
+    } else {
+        account.update(|state| *state = AccountState::default());
+    }
+    missing
+}
+
+fn who_has(shared: &Shared, lane: &LaneHandle) -> Has {
+    if lane.seen().is_owned {
+        return Has::Us;
+    }
+    let owner = lane.orders.borrow().owner.clone();
+    match owner {
+        // It may have ended without a word.
+        Some(owner) if !owner.is_us && shared.board.is_there(&owner.worker) => Has::Another,
+        Some(_) | None => Has::Nobody,
     }
 }
 

@@ -13,6 +13,18 @@ impl Board {
         self.lock().holds.why(&Reach { scope, key }) == Some(Why::Block)
     }
 
+    /// Whether this worker, of all that were heard of lately, reads how the API sees an account.
+    pub fn is_reader(&self, waba: &str) -> bool {
+        let now = self.clock.now();
+        self.lock().readers.is_reader(&self.worker_id, waba, now)
+    }
+
+    /// Whether another worker was heard of lately.
+    pub fn is_there(&self, worker: &str) -> bool {
+        let now = self.clock.now();
+        self.lock().readers.is_there(worker, now)
+    }
+
     /// Templates of an account whose messages wait.
     pub fn templates_held(&self, waba: &str) -> usize {
         let now_ms = self.clock.now().steady_ms;

@@ -285,6 +285,7 @@ impl Board {
         }
         let Some(record) = record else { return };
         self.namesake_seen(&mut inner, &record, now);
+        inner.readers.heard(&record.worker, now);
         if record.is_of_tenure() {
             for lane in inner.heard_of_tenure(&record, log) {
                 inner.order_owner(&lane);

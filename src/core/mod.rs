@@ -18,6 +18,7 @@ pub mod number;
 pub mod outcome;
 pub mod pacing;
 pub mod placement;
+pub mod readers;
 pub mod recent;
 pub mod reply_to;
 pub mod report;

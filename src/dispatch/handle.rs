@@ -19,6 +19,8 @@ pub struct Seen {
     pub is_owned: bool,
     pub demand: Demand,
     pub number: NumberState,
+    /// Another worker reads how the API sees the number: this one does not know.
+    pub is_read_elsewhere: bool,
 }
 
 /// A lane as the rest of the process sees it.

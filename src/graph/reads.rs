@@ -6,6 +6,7 @@ use crate::core::answer::AnswerBody;
 use crate::core::holds::Health;
 use crate::core::message::LaneId;
 use crate::core::number::{NumberState, TEMPLATE_STATUSES, word};
+use crate::core::readers::TEMPLATES_PER_READ;
 use crate::credentials::Token;
 use anyhow::Context;
 use bytes::Bytes;
@@ -14,8 +15,7 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Templates per page, and pages at most: an account has 6,000 templates at most. Source: Meta, "Templates".
-const TEMPLATES_PER_PAGE: &str = "250";
+/// Pages of [`TEMPLATES_PER_READ`] at most: an account has 6,000 templates at most. Source: Meta, "Templates".
 const TEMPLATE_PAGES_MAX: usize = 24;
 
 /// What the API says of a number.
@@ -117,8 +117,9 @@ impl Graph {
     pub async fn templates(&self, waba_id: &str, token: &Token) -> anyhow::Result<TemplateCounts> {
         let path = format!("{waba_id}/message_templates");
         let (mut counts, mut after) = (TemplateCounts::default(), String::new());
+        let per_page = TEMPLATES_PER_READ.to_string();
         for _ in 0..TEMPLATE_PAGES_MAX {
-            let mut query = vec![("fields", "status"), ("limit", TEMPLATES_PER_PAGE)];
+            let mut query = vec![("fields", "status"), ("limit", &*per_page)];
             if !after.is_empty() {
                 query.push(("after", &after));
             }

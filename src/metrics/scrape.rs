@@ -244,7 +244,7 @@ impl Scrape {
         text.family(
             name,
             "gauge",
-            "Message templates by status at Meta; 0 until read.",
+            "Message templates by status at Meta; 0 until read, and where another worker reads them.",
         );
         for account in &self.accounts {
             for (status, count) in TEMPLATE_STATUSES.iter().zip(account.templates) {
@@ -322,7 +322,7 @@ impl Scrape {
         text.family(
             name,
             "gauge",
-            "1; what Meta says of the number: unknown until it was read.",
+            "1; what Meta says of the number: unknown until it was read. From the worker that reads it.",
         );
         let mut write = |label: &str, waba_id: &str, number: &NumberState| {
             let labels = [
@@ -339,7 +339,7 @@ impl Scrape {
         for lane in &self.lanes {
             if &*lane.label == OTHER {
                 is_any_folded = true;
-            } else {
+            } else if !lane.seen.is_read_elsewhere {
                 write(&lane.label, &lane.waba_id, &lane.seen.number);
             }
         }

@@ -20,6 +20,7 @@ mod image;
 mod log;
 mod poison;
 mod privacy;
+mod reads;
 mod rights;
 mod scripts;
 mod simulation;
