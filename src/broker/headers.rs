@@ -23,6 +23,7 @@ const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
 const PAIR_RESERVED: &str = "wa-pair-reserved";
 const SUSPECTED: &str = "wa-suspected";
 const COPIED_MS: &str = "wa-copied-ms";
+const BLAMED: &str = "wa-blamed";
 const LAST_ERROR: &str = "wa-last-error";
 /// See [`crate::core::message::Message::incarnation`]; 0 is none.
 const INCARNATION: &str = "wa-incarnation";
@@ -156,7 +157,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 38] = [
+const HEADERS: [Row<Name>; 39] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Of a body that is not to be read.
@@ -188,6 +189,7 @@ const HEADERS: [Row<Name>; 38] = [
     row(Is(HOPS), [Dropped, Set, Dropped]),
     row(Is(FIRST_SEEN_MS), [Dropped, Set, Dropped]),
     row(Is(SUSPECTED), [Dropped, Set, Dropped]),
+    row(Is(BLAMED), [Dropped, Set, Dropped]),
     row(Is(PAIR_RESERVED), [Dropped, Set, Dropped]),
     row(Is(COPIED_MS), [Dropped, Set, Dropped]),
     row(Is(INCARNATION), [Set, Set, Set]),
@@ -277,6 +279,7 @@ pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
         possible_duplicate,
         suspected,
         copied_ms,
+        blamed,
         pair_reserved,
         last_error,
     } = *history;
@@ -290,6 +293,7 @@ pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
         (FIRST_SEEN_MS, AMQPValue::LongLongInt(first_seen_ms)),
         (POSSIBLE_DUPLICATE, AMQPValue::Boolean(possible_duplicate)),
         (SUSPECTED, AMQPValue::Boolean(suspected)),
+        (BLAMED, AMQPValue::Boolean(blamed)),
         (PAIR_RESERVED, AMQPValue::Boolean(pair_reserved)),
     ];
     let copied_ms = i64::try_from(copied_ms).ok().filter(|ms| *ms > 0);

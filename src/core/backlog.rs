@@ -250,6 +250,11 @@ impl Backlog {
         })
     }
 
+    /// Whether requests wait that are not to this person.
+    pub(super) fn has_others(&self, key: &Key) -> bool {
+        u32::try_from(self.waiting).unwrap_or(u32::MAX) > self.waiting_for(key)
+    }
+
     /// When the next message to this person may go. `reserved`: it has its slot already.
     pub(super) fn pair_not_before(&self, key: &Key, reserved: bool) -> Duration {
         let owed = debtor(key).and_then(|debtor| self.owed.get(&debtor));
@@ -304,13 +309,13 @@ impl Backlog {
         }))
     }
 
-    /// The request in flight was answered (and put back, if it stays): the next may go.
-    pub(super) fn answered(&mut self, key: &Key) {
+    /// The request in flight was answered (and put back, if it stays): the next may go. `is_next`: before all others.
+    pub(super) fn answered(&mut self, key: &Key, is_next: bool) {
         if let Some(line) = self.lines.get_mut(key) {
             line.in_flight = false;
         }
-        self.make_ready(key, Priority::High, true);
-        self.make_ready(key, Priority::Bulk, true);
+        self.make_ready(key, Priority::High, is_next);
+        self.make_ready(key, Priority::Bulk, is_next);
         self.drop_if_idle(key);
     }
 

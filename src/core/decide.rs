@@ -193,7 +193,9 @@ impl Terms<'_> {
                 }
                 self.again(message, error, max_retries, min_delay_s.unwrap_or(0))
             }
-            Outcome::Unknown { error } if !harmless && message.on_unknown == OnUnknown::Report => {
+            Outcome::Unknown { error }
+                if !harmless && message.on_unknown != Some(OnUnknown::Resend) =>
+            {
                 message.history.possible_duplicate = true;
                 let error = ReportedError::from_api(error, None);
                 self.finish(message, Status::Unknown, error, sent_at_ms)

@@ -7,7 +7,7 @@
 use super::Now;
 use super::outcome::Scope;
 use super::tenure::Tenures;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Holds {
     pauses: BTreeMap<Arc<str>, Pause>,
     /// Bytes of the log that were read in this life of the worker.
     read_bytes: u64,
+    /// Where the API said that all is well, which ended the last block or penalty there.
+    well: BTreeSet<Reach>,
     /// By account and template: until when.
     templates: BTreeMap<Arc<str>, u64>,
     /// Own records that have not come back from the log: until they do, they are newer than whatever comes from it.
@@ -59,6 +61,7 @@ impl Holds {
             run,
             periods,
             faults: BTreeMap::new(),
+            well: BTreeSet::new(),
             pauses: BTreeMap::new(),
             read_bytes: 0,
             templates: BTreeMap::new(),
@@ -73,6 +76,7 @@ impl Holds {
         Held {
             paused_since_ms: self.pauses.get(&place.lane.0).map(|pause| pause.since_ms),
             hold: active.map(|entry| entry.hold).max_by_key(|hold| hold.scope),
+            is_said_to_be_well: place.reaches().any(|reach| self.well.contains(&reach)),
         }
     }
 
@@ -138,6 +142,7 @@ impl Holds {
             is_asked: false,
             is_own,
         };
+        self.well.remove(&reach);
         self.faults.insert(reach.clone(), entry);
         let record = (!is_own).then(|| self.tell(reach.clone(), News::Held(hold), now));
         Some((reach, record))
@@ -292,9 +297,11 @@ impl Holds {
                     is_asked: false,
                     is_own: false,
                 };
+                self.well.remove(&reach);
                 self.faults.insert(reach.clone(), entry);
             }
             News::Lifted => {
+                self.well.remove(&reach);
                 self.faults.remove(&reach)?;
             }
             News::Paused { since_ms } => {

@@ -178,10 +178,11 @@ fn not_before(header: Option<Header<'_>>, now: Now, faults: &mut Vec<Fault>) -> 
     Some(at_ms)
 }
 
-fn on_unknown(header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> OnUnknown {
+fn on_unknown(header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> Option<OnUnknown> {
     match header {
-        None | Some(Header::Text(b"report")) => OnUnknown::Report,
-        Some(Header::Text(b"resend")) => OnUnknown::Resend,
+        None => None,
+        Some(Header::Text(b"report")) => Some(OnUnknown::Report),
+        Some(Header::Text(b"resend")) => Some(OnUnknown::Resend),
         Some(
             Header::Text(_)
             | Header::Int(_)
@@ -194,7 +195,7 @@ fn on_unknown(header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> OnUnknown 
                 "/@amqp/headers/on-unknown",
                 "must be \"report\" or \"resend\"",
             ));
-            OnUnknown::Report
+            None
         }
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod accept;
+mod blame;
 mod config;
 mod resolve;
 mod standing;
@@ -29,6 +30,7 @@ pub use config::{LaneConfig, Redelivery, RedeliveryPolicy};
 pub use standing::{HOLD_MAX, State};
 pub use step::{Attempt, Evidence, Joined, Luck, Resolved, Rest, Step, Verdict, View};
 
+use blame::Blame;
 use standing::Standing;
 use templates::Templates;
 
@@ -72,8 +74,7 @@ pub struct Lane {
     orphans: HashMap<Identity, Vec<Ticket>>,
     settling: HashMap<Ticket, Settling>,
     recent: Recent,
-    /// Whose message was refused in a way that may be the lane's fault.
-    suspect: Option<Key>,
+    blame: Blame,
     /// What the worker before this one has not sent.
     inherited: Inherited,
     tokens_before: u32,
@@ -110,7 +111,7 @@ impl Lane {
             flights: HashMap::new(),
             orphans: HashMap::new(),
             settling: HashMap::new(),
-            suspect: None,
+            blame: Blame::default(),
             inherited: Inherited::default(),
             tokens_before: 0,
             templates: Templates::default(),
@@ -426,7 +427,7 @@ impl Lane {
     /// What is sent from now on is sent with another token: blocks that speak of the one before say nothing any more.
     pub fn token_changed(&mut self) {
         self.tokens_before += 1;
-        self.suspect = None;
+        self.blame.forget();
     }
 
     /// Starts no more sends; `GiveBack` follows once nothing is in flight.

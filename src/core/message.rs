@@ -84,9 +84,8 @@ impl Priority {
 }
 
 /// What to do when the answer to a send was lost (header `on-unknown`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnUnknown {
-    #[default]
     Report,
     Resend,
 }
@@ -111,6 +110,8 @@ pub struct History {
     /// There may be another copy of it, made by a worker that ended before it could say so: from when on that one may have come off the
     /// ladder, in milliseconds since the epoch. 0: there is none.
     pub copied_ms: u64,
+    /// A hold was met by it again when it was the one to try whether that is over: the next time counts against it, not its lane.
+    pub blamed: bool,
     /// The wait for this person's pair limit is over when it comes off the ladder: its slot is charged already.
     pub pair_reserved: bool,
     /// The API code that sent it round last, for whoever reads `wa.dead`.
@@ -137,7 +138,8 @@ pub struct Message {
     pub body: Bytes,
     /// Mark-as-read and typing: repeating them reaches nobody twice.
     pub harmless_to_repeat: bool,
-    pub on_unknown: OnUnknown,
+    /// `None`: the request does not say. A lost answer is then reported, and of a redelivery `redelivery.policy` decides.
+    pub on_unknown: Option<OnUnknown>,
     pub enqueued_at_ms: Option<u64>,
     pub expires_at_ms: Option<u64>,
     pub not_before_ms: Option<u64>,

@@ -41,7 +41,8 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 58] = [
+const EVENTS: [&str; 60] = [
+    "a block held against its request",
     "130429 by the rules",
     "131056 by the rules",
     "a clock is set",
@@ -50,6 +51,7 @@ const EVENTS: [&str; 58] = [
     "abandon",
     "accepted",
     "adopted by a redelivery",
+    "blamed",
     "block of a lane",
     "block of more than a lane",
     "bury",

@@ -224,6 +224,7 @@ fn a_history_survives_the_ladder() {
         possible_duplicate: true,
         suspected: true,
         copied_ms: 9,
+        blamed: true,
         pair_reserved: true,
         last_error: Some(-5),
     };
@@ -240,7 +241,7 @@ fn a_history_survives_the_ladder() {
 }
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 26] = [
+const READ: [&str; 27] = [
     "message_id",
     "x-message-id",
     "message-id",
@@ -259,6 +260,7 @@ const READ: [&str; 26] = [
     HOPS,
     FIRST_SEEN_MS,
     SUSPECTED,
+    BLAMED,
     PAIR_RESERVED,
     COPIED_MS,
     POSSIBLE_DUPLICATE,

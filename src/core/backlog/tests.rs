@@ -46,7 +46,7 @@ fn write_to(backlog: &mut Backlog, person: u64, sent_at: u64, took: u64) {
     backlog.take_to_send(&key, Priority::Bulk).unwrap();
     backlog.count_pair(&key, at(sent_at + took));
     backlog.take_slot(&key, at(sent_at + took));
-    backlog.answered(&key);
+    backlog.answered(&key, true);
 }
 
 /// How many people are remembered after each of these seconds, one person written to in each, answered after `took`.

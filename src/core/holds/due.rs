@@ -88,6 +88,9 @@ impl Holds {
         let (mut hold, is_own) = (entry.hold, entry.is_own);
         if health.ends(hold.why) {
             self.faults.remove(reach);
+            if health == Health::Well && matches!(hold.why, Why::Block | Why::Penalty) {
+                self.well.insert(reach.clone());
+            }
             return (!is_own).then(|| self.tell(reach.clone(), News::Lifted, now));
         }
         hold.failed_probes += 1;

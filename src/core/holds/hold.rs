@@ -146,6 +146,8 @@ impl Finding {
 pub struct Held {
     pub paused_since_ms: Option<u64>,
     pub hold: Option<Hold>,
+    /// The API said that all is well, to this worker, and that ended the last block there.
+    pub is_said_to_be_well: bool,
 }
 
 /// How soon it is looked whether a block is over, and how seldom at last.

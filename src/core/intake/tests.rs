@@ -251,7 +251,7 @@ fn headers_become_the_messages_own() {
     assert_eq!(message.enqueued_at_ms, Some(1_700_000_000_000));
     assert_eq!(message.expires_at_ms, Some(NOW.wall_ms + 250));
     assert_eq!(message.not_before_ms, Some(NOW.wall_ms + 1_000));
-    assert_eq!(message.on_unknown, OnUnknown::Resend);
+    assert_eq!(message.on_unknown, Some(OnUnknown::Resend));
     assert!(message.redelivered && message.delivery_count == 3);
     assert_eq!(
         (message.history.attempts, message.history.first_seen_ms),
@@ -259,9 +259,14 @@ fn headers_become_the_messages_own() {
     );
 
     let fresh = take(TEXT, sound()).unwrap();
+    assert_eq!((fresh.priority, fresh.on_unknown), (Priority::Bulk, None));
+    let said = Inbound {
+        on_unknown: Some(Header::Text(b"report")),
+        ..sound()
+    };
     assert_eq!(
-        (fresh.priority, fresh.on_unknown),
-        (Priority::Bulk, OnUnknown::Report)
+        take(TEXT, said).unwrap().on_unknown,
+        Some(OnUnknown::Report)
     );
     assert_eq!(fresh.history.first_seen_ms, NOW.wall_ms);
 }

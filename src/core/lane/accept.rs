@@ -3,7 +3,7 @@
 use super::{Decision, Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling};
 use crate::core::Now;
 use crate::core::backlog::Ticket;
-use crate::core::message::Message;
+use crate::core::message::{Message, OnUnknown};
 use crate::core::recent::{Identity, Known};
 use crate::core::report::{Report, Status};
 use crate::core::tenure::{Inherited, UNSENT_MAX, Unsent};
@@ -54,7 +54,9 @@ impl Lane {
     /// waiting for this any more.
     pub fn evidence(&mut self, ticket: Ticket, evidence: Evidence, now: Now) -> Option<Resolved> {
         let asked = self.backlog.asked(ticket)?;
-        let is_resent = self.config.redelivery.policy == RedeliveryPolicy::Resend;
+        // What a request says itself goes before the policy, where that is the less careful one.
+        let is_forbidden = asked.on_unknown == Some(OnUnknown::Report);
+        let is_resent = self.config.redelivery.policy == RedeliveryPolicy::Resend && !is_forbidden;
         let is_suspect = self.is_too_often(asked);
         let identity = Identity::of(asked);
         let is_copied = evidence == Evidence::Copy || self.has_other_copy(asked, ticket);

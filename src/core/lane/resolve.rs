@@ -18,7 +18,7 @@ const REGAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
 const UNCHARGED_MAX: u32 = 10;
 
 /// What becomes of the message that an answer was about.
-enum Fate {
+pub(super) enum Fate {
     /// It keeps its place, at no cost of an attempt.
     Stays,
     /// Nobody could have sent it: it comes again later, at no cost of an attempt.
@@ -55,6 +55,7 @@ impl Lane {
         } else {
             self.weigh(&mut waiting.message, &key, &outcome, sent_at, now, luck)
         };
+        let gives_way = matches!(fate, Fate::Later { .. });
         let decided = match fate {
             // RabbitMQ delivers it again: here it would wait under a ticket that is void.
             Fate::Stays if orphaned => {
@@ -80,7 +81,7 @@ impl Lane {
                 Some((waiting.message, decision))
             }
         };
-        self.backlog.answered(&key);
+        self.backlog.answered(&key, !gives_way);
         let resolved = decided.map(|(message, decision)| {
             // What RabbitMQ delivers again must not be on the ladder as well.
             let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
@@ -130,7 +131,7 @@ impl Lane {
         )
     }
 
-    fn finding(
+    pub(super) fn finding(
         &self,
         scope: Scope,
         why: Why,
@@ -149,7 +150,7 @@ impl Lane {
         }
     }
 
-    fn found(&mut self, finding: Finding, now: Now) -> Option<Finding> {
+    pub(super) fn found(&mut self, finding: Finding, now: Now) -> Option<Finding> {
         self.standing.stop(&finding, now).then_some(finding)
     }
 
@@ -166,7 +167,7 @@ impl Lane {
         let decided = Fate::Decided { is_charged: true };
         match outcome {
             Outcome::Accepted(_) | Outcome::Refused { .. } => {
-                self.suspect = None;
+                self.blame.passed(message);
                 self.answers_well();
                 self.standing.proved_well(now);
                 (decided, None)
@@ -201,9 +202,20 @@ impl Lane {
                     Scope::Template => self.template_held(message, error.code, *pause_s, now, luck),
                     Scope::Message | Scope::Lane | Scope::Waba | Scope::Token | Scope::App => {
                         let pause = pause_s.map(|seconds| Duration::from_secs(seconds.into()));
+                        let is_try = self.is_try_for(Why::Throttle, error.code);
+                        let is_long = pause.is_some_and(|pause| pause > super::HOLD_MAX);
+                        if is_long && !is_try && self.is_blamed_alone(message, key) {
+                            return (decided, None);
+                        }
+                        let scope = super::blame::reach_of(*scope, message);
                         let finding =
-                            self.throttled(*scope, error.code, pause, *slow_down, sent_at, now);
-                        (Fate::Stays, finding)
+                            self.throttled(scope, error.code, pause, *slow_down, sent_at, now);
+                        let fate = if is_try && !slow_down {
+                            self.gives_way(message, error.code)
+                        } else {
+                            Fate::Stays
+                        };
+                        (fate, finding)
                     }
                 }
             }
@@ -211,49 +223,7 @@ impl Lane {
         }
     }
 
-    /// Refusals that one message's body can earn block the lane only once a second person's is refused too; until then the message
-    /// is tried again like any failed one.
-    fn blocked(
-        &mut self,
-        message: &mut Message,
-        key: &Key,
-        outcome: &Outcome,
-        now: Now,
-    ) -> (Fate, Option<Finding>) {
-        let Outcome::Blocked {
-            scope,
-            error,
-            remedy,
-            is_penalty,
-            second_recipient,
-        } = outcome
-        else {
-            return (Fate::Decided { is_charged: true }, None);
-        };
-        self.answers_well();
-        let is_first = self.suspect.as_ref().is_none_or(|suspect| suspect == key);
-        let why = if *is_penalty {
-            Why::Penalty
-        } else {
-            Why::Block
-        };
-        // Away or trying for this very fault: enough have met it.
-        let (state, tried) = (self.state(), self.standing.probes());
-        let is_known = state
-            .hold()
-            .or(tried)
-            .is_some_and(|hold| (hold.why, hold.code) == (why, error.code));
-        if *second_recipient && is_first && !is_known {
-            self.suspect = Some(key.clone());
-            return (Fate::Decided { is_charged: true }, None);
-        }
-        self.suspect = None;
-        message.history.last_error = error.code;
-        let finding = self.finding(*scope, why, error.code, remedy, None);
-        (Fate::Stays, self.found(finding, now))
-    }
-
-    fn answers_well(&mut self) {
+    pub(super) fn answers_well(&mut self) {
         self.standing.reached();
         self.standing.works();
     }

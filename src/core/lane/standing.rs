@@ -102,6 +102,8 @@ pub(super) struct Standing {
     failing: usize,
     /// Since when one request may try whether a hold is over.
     probing_since: Duration,
+    /// The last hold ended because the API says that all is well.
+    is_said_to_be_well: bool,
 }
 
 impl Standing {
@@ -112,6 +114,7 @@ impl Standing {
             unreachable_since: None,
             failing: 0,
             probing_since: Duration::ZERO,
+            is_said_to_be_well: false,
         }
     }
 
@@ -130,6 +133,10 @@ impl Standing {
             | State::Paused { .. }
             | State::Draining => None,
         }
+    }
+
+    pub(super) fn is_said_to_be_well(&self) -> bool {
+        self.is_said_to_be_well
     }
 
     /// Ends a pause that is over.
@@ -208,6 +215,7 @@ impl Standing {
             (State::Away { hold }, None, None) => {
                 self.failing = 0;
                 self.unreachable_since = None;
+                self.is_said_to_be_well = held.is_said_to_be_well;
                 self.state = State::Rejoining {
                     at: now.mono,
                     lifted: Some(hold),

@@ -10,6 +10,7 @@ use crate::core::outcome::{Class, ErrorReport, Outcome, Scope};
 use crate::core::pacing::{PaceConfig, Spacing};
 use crate::core::retry::RetryPolicy;
 
+mod blame;
 mod codes;
 mod copies;
 mod outages;
@@ -73,6 +74,8 @@ enum Do {
     GetTimed(&'static str, &'static str, &'static str),
     /// Redelivered, with its count of returns.
     Again(&'static str, u64),
+    /// Redelivered once, with its own word of what to do when an answer was lost.
+    AgainSaying(&'static str, &'static str),
     /// Of the oldest delivery of that name.
     EvidenceFirst(&'static str, bool),
     Next,
@@ -149,6 +152,16 @@ impl Story {
             Joined::InFlight(original) => format!("is {original} in flight"),
             Joined::Decided(resolved) => told(&resolved.decision),
         }
+    }
+
+    fn again(&mut self, name: &'static str, delivery_count: u64, word: Option<&str>) -> String {
+        let inbound = Inbound {
+            redelivered: true,
+            delivery_count,
+            on_unknown: word.map(|word| Header::Text(word.as_bytes())),
+            ..Inbound::default()
+        };
+        self.get(name, inbound)
     }
 
     fn name(&self, ticket: Ticket) -> &'static str {
@@ -251,14 +264,8 @@ impl Story {
                 }
                 return self.get(name, inbound);
             }
-            Again(name, delivery_count) => {
-                let inbound = Inbound {
-                    redelivered: true,
-                    delivery_count,
-                    ..Inbound::default()
-                };
-                return self.get(name, inbound);
-            }
+            Again(name, delivery_count) => return self.again(name, delivery_count, None),
+            AgainSaying(name, word) => return self.again(name, 1, Some(word)),
             EvidenceFirst(name, has_ended) => return self.evidence_first(name, has_ended),
             Next => return self.next(),
             Answer(name, outcome) => return self.answer(name, outcome),

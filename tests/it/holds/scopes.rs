@@ -182,3 +182,56 @@ async fn a_refusal_that_one_person_meets_blocks_nobody() {
     );
     world.finish().await;
 }
+
+/// A request that alone always meets what means a dead token: others try after the hold, and go on, whichever worker has the lane.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_request_meets_alone_ends_it_and_nobody_else_waits_for_long() {
+    for (code, status) in [
+        (190, None),
+        (3, None),
+        (999_999, Some(401)),
+        (999_999, Some(403)),
+    ] {
+        let setup = setup()
+            .set("lanes.halt_probe_s", "1")
+            .set("lanes.halt_probe_max_s", "1")
+            .set("retry.max_attempts", "2")
+            .set("retry.base_s", "1");
+        let world = World::start(setup).await;
+        let mut other = second(&world).await;
+        let action = graph_sim::Action::Error {
+            code,
+            status,
+            subcode: None,
+            details: None,
+        };
+        world.sim.set_script(graph_sim::Script {
+            faults: vec![graph_sim::Fault::to("34699999999", action)],
+        });
+        let lone = ["lone-1", "lone-2"].map(|id| Request::text(id, "34699999999").number("111"));
+        world.client.publish(lone).await;
+        let mut ids = publish(&world, "111", 50).await;
+        ids.extend(publish(&world, "112", 20).await);
+        for id in &ids {
+            let result = world.results.wait(id).await.json();
+            assert_eq!(result["status"], "accepted", "{code} {status:?}: {result}");
+        }
+        for id in ["lone-1", "lone-2"] {
+            let result = world.results.wait(id).await.json();
+            assert_eq!(result["status"], "failed", "{result}");
+            assert_eq!(result["attempts"], 2, "{result}");
+            assert_eq!(result["error"]["class"], "blocked", "{result}");
+            assert_eq!(result["error"]["code"], code, "{result}");
+        }
+        // And what comes later finds no hold.
+        let late = Request::text("late", "34600000001").number("111");
+        world.client.publish([late]).await;
+        assert_eq!(
+            world.results.wait("late").await.json()["status"],
+            "accepted"
+        );
+        assert_eq!(world.sim.ledger().len(), ids.len() + 1, "each once");
+        other.drain().await;
+        world.finish().await;
+    }
+}

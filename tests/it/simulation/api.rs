@@ -6,7 +6,7 @@ use super::plan::{Plan, RequestNo};
 use super::worker::Who;
 use bytes::Bytes;
 use graph_sim::rules::{Ending, Method, Request, World};
-use graph_sim::{Entry, NumberRules, Options, Script, Token, TokenState, Usage, Whose};
+use graph_sim::{Entry, Fault, NumberRules, Options, Script, Token, TokenState, Usage, Whose};
 use serde_json::Value;
 use whatsapp_dispatcher::core::answer::{self, Answer, AnswerBody, Reply};
 use whatsapp_dispatcher::core::lane::Ticket;
@@ -170,9 +170,10 @@ impl Api {
         self.world.change_rules(&whose, now, change).unwrap();
     }
 
-    /// No fault from here on, and no customer writes.
-    pub(crate) fn calm(&mut self, now: Us) {
-        self.world.set_script(Script::default(), now);
+    /// No fault from here on but what one person meets, and no customer writes.
+    pub(crate) fn calm(&mut self, lone: Option<Fault>, now: Us) {
+        let faults = lone.into_iter().collect();
+        self.world.set_script(Script { faults }, now);
         self.outage_until = 0;
         for account in 0..self.tokens.len() {
             for number in 0..=self.tokens[account] {

@@ -314,12 +314,11 @@ impl Conduct {
             self.rate.slowed(now);
         }
         let is_old = self.is_of_old_token(&item) && matches!(outcome, Outcome::Blocked { .. });
-        let is_charged = is_old
-            || self
-                .stops
-                .met(item.copy.history.uncharged, outcome, reaction, now);
+        let blame = self.stops.blames(&item.copy.history, outcome);
+        let is_charged = is_old || self.stops.met(&item.copy.history, outcome, reaction, now);
+        let blame = (!is_old).then_some(blame);
         let attempts_max = self.config.retry.max_attempts;
-        decisions::check(&item, outcome, decision, is_old, is_charged, attempts_max)?;
+        decisions::check(&item, outcome, decision, blame, is_charged, attempts_max)?;
         self.note_pair(&mut item, outcome, now);
         match decision {
             None => drop(self.waiting.insert(ticket, item.clone())),

@@ -2,29 +2,75 @@
 
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::Item;
+use super::stops::Blame;
 use whatsapp_dispatcher::core::lane::Decision;
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 use whatsapp_dispatcher::core::report::Status;
+
+/// Refused for more than its own sake.
+fn is_for_all(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Throttled {
+            scope: Scope::Pair | Scope::Template,
+            ..
+        } => false,
+        Outcome::Throttled { .. } | Outcome::Blocked { .. } => true,
+        Outcome::Accepted(_)
+        | Outcome::Refused { .. }
+        | Outcome::NotSent { .. }
+        | Outcome::Transient { .. }
+        | Outcome::Unknown { .. } => false,
+    }
+}
+
+/// It leaves the lane to others, unless its time would be over when it comes back.
+fn gives_way(decision: Option<&Decision>) -> bool {
+    match decision {
+        Some(Decision::Delay { message, .. }) => message.history.blamed,
+        Some(Decision::Finish(report) | Decision::Bury(report)) => {
+            matches!(report.status, Status::Expired | Status::Failed)
+        }
+        Some(Decision::Repeat { .. } | Decision::Forget | Decision::Abandon) | None => false,
+    }
+}
+
+/// It has cost an attempt, and there is a reason for that.
+fn is_held_against(item: &Item, decision: Option<&Decision>, blame: Option<Blame>) -> bool {
+    let attempts = match decision {
+        Some(Decision::Delay { message, .. }) => message.history.attempts,
+        Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
+        Some(Decision::Repeat { .. } | Decision::Forget | Decision::Abandon) | None => 0,
+    };
+    let may_be = blame.is_some_and(|blame| blame.may_be_its_own);
+    may_be && attempts > item.copy.history.attempts
+}
 
 pub(super) fn check(
     item: &Item,
     outcome: &Outcome,
     decision: Option<&Decision>,
-    is_old: bool,
+    blame: Option<Blame>,
     is_charged: bool,
     attempts_max: u32,
 ) -> Checked {
     let request = item.request;
+    let is_for_all = is_for_all(outcome);
+    let is_charged = if is_for_all {
+        is_held_against(item, decision, blame)
+    } else {
+        is_charged
+    };
     let costs_nothing = match outcome {
         // Waits in the broker, not in the lane.
         Outcome::Throttled {
             scope: Scope::Template,
             ..
         } => false,
-        Outcome::Throttled { .. } | Outcome::NotSent { .. } => true,
-        Outcome::Blocked {
-            second_recipient, ..
-        } => is_old || !second_recipient,
+        Outcome::NotSent { .. } => true,
+        Outcome::Throttled { .. } | Outcome::Blocked { .. } => {
+            let gives_way = blame.is_some_and(|blame| blame.may_give_way) && gives_way(decision);
+            !is_charged && !gives_way
+        }
         Outcome::Accepted(_)
         | Outcome::Refused { .. }
         | Outcome::Transient { .. }

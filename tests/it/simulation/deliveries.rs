@@ -4,10 +4,10 @@
 use super::Us;
 use super::allowance::us;
 use super::broker::{ChannelId, Copy, Tag};
-use super::checks::Checked;
+use super::checks::{Checked, ensure};
 use super::conduct::Item;
 use super::flaws::Flaw;
-use super::plan::RequestNo;
+use super::plan::{Request, RequestNo};
 use super::publishing::{Held, Letter};
 use super::worker::Who;
 use super::world::{Event, Simulation};
@@ -95,7 +95,7 @@ impl Simulation {
             headers_bytes: 0,
             expires_at: expires_at.as_deref().map(text),
             not_before: not_before.as_deref().map(text),
-            on_unknown: facts.on_unknown.map(text),
+            on_unknown: on_unknown(facts, self.flaw).map(text),
             history: copy.history.clone(),
             // Some protocols have no message id, but headers.
             ..named(facts.id.as_deref(), request % 5 == 4)
@@ -112,8 +112,7 @@ impl Simulation {
             token: 0,
         };
         let shell = self.shell_mut(who);
-        let ticket = shell.next_ticket;
-        shell.next_ticket += 1;
+        let ticket = shell.new_ticket();
         match shell.lane.accept(message, ticket, now) {
             Joined::Waits => {
                 shell.deliveries.insert(ticket, held);
@@ -175,6 +174,12 @@ impl Simulation {
         let decision = resolved.as_ref().map(|resolved| &resolved.decision);
         let is_over = evidence != Evidence::Nothing;
         shell.conduct.evident(ticket, decision, is_over)?;
+        let asks_for_report = self.plan.requests[request].on_unknown == Some("report");
+        ensure(decision.is_some() || !asks_for_report, "P3", || {
+            format!(
+                "request {request} asks for a report, and will be sent although it may have been"
+            )
+        })?;
         match decision {
             Some(Decision::Delay { .. }) => self.tally.count("suspected"),
             Some(Decision::Bury(report)) => self.tally.count(report.dead_reason()),
@@ -272,6 +277,13 @@ fn named(id: Option<&str>, in_header: bool) -> Inbound<'_> {
         id_header: id.filter(|_| in_header).map(|id| ("message-id", text(id))),
         ..Inbound::default()
     }
+}
+
+fn on_unknown(facts: &Request, flaw: Option<Flaw>) -> Option<&'static str> {
+    let forgets = flaw == Some(Flaw::ForgetsToReport);
+    facts
+        .on_unknown
+        .filter(|word| !forgets || *word != "report")
 }
 
 fn text(value: &str) -> Header<'_> {

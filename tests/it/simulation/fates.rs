@@ -26,6 +26,8 @@ struct Fate {
     attempts: u32,
     /// For the ladder, if only for a publish that was lost: its place in the order is gone.
     has_left: bool,
+    /// It has met alone what stops others, and must be known for it.
+    is_blamed: bool,
     wamids: Vec<String>,
     /// A second send has a cause.
     may_repeat: bool,
@@ -62,6 +64,20 @@ impl Fates {
     pub(crate) fn sent(&mut self, request: RequestNo) -> bool {
         self.0[request].sends += 1;
         self.0[request].sends == 1
+    }
+
+    pub(crate) fn blamed(&mut self, request: RequestNo) {
+        self.0[request].is_blamed = true;
+    }
+
+    /// Unless a delivery or a confirm was lost, it is known in whatever lane and worker it comes to.
+    pub(crate) fn check_blame(&self, request: RequestNo, is_blamed: bool) -> Checked {
+        let fate = &self.0[request];
+        ensure(
+            is_blamed || !fate.is_blamed || fate.may_answer_twice,
+            "P8",
+            || format!("request {request} was blamed, and nobody knows"),
+        )
     }
 
     pub(crate) fn leaves(&mut self, request: RequestNo) {

@@ -2,7 +2,7 @@
 
 use super::Us;
 use super::chance::Chance;
-use super::plan::TEMPLATES;
+use super::plan::{Request, TEMPLATES};
 use graph_sim::{Action, Fault, Match, On};
 
 /// Marks a scripted refusal, so that one the rules give can be told from it.
@@ -21,6 +21,8 @@ const CODES: [i64; 24] = [
 
 /// "Template is paused".
 pub(crate) const TEMPLATE_PAUSED: i64 = 132_015;
+
+const LONE_CODES: [i64; 2] = [999_997, 999_998];
 
 /// Errors after which the message may have gone out all the same.
 const MAYBE_SENT: [i64; 5] = [1, 2, 131_000, 131_016, 506];
@@ -120,6 +122,44 @@ pub(crate) fn template(span: Us, chance: &mut Chance) -> Option<Fault> {
         },
         ..Fault::new(scripted(TEMPLATE_PAUSED))
     })
+}
+
+/// What a request says of lost answers: of those that do not want it sent again, every third wants a report, the others say nothing.
+pub(crate) fn on_unknown(no: u64, is_resent: bool) -> Option<&'static str> {
+    match is_resent {
+        true => Some("resend"),
+        false => no.is_multiple_of(3).then_some("report"),
+    }
+}
+
+/// One person's requests, which the API refuses for ever with what others would be stopped by, in one seed of four. Outlives the calm.
+pub(crate) fn lone(requests: &[Request], seed: u64) -> Option<Fault> {
+    let people: Vec<usize> = requests
+        .iter()
+        .filter_map(|request| request.person)
+        .collect();
+    // Of its own, so that a seed's other faults are what they were before there was this one.
+    let chance = &mut Chance::new(seed ^ 0xb1a3e);
+    if chance.percent(75) || people.is_empty() {
+        return None;
+    }
+    let (code, status) = chance.pick(&[
+        (190, None),
+        (3, None),
+        (131_031, None),
+        (10, None),
+        // In no row of the table.
+        (LONE_CODES[0], Some(401)),
+        (LONE_CODES[1], Some(403)),
+    ]);
+    let person = chance.pick(&people);
+    let action = Action::Error {
+        code,
+        status,
+        subcode: None,
+        details: Some(SCRIPTED.to_owned()),
+    };
+    Some(Fault::to(format!("49151{person:04}"), action))
 }
 
 fn scripted(code: i64) -> Action {

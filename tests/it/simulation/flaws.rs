@@ -21,10 +21,14 @@ pub(crate) enum Flaw {
     KeepsPausesToItself,
     /// A failure that is the API's costs an attempt.
     ChargesOutages,
+    /// What a request alone has met is not carried along.
+    ForgetsBlame,
     /// What the API is being asked is dropped with the session.
     DropsQuestions,
     /// What the log of results has is not heeded.
     IgnoresEvidence,
+    /// A request's own `on-unknown: report` is not read.
+    ForgetsToReport,
     /// A worker that starts does not wait for the log.
     BeginsUnread,
     /// A worker that starts does not wait for a log that is away.
@@ -41,7 +45,7 @@ pub(crate) enum Flaw {
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 22] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 24] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -51,13 +55,15 @@ impl Flaw {
         (Self::OverhearsPause, &["P4"]),
         (Self::OversleepsTimers, &["wake"]),
         (Self::NeverRejoins, &["wake"]),
-        (Self::DelaysTwice, &["P1", "P3"]),
+        (Self::DelaysTwice, &["P1", "P3", "P4"]),
         (Self::ForgetsSiblings, &["scope"]),
         (Self::IgnoresLog, &["log"]),
         (Self::KeepsPausesToItself, &["log"]),
         (Self::ChargesOutages, &["P4", "P7"]),
+        (Self::ForgetsBlame, &["P8"]),
         (Self::DropsQuestions, &["wake"]),
         (Self::IgnoresEvidence, &["P3"]),
+        (Self::ForgetsToReport, &["P3"]),
         (Self::BeginsUnread, &["start"]),
         (Self::BeginsWithoutLog, &["start"]),
         (Self::TrustsTheWall, &["P4", "log", "scope", "wake"]),

@@ -7,9 +7,9 @@ use super::worker::Who;
 use super::world::Simulation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use whatsapp_dispatcher::core::holds::{Finding, Held, Hold, News, Place, Reach, Record, Why};
-use whatsapp_dispatcher::core::lane::State;
-use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::holds::{Finding, Hold, News, Place, Reach, Record, Why};
+use whatsapp_dispatcher::core::lane::{Decision, State};
+use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 
 #[derive(Clone, Copy, Default)]
 struct Known {
@@ -202,7 +202,14 @@ impl Simulation {
     }
 
     /// A block costs as many refusals as were in flight when the first came back, and one for each try.
-    pub(super) fn note_cost(&mut self, who: Who, item: &Item, outcome: &Outcome) -> Checked {
+    /// What may be one request's own fault stops nobody yet.
+    pub(super) fn note_cost(
+        &mut self,
+        who: Who,
+        item: &Item,
+        outcome: &Outcome,
+        may_be_its_own: bool,
+    ) -> Checked {
         let is_old = self.shell_mut(who).conduct.is_of_old_token(item);
         let Process { board, shells, .. } = &mut self.processes[who.worker];
         let Some(board) = board else {
@@ -216,8 +223,10 @@ impl Simulation {
                 scope,
                 second_recipient: false,
                 ..
-            } if !is_old => {
-                let Some(reach) = place.reach(*scope) else {
+            } if !is_old && !may_be_its_own => {
+                let blamed = item.copy.history.blamed;
+                let scope = if blamed { Scope::Lane } else { *scope };
+                let Some(reach) = place.reach(scope) else {
                     return Ok(());
                 };
                 let lanes = board.places.iter().zip(shells);
@@ -236,6 +245,48 @@ impl Simulation {
         Ok(())
     }
 
+    /// It gives way to others, or pays, for what it alone may have met.
+    pub(super) fn note_blame(
+        &mut self,
+        item: &Item,
+        outcome: &Outcome,
+        decision: Option<&Decision>,
+        is_charged: bool,
+    ) {
+        if let Some(Decision::Delay { message, .. }) = decision
+            && message.history.blamed
+        {
+            self.tally.count("blamed");
+            self.fates.blamed(item.request);
+        }
+        if let Outcome::Blocked {
+            second_recipient: false,
+            ..
+        } = outcome
+            && is_charged
+        {
+            self.tally.count("a block held against its request");
+        }
+    }
+
+    pub(super) fn note_doubt(&mut self, item: &Item, outcome: &Outcome) {
+        let facts = &self.plan.requests[item.request];
+        let resends = facts.is_receipt || facts.on_unknown == Some("resend");
+        match outcome {
+            Outcome::Unknown { .. } => self.fates.unsure(item.request, resends),
+            Outcome::Transient {
+                proves_unsent: false,
+                ..
+            } => self.fates.unsure(item.request, true),
+            Outcome::Accepted(_)
+            | Outcome::Refused { .. }
+            | Outcome::NotSent { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Throttled { .. }
+            | Outcome::Blocked { .. } => {}
+        }
+    }
+
     /// No lane stays away that nothing holds.
     pub(super) fn check_away(&mut self, who: Who) -> Checked {
         let mut now = self.now();
@@ -251,7 +302,8 @@ impl Simulation {
             return Ok(());
         };
         let held = board.holds.on(&board.places[who.lane], now);
-        ensure(held != Held::default(), "scope", || {
+        let is_held = held.hold.is_some() || held.paused_since_ms.is_some();
+        ensure(is_held, "scope", || {
             format!("{who} is away, and nothing holds it")
         })
     }

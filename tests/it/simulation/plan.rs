@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) requests: Vec<Request>,
     pub(crate) mishaps: Vec<(Us, Mishap)>,
     pub(crate) faults: Vec<Fault>,
+    /// Goes on when all else is calm.
+    pub(crate) lone: Option<Fault>,
     pub(crate) network: Network,
     pub(crate) request_timeout: Us,
     /// From here on nothing goes wrong any more.
@@ -164,6 +166,7 @@ impl Plan {
         let mishaps = mishaps(workers, &lanes, accounts, span, chance);
         let outage = faults::outage(span, chance);
         let paused = faults::template(span, chance);
+        let lone = faults::lone(&requests, seed);
         let ends_at = outage.iter().filter_map(|fault| fault.matches.to_ms).max();
         let ends_at = ends_at.unwrap_or(0) * 1_000;
         let mut plan = Self {
@@ -171,8 +174,10 @@ impl Plan {
             workers,
             requests,
             mishaps,
-            faults: outage
+            faults: lone
+                .clone()
                 .into_iter()
+                .chain(outage)
                 .chain(paused)
                 .chain(faults::draw(chance))
                 .collect(),
@@ -183,6 +188,7 @@ impl Plan {
                 nack_percent: chance.pick(&[0, 0, 5]),
             },
             request_timeout: chance.pick(&[1_000_000, 5_000_000]),
+            lone,
             calm_at: span.max(ends_at) + 5_000_000,
             probes: ProbePeriods {
                 first: Duration::from_secs(chance.pick(&[1, 5])),
@@ -318,7 +324,7 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
                 not_before_ms: chance
                     .percent(timed)
                     .then(|| wall_ms + chance.within(0..=20_000)),
-                on_unknown: chance.percent(resend).then_some("resend"),
+                on_unknown: faults::on_unknown(no, chance.percent(resend)),
                 operation: chance.percent(20).then_some("message"),
                 is_receipt,
                 is_valid: true,

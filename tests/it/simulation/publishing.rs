@@ -96,6 +96,7 @@ impl Simulation {
                     history.copied_ms = 0;
                 }
                 let noted = Letter::CopyNoted(history.hops - 1);
+                history.blamed &= self.flaw != Some(Flaw::ForgetsBlame);
                 let letter = Letter::Ladder { delay_s, history };
                 let times = 1 + usize::from(self.flaw == Some(Flaw::DelaysTwice));
                 let mut letters = vec![letter; times];

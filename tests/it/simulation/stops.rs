@@ -4,10 +4,12 @@ use super::Us;
 use super::allowance::us;
 use super::checks::{Checked, ensure};
 use super::plan::RequestNo;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::holds::{Held, Why};
 use whatsapp_dispatcher::core::lane::{HOLD_MAX, State, View};
+use whatsapp_dispatcher::core::message::History;
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 
 /// Of the configured rate, the least that a lane slows down to.
@@ -36,6 +38,19 @@ pub(super) struct Stops {
     /// After a hold, until an answer shows that the lane can send, or for ten minutes.
     careful: bool,
     careful_since: Us,
+    /// The code that a request met which was to try, while the lane did not stop for it.
+    tried: Option<Option<i64>>,
+    /// Codes that were one request's own fault before.
+    disproved: BTreeSet<Option<i64>>,
+}
+
+/// What may be held against a request that is refused for more than itself.
+#[derive(Clone, Copy)]
+pub(super) struct Blame {
+    /// It may cost an attempt.
+    pub(super) may_be_its_own: bool,
+    /// It may leave, so that others are the next to try.
+    pub(super) may_give_way: bool,
 }
 
 /// What an account cannot know of an answer: what the lane made of it.
@@ -59,6 +74,8 @@ impl Stops {
             rejoining: false,
             careful: false,
             careful_since: 0,
+            tried: None,
+            disproved: BTreeSet::new(),
         }
     }
 
@@ -169,14 +186,38 @@ impl Stops {
         Ok(())
     }
 
+    /// What a refusal for more than one request may come to. Asked before it is told of it.
+    pub(super) fn blames(&self, history: &History, outcome: &Outcome) -> Blame {
+        let (code, own) = match outcome {
+            Outcome::Blocked {
+                error,
+                second_recipient,
+                ..
+            } => (Some(error.code), *second_recipient),
+            Outcome::Accepted(_)
+            | Outcome::Refused { .. }
+            | Outcome::NotSent { .. }
+            | Outcome::Transient { .. }
+            | Outcome::Throttled { .. }
+            | Outcome::Unknown { .. } => (None, false),
+        };
+        let is_disproved = code.is_some_and(|code| self.disproved.contains(&code));
+        Blame {
+            may_be_its_own: own || history.blamed || is_disproved,
+            // Though its ten minutes may be over since it was sent.
+            may_give_way: self.careful,
+        }
+    }
+
     /// What an answer means for the lane. True if an attempt is charged, should it have been one.
     pub(super) fn met(
         &mut self,
-        uncharged: u32,
+        history: &History,
         outcome: &Outcome,
         reaction: &Reaction,
         now: Us,
     ) -> bool {
+        let blame = self.blames(history, outcome);
         self.careful = self.is_careful(now);
         let is_away = matches!(reaction.view.state, State::Away { .. });
         if !matches!(outcome, Outcome::NotSent { .. } | Outcome::Unknown { .. }) {
@@ -186,6 +227,7 @@ impl Stops {
             Outcome::Accepted(_) | Outcome::Refused { .. } => {
                 self.careful = false;
                 self.failing = 0;
+                self.disproved.extend(self.tried.take());
             }
             Outcome::NotSent { .. } => self.unreachable(reaction.quick_pause, now),
             Outcome::Transient {
@@ -193,7 +235,7 @@ impl Stops {
                 ..
             } => self.failing = 0,
             Outcome::Transient { .. } | Outcome::Unknown { .. } => {
-                return self.failed() || uncharged >= UNCHARGED_MAX;
+                return self.failed() || history.uncharged >= UNCHARGED_MAX;
             }
             Outcome::Throttled {
                 scope: Scope::Pair, ..
@@ -210,21 +252,21 @@ impl Stops {
                 pause_s, slow_down, ..
             } => {
                 self.failing = 0;
+                let is_long = pause_s.is_some_and(|pause_s| pause_s > 30);
+                if history.blamed && is_long && !is_away {
+                    return true;
+                }
                 self.throttled(*pause_s, *slow_down, reaction, now);
             }
-            // Whether a second recipient confirmed a block only the lane knows.
-            Outcome::Blocked {
-                second_recipient: true,
-                ..
-            } => {
+            // Whether a second one confirmed a block only the lane knows.
+            Outcome::Blocked { error, .. } => {
                 self.failing = 0;
-                if is_away {
+                if self.careful && !is_away {
+                    self.tried = Some(error.code);
+                }
+                if is_away || !self.careful && !blame.may_be_its_own {
                     self.stop(Why::Block);
                 }
-            }
-            Outcome::Blocked { .. } => {
-                self.failing = 0;
-                self.stop(Why::Block);
             }
         }
         true

@@ -96,6 +96,11 @@ impl Shell {
         }
     }
 
+    pub(super) fn new_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket - 1
+    }
+
     /// Its limit is being read from the API.
     pub(super) fn await_limit(&mut self, now: Now) {
         self.conduct.await_limit();
@@ -248,6 +253,7 @@ impl Simulation {
             .get(&attempt.ticket)
             .map(|held| held.tag);
         self.touched.extend(tag);
+        self.fates.check_blame(request, item.copy.history.blamed)?;
         let is_first = self.fates.sent(request);
         if is_first && !self.fates.has_left(request) {
             self.check_order(who.lane, &item)?;
@@ -323,21 +329,25 @@ impl Simulation {
         let item = shell
             .conduct
             .resolved(ticket, &outcome, decision, &reaction, us(now.mono))?;
-        self.note_cost(who, &item, &outcome)?;
-        self.note_template(who, &item, &outcome);
-        for finding in used_up.iter().chain(&finding) {
-            self.found(who, finding)?;
-        }
-        self.note_doubt(&item, &outcome);
         let attempts = match decision {
             Some(Decision::Delay { message, .. }) => message.history.attempts,
             Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
             Some(Decision::Repeat { .. } | Decision::Forget | Decision::Abandon) | None => 0,
         };
-        if attempts > item.copy.history.attempts {
+        let is_charged = attempts > item.copy.history.attempts;
+        // While another one tries, nobody else is told.
+        let may_be_its_own = is_charged || matches!(reaction.view.state, State::Probing { .. });
+        self.note_cost(who, &item, &outcome, may_be_its_own)?;
+        self.note_blame(&item, &outcome, decision, is_charged);
+        self.note_template(who, &item, &outcome);
+        for finding in used_up.iter().chain(&finding) {
+            self.found(who, finding)?;
+        }
+        self.note_doubt(&item, &outcome);
+        if is_charged {
             self.fates.attempted(item.request);
         } else if matches!(decision, Some(Decision::Delay { .. }))
-            && !matches!(outcome, Outcome::Throttled { .. })
+            && !matches!(outcome, Outcome::Throttled { .. } | Outcome::Blocked { .. })
         {
             self.tally.count("uncharged");
         }
@@ -366,24 +376,6 @@ impl Simulation {
             let until_ms = wall_ms + u64::from(pause_s.unwrap_or(1).max(1)) * 1_000;
             let conduct = &mut self.shell_mut(who).conduct;
             conduct.hold_template(&template.into(), until_ms, wall_ms);
-        }
-    }
-
-    fn note_doubt(&mut self, item: &Item, outcome: &Outcome) {
-        let facts = &self.plan.requests[item.request];
-        let resends = facts.is_receipt || facts.on_unknown == Some("resend");
-        match outcome {
-            Outcome::Unknown { .. } => self.fates.unsure(item.request, resends),
-            Outcome::Transient {
-                proves_unsent: false,
-                ..
-            } => self.fates.unsure(item.request, true),
-            Outcome::Accepted(_)
-            | Outcome::Refused { .. }
-            | Outcome::NotSent { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Throttled { .. }
-            | Outcome::Blocked { .. } => {}
         }
     }
 

@@ -251,7 +251,8 @@ impl Simulation {
             Event::Calm => {
                 self.note(|| "calm".to_owned());
                 let now = self.now_us;
-                self.api.calm(now);
+                let lone = self.plan.lone.clone();
+                self.api.calm(lone, now);
                 self.after(10_000_000, Event::Log(LogEvent::Compare));
                 self.end_pauses();
             }

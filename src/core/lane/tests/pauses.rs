@@ -82,14 +82,22 @@ fn a_block_sends_the_lane_away_and_one_request_decides() {
             (Next, "wait 60.001"),
             (At(61.0), "probing"),
             (Next, "send a1, idle"),
-            (Answer("a1", blocked(false)), "stays, lane block 1 again"),
+            // Another one tries before that is believed.
+            (Answer("a1", blocked(false)), "delay 5 #0 blamed"),
+            (Settled("a1", true), "probing"),
+            (Next, "send b1, idle"),
+            (
+                Answer("b1", blocked(false)),
+                "delay 5 #0 blamed, lane block 1 again",
+            ),
+            (Settled("b1", true), "away"),
             (Lost, "away"),
             (Order(FREE), "rejoining"),
             (Rejoined, "probing"),
-            (Again("b1", 2), "waits"),
+            (Get("c1"), "waits"),
             (At(62.0), "probing"),
-            (Next, "send b1, idle"),
-            (Answer("b1", accepted()), "accepted #1"),
+            (Next, "send c1, idle"),
+            (Answer("c1", accepted()), "accepted #1"),
             (Next, "idle"),
         ],
     );
@@ -143,7 +151,10 @@ fn a_block_that_may_be_the_messages_fault_needs_a_second_person() {
             (Get("c1"), "waits"),
             (At(1.0), "probing"),
             (Next, "send c1, idle"),
-            (Answer("c1", blocked(true)), "stays, lane block 1 again"),
+            (
+                Answer("c1", blocked(true)),
+                "delay 5 #0 blamed, lane block 1 again",
+            ),
         ],
     );
 }

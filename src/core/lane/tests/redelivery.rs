@@ -154,6 +154,39 @@ fn what_was_being_buried_is_buried_again() {
     );
 }
 
+/// The policy says what becomes of requests that say nothing.
+#[test]
+fn a_request_that_asks_for_a_report_is_not_sent_again_whatever_the_policy() {
+    check(
+        config(),
+        vec![
+            (Rejoined, "flowing"),
+            (AgainSaying("a1", "report"), "asks"),
+            (AgainSaying("b1", "resend"), "asks"),
+            (Again("c1", 1), "asks"),
+            (AgainSaying("d1", "report"), "asks"),
+            (Evidence("a1", false), "unknown #0 !"),
+            (Evidence("b1", false), "stays"),
+            (Evidence("c1", false), "stays"),
+            (Evidence("d1", true), "repeat"),
+            (At(1.0), "flowing"),
+            (Next, "send b1, send c1, idle"),
+        ],
+    );
+    // And a request may not ask for more than the policy allows.
+    let report = LaneConfig {
+        redelivery: redelivery(RedeliveryPolicy::Report),
+        ..config()
+    };
+    check(
+        report,
+        vec![
+            (AgainSaying("b1", "resend"), "asks"),
+            (Evidence("b1", false), "unknown #0 !"),
+        ],
+    );
+}
+
 #[test]
 fn a_grown_prefetch_is_remembered_whole() {
     let wide = LaneConfig {

@@ -40,8 +40,9 @@ pub(super) fn told(decision: &Decision) -> String {
             let history = &message.history;
             let slot = if history.pair_reserved { " slot" } else { "" };
             let copied = if history.copied_ms > 0 { " ?" } else { "" };
+            let blamed = if history.blamed { " blamed" } else { "" };
             format!(
-                "delay {delay_s} #{}{slot}{}{copied}",
+                "delay {delay_s} #{}{slot}{blamed}{}{copied}",
                 history.attempts,
                 flag(history.possible_duplicate)
             )
@@ -75,10 +76,12 @@ pub(super) fn refused() -> Outcome {
 pub(super) const FREE: Held = Held {
     paused_since_ms: None,
     hold: None,
+    is_said_to_be_well: false,
 };
 pub(super) const PAUSED: Held = Held {
     paused_since_ms: Some(WALL_MS),
     hold: None,
+    is_said_to_be_well: false,
 };
 pub(super) fn held(scope: Scope, why: Why, for_s: u64) -> Held {
     let hold = Hold {
