@@ -32,6 +32,9 @@ const LONG_FILES: [(&str, &str); 1] = [(
     "one test per rule of the API",
 )];
 
+/// Names of policies, which are no headers.
+const POLICIES: [&str; 2] = ["\"wa-retention\"", "\"wa-strays\""];
+
 /// Longer than [`FUNCTION_LINES_MAX`], and why.
 const LONG_FUNCTIONS: [(&str, &str, &str); 5] = [
     (
@@ -252,8 +255,9 @@ fn headers_of_ours_are_named_in_one_file() {
     for (name, text) in texts().into_iter().filter(|(name, _)| is_elsewhere(name)) {
         let lines = text.lines().enumerate();
         // A policy's name.
-        let naming =
-            lines.filter(|(_, line)| line.contains("\"wa-") && !line.contains("\"wa-retention\""));
+        let naming = lines.filter(|(_, line)| {
+            line.contains("\"wa-") && !POLICIES.iter().any(|name| line.contains(name))
+        });
         let naming = naming.filter(|_| !name.contains("/tests"));
         broken.extend(naming.map(|(number, line)| format!("{name}:{}: {line}", number + 1)));
     }

@@ -132,6 +132,33 @@ pub(crate) fn on_unknown(no: u64, is_resent: bool) -> Option<&'static str> {
     }
 }
 
+/// A request that intake refuses.
+pub(crate) fn spoil(request: Request, chance: &mut Chance) -> Request {
+    let spoilt = Request {
+        is_valid: false,
+        ..request
+    };
+    match chance.within(0..=4) {
+        0 => Request {
+            body: "not JSON".to_owned(),
+            ..spoilt
+        },
+        1 => Request {
+            body: r#"{"type":"text","text":{"body":"to whom?"}}"#.to_owned(),
+            ..spoilt
+        },
+        2 => Request { id: None, ..spoilt },
+        3 => Request {
+            operation: Some("template"),
+            ..spoilt
+        },
+        _ => Request {
+            on_unknown: Some("perhaps"),
+            ..spoilt
+        },
+    }
+}
+
 /// One person's requests, which the API refuses for ever with what others would be stopped by, in one seed of four. Outlives the calm.
 pub(crate) fn lone(requests: &[Request], seed: u64) -> Option<Fault> {
     let people: Vec<usize> = requests

@@ -330,7 +330,7 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
                 is_valid: true,
             };
             if chance.percent(invalid) {
-                spoil(request, chance)
+                faults::spoil(request, chance)
             } else {
                 request
             }
@@ -370,32 +370,6 @@ fn message(
         None => r#""type":"text","text":{"body":"hello"}"#.to_owned(),
     };
     format!(r#"{{{opaque}"to":"{to}",{content}}}"#)
-}
-
-fn spoil(request: Request, chance: &mut Chance) -> Request {
-    let spoilt = Request {
-        is_valid: false,
-        ..request
-    };
-    match chance.within(0..=4) {
-        0 => Request {
-            body: "not JSON".to_owned(),
-            ..spoilt
-        },
-        1 => Request {
-            body: r#"{"type":"text","text":{"body":"to whom?"}}"#.to_owned(),
-            ..spoilt
-        },
-        2 => Request { id: None, ..spoilt },
-        3 => Request {
-            operation: Some("template"),
-            ..spoilt
-        },
-        _ => Request {
-            on_unknown: Some("perhaps"),
-            ..spoilt
-        },
-    }
 }
 
 fn mishaps(
