@@ -7,6 +7,7 @@ use crate::spans::Trace;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+mod portable;
 mod read;
 mod size;
 
@@ -262,7 +263,7 @@ fn select(headers: &FieldTable, wanted: impl Fn(&str) -> bool) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in headers.inner() {
         if wanted(name.as_str()) {
-            table.insert(name.clone(), value.clone());
+            table.insert(name.clone(), portable::portable(value));
         }
     }
     table
