@@ -14,8 +14,7 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tokio::process::Command;
-use tokio::time::sleep;
+use tokio::{process::Command, time::sleep};
 
 /// Seconds of work that a lane is kept supplied with: more than a worker holds ready.
 const BACKLOG_S: usize = 4;
@@ -420,8 +419,7 @@ impl<'a> Stage<'a> {
 
 fn has_panicked(logs: &Path) -> Result<bool> {
     for file in std::fs::read_dir(logs)? {
-        let text = std::fs::read(file?.path())?;
-        if String::from_utf8_lossy(&text).contains("panicked at") {
+        if String::from_utf8_lossy(&std::fs::read(file?.path())?).contains("panicked at") {
             return Ok(true);
         }
     }
