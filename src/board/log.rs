@@ -17,7 +17,8 @@ use tokio::time::Instant;
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest wait for the next record of a log that is read back: RabbitMQ sends what it has.
+/// Longest wait for a log to be opened, and for the next record while it is read back: RabbitMQ sends what it has. Without it a
+/// request of ours that RabbitMQ does not answer would keep a worker from beginning for ever.
 const STALLED: Duration = Duration::from_secs(10);
 
 /// Before a log is opened again that broke off.
@@ -107,7 +108,8 @@ impl Board {
         let after = self.lock().log(log).offset;
         let mut missed = Missed::default();
         let reading = async {
-            let (mut tail, pen) = lanes_log::open(session, log, after).await?;
+            let opening = tokio::time::timeout(STALLED, lanes_log::open(session, log, after)).await;
+            let (mut tail, pen) = opening.map_err(|_| LogError::Stalled(STALLED))??;
             let now_ms = self.clock.now().wall_ms;
             let mark = format!(
                 r#"{{"mark":"{}-{}-{now_ms}"}}"#,
