@@ -2,7 +2,7 @@
 
 use super::{Decision, Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling};
 use crate::core::Now;
-use crate::core::backlog::Ticket;
+use crate::core::backlog::{Ticket, Waiting};
 use crate::core::message::{Message, OnUnknown};
 use crate::core::recent::{Identity, Known};
 use crate::core::report::{Report, Status};
@@ -112,7 +112,11 @@ impl Lane {
             let is_here = *other != ticket && !settling.orphaned;
             is_here && settling.ends && is_other(&settling.identity, settling.is_copied)
         };
-        self.backlog.has_other(message, ticket, is_it)
+        // An earlier one that is asked about may be let go for this very copy: of the two the later stays.
+        let is_let_go =
+            |other: &Waiting| other.is_asked && other.message.history.hops < identity.hops();
+        let waits = |other: &Waiting| is_it(&other.message) && !is_let_go(other);
+        self.backlog.has_other(message, ticket, waits)
             || self.flights.iter().any(is_in_flight)
             || self.settling.iter().any(ends)
     }

@@ -97,6 +97,18 @@ fn the_first_of_two_copies_may_be_late_or_gone() {
             (Next, "send a1, idle"),
         ],
     );
+    // One that comes again, and its own copy, both in doubt: the later of them stays, whatever is found of the earlier.
+    let marked = |hops| History { hops, ..copy(1) };
+    check(
+        config(),
+        vec![
+            (GetWith("a1", marked(1)), "asks"),
+            (GetWith("a1", marked(2)), "asks"),
+            (EvidenceFirst("a1", false), "forget"),
+            (Evidence("a1", false), "stays"),
+            (Next, "send a1, idle"),
+        ],
+    );
     // The first is RabbitMQ's again, which may be this one.
     check(
         config(),
