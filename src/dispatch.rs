@@ -2,6 +2,7 @@
 //! intake → validate → pace → send → classify → decide → publish → settle.
 
 mod arrive;
+mod budget;
 mod claim;
 mod conclude;
 mod consumer;
@@ -40,7 +41,7 @@ use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use observe::Observer;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -130,8 +131,10 @@ pub struct LaneTask {
     /// Whom the lane was left to after a loss of RabbitMQ, and until when.
     left_to: Option<(Owner, Duration)>,
     /// Delivered before the lane was ours.
-    unclaimed: Vec<Delivery>,
+    unclaimed: VecDeque<Delivery>,
     deliveries: HashMap<Ticket, Delivery>,
+    /// The last turn left something that is ready: it is the other lanes' turn first.
+    is_cut_short: bool,
     next_ticket: Ticket,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Copies that may be under way to the ladder.
@@ -184,8 +187,9 @@ impl LaneTask {
             ),
             claim: Claim::None,
             left_to: None,
-            unclaimed: vec![],
+            unclaimed: VecDeque::new(),
             deliveries: HashMap::new(),
+            is_cut_short: false,
             next_ticket: 0,
             work: FuturesUnordered::new(),
             moves: Arc::new(Semaphore::new(MOVES_MAX)),
@@ -219,8 +223,12 @@ impl LaneTask {
                 Ok(()) = self.orders.changed() => self.obey(),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.finish_all_ready(done),
                 unsent = self.claim.answered() => self.took_over(unsent),
+                () = std::future::ready(()), if self.has_unread() => self.take_unclaimed(),
                 event = self.consumer.next(|| clock.now().mono) => self.heed(event),
                 () = &mut timer, if wake.is_some() => {}
+            }
+            if std::mem::take(&mut self.is_cut_short) {
+                tokio::task::yield_now().await;
             }
         }
         self.leave().await;
@@ -321,13 +329,6 @@ impl LaneTask {
             }
         };
         self.work.push(sending.boxed());
-    }
-
-    fn finish_all_ready(&mut self, done: Done) {
-        self.finish(done);
-        while let Some(Some(done)) = self.work.next().now_or_never() {
-            self.finish(done);
-        }
     }
 
     fn finish(&mut self, done: Done) {

@@ -31,6 +31,8 @@ pub enum Settled {
 pub struct Delivery {
     acker: Acker,
     pub body: Bytes,
+    /// How large the body was, if it was larger than a request may be: it is not kept in memory.
+    pub(super) left_out_bytes: Option<usize>,
     pub redelivered: bool,
     routing_key: String,
     /// The phone number id it is for.
@@ -58,6 +60,7 @@ impl Delivery {
             delivery_tag: delivery.delivery_tag,
             acker: delivery.acker,
             body: delivery.data.into(),
+            left_out_bytes: None,
             redelivered: delivery.redelivered,
             routing_key: delivery.routing_key.as_str().to_owned(),
             properties: delivery.properties,
@@ -122,6 +125,14 @@ impl Delivery {
         self.acker.usable() && self.channel.connected()
     }
 
+    /// Lets go of a body that is larger than a request may be: it is refused in any case, and many at once would fill the memory.
+    pub fn bound_body(&mut self, most: usize) {
+        if self.body.len() > most {
+            self.left_out_bytes = Some(self.body.len());
+            self.body = Bytes::new();
+        }
+    }
+
     /// The request's id, if it has one.
     pub fn id(&self) -> &str {
         headers::id(&self.properties).unwrap_or_default()
@@ -168,7 +179,10 @@ impl Delivery {
 
     /// What intake needs to know, without AMQP's types.
     pub fn inbound(&self) -> Inbound<'_> {
-        headers::inbound(&self.properties, self.redelivered)
+        Inbound {
+            body_bytes: self.left_out_bytes.unwrap_or(self.body.len()),
+            ..headers::inbound(&self.properties, self.redelivered)
+        }
     }
 
     /// How often it has come off the ladder.

@@ -36,6 +36,8 @@ const TAKEN_AT_MS: &str = "timestamp_in_ms";
 const DEAD_REASON: &str = "wa-dead-reason";
 const DEAD_CODE: &str = "wa-dead-code";
 const PHONE_NUMBER_ID: &str = "wa-phone-number-id";
+/// How large the body was, if it was too large to be kept.
+const BODY_BYTES: &str = "wa-body-bytes";
 
 /// Where properties stand that RabbitMQ would act on if we published them.
 const USER_ID: &str = "wa-user-id";
@@ -158,7 +160,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 39] = [
+const HEADERS: [Row<Name>; 40] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Of a body that is not to be read.
@@ -199,6 +201,7 @@ const HEADERS: [Row<Name>; 39] = [
     row(Is(DEAD_REASON), [Dropped, Dropped, Set]),
     row(Is(DEAD_CODE), [Dropped, Dropped, Set]),
     row(Is(PHONE_NUMBER_ID), [Dropped, Dropped, Set]),
+    row(Is(BODY_BYTES), [Dropped, Dropped, Set]),
     // From an earlier copy, which has the property no more.
     row(Is(USER_ID), [Dropped, Kept, Kept]),
     row(Is(EXPIRATION), [Dropped, Kept, Kept]),
@@ -337,6 +340,12 @@ pub(super) fn epitaph(
     headers.extend(code.map(|code| (DEAD_CODE, AMQPValue::LongLongInt(code))));
     headers.extend(flagged.then_some((POSSIBLE_DUPLICATE, AMQPValue::Boolean(true))));
     headers
+}
+
+/// With the size of a body that was too large to be kept.
+pub(super) fn body_bytes(bytes: usize) -> (&'static str, AMQPValue) {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    (BODY_BYTES, AMQPValue::LongLongInt(bytes))
 }
 
 /// Headers that carry on this trace, in place of the caller's.

@@ -184,7 +184,8 @@ impl Publisher {
         flagged: bool,
         now_ms: u64,
     ) -> Option<Confirmed> {
-        let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged, now_ms);
+        let mut epitaph = headers::epitaph(reason, code, delivery.lane(), flagged, now_ms);
+        epitaph.extend(delivery.left_out_bytes.map(headers::body_bytes));
         let mut letter = Letter {
             way: Way::Dead,
             exchange: topology::DEAD,

@@ -16,6 +16,7 @@ mod instant;
 mod value;
 
 pub use fault::{Fault, Refusal};
+use fault::{MALFORMED, TOO_LARGE};
 pub use identity::ID_HEADERS;
 
 /// AMQP headers in all, encoded. RabbitMQ takes 128 KiB of them in one frame; a request that fills it could not be carried any
@@ -53,6 +54,8 @@ pub struct Inbound<'a> {
     pub id_header: Option<(&'static str, Header<'a>)>,
     pub priority: Option<u8>,
     pub timestamp_s: Option<u64>,
+    /// Of the body as it was published, also where it was too large to be kept.
+    pub body_bytes: usize,
     pub operation: Option<&'a str>,
     pub reply_to: Option<&'a str>,
     pub content_encoding: Option<&'a str>,
@@ -107,7 +110,8 @@ pub fn intake(
     let expires_at_ms = instant("expires-at", inbound.expires_at, &mut faults);
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
     let on_unknown = on_unknown(inbound.on_unknown, &mut faults);
-    let document = body::read(body, &inbound, config, &mut faults);
+    let body_bytes = inbound.body_bytes.max(body.len());
+    let document = body::read(body, body_bytes, &inbound, config, &mut faults);
     let parsed = document.is_some();
     let checked = document.map(|(body, document)| {
         let checked = body::check(&document, config, &mut faults);
@@ -140,7 +144,11 @@ pub fn intake(
             id,
         }),
         (id, _) => Err(Refusal {
-            keep_in_dead: id.is_none() || !parsed,
+            dead_reason: match id.is_none() || !parsed {
+                true if body_bytes > config.max_body_bytes => Some(TOO_LARGE),
+                true => Some(MALFORMED),
+                false => None,
+            },
             id: inbound.id().map(str::to_owned),
             faults,
         }),

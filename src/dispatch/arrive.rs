@@ -1,5 +1,6 @@
 //! The lane's consumer: what it delivers, and what becomes of that when it is lost or left.
 
+use super::budget::Budget;
 use super::claim::Claim;
 use super::conclude::seconds_between;
 use super::consumer::Event;
@@ -62,26 +63,60 @@ impl LaneTask {
         }
     }
 
+    /// What is ready, as far as one turn goes.
     fn take_all_ready(&mut self, first: Delivery) {
-        self.take(first);
         let clock = self.shared.concluder.clock;
-        while let Some(next) = self.consumer.next_now(|| clock.now().mono) {
-            match next {
-                Event::Delivered(delivery) => self.take(delivery),
-                other @ (Event::Opened { .. }
-                | Event::NotOpened(_)
-                | Event::Lost(_)
-                | Event::SessionChanged) => {
-                    return self.heed(other);
-                }
+        let mut budget = Budget::new(clock.now().mono);
+        let mut next = first;
+        loop {
+            let bytes = next.body.len();
+            self.arrive(next);
+            if !budget.spend(bytes, clock.now().mono) {
+                self.is_cut_short = true;
+                return;
+            }
+            match self.consumer.next_now(|| clock.now().mono) {
+                Some(Event::Delivered(delivery)) => next = delivery,
+                Some(
+                    other @ (Event::Opened { .. }
+                    | Event::NotOpened(_)
+                    | Event::Lost(_)
+                    | Event::SessionChanged),
+                ) => return self.heed(other),
+                None => return,
             }
         }
     }
 
-    pub(super) fn take(&mut self, mut delivery: Delivery) {
-        if !self.is_ours() {
-            return self.unclaimed.push(delivery);
+    /// The lane is ours, and something that was delivered before is not read yet.
+    pub(super) fn has_unread(&self) -> bool {
+        self.claim.is_held() && !self.unclaimed.is_empty()
+    }
+
+    /// What was delivered before the lane was ours, as far as one turn goes.
+    pub(super) fn take_unclaimed(&mut self) {
+        let clock = self.shared.concluder.clock;
+        let mut budget = Budget::new(clock.now().mono);
+        while let Some(delivery) = self.unclaimed.pop_front() {
+            let bytes = delivery.body.len();
+            self.take(delivery);
+            if !budget.spend(bytes, clock.now().mono) {
+                self.is_cut_short = true;
+                return;
+            }
         }
+    }
+
+    /// A delivery waits until the lane is ours, and behind those that have waited for that.
+    fn arrive(&mut self, mut delivery: Delivery) {
+        delivery.bound_body(self.shared.intake.max_body_bytes);
+        if !self.is_ours() || !self.unclaimed.is_empty() {
+            return self.unclaimed.push_back(delivery);
+        }
+        self.take(delivery);
+    }
+
+    fn take(&mut self, mut delivery: Delivery) {
         let now = self.shared.now();
         if delivery.redelivered {
             self.shared.concluder.metrics.redelivered.inc();
@@ -189,11 +224,14 @@ impl LaneTask {
     async fn take_what_is_on_its_way(&mut self) {
         let clock = self.shared.concluder.clock;
         loop {
+            while let Some(delivery) = self.unclaimed.pop_front() {
+                self.take(delivery);
+            }
             let is_full = self.deliveries.len() >= usize::from(self.consumer.prefetch());
             let quiet = if is_full { ON_ITS_WAY } else { MORE_ON_ITS_WAY };
             let next = tokio::time::timeout(quiet, self.consumer.next(|| clock.now().mono));
             match next.await {
-                Ok(Event::Delivered(delivery)) => self.take(delivery),
+                Ok(Event::Delivered(delivery)) => self.arrive(delivery),
                 // The channel is gone, or nothing comes: there is nothing to wait for.
                 Ok(
                     Event::Opened { .. }

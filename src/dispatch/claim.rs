@@ -53,8 +53,5 @@ impl LaneTask {
     pub(super) fn took_over(&mut self, unsent: Unsent) {
         self.claim = Claim::Held;
         self.lane.took_over(unsent, self.shared.now());
-        for delivery in std::mem::take(&mut self.unclaimed) {
-            self.take(delivery);
-        }
     }
 }

@@ -71,7 +71,7 @@ impl Concluder {
         self.settle(delivery, confirmed).await
     }
 
-    /// What cannot be sent is answered at once; what cannot even be identified is kept whole in `wa.dead` first.
+    /// What cannot be sent is answered at once; what cannot even be identified is kept in `wa.dead` first.
     pub async fn refusal(
         &self,
         metrics: &LaneMetrics,
@@ -82,11 +82,8 @@ impl Concluder {
         if let Some(journey) = delivery.journey() {
             journey.ends(trace::end_of_a_refusal());
         }
-        if refusal.keep_in_dead
-            && self
-                .bury(&delivery, "malformed", None, false)
-                .await
-                .is_none()
+        if let Some(reason) = refusal.dead_reason
+            && self.bury(&delivery, reason, None, false).await.is_none()
         {
             return delivery.give_back();
         }

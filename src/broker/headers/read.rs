@@ -129,6 +129,8 @@ fn named(properties: &BasicProperties) -> Inbound<'_> {
     let headers = Headers::of(properties);
     let mut ids = ID_HEADERS.iter();
     Inbound {
+        // The caller knows the body.
+        body_bytes: 0,
         message_id: properties.message_id().as_ref().map(|id| id.as_str()),
         id_header: ids.find_map(|name| Some((*name, headers.get(name)?))),
         ..Inbound::default()

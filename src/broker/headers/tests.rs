@@ -124,6 +124,7 @@ fn every_header_of_ours_has_a_row_of_its_own() {
             Copy::Dead,
             epitaph("exhausted", Some(131_016), "111", true, 7),
         ),
+        (Copy::Dead, vec![body_bytes(10_000_000)]),
         (Copy::Delayed, vec![incarnation(Some(7))]),
         (Copy::Result, vec![incarnation(None)]),
     ];
@@ -141,7 +142,7 @@ fn every_header_of_ours_has_a_row_of_its_own() {
     let set = |copy| HEADERS.iter().filter(move |row| row.fate(copy) == Set);
     // And which publication it is.
     assert_eq!(set(Copy::Delayed).count(), history(&has_been).len() + 1);
-    assert_eq!(set(Copy::Dead).count(), 4);
+    assert_eq!(set(Copy::Dead).count(), 5);
     assert_eq!(set(Copy::Result).count(), 1);
     // What a property has moved to survives the next copy.
     for row in &PROPERTIES {

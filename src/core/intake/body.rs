@@ -9,19 +9,20 @@ use std::sync::Arc;
 
 pub(super) const NO_DATA: &str = "came as an AMQP 1.0 value or sequence that is not one string or binary: publish the JSON as data (rhea: message.data_section, qpid-proton: a body of bytes and inferred=True)";
 
-/// The JSON as bytes and as a document.
+/// The JSON as bytes and as a document. `body_bytes`: of the body as it was published.
 pub(super) fn read(
     body: Bytes,
+    body_bytes: usize,
     inbound: &Inbound<'_>,
     config: &IntakeConfig,
     faults: &mut Vec<Fault>,
 ) -> Option<(Bytes, Value)> {
-    if body.len() > config.max_body_bytes {
+    if body_bytes > config.max_body_bytes {
         faults.push(Fault::too_long(
             "",
             "is larger than intake.max_body_bytes, in bytes",
             config.max_body_bytes,
-            body.len(),
+            body_bytes,
         ));
         return None;
     }

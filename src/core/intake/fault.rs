@@ -49,14 +49,20 @@ impl fmt::Display for Fault {
     }
 }
 
+/// No JSON object, or no usable `message_id`.
+pub(super) const MALFORMED: &str = "malformed";
+/// Above `intake.max_body_bytes`.
+pub(super) const TOO_LARGE: &str = "too_large";
+
 /// A request that will not be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Whatever id it had.
     pub id: Option<String>,
     pub faults: Vec<Fault>,
-    /// It can be neither parsed nor identified, so the answer alone would lose it: keep it whole in `wa.dead`.
-    pub keep_in_dead: bool,
+    /// It can be neither parsed nor identified, so the answer alone would lose it: keep it in `wa.dead`, for this reason. Whole, unless
+    /// it is too large.
+    pub dead_reason: Option<&'static str>,
 }
 
 impl Refusal {
@@ -68,7 +74,7 @@ impl Refusal {
                 "",
                 "made the dispatcher's own check fail: please report it",
             )],
-            keep_in_dead: true,
+            dead_reason: Some(MALFORMED),
         }
     }
 }

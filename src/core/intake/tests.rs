@@ -214,7 +214,7 @@ fn what_cannot_be_parsed_or_identified_is_kept_whole() {
     ] {
         let refusal = take(body, inbound).unwrap_err();
         assert_eq!(
-            (refusal.id.as_deref(), refusal.keep_in_dead),
+            (refusal.id.as_deref(), refusal.dead_reason.is_some()),
             (id, kept),
             "{body}"
         );
@@ -226,7 +226,10 @@ fn what_cannot_be_parsed_or_identified_is_kept_whole() {
         ..anonymous
     };
     let refusal = take(TEXT, inbound).unwrap_err();
-    assert_eq!((refusal.id, refusal.keep_in_dead), (Some(long), true));
+    assert_eq!(
+        (refusal.id, refusal.dead_reason.is_some()),
+        (Some(long), true)
+    );
 }
 
 #[test]

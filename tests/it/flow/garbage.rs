@@ -47,8 +47,14 @@ async fn what_cannot_be_parsed_is_kept_whole_and_others_flow() {
         let text = String::from_utf8(result.body).unwrap();
         assert!(!text.contains("34600777888"), "{text}");
         let kept = dead.wait(id).await;
-        assert!(kept.body == body, "{id} is kept as it came");
-        assert_eq!(kept.header("wa-dead-reason").as_deref(), Some("malformed"));
+        // Except what is too large.
+        let (reason, whole, bytes) = match id {
+            "large" => ("too_large", vec![], Some("LongLongInt(10000000)")),
+            _ => ("malformed", body, None),
+        };
+        assert!(kept.body == whole, "{id} is kept as it came");
+        assert_eq!(kept.header("wa-dead-reason").as_deref(), Some(reason));
+        assert_eq!(kept.header("wa-body-bytes").as_deref(), bytes);
         assert_eq!(kept.header("wa-phone-number-id").as_deref(), Some("111"));
         assert_eq!(kept.header("x-from").as_deref(), Some("test"));
         assert_eq!(

@@ -218,7 +218,7 @@ impl Simulation {
 
     fn refuse(&mut self, who: Who, held: Held, refusal: Refusal) -> Checked {
         let mut letters = vec![];
-        if refusal.keep_in_dead {
+        if refusal.dead_reason.is_some() {
             letters.push(Letter::Dead);
         }
         let error = ReportedError::from_faults(refusal.faults);

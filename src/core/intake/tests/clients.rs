@@ -214,7 +214,7 @@ fn a_body_of_amqp_1_0_is_unwrapped_or_told_in_one_fault() {
     let faults = |body: Vec<u8>, inbound: Inbound<'_>| {
         let refusal = intake(body.into(), inbound, &BOUNDS, NOW).unwrap_err();
         let told: Vec<String> = refusal.faults.iter().map(Fault::to_string).collect();
-        assert!(refusal.keep_in_dead, "{told:?}");
+        assert!(refusal.dead_reason.is_some(), "{told:?}");
         told
     };
     // A map, a null, an empty list, a sequence, and what only says so.
@@ -264,7 +264,7 @@ fn a_compressed_body_is_told_by_what_says_so() {
         let refusal = intake(GZIP.into(), inbound.clone(), &BOUNDS, NOW).unwrap_err();
         let told: Vec<String> = refusal.faults.iter().map(Fault::to_string).collect();
         assert_eq!(
-            (told, refusal.keep_in_dead),
+            (told, refusal.dead_reason.is_some()),
             (vec![expected.to_owned()], true)
         );
         // Whatever is said of it, a body that can be read is read.
