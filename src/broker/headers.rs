@@ -29,6 +29,9 @@ const LAST_ERROR: &str = "wa-last-error";
 /// See [`crate::core::message::Message::incarnation`]; 0 is none.
 const INCARNATION: &str = "wa-incarnation";
 
+/// On what was published without what its caller wrote, see [`plain`].
+const LEFT_OUT: &str = "wa-headers-left-out";
+
 /// RabbitMQ's own, where it is set up to stamp what it is given (`message_interceptors.incoming.set_header_timestamp`).
 const TAKEN_AT_MS: &str = "timestamp_in_ms";
 
@@ -42,6 +45,9 @@ const BODY_BYTES: &str = "wa-body-bytes";
 /// Where properties stand that RabbitMQ would act on if we published them.
 const USER_ID: &str = "wa-user-id";
 const EXPIRATION: &str = "wa-expiration";
+
+/// Of a result's body.
+pub(super) const JSON: &str = "application/json";
 
 /// What is published of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -160,7 +166,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 40] = [
+const HEADERS: [Row<Name>; 41] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Of a body that is not to be read.
@@ -202,6 +208,7 @@ const HEADERS: [Row<Name>; 40] = [
     row(Is(DEAD_CODE), [Dropped, Dropped, Set]),
     row(Is(PHONE_NUMBER_ID), [Dropped, Dropped, Set]),
     row(Is(BODY_BYTES), [Dropped, Dropped, Set]),
+    row(Is(LEFT_OUT), [Kept, Kept, Kept]),
     // From an earlier copy, which has the property no more.
     row(Is(USER_ID), [Dropped, Kept, Kept]),
     row(Is(EXPIRATION), [Dropped, Kept, Kept]),
@@ -259,6 +266,32 @@ fn copied_headers(from: &BasicProperties, copy: Copy) -> FieldTable {
     }
     let named = Some(kept(Copy::Delayed)).filter(|named| copy == Copy::Dead && fits(named));
     named.unwrap_or_default()
+}
+
+/// What remains of the properties of a publish that ends the connection that it is made on: what is ours and what the contract names, and
+/// that the rest was left out. `is_for_later`: it may be on the ladder all the same, and then be there twice.
+pub(super) fn plain(from: &BasicProperties, is_for_later: bool) -> BasicProperties {
+    const NAMED: [&str; 3] = ["expires-at", "not-before", "on-unknown"];
+    let is_kept = |name: &str| NAMED.contains(&name) || name.starts_with("wa-");
+    let headers = from.headers().as_ref();
+    let mut headers = headers.map_or_else(FieldTable::default, |all| select(all, is_kept));
+    headers.insert(LEFT_OUT.into(), AMQPValue::Boolean(true));
+    if is_for_later {
+        headers.insert(POSSIBLE_DUPLICATE.into(), AMQPValue::Boolean(true));
+    }
+    let mut to = BasicProperties::default().with_delivery_mode(2);
+    if Property::ContentType.text(from) == Some(JSON) {
+        to = to.with_content_type(JSON.into());
+    }
+    for property in [
+        Property::MessageId,
+        Property::Priority,
+        Property::Timestamp,
+        Property::Type,
+    ] {
+        to = property.copy(from, to);
+    }
+    to.with_headers(headers)
 }
 
 /// The one place where the caller's values go into what we publish.

@@ -1,8 +1,8 @@
 //! RabbitMQ. A *session* is two connections, built and thrown away as a whole: one for the lanes (consume and acknowledge), one for
 //! publishing, because an alarm blocks a connection that publishes, and its acknowledgements with it. Replies have one
-//! beside it. lapin's own recovery stays
-//! off: it would hide a loss, and every delivery of a lost channel is void.
+//! beside it, and publishes that may be what ends sessions another. lapin's own recovery stays off: it would hide a loss, and every delivery of a lost channel is void.
 
+mod aside;
 pub mod consume;
 pub mod declare;
 pub mod delivery;

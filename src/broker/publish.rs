@@ -1,8 +1,10 @@
 //! Confirmed, mandatory publishing. `Confirmed` is made here only: whoever holds one may acknowledge.
 
+mod alone;
 mod copies;
 
 use super::Sessions;
+use super::aside::Aside;
 use super::delivery::Delivery;
 use super::headers::{self, Copy};
 use super::refusals::Refusals;
@@ -17,13 +19,17 @@ use crate::core::message::Message;
 use crate::core::report::Report;
 use crate::metrics::Metrics;
 use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Confirmation};
+use lapin::types::AMQPValue;
+use lapin::{BasicProperties, Channel, Confirmation};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long to wait for the supervisor to notice that a session is over.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Of a publish that RabbitMQ answers by closing its channel.
+const CLOSED: &str = "closed";
 
 /// Proof that RabbitMQ confirmed what must outlive the delivery.
 #[derive(Debug)]
@@ -36,11 +42,32 @@ impl Confirmed {
     }
 }
 
+/// What became of a publish.
+#[must_use]
+pub enum Published {
+    Taken(Confirmed),
+    /// RabbitMQ has the request again, and what was to be published was nothing that holds whoever has it now.
+    GivenBack,
+    /// It ends every connection that it is made on, also without what its caller wrote.
+    Never,
+}
+
+impl Published {
+    fn confirmed(self) -> Option<Confirmed> {
+        match self {
+            Self::Taken(confirmed) => Some(confirmed),
+            Self::GivenBack | Self::Never => None,
+        }
+    }
+}
+
 enum NotConfirmed {
     /// The session is over; the next one may do better.
     Lost,
     /// RabbitMQ had nowhere to put it, or said no.
     Refused(&'static str),
+    /// The connection that it had for itself ended, and the session did not.
+    Ended,
 }
 
 /// What is published, wherever it goes.
@@ -55,6 +82,14 @@ struct Letter<'a> {
     outlives_delivery: bool,
 }
 
+impl Letter<'_> {
+    /// Without what its caller wrote.
+    fn make_plain(&mut self) {
+        let is_for_later = matches!(self.way, Way::Rung(_));
+        self.properties = headers::plain(&self.properties, is_for_later);
+    }
+}
+
 /// Publishes for all lanes, over whichever session there is. What RabbitMQ does not take is tried again until it does.
 #[derive(Clone)]
 pub struct Publisher {
@@ -62,6 +97,7 @@ pub struct Publisher {
     courses: Arc<Courses>,
     refusals: Arc<Refusals>,
     replies: Arc<Replies>,
+    aside: Arc<Aside>,
     metrics: Arc<Metrics>,
 }
 
@@ -77,7 +113,8 @@ impl Publisher {
             sessions,
             courses: Arc::new(Courses::new(served.iter())),
             refusals: Arc::new(Refusals::new(metrics.clone(), served)),
-            replies: Replies::new(config, metrics.clone()),
+            replies: Replies::new(config.clone(), metrics.clone()),
+            aside: Arc::new(Aside::new(config)),
             metrics,
         }
     }
@@ -97,9 +134,8 @@ impl Publisher {
         self.replies.sent().await;
     }
 
-    /// The result on `wa.results`, and to `reply_to` if the request named one. `None`: RabbitMQ has the request again, and the result
-    /// was nothing that holds whoever has it now.
-    pub async fn result(&self, delivery: &Delivery, report: &Report) -> Option<Confirmed> {
+    /// The result on `wa.results`, and to `reply_to` if the request named one.
+    pub async fn result(&self, delivery: &Delivery, report: &Report) -> Published {
         let Ok(body) = serde_json::to_vec(report) else {
             // A struct of strings and numbers cannot fail to serialise.
             tracing::error!("a result could not be written as JSON");
@@ -116,13 +152,13 @@ impl Publisher {
         self.answer(delivery, letter).await
     }
 
-    /// The result that another worker had published, once more: for its own reader may have died as well. `None` as in [`Self::result`].
+    /// The result that another worker had published, once more: for its own reader may have died as well.
     pub async fn again(
         &self,
         delivery: &Delivery,
         found: &FoundResult,
         flagged: bool,
-    ) -> Option<Confirmed> {
+    ) -> Published {
         let body = if flagged {
             flag(&found.body)
         } else {
@@ -143,23 +179,19 @@ impl Publisher {
         self.answer(delivery, letter).await
     }
 
-    async fn answer(&self, delivery: &Delivery, mut letter: Letter<'_>) -> Option<Confirmed> {
-        let confirmed = self.publish(delivery, &mut letter).await?;
+    async fn answer(&self, delivery: &Delivery, mut letter: Letter<'_>) -> Published {
+        let published = self.publish(delivery, &mut letter).await;
         // Not awaited: what the request is settled by is confirmed.
-        if let Some(reply_to) = delivery.properties.reply_to() {
+        if let (Published::Taken(_), Some(to)) = (&published, delivery.properties.reply_to()) {
             let (body, properties) = (letter.body, letter.properties);
-            self.replies.send(reply_to.as_str(), body, properties);
+            self.replies.send(to.as_str(), body, properties);
         }
-        Some(confirmed)
+        published
     }
 
-    /// The request, for later, onto the delay ladder. `None`: RabbitMQ has the original again, and a second copy would be a second send.
-    pub async fn delayed(
-        &self,
-        delivery: &Delivery,
-        message: &Message,
-        delay_s: u32,
-    ) -> Option<Confirmed> {
+    /// The request, for later, onto the delay ladder. Given back: RabbitMQ has the original again, and a second copy would be a second
+    /// send.
+    pub async fn delayed(&self, delivery: &Delivery, message: &Message, delay_s: u32) -> Published {
         let mut history = headers::history(&message.history);
         history.push(headers::incarnation(message.incarnation));
         let rung = ladder::entry(delay_s);
@@ -184,7 +216,27 @@ impl Publisher {
         flagged: bool,
         now_ms: u64,
     ) -> Option<Confirmed> {
-        let mut epitaph = headers::epitaph(reason, code, delivery.lane(), flagged, now_ms);
+        let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged, now_ms);
+        self.kept(delivery, epitaph, false).await
+    }
+
+    /// The whole request into `wa.dead`, in place of what is never taken: its result (`outlives_delivery` as that), or its copy for later.
+    pub async fn unpublishable(
+        &self,
+        delivery: &Delivery,
+        outlives_delivery: bool,
+        now_ms: u64,
+    ) -> Option<Confirmed> {
+        let epitaph = headers::epitaph("unpublishable", None, delivery.lane(), true, now_ms);
+        self.kept(delivery, epitaph, outlives_delivery).await
+    }
+
+    async fn kept(
+        &self,
+        delivery: &Delivery,
+        mut epitaph: Vec<(&'static str, AMQPValue)>,
+        outlives_delivery: bool,
+    ) -> Option<Confirmed> {
         epitaph.extend(delivery.left_out_bytes.map(headers::body_bytes));
         let mut letter = Letter {
             way: Way::Dead,
@@ -192,58 +244,67 @@ impl Publisher {
             routing_key: delivery.lane(),
             body: &delivery.body,
             properties: headers::copied(&delivery.properties, Copy::Dead, epitaph),
-            outlives_delivery: false,
+            outlives_delivery,
         };
-        self.publish(delivery, &mut letter).await
+        self.publish(delivery, &mut letter).await.confirmed()
     }
 
-    async fn publish(&self, delivery: &Delivery, letter: &mut Letter<'_>) -> Option<Confirmed> {
+    async fn publish(&self, delivery: &Delivery, letter: &mut Letter<'_>) -> Published {
         let Some(span) = delivery.publishing(letter.exchange, letter.routing_key) else {
             return self.until_confirmed(delivery, letter).await;
         };
         let headers = headers::traced(letter.properties.headers().as_ref(), span.trace());
         letter.properties = letter.properties.clone().with_headers(headers);
         let published = self.until_confirmed(delivery, letter).await;
-        span.ends(published.is_some());
+        span.ends(matches!(published, Published::Taken(_)));
         published
     }
 
-    async fn until_confirmed(&self, delivery: &Delivery, letter: &Letter<'_>) -> Option<Confirmed> {
+    async fn until_confirmed(&self, delivery: &Delivery, letter: &mut Letter<'_>) -> Published {
+        let (lane, id, exchange) = (delivery.lane(), delivery.id(), letter.exchange);
         let mut sessions = self.sessions.clone();
-        let mut refused = None;
+        let (mut refused, mut is_plain) = (None, false);
         loop {
-            let session = if letter.outlives_delivery {
-                let session = sessions.wait_for(Option::is_some).await;
-                session.ok().and_then(|session| session.clone())
-            } else if delivery.is_valid() {
-                sessions.borrow_and_update().clone()
+            let Some(session) = session_for(letter, delivery, &mut sessions).await else {
+                return Published::GivenBack;
+            };
+            let goes_alone = is_plain || self.aside.suspects().goes_alone(lane, id);
+            let published = if goes_alone {
+                self.alone(&session, delivery, letter).await
             } else {
-                return None;
+                self.over(&session, delivery, letter).await
             };
-            let Some(session) = session else {
-                if letter.outlives_delivery {
-                    // The supervisor is gone: this process ends, and RabbitMQ delivers again to another.
-                    return std::future::pending().await;
+            let why = match published {
+                Ok(confirmed) => {
+                    self.aside.suspects().cleared(lane, id);
+                    return Published::Taken(confirmed);
                 }
-                return None;
-            };
-            match self.over(&session, delivery.lane(), letter).await {
-                Ok(confirmed) => return Some(confirmed),
-                Err(NotConfirmed::Lost) if !letter.outlives_delivery => return None,
+                Err(NotConfirmed::Lost) if !letter.outlives_delivery => {
+                    return Published::GivenBack;
+                }
                 // Give the supervisor its turn, or this loop would spin on a session that is ending.
                 Err(NotConfirmed::Lost) => {
                     drop(tokio::time::timeout(LOST_PAUSE, sessions.changed()).await);
+                    continue;
                 }
-                Err(NotConfirmed::Refused(why)) => {
-                    self.metrics.publish_refused.with_label_values(&[why]).inc();
-                    let (lane, exchange) = (delivery.lane(), letter.exchange);
-                    let refused =
-                        refused.get_or_insert_with(|| self.refusals.refused(lane, exchange, why));
-                    tokio::select! {
-                        () = refused.wait() => {}
-                        // Whether it is to be tried again at all is another question then.
-                        _ = session.ended() => {}
-                    }
+                Err(NotConfirmed::Ended) if !is_plain => {
+                    is_plain = true;
+                    letter.make_plain();
+                    continue;
+                }
+                Err(NotConfirmed::Ended) if letter.way != Way::Dead => return Published::Never,
+                // There is nowhere else to keep it. Where it is tried it harms nobody.
+                Err(NotConfirmed::Ended) => CLOSED,
+                Err(NotConfirmed::Refused(why)) => why,
+            };
+            self.metrics.publish_refused.with_label_values(&[why]).inc();
+            let refused = refused.get_or_insert_with(|| self.refusals.refused(lane, exchange, why));
+            tokio::select! {
+                () = refused.wait() => {}
+                // Whether it is to be tried again at all is another question then. lapin says of a channel first that it is closed, also
+                // where that is its connection's end.
+                _ = session.ended() => if why == CLOSED {
+                    self.lost(delivery, false);
                 }
             }
         }
@@ -253,9 +314,10 @@ impl Publisher {
     async fn over(
         &self,
         session: &Session,
-        lane: &str,
+        delivery: &Delivery,
         letter: &Letter<'_>,
     ) -> Result<Confirmed, NotConfirmed> {
+        let lane = delivery.lane();
         let publishing = publish_on(session, letter);
         tokio::pin!(publishing);
         let mut late = None;
@@ -264,12 +326,16 @@ impl Publisher {
                 published = tokio::time::timeout(session.confirm_timeout(), &mut publishing) => published,
                 reason = session.ended() => {
                     tracing::debug!(reason, "session ended before a confirm");
-                    return Err(NotConfirmed::Lost);
+                    return Err(self.lost(delivery, late.is_some()));
                 }
             };
             return match published {
                 Ok(Ok(confirmation)) => confirmed(confirmation),
-                Ok(Err(error)) => Err(failed(session, &error)),
+                Ok(Err(error)) if is_refusal(session, &error) => Err(NotConfirmed::Refused(CLOSED)),
+                Ok(Err(error)) => {
+                    session.end(&format!("publishing: {error}"));
+                    Err(self.lost(delivery, late.is_some()))
+                }
                 // A blocked publisher is told to wait: its confirm may come hours later.
                 Err(_) if session.is_blocked() => continue,
                 Err(_) => {
@@ -279,6 +345,37 @@ impl Publisher {
             };
         }
     }
+
+    /// A session ended before this was confirmed.
+    fn lost(&self, delivery: &Delivery, is_late: bool) -> NotConfirmed {
+        // RabbitMQ fails at once at what it fails at.
+        if !is_late {
+            let mut suspects = self.aside.suspects();
+            suspects.session_ended(delivery.lane(), delivery.id());
+        }
+        NotConfirmed::Lost
+    }
+}
+
+/// `None`: it is not to be published any more.
+async fn session_for(
+    letter: &Letter<'_>,
+    delivery: &Delivery,
+    sessions: &mut Sessions,
+) -> Option<Arc<Session>> {
+    if !letter.outlives_delivery {
+        let is_valid = delivery.is_valid();
+        return is_valid
+            .then(|| sessions.borrow_and_update().clone())
+            .flatten();
+    }
+    let session = sessions.wait_for(Option::is_some).await;
+    let session = session.ok().and_then(|session| session.clone());
+    if session.is_none() {
+        // The supervisor is gone: this process ends, and RabbitMQ delivers again to another.
+        return std::future::pending().await;
+    }
+    session
 }
 
 async fn publish_on(session: &Session, letter: &Letter<'_>) -> Result<Confirmation, lapin::Error> {
@@ -286,6 +383,10 @@ async fn publish_on(session: &Session, letter: &Letter<'_>) -> Result<Confirmati
     // Never closed.
     let _room = track.room().await;
     let channel = session.publishing_channel(track).await?;
+    publish_by(&channel, letter).await
+}
+
+async fn publish_by(channel: &Channel, letter: &Letter<'_>) -> Result<Confirmation, lapin::Error> {
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
@@ -313,12 +414,8 @@ fn confirmed(confirmation: Confirmation) -> Result<Confirmed, NotConfirmed> {
 
 /// What RabbitMQ answers by closing the channel is about one letter, and those that were on the way with it; unless an exchange is
 /// missing, which the next session declares.
-fn failed(session: &Session, error: &lapin::Error) -> NotConfirmed {
-    if is_of_a_channel(error) && !is_not_found(error) && session.publishes() {
-        return NotConfirmed::Refused("closed");
-    }
-    session.end(&format!("publishing: {error}"));
-    NotConfirmed::Lost
+fn is_refusal(session: &Session, error: &lapin::Error) -> bool {
+    is_of_a_channel(error) && !is_not_found(error) && session.publishes()
 }
 
 /// A result that says `possible_duplicate`, whatever it said before.
@@ -343,5 +440,5 @@ fn result_key(report: &Report) -> String {
 fn result_properties(delivery: &Delivery) -> BasicProperties {
     let incarnation = headers::incarnation(delivery.incarnation());
     headers::copied(&delivery.properties, Copy::Result, [incarnation])
-        .with_content_type("application/json".into())
+        .with_content_type(headers::JSON.into())
 }

@@ -143,7 +143,7 @@ impl Refusals {
     }
 
     /// Only ids of ours are written to the log.
-    fn served<'a>(&self, lane: &'a str) -> &'a str {
+    pub(super) fn served<'a>(&self, lane: &'a str) -> &'a str {
         if self.served.contains(lane) {
             lane
         } else {

@@ -24,6 +24,7 @@ pub mod reply_to;
 pub mod report;
 pub mod retry;
 mod sizes;
+pub mod suspects;
 pub mod tenure;
 
 use std::time::Duration;

@@ -3,14 +3,14 @@
 
 use super::trace;
 use crate::broker::delivery::{Delivery, Settled};
-use crate::broker::publish::{Confirmed, Publisher};
+use crate::broker::publish::{Confirmed, Published, Publisher};
 use crate::broker::results_log::FoundResult;
 use crate::clock::Clock;
 use crate::core::intake::Refusal;
 use crate::core::lane::Decision;
-use crate::core::message::{LaneId, Priority};
+use crate::core::message::{LaneId, Message, Priority};
 use crate::core::outcome::Class;
-use crate::core::report::{Report, ReportedError, Status, UNKNOWN_NUMBER};
+use crate::core::report::{POISON, Report, ReportedError, Status, UNKNOWN_NUMBER};
 use crate::metrics::{LaneMetrics, Metrics};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,15 +50,21 @@ impl Concluder {
                 }
             }
             Decision::Delay { delay_s, message } => {
-                let confirmed = self.publisher.delayed(&delivery, &message, delay_s).await;
-                if confirmed.is_some() {
-                    lane.delayed.inc();
-                    self.publisher.note_copy(&delivery).await;
+                match self.publisher.delayed(&delivery, &message, delay_s).await {
+                    Published::Taken(confirmed) => {
+                        lane.delayed.inc();
+                        self.publisher.note_copy(&delivery).await;
+                        Some(confirmed)
+                    }
+                    Published::GivenBack => None,
+                    Published::Never => self.undelayable(lane, &delivery, &message).await,
                 }
-                confirmed
             }
             Decision::Repeat { flagged } => match found {
-                Some(found) => self.publisher.again(&delivery, &found, flagged).await,
+                Some(found) => {
+                    let published = self.publisher.again(&delivery, &found, flagged).await;
+                    self.told_or_kept(&delivery, published, false).await
+                }
                 None => {
                     // Never: it is decided on nothing else.
                     tracing::error!("a result to repeat is missing");
@@ -114,7 +120,8 @@ impl Concluder {
             if let Some(journey) = delivery.journey() {
                 journey.ends(trace::end_of(&report));
             }
-            let confirmed = self.publisher.result(&delivery, &report).await;
+            let published = self.publisher.result(&delivery, &report).await;
+            let confirmed = self.told_or_kept(&delivery, published, false).await;
             self.settle(delivery, confirmed).await;
             return;
         };
@@ -154,6 +161,49 @@ impl Concluder {
         Some(confirmed)
     }
 
+    /// Of a result that cannot be published the request is kept instead. It may have been sent, as whoever publishes it again is told.
+    async fn told_or_kept(
+        &self,
+        delivery: &Delivery,
+        published: Published,
+        outlives_delivery: bool,
+    ) -> Option<Confirmed> {
+        match published {
+            Published::Taken(confirmed) => Some(confirmed),
+            Published::GivenBack => None,
+            Published::Never => self.keep(delivery, outlives_delivery).await,
+        }
+    }
+
+    /// A request whose copy for later cannot be published ends.
+    async fn undelayable(
+        &self,
+        lane: &LaneMetrics,
+        delivery: &Delivery,
+        message: &Message,
+    ) -> Option<Confirmed> {
+        self.keep(delivery, false).await?;
+        let why = "RabbitMQ ends each connection on which it is published for later";
+        let error = ReportedError::own(POISON, why);
+        let (id, now) = (LaneId::new(delivery.lane()), self.clock.now());
+        let report = Report::new(message, &id, Status::Failed, Some(error), now);
+        self.result(lane, delivery, &report, message.priority).await
+    }
+
+    async fn keep(&self, delivery: &Delivery, outlives_delivery: bool) -> Option<Confirmed> {
+        tracing::error!(
+            phone_number_id = self.metrics.label(delivery.lane()),
+            "RabbitMQ ends each connection on which something is published of a request: it is kept in wa.dead"
+        );
+        let now_ms = self.clock.now().wall_ms;
+        let kept = self
+            .publisher
+            .unpublishable(delivery, outlives_delivery, now_ms);
+        let confirmed = kept.await?;
+        self.metrics.dead_letters.inc();
+        Some(confirmed)
+    }
+
     async fn result(
         &self,
         lane: &LaneMetrics,
@@ -161,7 +211,9 @@ impl Concluder {
         report: &Report,
         priority: Priority,
     ) -> Option<Confirmed> {
-        let confirmed = self.publisher.result(delivery, report).await?;
+        let published = self.publisher.result(delivery, report).await;
+        let told = self.told_or_kept(delivery, published, report.is_the_apis());
+        let confirmed = told.await?;
         lane.ended(report.status, priority);
         if report.possible_duplicate {
             self.metrics.possible_duplicates.inc();

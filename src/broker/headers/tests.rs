@@ -331,6 +331,33 @@ fn headers_that_leave_no_room_stay_behind() {
     }
 }
 
+#[test]
+fn a_plain_copy_has_nothing_of_its_callers_but_what_it_must() {
+    let copy = copied(&full(), Copy::Delayed, history(&History::default()));
+    let plain = plain(&copy, true);
+    for property in PROPERTIES.map(|row| row.field) {
+        let is_set =
+            property.copy(&plain, BasicProperties::default()) != BasicProperties::default();
+        let must = [
+            Property::ContentType,
+            Property::Headers,
+            Property::DeliveryMode,
+            Property::Priority,
+            Property::MessageId,
+            Property::Timestamp,
+            Property::Type,
+        ];
+        assert_eq!(is_set, must.contains(&property), "{property:?}");
+    }
+    let headers = plain.headers().clone().unwrap();
+    let named = ["expires-at", "not-before", "on-unknown"];
+    for name in headers.inner().keys().map(ShortString::as_str) {
+        assert!(name.starts_with("wa-") || named.contains(&name), "{name}");
+    }
+    let inbound = inbound(&plain, false);
+    assert!(inbound.history.possible_duplicate);
+}
+
 /// The table as README shows it: one line for all that share their fates, in the order of the first of them.
 fn shown() -> String {
     let properties = PROPERTIES

@@ -29,6 +29,8 @@ struct Shared {
     records: bool,
     /// Replaced on the way to the server; both of one length.
     rewrite: Option<(Vec<u8>, Vec<u8>)>,
+    /// What ends a connection on which a client sends it, before it arrives.
+    closes_at: Option<Vec<u8>>,
 }
 
 pub(crate) struct Proxy {
@@ -60,6 +62,15 @@ impl Proxy {
         assert_eq!(from.len(), to.len());
         let shared = Shared {
             rewrite: Some((from.to_vec(), to.to_vec())),
+            ..Shared::default()
+        };
+        Self::start(upstream, shared).await
+    }
+
+    /// Ends a connection, and no other, on which a client sends these bytes: as a server does that fails at them.
+    pub(crate) async fn closing(upstream: &str, at: &[u8]) -> Self {
+        let shared = Shared {
+            closes_at: Some(at.to_vec()),
             ..Shared::default()
         };
         Self::start(upstream, shared).await
@@ -194,6 +205,7 @@ async fn pump(
     shared: Option<&Shared>,
 ) -> bool {
     let mut buffer = vec![0; 16 * 1024];
+    let mut seen = vec![];
     loop {
         let silent_since = Instant::now();
         let read = match from.read(&mut buffer).await {
@@ -207,6 +219,9 @@ async fn pump(
         let data = &mut buffer[..read];
         if let Some(shared) = shared {
             shared.treat(data);
+            if shared.closes(&mut seen, data) {
+                return true;
+            }
         }
         let mode = *modes.borrow();
         if let Mode::Forgets(after) = mode
@@ -227,6 +242,17 @@ async fn pump(
 }
 
 impl Shared {
+    /// `seen`: what came before, since it may come in two pieces.
+    fn closes(&self, seen: &mut Vec<u8>, data: &[u8]) -> bool {
+        let Some(at) = &self.closes_at else {
+            return false;
+        };
+        let kept = seen.len().saturating_sub(at.len());
+        seen.drain(..kept);
+        seen.extend_from_slice(data);
+        seen.windows(at.len()).any(|window| window == at)
+    }
+
     fn treat(&self, data: &mut [u8]) {
         if let Some((from, to)) = &self.rewrite {
             let mut at = 0;
