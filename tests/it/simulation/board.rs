@@ -211,10 +211,12 @@ impl Simulation {
 
     pub(super) fn heard(&mut self, worker: usize, record: Record) {
         let (now, true_ms) = (self.now_of(worker), self.now().steady_ms);
+        let joined = self.processes[worker].joined;
         let Some(board) = &mut self.processes[worker].board else {
             return;
         };
-        let read = match board.read > board.stood.0 {
+        // What stands before its mark it has missed, also while the mark is on its way.
+        let read = match joined && board.read > board.stood.0 {
             true => Read::Live,
             false => Read::Missed,
         };

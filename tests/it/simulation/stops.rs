@@ -38,8 +38,8 @@ pub(super) struct Stops {
     /// After a hold, until an answer shows that the lane can send, or for ten minutes.
     careful: bool,
     careful_since: Us,
-    /// The code that a request met which was to try, while the lane did not stop for it.
-    tried: Option<Option<i64>>,
+    /// What requests met that were to try, while the lane did not stop for it: what held it, and codes of their own.
+    tried: BTreeSet<Option<i64>>,
     /// Codes that were one request's own fault before.
     disproved: BTreeSet<Option<i64>>,
 }
@@ -74,7 +74,7 @@ impl Stops {
             rejoining: false,
             careful: false,
             careful_since: 0,
-            tried: None,
+            tried: BTreeSet::new(),
             disproved: BTreeSet::new(),
         }
     }
@@ -227,7 +227,7 @@ impl Stops {
             Outcome::Accepted(_) | Outcome::Refused { .. } => {
                 self.careful = false;
                 self.failing = 0;
-                self.disproved.extend(self.tried.take());
+                self.disproved.append(&mut self.tried);
             }
             Outcome::NotSent { .. } => self.unreachable(reaction.quick_pause, now),
             Outcome::Transient {
@@ -262,7 +262,7 @@ impl Stops {
             Outcome::Blocked { error, .. } => {
                 self.failing = 0;
                 if self.careful && !is_away {
-                    self.tried = Some(error.code);
+                    self.tried.insert(error.code);
                 }
                 if is_away || !self.careful && !blame.may_be_its_own {
                     self.stop(Why::Block);
