@@ -10,6 +10,7 @@ use crate::upkeep::Account;
 use crate::workload::{self, Effort};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,6 +18,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+mod guard;
 pub mod health;
 mod lanes;
 
@@ -47,6 +49,10 @@ pub fn router(admin: Admin) -> Router {
         .route("/lanes/{phone_number_id}", get(lane))
         .route("/lanes/{phone_number_id}/pause", post(pause))
         .route("/lanes/{phone_number_id}/resume", post(resume))
+        .layer(middleware::from_fn_with_state(
+            admin.config.hosts.clone(),
+            guard::refuse_strange_hosts,
+        ))
         .with_state(admin)
 }
 
@@ -79,7 +85,8 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
 }
 
 impl Admin {
-    /// Ready is who has a session with the broker, that takes what is published, and has not begun to drain. Else, why not.
+    /// Ready is who has a session with the broker, that takes what is published and gives at least one lane, and has not begun to
+    /// drain. Else, why not.
     fn not_ready(&self) -> Option<&'static str> {
         let session = self.shared.sessions.borrow().clone();
         match session {
@@ -93,8 +100,20 @@ impl Admin {
             Some(_) if self.shared.concluder.publisher.is_any_refused() => {
                 Some("the broker refuses results")
             }
-            Some(_) => None,
+            Some(_) => self.not_subscribed(),
         }
+    }
+
+    /// Of the lanes that are neither held nor paused, each must have been tried, and one must work.
+    fn not_subscribed(&self) -> Option<&'static str> {
+        let seen = self.lanes.iter().map(LaneHandle::seen);
+        let wanted = seen.filter(|seen| seen.is_wanted);
+        let tries: Vec<_> = wanted.map(|seen| seen.last_try).collect();
+        if tries.contains(&None) {
+            return Some("subscribing to the lanes");
+        }
+        let is_none = !tries.is_empty() && !tries.contains(&Some(true));
+        is_none.then_some("no lane can be subscribed to")
     }
 
     fn scrape(&self) -> Scrape {
@@ -157,9 +176,16 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn lanes(State(admin): State<Admin>) -> Json<Value> {
-    let all = admin.lanes.iter().map(|lane| describe(lane, &admin));
-    Json(Value::Array(all.collect()))
+async fn lanes(State(admin): State<Admin>) -> Response {
+    let describing = move || {
+        let all = admin.lanes.iter().map(|lane| describe(lane, &admin));
+        serde_json::to_vec(&Value::Array(all.collect()))
+    };
+    // As above.
+    match tokio::task::spawn_blocking(describing).await {
+        Ok(Ok(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Ok(Err(_)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn lane(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
@@ -170,7 +196,7 @@ async fn lane(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
 }
 
 async fn pause(State(admin): State<Admin>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if let Some(refusal) = refuse_browsers(&admin, &headers) {
+    if let Some(refusal) = guard::refuse_action(admin.config.actions, &headers) {
         return refusal;
     }
     let phone_number_id = known(&admin, &id);
@@ -183,28 +209,12 @@ async fn resume(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(refusal) = refuse_browsers(&admin, &headers) {
+    if let Some(refusal) = guard::refuse_action(admin.config.actions, &headers) {
         return refusal;
     }
     let phone_number_id = known(&admin, &id);
     tracing::info!(phone_number_id, "an operator resumes the lane");
     said(admin.shared.board.resume(&LaneId::new(&id)).await)
-}
-
-/// Any page that an operator looks at could have the browser send this: only our own page may, and only where it has buttons.
-/// Source: Fetch Metadata; every browser says `Sec-Fetch-Site` or, the older ones, `Origin`, and curl says neither.
-fn refuse_browsers(admin: &Admin, headers: &HeaderMap) -> Option<Response> {
-    let site = headers.get("sec-fetch-site");
-    let is_browser = site.is_some() || headers.contains_key(header::ORIGIN);
-    let is_own_page =
-        site.is_some_and(|site| site == "same-origin") && headers.contains_key("x-requested-with");
-    let why = match (is_browser, is_own_page) {
-        (false, _) => return None,
-        (true, true) if admin.config.actions => return None,
-        (true, true) => "read-only: set admin.actions = true, or use curl\n",
-        (true, false) => "refused: this came from another site's page\n",
-    };
-    Some((StatusCode::FORBIDDEN, why).into_response())
 }
 
 /// Only ids of ours are written to the log.

@@ -2,6 +2,7 @@
 
 use crate::admin::{self, Admin};
 use crate::board::Board;
+use crate::broker::links::Links;
 use crate::broker::publish::Publisher;
 use crate::broker::topology::Topology;
 use crate::broker::{Sessions, supervise};
@@ -10,7 +11,7 @@ use crate::config::Config;
 use crate::core::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::outcome::Rules;
-use crate::credentials::TokenSlot;
+use crate::credentials::{Apps, TokenSlot};
 use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::evidence::evidence;
 use crate::graph::Graph;
@@ -35,6 +36,9 @@ const UNKNOWN_LIMIT_MPS: u32 = 20;
 
 /// Longest that a lane is left to a worker that may be dead.
 const OWNER_FIRST_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait for the lanes' connections to be closed in order.
+const GOODBYES: Duration = Duration::from_secs(2);
 
 /// How long a session takes to open, mostly.
 const SESSION_OPENS: Duration = Duration::from_secs(1);
@@ -75,9 +79,11 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
             served,
         },
         board: board.clone(),
+        apps: Apps::default(),
         evidence,
         worker_id: config.worker_id.clone(),
         sessions,
+        links: Links::new(config.broker.clone(), clock, metrics.clone()),
         drain: draining,
         // By then it has tried to connect once more, whatever its pause.
         owner_first: (config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS)
@@ -100,7 +106,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         lanes: handles.clone(),
         accounts: accounts.clone(),
         effort,
-        config: config.admin,
+        config: config.admin.clone(),
         drain_target: config.metrics.drain_target,
     });
     let mut edges = JoinSet::new();
@@ -117,6 +123,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         metrics,
         broker_stops,
     ));
+    edges.spawn(shared.links.clone().run());
     let searching = search.run();
     edges.spawn(searching.map(|()| "the search for evidence ended".to_owned()));
     let leaving = board.clone();
@@ -141,6 +148,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     shared.concluder.publisher.replied().await;
     stop_broker.send_replace(true);
     tokio::join!(ended_in_time(broker), flushed(exporting));
+    drop(tokio::time::timeout(GOODBYES, shared.links.closed()).await);
     if ended == Ended::Drained {
         tracing::info!(
             "drained: every answer in flight is published, what waited is RabbitMQ's again"
@@ -227,6 +235,7 @@ fn start_lanes(
         }
         accounts.push(Arc::new(Account {
             waba_id,
+            app: account.app.as_str().into(),
             tokens,
             lanes,
             state: Mutex::default(),

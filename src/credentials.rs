@@ -7,8 +7,9 @@ use reqwest::header::HeaderValue;
 use ring::{digest, hmac};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How often token files are looked at. The content is compared, so a secret mount that swaps symbolic links is noticed too.
@@ -149,9 +150,39 @@ fn read(
     Ok((secret, token))
 }
 
+/// Which Meta app each account's token belongs to, as the API says, by the name that the config gives the app.
+#[derive(Default)]
+pub struct Apps(Mutex<HashMap<Arc<str>, BTreeMap<String, String>>>);
+
+impl Apps {
+    /// Notes an account's. Returns another account of this name whose token is of another app, once each time that it changes: what
+    /// Meta does to one of them would stop the other.
+    pub fn note(&self, app: &Arc<str>, waba_id: &str, app_id: &str) -> Option<String> {
+        let mut apps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = apps.entry(app.clone()).or_default();
+        let before = known.insert(waba_id.to_owned(), app_id.to_owned());
+        let other = known.iter().find(|(_, other)| *other != app_id);
+        let is_news = before.as_deref() != Some(app_id);
+        other
+            .filter(|_| is_news)
+            .map(|(waba_id, _)| waba_id.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_of_two_apps_under_one_name_are_told_once() {
+        let (apps, name, other) = (Apps::default(), Arc::from("default"), Arc::from("b"));
+        assert_eq!(apps.note(&name, "1", "app-a"), None);
+        assert_eq!(apps.note(&name, "2", "app-a"), None, "the same app");
+        assert_eq!(apps.note(&other, "3", "app-b"), None, "another name");
+        assert_eq!(apps.note(&name, "4", "app-b").as_deref(), Some("1"));
+        assert_eq!(apps.note(&name, "4", "app-b"), None, "no news");
+        assert_eq!(apps.note(&name, "4", "app-a"), None, "mended");
+    }
 
     #[test]
     fn proof_is_the_hmac_in_hex() {

@@ -17,19 +17,18 @@ pub use handle::{LaneHandle, Seen};
 
 use crate::board::{Board, Orders, Owner};
 use crate::broker::delivery::Delivery;
+use crate::broker::links::Links;
 use crate::broker::results_log::{Found, FoundResult};
 use crate::broker::{Sessions, delays};
 use crate::core::Now;
 use crate::core::answer::Reply;
-use crate::core::demand::Demand;
 use crate::core::holds::Place;
 use crate::core::intake::{IntakeConfig, Refusal, intake};
 use crate::core::lane::{Attempt, Decision, Lane, Luck, Resolved, Rest, State, Step, Ticket};
 use crate::core::message::Message;
-use crate::core::number::NumberState;
 use crate::core::outcome::{Class, Outcome, Rules};
 use crate::core::retry::RetryPolicy;
-use crate::credentials::Token;
+use crate::credentials::{Apps, Token};
 use crate::evidence::Evidence;
 use crate::graph::Graph;
 use crate::spans::Spans;
@@ -71,9 +70,11 @@ pub struct Shared {
     pub retry: RetryPolicy,
     pub concluder: Concluder,
     pub board: Arc<Board>,
+    pub apps: Apps,
     pub evidence: Evidence,
     pub worker_id: String,
     pub sessions: Sessions,
+    pub links: Arc<Links>,
     pub drain: watch::Receiver<bool>,
     /// How long after a loss of RabbitMQ a lane is left to the worker that had it.
     pub owner_first: Duration,
@@ -164,14 +165,7 @@ impl LaneTask {
             label: metrics.label(lane.id().as_str()).into(),
             orders,
             limit_is_stale: Arc::default(),
-            seen: Arc::new(Mutex::new(Seen {
-                view: lane.view(),
-                is_subscribed: false,
-                is_owned: false,
-                demand: Demand::default(),
-                number: NumberState::default(),
-                is_read_elsewhere: false,
-            })),
+            seen: Arc::new(Mutex::new(Seen::new(lane.view()))),
         };
         let task = Self {
             url: shared.graph.messages_url(lane.id())?,
@@ -183,6 +177,7 @@ impl LaneTask {
                 lane.id().clone(),
                 &shared.worker_id,
                 shared.sessions.clone(),
+                shared.links.clone(),
                 shared.spans.clone(),
             ),
             claim: Claim::None,
@@ -236,6 +231,9 @@ impl LaneTask {
 
     /// Performs what the core wants now, sees to the consumer, and returns when to look again.
     async fn turn(&mut self) -> Option<Duration> {
+        if self.consumer.is_misplaced() && self.lane.state() == State::Flowing {
+            self.lane.fetch_anew(self.shared.now());
+        }
         let wake = match self.perform() {
             Performed::Until(wake) => wake,
             Performed::GiveBack => {
@@ -256,10 +254,13 @@ impl LaneTask {
         if self.is_fenced() {
             view.rest = Rest::Broker;
         }
-        let (is_subscribed, is_owned) = (self.consumer.is_open(), self.claim.is_held());
+        let (consumer, is_owned) = (&self.consumer, self.claim.is_held());
         self.handle.update(|seen| {
             seen.view = view;
-            seen.is_subscribed = is_subscribed;
+            seen.is_subscribed = consumer.is_open();
+            seen.is_wanted = wanted_at.is_some();
+            seen.last_try = consumer.last_try();
+            seen.is_apart = consumer.is_apart();
             seen.is_owned = is_owned;
         });
         [wake, open_at].into_iter().flatten().min()

@@ -76,6 +76,7 @@ pub struct Metrics {
     pub broker_connected: IntGauge,
     pub broker_sessions: IntCounter,
     pub lane_resubscriptions: IntCounterVec,
+    pub lane_connection_ends: IntCounterVec,
     pub token_reloads: IntCounterVec,
     pub spans_exported: IntCounterVec,
     pub holds_found: IntCounterVec,
@@ -236,6 +237,11 @@ impl Metrics {
                 "Times a lane's consumer was found gone and subscribed again.",
                 lane,
             )?,
+            lane_connection_ends: make.counters(
+                "lane_connection_ends_total",
+                "Times a lane ended the connection that it had for itself (a delivery that RabbitMQ cannot make).",
+                lane,
+            )?,
             token_reloads: make.counters(
                 "token_reloads_total",
                 "Looks at changed token files, by result.",
@@ -346,6 +352,7 @@ impl Metrics {
     pub fn lane(&self, phone_number_id: &str) -> LaneMetrics {
         let phone_number_id = self.label(phone_number_id);
         let lane = &[phone_number_id];
+        self.lane_connection_ends.with_label_values(lane);
         for code in CODES {
             self.error_codes.with_label_values(&[phone_number_id, code]);
         }

@@ -4,10 +4,12 @@
 
 use crate::broker::consume::Subscription;
 use crate::broker::delivery::Delivery;
+use crate::broker::links::NotSubscribed;
 use crate::broker::session::Session;
 use crate::broker::topology::UNROUTED;
 use crate::core::decide::Terms;
 use crate::core::message::LaneId;
+use crate::core::quarantine::{Assignment, Quarantine};
 use crate::dispatch::Shared;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -18,6 +20,14 @@ const PREFETCH: u16 = 50;
 /// After a lost consumer or a failed subscription.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Why it is consumed no more.
+enum Left {
+    Drained,
+    Lost,
+    /// It belongs on another connection now.
+    Moved,
+}
+
 /// Until the drain.
 pub async fn run(shared: Arc<Shared>) {
     let mut sessions = shared.sessions.clone();
@@ -25,20 +35,28 @@ pub async fn run(shared: Arc<Shared>) {
     loop {
         let subscribing = async {
             let session = sessions.wait_for(Option::is_some).await.ok()?.clone()?;
-            let subscribed = Subscription::shared(&session, UNROUTED, PREFETCH).await;
-            Some((session, subscribed))
+            let assignment = shared.links.assignment(UNROUTED);
+            let clock = shared.concluder.clock;
+            tokio::time::sleep_until(clock.instant(assignment.not_before)).await;
+            let links = &shared.links;
+            let subscribed = links.shared(&session, UNROUTED, assignment, PREFETCH).await;
+            Some((session, assignment, subscribed))
         };
         let subscribed = tokio::select! {
             _ = drain.wait_for(|drain| *drain) => return,
             subscribed = subscribing => subscribed,
         };
         match subscribed {
-            Some((session, Ok(subscription))) => {
-                if serve(&shared, &session, subscription).await {
-                    return;
+            Some((session, assignment, Ok(subscription))) => {
+                match serve(&shared, &session, assignment, subscription).await {
+                    Left::Drained => return,
+                    Left::Moved => continue,
+                    Left::Lost => {}
                 }
             }
-            Some((_, Err(error))) => {
+            // It is told where the connection is watched.
+            Some((_, _, Err(NotSubscribed::Gone))) => continue,
+            Some((_, _, Err(error))) => {
                 tracing::warn!(%error, "cannot subscribe to the queue of unroutable requests: trying again");
             }
             None => return,
@@ -50,30 +68,48 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Answers what comes until the consumer is lost, or (true) until the drain.
-async fn serve(shared: &Arc<Shared>, session: &Session, mut subscription: Subscription) -> bool {
+/// Answers what comes until the consumer is lost or left.
+async fn serve(
+    shared: &Arc<Shared>,
+    session: &Session,
+    assignment: Assignment,
+    mut subscription: Subscription,
+) -> Left {
     let mut drain = shared.drain.clone();
+    let mut changes = shared.links.changes();
+    let is_elsewhere = |quarantine: &Quarantine| {
+        let wanted = quarantine.assignment(UNROUTED);
+        wanted.link != assignment.link || wanted.one_by_one != assignment.one_by_one
+    };
     let mut answering = FuturesUnordered::new();
-    let drained = loop {
+    let left = loop {
         tokio::select! {
-            _ = drain.wait_for(|drain| *drain) => break true,
+            _ = drain.wait_for(|drain| *drain) => break Left::Drained,
             // A connection that hangs may never tell its consumers.
-            _ = session.ended() => break false,
+            _ = session.ended() => break Left::Lost,
+            Ok(_) = changes.wait_for(is_elsewhere) => break Left::Moved,
             delivery = subscription.next() => match delivery {
-                Ok(delivery) => answering.push(answer(shared, delivery)),
+                Ok(delivery) => {
+                    let links = &shared.links;
+                    links.delivered(UNROUTED, assignment, delivery.redelivered);
+                    answering.push(answer(shared, delivery));
+                }
                 Err(reason) => {
                     tracing::warn!(%reason, "lost the queue of unroutable requests");
-                    break false;
+                    break Left::Lost;
                 }
             },
             Some(()) = answering.next(), if !answering.is_empty() => {}
         }
     };
     while let Some(()) = answering.next().await {}
-    if drained {
-        subscription.close().await;
+    match left {
+        Left::Drained | Left::Moved => {
+            subscription.close().await;
+        }
+        Left::Lost => {}
     }
-    drained
+    left
 }
 
 async fn answer(shared: &Shared, mut delivery: Delivery) {

@@ -27,6 +27,8 @@ const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
 /// The lanes of one account, with what they authenticate with.
 pub struct Account {
     pub waba_id: Arc<str>,
+    /// As the config names it.
+    pub app: Arc<str>,
     pub tokens: Arc<TokenSlot>,
     pub lanes: Vec<AccountLane>,
     pub state: Mutex<AccountState>,
@@ -270,6 +272,15 @@ async fn read_token(shared: &Shared, account: &Account) {
         Ok(read) => {
             if !read.is_valid && !account.state().is_token_refused {
                 tracing::warn!(waba_id, "the API says that the token is not valid");
+            }
+            let app_id = read.app_id.as_deref();
+            let other = app_id.and_then(|id| shared.apps.note(&account.app, waba_id, id));
+            if let Some(other) = other {
+                let app = &account.app;
+                tracing::warn!(
+                    waba_id,
+                    "accounts.app: the tokens of this account and of {other} are of two Meta apps, and both are called {app:?} here, so that what holds one app stops both: give each a name of its own"
+                );
             }
             account.update(|state| {
                 state.is_token_refused = !read.is_valid;

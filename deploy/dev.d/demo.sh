@@ -115,6 +115,7 @@ base_url = "$SIM_URL"
 version = "v26.0"
 [admin]
 listen = "127.0.0.1:$2"
+actions = true
 [worker]
 id = "$1"
 [[accounts]]

@@ -46,6 +46,14 @@ pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
             "has_left": tenure.left,
         });
     }
+    if let Some(apart) = admin.shared.links.apart(lane.id.as_str()) {
+        let at = |mono| rfc3339(now.wall_at(mono));
+        described["quarantine"] = json!({
+            "ends": apart.ends,
+            "last_end": at(apart.last_end),
+            "next_try": at(apart.not_before),
+        });
+    }
     if let Some(hold) = view.state.hold() {
         let looks = if hold.why == Why::Throttle {
             "ends"

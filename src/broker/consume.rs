@@ -2,8 +2,8 @@
 
 use super::declare::{TopologyError, explain};
 use super::delivery::Delivery;
-use super::session::Session;
-use super::topology::lane_queue;
+use super::links::{Membership, NotSubscribed};
+use super::session::is_of_a_channel;
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -22,6 +22,7 @@ pub struct Subscription {
     consumer: Consumer,
     /// The phone number id whose queue it is.
     lane: Option<Arc<str>>,
+    membership: Membership,
 }
 
 /// Why a subscription ended.
@@ -33,61 +34,50 @@ pub enum Ended {
     Cancelled,
     #[error("{0}")]
     Failed(lapin::Error),
-}
-
-async fn in_time(
-    session: &Session,
-    queue: &str,
-    opening: impl Future<Output = Result<Subscription, TopologyError>>,
-) -> Result<Subscription, TopologyError> {
-    match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
-        Ok(opened) => opened,
-        Err(_) => {
-            // Half open, its consumer could become the active one with nobody to read it: it must go with its connection.
-            session.end("a consumer could not be opened in time");
-            let object = queue.to_owned();
-            Err(TopologyError::NoAnswer { object })
-        }
-    }
+    /// As those of all other lanes on it have.
+    #[error("its connection ended")]
+    WithItsConnection,
 }
 
 impl Subscription {
-    /// Subscribes to a lane. `priority`: see [`crate::core::placement`].
-    pub async fn lane(
-        session: &Session,
-        phone_number_id: &str,
-        prefetch: u16,
-        priority: i32,
-    ) -> Result<Self, TopologyError> {
-        let queue = lane_queue(phone_number_id);
-        let opening = async {
-            let channel = if session.declares() {
-                session.channel_of_lane(phone_number_id).await?
-            } else {
-                let channel = session.lane_channel().await;
-                channel.map_err(|error| explain(&queue, error))?
-            };
-            let subscription = Self::start(channel, &queue, prefetch, Some(priority)).await?;
-            Ok(Self {
-                lane: Some(phone_number_id.into()),
-                ..subscription
-            })
-        };
-        in_time(session, &queue, opening).await
-    }
-
-    /// Subscribes to a queue that all workers share.
-    pub async fn shared(
-        session: &Session,
+    /// `lane`: the number's id, if it is a lane's queue, which is declared first where workers may.
+    pub(super) async fn open(
+        membership: Membership,
         queue: &str,
+        lane: Option<&str>,
+        declares: bool,
         prefetch: u16,
-    ) -> Result<Self, TopologyError> {
+        priority: Option<i32>,
+    ) -> Result<Self, NotSubscribed> {
         let opening = async {
-            let channel = session.lane_channel().await;
-            let channel = channel.map_err(|error| explain(queue, error))?;
-            Self::start(channel, queue, prefetch, None).await
+            let link = membership.link();
+            let channel = match lane.filter(|_| declares) {
+                Some(lane) => link.channel_of_lane(lane).await?,
+                None => {
+                    let channel = link.channel().await;
+                    channel.map_err(|error| explain(queue, error))?
+                }
+            };
+            Self::start(channel, queue, prefetch, priority).await
         };
-        in_time(session, queue, opening).await
+        match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+            Ok(Ok((channel, consumer))) => Ok(Self {
+                channel,
+                consumer,
+                lane: lane.map(Arc::from),
+                membership,
+            }),
+            Ok(Err(_)) if membership.link().has_ended() => Err(NotSubscribed::Gone),
+            Ok(Err(error)) => {
+                membership.leave();
+                Err(error.into())
+            }
+            Err(_) => {
+                membership.link().end_for(membership.queue());
+                let object = queue.to_owned();
+                Err(TopologyError::NoAnswer { object }.into())
+            }
+        }
     }
 
     async fn start(
@@ -95,7 +85,7 @@ impl Subscription {
         queue: &str,
         prefetch: u16,
         priority: Option<i32>,
-    ) -> Result<Self, TopologyError> {
+    ) -> Result<(Channel, Consumer), TopologyError> {
         let mut arguments = FieldTable::default();
         if let Some(priority) = priority {
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
@@ -112,26 +102,33 @@ impl Subscription {
                 arguments,
             )
             .await;
-        Ok(Self {
-            consumer: consumer.map_err(|error| explain(queue, error))?,
-            channel,
-            lane: None,
-        })
+        let consumer = consumer.map_err(|error| explain(queue, error))?;
+        Ok((channel, consumer))
     }
 
+    /// False while a send would be unsafe: RabbitMQ has given its deliveries to another, or may do so soon.
+    pub fn may_send(&self) -> bool {
+        self.channel.status().connected() && self.membership.link().is_heard()
+    }
+
+    /// The next delivery. The end of the connection is its consumer's end too, which the channel need not notice.
     pub async fn next(&mut self) -> Result<Delivery, Ended> {
-        match self.consumer.next().await {
+        let next = tokio::select! {
+            biased;
+            _ = self.membership.link().ended() => return Err(Ended::WithItsConnection),
+            next = self.consumer.next() => next,
+        };
+        match next {
             Some(Ok(delivery)) => {
                 let channel = self.channel.status().clone();
                 Ok(Delivery::new(delivery, channel, self.lane.as_ref()))
             }
-            Some(Err(error)) => Err(Ended::Failed(error)),
+            Some(Err(error)) if is_of_a_channel(&error) && !self.membership.link().has_ended() => {
+                Err(Ended::Failed(error))
+            }
+            Some(Err(_)) => Err(Ended::WithItsConnection),
             None => Err(Ended::Cancelled),
         }
-    }
-
-    pub fn is_open(&self) -> bool {
-        self.channel.status().connected()
     }
 
     /// Closes the channel: everything unacknowledged returns to the head of the queue, in order. Never `basic.cancel`: the next
@@ -143,6 +140,7 @@ impl Subscription {
         if closed.is_err() {
             tracing::warn!("the broker did not confirm a channel's end");
         }
+        self.membership.leave();
         matches!(closed, Ok(Ok(())))
     }
 }

@@ -2,11 +2,15 @@
 
 use super::topology::{self, Argument, Arguments, ExchangeKind, Object, Retention, lane_queue};
 use lapin::options::{
-    ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    ExchangeBindOptions, ExchangeDeclareOptions, ExchangeUnbindOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind};
+
+/// No binding has this key.
+const NO_BINDING: &str = "whatsapp-dispatcher.none";
 
 /// Why an object cannot be used; the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +113,30 @@ pub(super) async fn declare_common(connection: &Connection) -> Result<(), Topolo
         declared = declare(&channel, topology::common_before(), Mode::Declare).await;
     }
     declared?;
+    drop(channel.close(200, "OK".into()).await);
+    Ok(())
+}
+
+/// Whether this user may publish to these exchanges. Taking away a binding that is not there needs the right to write to its
+/// destination, and does nothing.
+pub(super) async fn check_rights(
+    connection: &Connection,
+    exchanges: Vec<String>,
+) -> Result<(), TopologyError> {
+    let opened = connection.create_channel().await;
+    let channel = opened.map_err(|error| explain(topology::UNROUTED, error))?;
+    for exchange in exchanges {
+        let options = ExchangeUnbindOptions::default();
+        let (from, none) = (topology::UNROUTED.into(), FieldTable::default());
+        let asked = channel.exchange_unbind(
+            exchange.as_str().into(),
+            from,
+            NO_BINDING.into(),
+            options,
+            none,
+        );
+        asked.await.map_err(|error| explain(&exchange, error))?;
+    }
     drop(channel.close(200, "OK".into()).await);
     Ok(())
 }

@@ -42,7 +42,7 @@ impl Depths {
             kept.filter(|(epoch, channel)| *epoch == session.epoch && channel.status().connected());
         let channel = match kept {
             Some((_, channel)) => channel,
-            None => session.lane_channel().await?,
+            None => session.reading_channel().await?,
         };
         let options = QueueDeclareOptions {
             passive: true,

@@ -104,7 +104,7 @@ pub async fn open(
     after: Option<u64>,
 ) -> Result<(Tail, Pen), LogError> {
     let named = |error| explain(log.name(), error);
-    let channel = session.lane_channel().await.map_err(named)?;
+    let channel = session.reading_channel().await.map_err(named)?;
     if session.declares() {
         declare(&channel, log.objects(), Mode::Declare).await?;
     }

@@ -1,6 +1,7 @@
-//! RabbitMQ. A *session* is two connections, built and thrown away as a whole: one for the lanes (consume and acknowledge), one for
-//! publishing, because an alarm blocks a connection that publishes, and its acknowledgements with it. Replies have one
-//! beside it, and publishes that may be what ends sessions another. lapin's own recovery stays off: it would hide a loss, and every delivery of a lost channel is void.
+//! RabbitMQ. A *session* is built and thrown away as a whole: a connection to publish on, because an alarm blocks a connection that
+//! publishes, and all else on it; one to read logs and ask questions; and what hangs on them: the connections that lanes are consumed
+//! on, mostly one, which may end without the session. Replies have one beside it, and publishes that may be what ends sessions another.
+//! lapin's own recovery stays off: it would hide a loss, and every delivery of a lost channel is void.
 
 mod aside;
 pub mod consume;
@@ -9,6 +10,8 @@ pub mod delivery;
 pub mod depth;
 mod headers;
 pub mod lanes_log;
+mod link;
+pub mod links;
 pub mod publish;
 mod refusals;
 mod replies;

@@ -71,7 +71,7 @@ pub async fn find(
     let from_s = last_s.saturating_sub(lookback.as_secs());
     let mark = format!("mark-{}-{}", session.epoch, fastrand::u64(..));
     write_mark(session, &mark, last_s).await.map_err(named)?;
-    let channel = session.lane_channel().await.map_err(named)?;
+    let channel = session.reading_channel().await.map_err(named)?;
     let mut reader = read(&channel, AMQPValue::Timestamp(from_s))
         .await
         .map_err(named)?;
@@ -129,7 +129,7 @@ fn note(wanted: &[&Wanted], delivery: &Delivery, found: &mut HashMap<Wanted, Fou
 
 /// When the last result was written; now, if none was.
 async fn last_timestamp_s(session: &Session) -> Result<u64, lapin::Error> {
-    let channel = session.lane_channel().await?;
+    let channel = session.reading_channel().await?;
     let now_s = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());

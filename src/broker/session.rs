@@ -1,19 +1,19 @@
 //! One session with the broker, and how its end is noticed.
 
-use super::declare::{TopologyError, check_used, declare_common, declare_lane};
-use super::topology::Topology;
+use super::declare::{TopologyError, check_rights, check_used, declare_common, declare_lane};
+use super::link::Link;
+use super::topology::{self, Topology};
 use super::ways::{Track, Ways};
 use crate::config::BrokerConfig;
-use crate::core::awake::{self, Reading};
 use futures_util::StreamExt;
 use lapin::options::BasicQosOptions;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use secrecy::ExposeSecret;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, watch};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// Longest wait for a connection to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,21 +43,17 @@ pub enum SessionError {
     Channel(lapin::Error),
 }
 
-/// Two connections with everything that hangs on them.
+/// Two connections with everything that hangs on them: one to publish, one to ask and to read logs. The lanes are consumed on
+/// connections of their own ([`super::links`]), which end without it, but not the other way round.
 pub struct Session {
     /// Counts up; a delivery of another epoch is void.
     pub epoch: u64,
-    lanes: Connection,
+    reading: Arc<Link>,
     publishing: Connection,
     pub(super) ways: Ways,
     declare: bool,
     confirm_timeout: Duration,
     heartbeat: Duration,
-    opened: Instant,
-    /// When the last answered probe on the lanes connection was *sent*.
-    last_probe: Mutex<Reading>,
-    /// To probe at once.
-    to_probe: Notify,
     ended: watch::Sender<Option<String>>,
 }
 
@@ -67,15 +63,21 @@ impl Session {
         topology: &Topology,
         epoch: u64,
     ) -> Result<Arc<Self>, SessionError> {
-        let timeout = config.connect_timeout;
-        let connect = |role| async move {
-            let connecting = connect(config, role);
-            tokio::time::timeout(timeout, connecting)
-                .await
-                .map_err(|_| SessionError::ConnectTimeout)?
-        };
-        let lanes = connect("lanes").await?;
-        let publishing = connect("publishing").await?;
+        let reading = Link::open(config, "reading".to_owned()).await?;
+        let opened = Self::beside(&reading, config, topology, epoch).await;
+        if opened.is_err() {
+            reading.close().await;
+        }
+        opened
+    }
+
+    async fn beside(
+        reading: &Arc<Link>,
+        config: &BrokerConfig,
+        topology: &Topology,
+        epoch: u64,
+    ) -> Result<Arc<Self>, SessionError> {
+        let publishing = connect(config, "publishing").await?;
         let prepare = async {
             if config.declare {
                 declare_common(&publishing).await?;
@@ -83,23 +85,20 @@ impl Session {
             } else {
                 check_used(&publishing).await?;
             }
+            check_rights(&publishing, topology::written()).await?;
             Ok::<(), SessionError>(())
         };
         tokio::time::timeout(PREPARE_TIMEOUT, prepare)
             .await
             .map_err(|_| SessionError::PrepareTimeout)??;
-        let opened = Instant::now();
         let session = Arc::new(Self {
             epoch,
-            lanes,
+            reading: reading.clone(),
             publishing,
             ways: Ways::new(),
             declare: config.declare,
             confirm_timeout: config.confirm_timeout,
             heartbeat: config.heartbeat,
-            opened,
-            last_probe: Mutex::new(read_clocks(opened)),
-            to_probe: Notify::new(),
             ended: watch::Sender::new(None),
         });
         session.watch_over();
@@ -132,19 +131,8 @@ impl Session {
     }
 
     /// False while new sends would be unsafe: results could not be written (the broker blocks publishers), or the broker may believe us dead.
-    /// RabbitMQ gives a silent connection's deliveries away after two to three heartbeats, so we stop at one and a half; also one that was
-    /// suspended meanwhile, until it has asked.
     pub fn may_send(&self) -> bool {
-        let asked = *self
-            .last_probe
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let silent = awake::passed(asked, read_clocks(self.opened));
-        let is_heard = silent < self.heartbeat.mul_f64(1.5);
-        if !is_heard {
-            self.to_probe.notify_one();
-        }
-        !self.has_ended() && !self.is_blocked() && is_heard
+        !self.has_ended() && !self.is_blocked() && self.reading.is_heard()
     }
 
     /// The broker told us to publish nothing for now (memory or disk alarm).
@@ -156,13 +144,13 @@ impl Session {
         self.declare
     }
 
-    pub(super) async fn lane_channel(&self) -> Result<Channel, lapin::Error> {
-        self.lanes.create_channel().await
+    pub(super) async fn reading_channel(&self) -> Result<Channel, lapin::Error> {
+        self.reading.channel().await
     }
 
-    /// A channel of the lanes' connection, with the lane declared on it.
-    pub(super) async fn channel_of_lane(&self, lane: &str) -> Result<Channel, TopologyError> {
-        declare_lane(&self.lanes, None, lane).await
+    /// Asks RabbitMQ now whether it is well.
+    pub(super) async fn answers(&self) -> bool {
+        self.reading.answers().await && !self.has_ended()
     }
 
     pub(super) async fn publishing_channel(
@@ -190,18 +178,16 @@ impl Session {
         self.end("closed");
         // A connection that is already gone cannot be closed; that is what we want anyway. Side by side: one that hangs must
         // not keep the other open.
-        let close = |connection| tokio::time::timeout(CLOSE_TIMEOUT, goodbye(connection));
-        drop(tokio::join!(close(&self.publishing), close(&self.lanes)));
+        let publishing = tokio::time::timeout(CLOSE_TIMEOUT, goodbye(&self.publishing));
+        drop(tokio::join!(publishing, self.reading.close()));
     }
 
-    /// Whether the broker answers on that connection. One that is blocked is not read, and answers once it is.
-    async fn ask(&self, role: Role, channel: &mut Option<Channel>) -> Result<bool, lapin::Error> {
-        let sent = read_clocks(self.opened);
+    /// Whether the broker answers where we publish. A connection that is blocked is not read, and answers once it is.
+    async fn ask_publishing(&self, channel: &mut Option<Channel>) -> Result<bool, lapin::Error> {
         let asking = async {
-            let asked = match (channel.take(), role) {
-                (Some(channel), _) => channel,
-                (None, Role::Lanes) => self.lanes.create_channel().await?,
-                (None, Role::Publishing) => self.publishing.create_channel().await?,
+            let asked = match channel.take() {
+                Some(channel) => channel,
+                None => self.publishing.create_channel().await?,
             };
             asked.basic_qos(1, BasicQosOptions::default()).await?;
             *channel = Some(asked);
@@ -211,49 +197,46 @@ impl Session {
         let patience = self.heartbeat.mul_f64(2.0);
         loop {
             match tokio::time::timeout(patience, &mut asking).await {
-                Ok(answered) => {
-                    answered?;
-                    if role == Role::Lanes {
-                        let last = self.last_probe.lock();
-                        *last.unwrap_or_else(PoisonError::into_inner) = sent;
-                    }
-                    return Ok(true);
-                }
-                Err(_) if role == Role::Publishing && self.is_blocked() && !self.has_ended() => {}
+                Ok(answered) => return answered.map(|()| true),
+                Err(_) if self.is_blocked() && !self.has_ended() => {}
                 Err(_) => return Ok(false),
             }
         }
     }
 
     fn watch_over(self: &Arc<Self>) {
-        for (role, connection) in [("lanes", &self.lanes), ("publishing", &self.publishing)] {
-            let mut events = Box::pin(connection.events_listener());
-            let session = Arc::downgrade(self);
-            tokio::spawn(async move {
-                while let Some(event) = events.next().await {
-                    let Some(session) = session.upgrade() else {
-                        return;
-                    };
-                    match event {
-                        Event::ConnectionBlocked(reason) => tracing::warn!(
-                            role,
-                            reason,
-                            "the broker blocks publishers: no new sends until it stops"
-                        ),
-                        Event::ConnectionUnblocked => {
-                            tracing::info!(role, "the broker takes messages again")
-                        }
-                        // A channel's own end comes here too; whoever uses the channel sees it, and no other lane is touched.
-                        Event::Error(error) if is_of_a_channel(&error) => {}
-                        Event::Error(error) => session.end(&format!("{role} connection: {error}")),
-                        // lapin may grow more; what ends a connection comes as an error.
-                        Event::Connected | Event::SendFlow(_) | _ => {}
+        let (session, reading) = (Arc::downgrade(self), self.reading.clone());
+        tokio::spawn(async move {
+            let end = reading.ended().await;
+            if let Some(session) = session.upgrade() {
+                session.end(&end.reason);
+            }
+        });
+        let mut events = Box::pin(self.publishing.events_listener());
+        let session = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                let Some(session) = session.upgrade() else {
+                    return;
+                };
+                match event {
+                    Event::ConnectionBlocked(reason) => tracing::warn!(
+                        role = "publishing",
+                        reason,
+                        "the broker blocks publishers: no new sends until it stops"
+                    ),
+                    Event::ConnectionUnblocked => {
+                        tracing::info!(role = "publishing", "the broker takes messages again")
                     }
+                    // A channel's own end comes here too; whoever uses the channel sees it.
+                    Event::Error(error) if is_of_a_channel(&error) => {}
+                    Event::Error(error) => session.end(&format!("publishing connection: {error}")),
+                    // lapin may grow more; what ends a connection comes as an error.
+                    Event::Connected | Event::SendFlow(_) | _ => {}
                 }
-            });
-        }
-        tokio::spawn(probe(Arc::downgrade(self), Role::Lanes));
-        tokio::spawn(probe(Arc::downgrade(self), Role::Publishing));
+            }
+        });
+        tokio::spawn(probe(Arc::downgrade(self)));
     }
 }
 
@@ -297,34 +280,9 @@ pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
 }
 
-fn read_clocks(opened: Instant) -> Reading {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-    let wall_ms = wall.unwrap_or_default().as_millis();
-    Reading {
-        mono: opened.elapsed(),
-        wall_ms: u64::try_from(wall_ms).unwrap_or(u64::MAX),
-    }
-}
-
-/// One of the session's connections.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Lanes,
-    Publishing,
-}
-
-impl Role {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Lanes => "lanes",
-            Self::Publishing => "publishing",
-        }
-    }
-}
-
-/// Asks something harmless every half heartbeat: the proof that the broker hears us. No other sign tells a connection that is silently
-/// gone from a queue that does not confirm.
-async fn probe(session: std::sync::Weak<Session>, role: Role) {
+/// Asks something harmless on the publishing connection every half heartbeat. No other sign tells a connection that is silently gone from
+/// a queue that does not confirm.
+async fn probe(session: std::sync::Weak<Session>) {
     let mut channel = None;
     loop {
         let Some(alive) = session.upgrade() else {
@@ -333,22 +291,27 @@ async fn probe(session: std::sync::Weak<Session>, role: Role) {
         if alive.has_ended() {
             return;
         }
-        let name = role.as_str();
-        match alive.ask(role, &mut channel).await {
+        match alive.ask_publishing(&mut channel).await {
             Ok(true) => {}
-            Ok(false) => alive.end(&format!("{name} connection: no answer for two heartbeats")),
-            Err(error) => alive.end(&format!("{name} connection: {error}")),
+            Ok(false) => alive.end("publishing connection: no answer for two heartbeats"),
+            Err(error) => alive.end(&format!("publishing connection: {error}")),
         }
         // The session is held meanwhile: its end must not wait for this.
         tokio::select! {
             () = tokio::time::sleep(alive.heartbeat / 2) => {}
-            () = alive.to_probe.notified(), if role == Role::Lanes => {}
             _ = alive.ended() => {}
         }
     }
 }
 
+/// Within `broker.connect_timeout_ms`, TLS and login included.
 pub(super) async fn connect(config: &BrokerConfig, role: &str) -> Result<Connection, SessionError> {
+    tokio::time::timeout(config.connect_timeout, connect_at_all(config, role))
+        .await
+        .map_err(|_| SessionError::ConnectTimeout)?
+}
+
+async fn connect_at_all(config: &BrokerConfig, role: &str) -> Result<Connection, SessionError> {
     let read = |key, path: Option<&std::path::PathBuf>| match path {
         Some(path) => std::fs::read(path)
             .map(Some)

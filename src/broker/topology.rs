@@ -253,6 +253,12 @@ pub(super) fn is_log(name: &str) -> bool {
     name.ends_with(".log")
 }
 
+/// Exchanges that a worker publishes requests and results to. Without one of them a request would be sent, and sent again.
+pub(super) fn written() -> Vec<String> {
+    let rungs = (0..ladder::RUNGS).map(rung);
+    rungs.chain([DEAD, RESULTS].map(str::to_owned)).collect()
+}
+
 fn shared() -> Vec<Object> {
     let unrouted = || vec![text(ALTERNATE, UNROUTED)];
     let limit = int("x-delivery-limit", DELIVERY_LIMIT);

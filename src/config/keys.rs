@@ -210,7 +210,9 @@ pub const KEYS: &[Key] = &[
 
     key("admin.listen", "127.0.0.1:9464", Kind::Text { allowed: "an address and port such as 127.0.0.1:9464", accepts: rules::is_socket_address },
         "Where the page, health, metrics and lanes are served"),
-    key("admin.actions", "false", Kind::Flag, "The page may pause and resume lanes; false: it only shows them"),
+    bare("admin.hosts", Kind::Text { allowed: "host names without ports, separated by commas", accepts: rules::is_host_list },
+        "Optional: names that the admin port is asked by, separated by commas; IP addresses and localhost always do"),
+    key("admin.actions", "false", Kind::Flag, "Lanes may be paused and resumed on the admin port; false: it only shows them"),
 
     key("metrics.max_lanes", "1000", count(1, 2_000), "Numbers with metrics of their own, in the order of the config; those beyond share the label \"other\""),
     key("metrics.drain_target_s", "3600", seconds(10, 86_400), "Within this a backlog should be gone: for the scaling signal and an alert; changes no pace"),

@@ -4,6 +4,7 @@
 //! mistake, so that an operator sees all of them at once. Nothing here reads the process environment but
 //! [`environment`], which the caller passes on.
 
+mod files;
 mod keys;
 mod read;
 mod relations;
@@ -32,6 +33,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most numbers of one worker: each takes a channel, and a connection has 2,047.
@@ -127,10 +129,12 @@ pub struct GraphConfig {
 }
 
 /// `[admin]`
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AdminConfig {
     pub listen: SocketAddr,
-    /// The page has buttons.
+    /// Names that it is asked by, in lower case.
+    pub hosts: Arc<[String]>,
+    /// Lanes may be paused and resumed.
     pub actions: bool,
 }
 
@@ -337,45 +341,4 @@ impl Config {
             longest: self.lanes.halt_probe_max,
         }
     }
-
-    /// Files that are named but cannot be used, one line each. For `check`: `run` finds out where it reads them.
-    pub fn check_files(&self) -> Vec<String> {
-        let cert = self.broker.client_cert.as_ref();
-        let plain = [
-            ("broker.ca_file", self.broker.ca_file.as_deref()),
-            (
-                "broker.client_cert_file",
-                cert.map(|c| c.cert_file.as_path()),
-            ),
-            ("broker.client_key_file", cert.map(|c| c.key_file.as_path())),
-            ("graph.ca_file", self.graph.ca_file.as_deref()),
-        ];
-        let plain = plain.into_iter().filter_map(|(key, path)| {
-            let error = std::fs::read(path?).err()?;
-            Some(unusable(key, path?, &error))
-        });
-        let broker = [(
-            "broker.password_file".to_owned(),
-            self.broker.password.as_ref(),
-        )];
-        let accounts = self.accounts.iter().enumerate().flat_map(|(i, account)| {
-            [
-                (format!("accounts[{i}].token_file"), Some(&account.token)),
-                (
-                    format!("accounts[{i}].app_secret_file"),
-                    account.app_secret.as_ref(),
-                ),
-            ]
-        });
-        let secrets = broker.into_iter().chain(accounts);
-        let secrets = secrets.filter_map(|(key, secret)| {
-            let secret = secret?;
-            Some(unusable(&key, secret.file()?, &secret.read().err()?))
-        });
-        plain.chain(secrets).collect()
-    }
-}
-
-fn unusable(key: &str, path: &Path, error: &io::Error) -> String {
-    format!("{key}: {}: {error}", path.display())
 }

@@ -43,6 +43,11 @@ fn times(config: &Config, problems: &mut Problems) {
             longest_send.as_millis()
         ),
     );
+    problems.relation(
+        &["graph.connect_timeout_ms", "graph.request_timeout_ms"],
+        graph.connect_timeout < graph.request_timeout,
+        "must be less than graph.request_timeout_ms, or nobody could tell a connection that failed from an answer that was lost",
+    );
     let mut ordered = |low: &str, high: &str, holds: bool| {
         problems.relation(
             &[low, high],
@@ -50,12 +55,7 @@ fn times(config: &Config, problems: &mut Problems) {
             &format!("must not be more than {high}"),
         );
     };
-    let (g, p) = (graph, &retry.policy);
-    ordered(
-        "graph.connect_timeout_ms",
-        "graph.request_timeout_ms",
-        g.connect_timeout <= g.request_timeout,
-    );
+    let p = &retry.policy;
     ordered(
         "retry.quick_base_ms",
         "retry.quick_max_ms",

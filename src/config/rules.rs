@@ -34,12 +34,24 @@ pub(super) fn is_socket_address(text: &str) -> bool {
     text.parse::<SocketAddr>().is_ok()
 }
 
+pub(super) fn is_host_list(text: &str) -> bool {
+    let is_host = |host: &str| {
+        let is_of_names = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+        !host.is_empty() && host.bytes().all(is_of_names)
+    };
+    text.split(',').map(str::trim).all(is_host)
+}
+
 pub(super) fn is_log_filter(text: &str) -> bool {
     is_not_empty(text) && EnvFilter::try_new(text).is_ok()
 }
 
 pub(super) const BROKER_URL: &str = "amqp:// or amqps:// with a host name or IPv4 address and a virtual host (/%2f is the default one), \
-     and no parameters but auth_mechanism and frame_max";
+     and no parameters but auth_mechanism and frame_max (131072 or more; 0: no limit)";
+
+/// What RabbitMQ offers. A request's properties and headers come in one frame, and intake admits 64 KiB of headers; what is added when it
+/// is published again must fit as well.
+const FRAME_MAX_MIN: u32 = 131_072;
 
 /// The client takes the host of an IPv6 address to be "localhost" and the missing host too, and reads heartbeat,
 /// channel_max and connection_timeout from the query beside our own keys: all three would mislead in silence.
@@ -54,7 +66,9 @@ pub(super) fn is_broker_url(text: &str) -> bool {
     let query_is_ours = url
         .query_pairs()
         .all(|(name, _)| name == "auth_mechanism" || name == "frame_max");
-    host_is_name && query_is_ours && !uri.vhost.is_empty() && url.fragment().is_none()
+    let frame_max = uri.query.frame_max.unwrap_or(0);
+    let frame_fits = frame_max == 0 || frame_max >= FRAME_MAX_MIN;
+    host_is_name && frame_fits && query_is_ours && !uri.vhost.is_empty() && url.fragment().is_none()
 }
 
 pub(super) fn is_tls_broker_url(text: &str) -> bool {

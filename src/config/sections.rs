@@ -15,6 +15,7 @@ use crate::core::retry::RetryPolicy;
 use ::config::{Map, Value};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub(super) fn config(
     tree: Map<String, Value>,
@@ -92,8 +93,14 @@ fn admin(s: &mut Section<'_>) -> AdminConfig {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     AdminConfig {
         listen: s.text("listen").parse().unwrap_or(nowhere),
+        hosts: hosts(&s.maybe_text("hosts").unwrap_or_default()),
         actions: s.flag("actions"),
     }
+}
+
+fn hosts(list: &str) -> Arc<[String]> {
+    let hosts = list.split(',').map(|host| host.trim().to_ascii_lowercase());
+    hosts.filter(|host| !host.is_empty()).collect()
 }
 
 fn metrics(s: &mut Section<'_>) -> MetricsConfig {

@@ -18,6 +18,7 @@ pub mod number;
 pub mod outcome;
 pub mod pacing;
 pub mod placement;
+pub mod quarantine;
 pub mod readers;
 pub mod recent;
 pub mod reply_to;
@@ -49,5 +50,15 @@ impl Now {
         } else {
             steady_ms.saturating_sub(self.steady_ms - self.wall_ms)
         }
+    }
+}
+
+impl Now {
+    /// What the wall clock says, or will say if nobody sets it, at that monotonic time; in milliseconds since the Unix epoch.
+    pub fn wall_at(self, mono: Duration) -> u64 {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let since = ms(self.mono.saturating_sub(mono));
+        let until = ms(mono.saturating_sub(self.mono));
+        self.wall_ms.saturating_sub(since).saturating_add(until)
     }
 }

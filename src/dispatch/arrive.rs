@@ -32,7 +32,10 @@ impl LaneTask {
             Event::NotOpened(error) => {
                 tracing::warn!(%phone_number_id, %error, "cannot subscribe to the lane: trying again");
             }
+            // Told once, where the connection is watched.
+            Event::Lost(Ended::WithItsConnection) => self.channel_lost(),
             Event::Lost(reason) => self.consumer_lost(&reason),
+            Event::Reassigned => {}
             Event::SessionChanged => {
                 self.channel_lost();
                 self.let_its_owner_first();
@@ -81,6 +84,7 @@ impl LaneTask {
                     other @ (Event::Opened { .. }
                     | Event::NotOpened(_)
                     | Event::Lost(_)
+                    | Event::Reassigned
                     | Event::SessionChanged),
                 ) => return self.heed(other),
                 None => return,
@@ -232,6 +236,7 @@ impl LaneTask {
             let next = tokio::time::timeout(quiet, self.consumer.next(|| clock.now().mono));
             match next.await {
                 Ok(Event::Delivered(delivery)) => self.arrive(delivery),
+                Ok(Event::Reassigned) => {}
                 // The channel is gone, or nothing comes: there is nothing to wait for.
                 Ok(
                     Event::Opened { .. }

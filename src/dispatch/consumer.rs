@@ -1,13 +1,14 @@
 //! A lane's consumer over all sessions: opened when the lane wants messages, found gone, opened again.
 
 use crate::broker::consume::{Ended, Subscription};
-use crate::broker::declare::TopologyError;
 use crate::broker::delivery::Delivery;
+use crate::broker::links::{Links, NotSubscribed};
 use crate::broker::session::Session;
 use crate::broker::topology::LANE_PREFIX;
 use crate::broker::{Sessions, delays};
 use crate::core::message::LaneId;
 use crate::core::placement;
+use crate::core::quarantine::{Assignment, Quarantine};
 use crate::spans::Spans;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
@@ -15,6 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// First and longest pause before a lost consumer is opened again.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
@@ -31,23 +33,33 @@ pub(super) enum Event {
         prefetch: u16,
     },
     /// Why it could not be opened; it is tried again.
-    NotOpened(TopologyError),
+    NotOpened(NotSubscribed),
     Delivered(Delivery),
     Lost(Ended),
+    /// Lanes have moved to other connections, perhaps this one.
+    Reassigned,
 }
 
-type Opening = BoxFuture<'static, Result<Subscription, TopologyError>>;
+type Opening = BoxFuture<'static, Result<Subscription, NotSubscribed>>;
 
 pub(super) struct Consumer {
     lane: LaneId,
     priority: i32,
     sessions: Sessions,
+    links: Arc<Links>,
+    /// Tells when lanes are assigned to other connections.
+    changes: watch::Receiver<Quarantine>,
+    /// Under which it is being opened, or is open.
+    assignment: Option<Assignment>,
+    is_misplaced: bool,
     spans: Option<Arc<Spans>>,
     session: Option<Arc<Session>>,
     opening: Option<Opening>,
     /// What is being opened, or is open.
     prefetch: u16,
     subscription: Option<Subscription>,
+    /// Whether the last try to open it worked. None before the first.
+    last_try: Option<bool>,
     /// Not opened again before this.
     not_before: Duration,
     pauses: ExponentialBackoff,
@@ -58,6 +70,7 @@ impl Consumer {
         lane: LaneId,
         worker_id: &str,
         mut sessions: Sessions,
+        links: Arc<Links>,
         spans: Option<Arc<Spans>>,
     ) -> Self {
         // A session that is there already is news to us.
@@ -66,11 +79,16 @@ impl Consumer {
             priority: placement::priority(worker_id, lane.as_str()),
             lane,
             sessions,
+            changes: links.changes(),
+            links,
+            assignment: None,
+            is_misplaced: false,
             spans,
             session: None,
             opening: None,
             prefetch: 0,
             subscription: None,
+            last_try: None,
             not_before: Duration::ZERO,
             pauses: delays(REOPEN.0, REOPEN.1),
         }
@@ -81,7 +99,7 @@ impl Consumer {
         let session = self.session.as_ref();
         let subscription = self.subscription.as_ref();
         session.is_some_and(|session| session.may_send())
-            && subscription.is_some_and(Subscription::is_open)
+            && subscription.is_some_and(Subscription::may_send)
     }
 
     /// Of the channel that is open.
@@ -108,6 +126,14 @@ impl Consumer {
         self.subscription.is_some()
     }
 
+    pub(super) fn last_try(&self) -> Option<bool> {
+        self.last_try
+    }
+
+    pub(super) fn is_apart(&self) -> bool {
+        self.links.apart(self.lane.as_str()).is_some()
+    }
+
     /// Starts to open the consumer if it is missing and `wanted_at` has come. Returns when to call again.
     pub(super) fn open_if_due(
         &mut self,
@@ -122,16 +148,34 @@ impl Consumer {
             .session
             .clone()
             .filter(|session| !session.has_ended())?;
-        let at = wanted_at?.max(self.not_before);
+        let assignment = self.links.assignment(self.lane.as_str());
+        let at = wanted_at?.max(self.not_before).max(assignment.not_before);
         if at > now {
             return Some(at);
         }
         self.prefetch = prefetch;
-        let (lane, priority) = (self.lane.clone(), self.priority);
-        let opening =
-            async move { Subscription::lane(&session, lane.as_str(), prefetch, priority).await };
+        self.assignment = Some(assignment);
+        let (links, lane, priority) = (self.links.clone(), self.lane.clone(), self.priority);
+        let opening = async move {
+            let lane = lane.as_str();
+            links
+                .lane(&session, lane, assignment, prefetch, priority)
+                .await
+        };
         self.opening = Some(opening.boxed());
         None
+    }
+
+    /// It belongs on another connection now: what waits is to go back, and to be fetched there.
+    pub(super) fn is_misplaced(&self) -> bool {
+        self.is_misplaced && self.subscription.is_some()
+    }
+
+    fn looks_misplaced(&self) -> bool {
+        let wanted = self.links.assignment(self.lane.as_str());
+        let is_other =
+            |now: Assignment| now.link != wanted.link || now.one_by_one != wanted.one_by_one;
+        self.assignment.is_some_and(is_other)
     }
 
     /// The next thing that happens to the consumer. Nothing is lost if the wait is given up.
@@ -156,34 +200,65 @@ impl Consumer {
                 self.drop_channel();
                 Event::SessionChanged
             }
+            Ok(()) = self.changes.changed() => {
+                self.is_misplaced = self.looks_misplaced();
+                Event::Reassigned
+            }
             opened = opening => {
                 self.opening = None;
-                match opened {
-                    Ok(subscription) => {
-                        self.subscription = Some(subscription);
-                        self.pauses.reset();
-                        let prefetch = self.prefetch;
-                        Event::Opened { prefetch }
-                    }
-                    Err(error) => {
-                        self.not_before = now() + self.pause();
-                        Event::NotOpened(error)
-                    }
-                }
+                self.opened(opened, now)
             }
             delivery = delivery => match delivery {
-                Ok(mut delivery) => {
-                    if let Some(spans) = &self.spans {
-                        delivery.trace(spans, LANE_PREFIX);
-                    }
-                    Event::Delivered(delivery)
-                }
+                Ok(delivery) => self.delivered(delivery),
                 Err(ended) => {
-                    self.not_before = now() + self.pause();
+                    self.not_before = now() + self.pause_after(&ended);
                     self.drop_channel();
                     Event::Lost(ended)
                 }
             }
+        }
+    }
+
+    fn opened(
+        &mut self,
+        opened: Result<Subscription, NotSubscribed>,
+        now: impl Fn() -> Duration,
+    ) -> Event {
+        match opened {
+            Ok(subscription) => {
+                self.last_try = Some(true);
+                self.subscription = Some(subscription);
+                self.pauses.reset();
+                // It may have been given another place in the meantime.
+                self.is_misplaced = self.looks_misplaced();
+                let prefetch = self.prefetch;
+                Event::Opened { prefetch }
+            }
+            Err(NotSubscribed::Gone) => Event::Reassigned,
+            Err(error) => {
+                self.last_try = Some(false);
+                self.not_before = now() + self.pause();
+                Event::NotOpened(error)
+            }
+        }
+    }
+
+    fn delivered(&self, mut delivery: Delivery) -> Event {
+        if let Some(assignment) = self.assignment {
+            let lane = self.lane.as_str();
+            self.links.delivered(lane, assignment, delivery.redelivered);
+        }
+        if let Some(spans) = &self.spans {
+            delivery.trace(spans, LANE_PREFIX);
+        }
+        Event::Delivered(delivery)
+    }
+
+    /// Where to go on after the loss of a connection is decided elsewhere, and how soon.
+    fn pause_after(&mut self, ended: &Ended) -> Duration {
+        match ended {
+            Ended::Cancelled | Ended::Failed(_) => self.pause(),
+            Ended::WithItsConnection => Duration::ZERO,
         }
     }
 

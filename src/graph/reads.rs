@@ -64,6 +64,8 @@ pub struct TokenState {
     /// Unix seconds; 0: never.
     #[serde(default)]
     pub expires_at: u64,
+    /// The Meta app that it belongs to.
+    pub app_id: Option<String>,
 }
 
 #[derive(Deserialize)]

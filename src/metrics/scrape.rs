@@ -74,9 +74,11 @@ const fn sum(
 
 /// One value per lane.
 #[rustfmt::skip] // A table: name, help, what is read.
-const LANE_GAUGES: [LaneGauge; 14] = [
+const LANE_GAUGES: [LaneGauge; 15] = [
     sum("lane_subscribed", "1 while this worker consumes the lane's queue (active or waiting).",
         |lane, _| flag(lane.seen.is_subscribed)),
+    sum("lane_quarantined", "1 while the lane has a connection of its own, because a delivery of it ended one.",
+        |lane, _| flag(lane.seen.is_apart)),
     sum("lane_owned", "1 while this worker has the lane: it took it, and RabbitMQ delivers it here.",
         |lane, _| flag(lane.seen.is_owned)),
     sum("lane_limit_messages_per_second", "The number's limit at the API.",

@@ -171,6 +171,7 @@ async fn token() -> Result<()> {
         state,
         numbers: None,
         expires_at: None,
+        app_id: None,
     };
     let alone = quiet_p99(&api, &lanes, &[], 1).await?;
     api.sim.reset();
@@ -256,7 +257,7 @@ async fn quiet_p99(api: &Api, lanes: &[&str], waiting: &[&str], accounts: usize)
         .chunks(per_account)
         .map(|lanes| (TOKEN, lanes))
         .collect();
-    let hasty = "request_timeout_ms = 2000\nconnect_timeout_ms = 2000";
+    let hasty = "request_timeout_ms = 2000\nconnect_timeout_ms = 1000";
     let candidate = Candidate::ours(&config(&broker, api, &accounts, hasty))?;
     let from = 2_000 * waiting.len();
     let published = steadily(&mut publisher, quiet, from, QUIET).await?;

@@ -8,6 +8,8 @@ use crate::support::{NUMBER, Setup, World, poll, within};
 use graph_sim::{Action, Fault, Script};
 use std::collections::BTreeSet;
 
+mod access;
+
 async fn ready(worker: &Worker) -> (u16, String) {
     let answer = worker.get("/readyz").await.unwrap();
     (answer.status, answer.body)
@@ -242,6 +244,7 @@ wa_dispatcher_health_probes_total counter
 wa_dispatcher_holds_found_total counter
 wa_dispatcher_lane_arrival_messages_per_second gauge
 wa_dispatcher_lane_backlog_messages gauge
+wa_dispatcher_lane_connection_ends_total counter
 wa_dispatcher_lane_hold_since_seconds gauge
 wa_dispatcher_lane_in_flight gauge
 wa_dispatcher_lane_in_flight_max gauge
@@ -249,6 +252,7 @@ wa_dispatcher_lane_limit_messages_per_second gauge
 wa_dispatcher_lane_owned gauge
 wa_dispatcher_lane_pair_parked gauge
 wa_dispatcher_lane_pairs gauge
+wa_dispatcher_lane_quarantined gauge
 wa_dispatcher_lane_rate_messages_per_second gauge
 wa_dispatcher_lane_resubscriptions_total counter
 wa_dispatcher_lane_state gauge

@@ -240,3 +240,53 @@ async fn a_broker_that_is_not_there_is_told_without_the_password() {
 async fn told(log: &Log, text: &str) {
     crate::support::within(text, log.line(text)).await;
 }
+
+/// As `run` would find out.
+#[test]
+fn files_without_what_they_should_hold_are_told_by_check() {
+    let folder = Folder::create();
+    let pair = || {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["worker".to_owned()]).unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    };
+    let ((certificate, key), (_, other_key)) = (pair(), pair());
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let check_with = |ca: &str, certificate: &str, key: &str| {
+        let (ca, certificate) = (folder.write("ca", ca), folder.write("cert", certificate));
+        let key = folder.write("key", key);
+        let config = format!(
+            "[broker]\nurl = \"amqps://localhost/%2f\"\nca_file = {ca:?}\nclient_cert_file = {certificate:?}\n\
+             client_key_file = {key:?}\n[graph]\nca_file = {ca:?}\n{SOUND}"
+        );
+        check(&config, &[])
+    };
+    assert_eq!(check_with(&certificate, &certificate, &key), (0, sound()));
+    for not_one in ["", "not a certificate", broken, &key] {
+        let (code, text) = check_with(not_one, not_one, not_one);
+        assert_eq!(code, 2, "{text}");
+        for key in [
+            "broker.ca_file: ",
+            "graph.ca_file: ",
+            "broker.client_cert_file: ",
+        ] {
+            assert!(text.contains(key), "{key} is not in {text}");
+        }
+    }
+    for not_one in [
+        "",
+        &certificate,
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ] {
+        let (code, text) = check_with(&certificate, &certificate, not_one);
+        assert_eq!(code, 2, "{text}");
+        assert!(text.contains("broker.client_key_file: "), "{text}");
+    }
+    let (code, text) = check_with(&certificate, &certificate, &other_key);
+    assert_eq!(code, 2);
+    assert!(
+        text.contains("holds the key of another certificate"),
+        "{text}"
+    );
+}

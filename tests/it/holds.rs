@@ -38,6 +38,7 @@ fn token(text: &str, state: TokenState) -> Token {
         state,
         numbers: None,
         expires_at: None,
+        app_id: None,
     }
 }
 

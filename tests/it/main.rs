@@ -21,6 +21,7 @@ mod image;
 mod log;
 mod poison;
 mod privacy;
+mod quarantine;
 mod reads;
 mod rights;
 mod scripts;

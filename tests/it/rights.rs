@@ -213,6 +213,42 @@ async fn a_missing_right_is_named() {
         .await;
 }
 
+/// A retry that cannot be put on the ladder, or a request that cannot be buried, would be sent again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_may_not_publish_sends_nothing_and_says_why() {
+    for (missing, exchange) in [
+        (r"|wa\.delay\..*", "wa.delay.0"),
+        (r"|wa\.dead", "wa.dead"),
+        (r"wa\.results|", "wa.results"),
+    ] {
+        for declare in [false, true] {
+            let mut world = World::start(Setup::default()).await;
+            world.worker.drain().await;
+            world
+                .client
+                .publish([Request::text("m", "34600000001")])
+                .await;
+            let write = WRITE
+                .replace(missing, "")
+                .replace(r"amq\.default", r"amq\.default|wa\.lane\..*|wa\.unrouted");
+            assert_ne!(write.len(), WRITE.len());
+            let configure = if declare { r"^wa\." } else { "^$" };
+            let login = world.vhost.user("worker", configure, &write, READ);
+            let config = world.config.replace("guest:guest@", &format!("{login}@"));
+            let config = format!("broker.declare = {declare}\n{config}");
+            world.worker = Worker::start(&world.folder, &config);
+            let line = world.worker.log.line("no broker session");
+            let line = within("a line about it", line).await;
+            let object = format!("may not use {exchange} (403)");
+            assert!(line.contains(&object), "{declare}: {line}");
+            assert_eq!(world.sim.ledger().len(), 0);
+            let answer = world.worker.get("/readyz").await.unwrap();
+            assert_eq!(answer.status, 503);
+            world.worker.drain().await;
+        }
+    }
+}
+
 /// Nothing is kept for longer than 30 days, whatever becomes of the workers: each queue and stream has an end, by arguments or by the
 /// policy that the definitions bring.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,6 +22,7 @@ mod faults;
 mod flaws;
 mod knowledge;
 mod lanes_log;
+mod links;
 mod mishaps;
 mod plan;
 mod process;
@@ -41,7 +42,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 60] = [
+const EVENTS: [&str; 62] = [
     "a block held against its request",
     "130429 by the rules",
     "131056 by the rules",
@@ -56,6 +57,7 @@ const EVENTS: [&str; 60] = [
     "block of more than a lane",
     "bury",
     "channel lost",
+    "connection ended by a delivery",
     "crash",
     "delay",
     "drained",
@@ -67,6 +69,7 @@ const EVENTS: [&str; 60] = [
     "health not well",
     "health well",
     "heard from another worker",
+    "lane apart",
     "lane given back",
     "outage of a lane",
     "outage of more than a lane",

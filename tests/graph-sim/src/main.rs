@@ -221,5 +221,6 @@ fn token_of(text: &str) -> Token {
         state: TokenState::Valid,
         numbers,
         expires_at: None,
+        app_id: None,
     }
 }

@@ -240,6 +240,9 @@ pub struct Token {
     /// here, `state` does.
     #[serde(default)]
     pub expires_at: Option<u64>,
+    /// The Meta app that `/debug_token` says it is of.
+    #[serde(default)]
+    pub app_id: Option<String>,
 }
 
 /// How a token stands; all but valid ones are refused with 190 and HTTP 401.

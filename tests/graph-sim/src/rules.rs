@@ -73,6 +73,7 @@ impl World {
                 },
                 numbers: None,
                 expires_at: None,
+                app_id: None,
             },
             templates: Templates::default(),
             base_url: "https://graph.facebook.com".to_owned(),

@@ -46,7 +46,7 @@ pub(crate) fn describe(
         _ => expires_at.saturating_sub(LASTS_S),
     };
     json!({ "data": {
-        "app_id": "100000000000003",
+        "app_id": token.app_id.as_deref().unwrap_or("100000000000003"),
         "type": "SYSTEM_USER",
         "application": application,
         "is_valid": true,

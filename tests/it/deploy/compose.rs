@@ -252,14 +252,21 @@ fn monitoring(compose: &Value) -> Vec<String> {
         .iter()
         .find(|job| job["job_name"] == "whatsapp-dispatcher");
     let targets = job.map_or(&[][..], |job| list(&job["static_configs"][0]["targets"]));
-    let port = config().admin.listen.port();
-    let workers = services(compose)
+    let admin = config().admin;
+    let port = admin.listen.port();
+    let workers: Vec<&str> = services(compose)
         .filter(|(_, service)| text(&service["image"]).starts_with("whatsapp-dispatcher:"))
-        .map(|(name, _)| json!(format!("{name}:{port}")));
+        .map(|(name, _)| name)
+        .collect();
+    let expected = workers.iter().map(|name| json!(format!("{name}:{port}")));
     let mut problems = unless(
-        workers.collect::<Vec<_>>() == targets,
+        expected.collect::<Vec<_>>() == targets,
         "Prometheus does not scrape exactly the workers",
     );
+    problems.extend(unless(
+        *admin.hosts == workers,
+        "admin.hosts are not the names that Prometheus asks by",
+    ));
     let grafana = mounted(&compose["services"]["grafana"]);
     let provider = yaml_file("deploy/compose/grafana-dashboards.yaml");
     let path = text(&provider["providers"][0]["options"]["path"]);

@@ -4,6 +4,7 @@
 use super::links::file_at;
 use super::render::{DEV, HPA, PRODUCTION, find, list, our_container, our_pod, rendered, text};
 use crate::support::worker::{BINARY, Folder};
+use crate::tls::Authority;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -179,6 +180,7 @@ fn has_service(objects: &[Value], host: &str, port: u16) -> bool {
 /// The program itself, with every file in its place.
 #[test]
 fn check_finds_nothing_wrong_with_the_pods_config() {
+    let authority = Authority::new();
     for overlay in [DEV, PRODUCTION, HPA] {
         let objects = rendered(overlay);
         let folder = Folder::create();
@@ -187,7 +189,13 @@ fn check_finds_nothing_wrong_with_the_pods_config() {
         for path in paths(&config(&objects).unwrap()) {
             let file = inside(path);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, "a-secret").unwrap();
+            let is_authority = path.ends_with("ca.crt");
+            let content = if is_authority {
+                authority.pem()
+            } else {
+                "a-secret".to_owned()
+            };
+            std::fs::write(file, content).unwrap();
         }
         let mut command = Command::new(BINARY);
         command.arg("check").env_clear();

@@ -3,7 +3,7 @@
 use crate::support::broker::VirtualHost;
 use crate::support::client::Request;
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::{NUMBER, Setup, TOKEN, World};
+use crate::support::{NUMBER, Setup, TOKEN, World, within};
 use graph_sim::{Sim, Token, TokenState};
 
 fn token(text: &str, state: TokenState) -> Token {
@@ -12,6 +12,7 @@ fn token(text: &str, state: TokenState) -> Token {
         state,
         numbers: None,
         expires_at: None,
+        app_id: None,
     }
 }
 
@@ -130,5 +131,33 @@ async fn a_token_is_loaded_while_the_api_hangs() {
             .metric("token_reloads_total", &ok, loaded)
             .await;
     }
+    world.finish().await;
+}
+
+/// What Meta does to one app would stop the numbers of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_apps_under_one_name_are_told() {
+    let append = "[[accounts]]\nwaba_id = \"901\"\ntoken = \"EAAGother\"\n\
+                  [[accounts.numbers]]\nphone_number_id = \"222\"\nmps = 100\n";
+    let mut setup = Setup {
+        append: append.to_owned(),
+        ..Setup::default()
+    };
+    let other = Token {
+        app_id: Some("200000000000001".to_owned()),
+        ..token("EAAGother", TokenState::Valid)
+    };
+    setup.sim.tokens = vec![token(TOKEN, TokenState::Valid), other];
+    let world = World::start(setup).await;
+    let line = world
+        .worker
+        .log
+        .line("accounts.app: the tokens of this account");
+    let line = within("a line about it", line).await;
+    assert!(
+        line.contains("of two Meta apps") && line.contains("\"default\""),
+        "{line}"
+    );
+    assert!(line.contains("900") && line.contains("901"), "{line}");
     world.finish().await;
 }

@@ -61,7 +61,7 @@ fn losses() -> Vec<(&'static str, Action, usize)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_reported_as_unknown_and_not_repeated() {
-    let world = World::start(Setup::default().set("graph.request_timeout_ms", "1000")).await;
+    let world = World::start(Setup::default().set("graph.request_timeout_ms", "1500")).await;
     for (id, action, accepted) in losses() {
         let (result, in_ledger) = lose(&world, id, action, "report").await;
         assert_eq!(result["status"], "unknown", "{id}: {result}");
@@ -86,7 +86,7 @@ fn result_texts(world: &World) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_repeated_and_flagged_on_request() {
-    let world = World::start(Setup::default().set("graph.request_timeout_ms", "1000")).await;
+    let world = World::start(Setup::default().set("graph.request_timeout_ms", "1500")).await;
     for (id, action, accepted) in losses() {
         let (result, in_ledger) = lose(&world, id, action, "resend").await;
         assert_eq!(result["status"], "accepted", "{id}: {result}");

@@ -75,7 +75,7 @@ async fn one_request_at_a_time_tries_whether_an_outage_is_over() {
 async fn an_api_that_hangs_makes_few_results_unknown() {
     let setup = setup()
         .set("graph.request_timeout_ms", "500")
-        .set("graph.connect_timeout_ms", "500")
+        .set("graph.connect_timeout_ms", "400")
         .set("lanes.latency_ms", "100");
     let world = World::start(setup).await;
     world.sim.set_script(everywhere(Action::Hang {}));

@@ -241,6 +241,7 @@ fn listed(account: usize, number: u64, is_valid: bool) -> Token {
         },
         numbers: None,
         expires_at: None,
+        app_id: None,
     }
 }
 

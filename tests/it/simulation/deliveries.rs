@@ -61,9 +61,8 @@ impl Simulation {
         let prefetch = shell.opening_prefetch;
         let name = format!("worker-{}", who.worker);
         let priority = placement::priority(&name, shell.lane.id().as_str());
-        let channel = self
-            .broker
-            .subscribe(who.lane, who.worker, priority, prefetch);
+        let ready = self.ready_on_link(who, prefetch);
+        let channel = self.broker.subscribe(who.lane, who.worker, priority, ready);
         let shell = self.shell_mut(who);
         shell.is_opening = false;
         shell.channel = Some(channel);

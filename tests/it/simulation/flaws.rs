@@ -41,18 +41,20 @@ pub(crate) enum Flaw {
     MistakesPublications,
     /// The log's result of an earlier publication of the id is taken for this one's.
     TakesAnothersResult,
+    /// A delivery that ends connections is let end all lanes', again and again.
+    SharesForEver,
 }
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 24] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 25] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
         (Self::ForgetsAttempts, &["P4"]),
         (Self::ForgetsConfirms, &["P3"]),
         (Self::ForgetsChannelLoss, &["P1", "P7", "shell"]),
-        (Self::OverhearsPause, &["P4"]),
+        (Self::OverhearsPause, &["P4", "wake"]),
         (Self::OversleepsTimers, &["wake"]),
         (Self::NeverRejoins, &["wake"]),
         (Self::DelaysTwice, &["P1", "P3", "P4"]),
@@ -70,5 +72,6 @@ impl Flaw {
         (Self::ForgetsCopies, &["P3"]),
         (Self::MistakesPublications, &["P1", "P3"]),
         (Self::TakesAnothersResult, &["P1", "P4"]),
+        (Self::SharesForEver, &["isolation"]),
     ];
 }

@@ -5,6 +5,7 @@
 use super::Us;
 use super::api::waba;
 use super::chance::Chance;
+use super::links::{Undeliverable, undeliverable};
 use super::{again, clocks, faults, lanes_log};
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) request_timeout: Us,
     /// From here on nothing goes wrong any more.
     pub(crate) calm_at: Us,
+    pub(crate) undeliverable: Option<Undeliverable>,
 }
 
 pub(crate) struct LanePlan {
@@ -196,6 +198,7 @@ impl Plan {
             },
             template_pause_s: chance.pick(&[None, Some(5), Some(60)]),
             accounts,
+            undeliverable: undeliverable(lanes.len(), span, seed),
             lanes,
         };
         plan.mishaps.extend(lanes_log::away(span, chance));

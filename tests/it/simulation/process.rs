@@ -7,6 +7,7 @@ use super::lanes_log::LogEvent;
 use super::publishing::OperationNo;
 use super::worker::{Shell, Who};
 use super::world::{Event, Simulation};
+use whatsapp_dispatcher::core::quarantine::Quarantine;
 
 #[derive(Default)]
 pub(crate) struct Process {
@@ -17,6 +18,7 @@ pub(crate) struct Process {
     /// The log was read in this session: the lanes have it too.
     pub(crate) joined: bool,
     pub(crate) board: Option<Board>,
+    pub(crate) quarantine: Quarantine,
     /// Results that wait for a session.
     pub(crate) unpublished: Vec<OperationNo>,
     /// For how long it will be gone once it has drained.

@@ -65,6 +65,8 @@ pub(crate) struct Shell {
     timer: u64,
     quick_ms: u64,
     drained: bool,
+    /// How often it lost its connection by another lane's delivery.
+    pub(super) disturbed: u32,
 }
 
 impl Shell {
@@ -93,6 +95,7 @@ impl Shell {
             timer: 0,
             quick_ms: 50,
             drained: false,
+            disturbed: 0,
         }
     }
 

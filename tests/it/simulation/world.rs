@@ -205,7 +205,9 @@ impl Simulation {
                 self.broker.descend(copy);
                 self.deliver_all(lane);
             }
-            Event::Deliver(who, channel, tag, copy) => return self.take(who, channel, tag, copy),
+            Event::Deliver(who, channel, tag, copy) => {
+                return self.delivered(who, channel, tag, copy);
+            }
             Event::Ack(channel, tag) => {
                 if let Some(ended) = self.broker.ack(channel, tag)? {
                     self.publish_again_after(ended);
@@ -274,7 +276,7 @@ impl Simulation {
         }
     }
 
-    fn deliver_everywhere(&mut self) {
+    pub(super) fn deliver_everywhere(&mut self) {
         for lane in 0..self.plan.lanes.len() {
             self.deliver_all(lane);
         }

@@ -169,12 +169,6 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
         false,
         "no sideways scrolling"
     );
-    assert_eq!(
-        browser
-            .run("return document.querySelectorAll('[data-action]').length")
-            .await,
-        0
-    );
 
     // It follows what happens, without being loaded again.
     browser
@@ -201,9 +195,13 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
 /// Any page that an operator looks at could have the browser ask for this.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_may_not_pause_lanes_where_the_page_has_no_buttons() {
-    let world = World::start(Setup::default()).await;
+    let world = World::start(Setup::default().set("admin.actions", "false")).await;
     let browser = Browser::start(&world.folder).await;
     browser.open(&url(&world)).await;
+    let count = "return document.querySelectorAll('[data-lane=\"111\"]').length";
+    browser.until(&format!("{count} > 0")).await;
+    let buttons = "return document.querySelectorAll('[data-action]').length";
+    assert_eq!(browser.run(buttons).await, 0);
     let posting = |headers: &str| {
         format!(
             "return fetch('lanes/111/pause', {{ method: 'POST', headers: {headers} }}).then(a => a.status)"
@@ -219,7 +217,7 @@ async fn a_browser_may_not_pause_lanes_where_the_page_has_no_buttons() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lanes_are_paused_and_resumed_where_that_is_allowed() {
-    let world = World::start(Setup::default().set("admin.actions", "true")).await;
+    let world = World::start(Setup::default()).await;
     let browser = Browser::start(&world.folder).await;
     browser.open(&url(&world)).await;
     let button = |action: &str| format!("[data-lane=\"111\"] [data-action=\"{action}\"]");

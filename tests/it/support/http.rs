@@ -30,9 +30,30 @@ pub(crate) fn ask(
     ask_by("1.0", address, method, path, login, body)
 }
 
+/// As one who was led to `address` by this name.
+pub(crate) fn ask_for(
+    host: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+) -> std::io::Result<Answer> {
+    send(("1.0", host), address, method, path, None, None)
+}
+
 /// For those who do not know HTTP/1.0.
 pub(crate) fn ask_by(
     version: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+    login: Option<&str>,
+    body: Option<&Value>,
+) -> std::io::Result<Answer> {
+    send((version, address), address, method, path, login, body)
+}
+
+fn send(
+    (version, host): (&str, &str),
     address: &str,
     method: &str,
     path: &str,
@@ -47,7 +68,7 @@ pub(crate) fn ask_by(
         .unwrap_or_default();
     write!(
         stream,
-        "{method} {path} HTTP/{version}\r\nhost: {address}\r\nconnection: close\r\n{login}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/{version}\r\nhost: {host}\r\nconnection: close\r\n{login}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let answer = read(&mut stream)?;

@@ -79,6 +79,7 @@ impl Default for Setup {
         };
         setup
             .set("log.level", "\"info,whatsapp_dispatcher=debug\"")
+            .set("admin.actions", "true")
             .set("broker.heartbeat_s", "5")
             .set("broker.reconnect_max_ms", "1000")
             .set("broker.confirm_timeout_ms", "5000")

@@ -31,6 +31,8 @@ struct Shared {
     rewrite: Option<(Vec<u8>, Vec<u8>)>,
     /// What ends a connection on which a client sends it, before it arrives.
     closes_at: Option<Vec<u8>>,
+    /// The same of what the server sends.
+    cuts_at: Option<Vec<u8>>,
 }
 
 pub(crate) struct Proxy {
@@ -71,6 +73,15 @@ impl Proxy {
     pub(crate) async fn closing(upstream: &str, at: &[u8]) -> Self {
         let shared = Shared {
             closes_at: Some(at.to_vec()),
+            ..Shared::default()
+        };
+        Self::start(upstream, shared).await
+    }
+
+    /// Ends a connection, and no other, on which the server sends these bytes.
+    pub(crate) async fn cutting(upstream: &str, at: &[u8]) -> Self {
+        let shared = Shared {
+            cuts_at: Some(at.to_vec()),
             ..Shared::default()
         };
         Self::start(upstream, shared).await
@@ -175,17 +186,20 @@ impl Door {
             server.set_nodelay(true).ok();
             let (client_in, client_out) = client.split();
             let (server_in, server_out) = server.split();
-            let there = pump(client_in, server_out, modes.clone(), Some(&shared));
-            let back = pump(server_in, client_out, modes, None);
-            let both = async {
-                tokio::pin!(there, back);
-                tokio::select! {
-                    is_reset = &mut there => is_reset || back.await,
-                    is_reset = &mut back => is_reset || there.await,
-                }
-            };
+            let forgetful = modes.clone();
+            let (mut sent, mut answered) = (vec![], vec![]);
+            let there = pump(client_in, server_out, modes.clone(), |data, silent| {
+                shared.treat(data);
+                let is_forgotten =
+                    matches!(*forgetful.borrow(), Mode::Forgets(after) if silent >= after);
+                !is_forgotten && !holds(shared.closes_at.as_deref(), &mut sent, data)
+            });
+            let back = pump(server_in, client_out, modes, |data, _| {
+                !holds(shared.cuts_at.as_deref(), &mut answered, data)
+            });
+            let both = async { tokio::try_join!(there, back).map(drop) };
             let is_reset = tokio::select! {
-                is_reset = both => is_reset,
+                ended = both => ended.is_err(),
                 changed = resets.changed() => changed.is_ok(),
             };
             if is_reset {
@@ -197,62 +211,44 @@ impl Door {
     }
 }
 
-/// Copies one direction until it ends. True: the connection is to be reset.
+/// A connection is to be ended.
+struct Cut;
+
+/// Copies one direction until it ends, or until `treat` says (false) that it is to.
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut modes: watch::Receiver<Mode>,
-    shared: Option<&Shared>,
-) -> bool {
+    mut treat: impl FnMut(&mut [u8], Duration) -> bool,
+) -> Result<(), Cut> {
     let mut buffer = vec![0; 16 * 1024];
-    let mut seen = vec![];
     loop {
         let silent_since = Instant::now();
         let read = match from.read(&mut buffer).await {
             Ok(0) | Err(_) => {
                 // Half a close: the other direction may still have something to say.
                 to.shutdown().await.ok();
-                return false;
+                return Ok(());
             }
             Ok(read) => read,
         };
         let data = &mut buffer[..read];
-        if let Some(shared) = shared {
-            shared.treat(data);
-            if shared.closes(&mut seen, data) {
-                return true;
-            }
+        if !treat(data, silent_since.elapsed()) {
+            return Err(Cut);
         }
         let mode = *modes.borrow();
-        if let Mode::Forgets(after) = mode
-            && shared.is_some()
-            && silent_since.elapsed() >= after
-        {
-            return true;
-        }
         if let Mode::Delay(time) = mode {
             tokio::time::sleep(time).await;
         }
         // What fell in comes out once the hole is closed, as TCP's retransmissions do.
         let open = modes.wait_for(|mode| *mode != Mode::BlackHole).await;
         if open.map(drop).is_err() || to.write_all(data).await.is_err() {
-            return false;
+            return Ok(());
         }
     }
 }
 
 impl Shared {
-    /// `seen`: what came before, since it may come in two pieces.
-    fn closes(&self, seen: &mut Vec<u8>, data: &[u8]) -> bool {
-        let Some(at) = &self.closes_at else {
-            return false;
-        };
-        let kept = seen.len().saturating_sub(at.len());
-        seen.drain(..kept);
-        seen.extend_from_slice(data);
-        seen.windows(at.len()).any(|window| window == at)
-    }
-
     fn treat(&self, data: &mut [u8]) {
         if let Some((from, to)) = &self.rewrite {
             let mut at = 0;
@@ -271,4 +267,15 @@ impl Shared {
                 .extend_from_slice(data);
         }
     }
+}
+
+/// `seen`: what came before, since it may come in two pieces.
+fn holds(what: Option<&[u8]>, seen: &mut Vec<u8>, data: &[u8]) -> bool {
+    let Some(what) = what else {
+        return false;
+    };
+    let kept = seen.len().saturating_sub(what.len());
+    seen.drain(..kept);
+    seen.extend_from_slice(data);
+    seen.windows(what.len()).any(|window| window == what)
 }

@@ -254,6 +254,7 @@ fn tokens_are_checked_before_anything_else() {
         state,
         numbers: numbers.map(|number| vec![number.to_owned()]),
         expires_at: None,
+        app_id: None,
     };
     let mut world = World::new(&Options {
         numbers: [("111".to_owned(), NumberRules::default())].into(),

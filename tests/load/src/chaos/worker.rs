@@ -164,7 +164,7 @@ impl Setting<'_> {
         } = self;
         let mut text = format!(
             "[broker]\nurl = \"{amqp}\"\n[graph]\n{graph}\n\
-             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n[worker]\nid = \"{name}\"\n\
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\nactions = true\n[worker]\nid = \"{name}\"\n\
              [[accounts]]\nwaba_id = \"100\"\ntoken = \"chaos-token\"\napp = \"chaos\"\n"
         );
         for lane in self.lanes {

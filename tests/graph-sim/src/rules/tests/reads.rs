@@ -14,6 +14,7 @@ fn token(name: &str, state: TokenState, numbers: &[&str]) -> Token {
         state,
         numbers: Some(numbers).filter(|numbers: &Vec<String>| !numbers.is_empty()),
         expires_at: None,
+        app_id: None,
     }
 }
 

@@ -9,6 +9,7 @@ fn a_get_with_a_dead_token_is_refused_as_a_send_is_and_counted() {
         state,
         numbers: None,
         expires_at: None,
+        app_id: None,
     };
     let mut world = World::new(&Options {
         numbers: [("111".to_owned(), NumberRules::default())].into(),

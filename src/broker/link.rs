@@ -1,0 +1,234 @@
+//! A connection that is read from: consumers, acknowledgements, questions. It proves again and again that RabbitMQ hears it, and when
+//! it ends it says so.
+
+use super::declare::{TopologyError, declare_lane};
+use super::session::{SessionError, connect, is_of_a_channel};
+use crate::config::BrokerConfig;
+use crate::core::awake::{self, Reading};
+use futures_util::{Stream, StreamExt};
+use lapin::options::BasicQosOptions;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError};
+use lapin::{Channel, Connection, ErrorKind, Event};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, watch};
+
+/// Longest wait for a connection to say goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest wait for an answer that shows whether RabbitMQ is well.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a connection is over.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) reason: String,
+    /// The queue whose consumer stayed half open, if that is why.
+    pub(super) culprit: Option<Arc<str>>,
+    /// An operator's word, or RabbitMQ's that shuts down (AMQP's 320).
+    pub(super) is_forced: bool,
+}
+
+pub(super) struct Link {
+    connection: Connection,
+    /// What it is for, as log lines and RabbitMQ's list of connections name it.
+    role: String,
+    heartbeat: Duration,
+    opened: Instant,
+    /// When the last answered probe was *sent*.
+    last_probe: Mutex<Reading>,
+    /// To probe at once.
+    to_probe: Notify,
+    ended: watch::Sender<Option<End>>,
+}
+
+impl Link {
+    pub(super) async fn open(
+        config: &BrokerConfig,
+        role: String,
+    ) -> Result<Arc<Self>, SessionError> {
+        let connection = connect(config, &role).await?;
+        let opened = Instant::now();
+        let link = Arc::new(Self {
+            connection,
+            role,
+            heartbeat: config.heartbeat,
+            opened,
+            last_probe: Mutex::new(read_clocks(opened)),
+            to_probe: Notify::new(),
+            ended: watch::Sender::new(None),
+        });
+        let events = Box::pin(link.connection.events_listener());
+        tokio::spawn(listen(events, Arc::downgrade(&link)));
+        tokio::spawn(probe(Arc::downgrade(&link)));
+        Ok(link)
+    }
+
+    /// Anyone who finds it broken says so; the first reason stands.
+    fn end(&self, end: End) {
+        self.ended.send_if_modified(|ended| {
+            let is_first = ended.is_none();
+            if is_first {
+                *ended = Some(end);
+            }
+            is_first
+        });
+    }
+
+    fn end_because(&self, error: &lapin::Error) {
+        self.end(End {
+            reason: format!("{} connection: {error}", self.role),
+            culprit: None,
+            is_forced: is_forced(error),
+        });
+    }
+
+    /// A consumer of this queue stayed half open: RabbitMQ could make it the active one with nobody to read it, so it must go
+    /// with its connection.
+    pub(super) fn end_for(&self, queue: &str) {
+        self.end(End {
+            reason: format!(
+                "{} connection: a consumer could not be opened in time",
+                self.role
+            ),
+            culprit: Some(queue.into()),
+            is_forced: false,
+        });
+    }
+
+    /// Waits for the end.
+    pub(super) async fn ended(&self) -> End {
+        let mut ended = self.ended.subscribe();
+        let end = ended.wait_for(Option::is_some).await;
+        match end.ok().and_then(|end| end.clone()) {
+            Some(end) => end,
+            // It owns the sender itself: there is always an end before there is none to tell it.
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some() || !self.connection.status().connected()
+    }
+
+    /// False once RabbitMQ may believe this connection dead: it gives a silent one's deliveries away after two to three heartbeats,
+    /// so we stop at one and a half; also one that was suspended meanwhile, until it has asked.
+    pub(super) fn is_heard(&self) -> bool {
+        let last = self.last_probe.lock();
+        let asked = *last.unwrap_or_else(PoisonError::into_inner);
+        let silent = awake::passed(asked, read_clocks(self.opened));
+        let is_heard = silent < self.heartbeat.mul_f64(1.5);
+        if !is_heard {
+            self.to_probe.notify_one();
+        }
+        is_heard && !self.has_ended()
+    }
+
+    /// Asks now whether RabbitMQ answers.
+    pub(super) async fn answers(&self) -> bool {
+        let asking = async { ask(&self.channel().await?).await };
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, asking).await;
+        matches!(answer, Ok(Ok(()))) && !self.has_ended()
+    }
+
+    pub(super) async fn channel(&self) -> Result<Channel, lapin::Error> {
+        self.connection.create_channel().await
+    }
+
+    /// A channel with the lane declared on it.
+    pub(super) async fn channel_of_lane(&self, lane: &str) -> Result<Channel, TopologyError> {
+        declare_lane(&self.connection, None, lane).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.end(End {
+            reason: "closed".to_owned(),
+            culprit: None,
+            is_forced: true,
+        });
+        // One that is already gone cannot be closed; that is what we want anyway.
+        let closing = self.connection.close(200, "OK".into());
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, closing).await);
+    }
+}
+
+fn is_forced(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else {
+        return false;
+    };
+    *error.kind() == AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED)
+}
+
+async fn listen(mut events: impl Stream<Item = Event> + Unpin, link: Weak<Link>) {
+    while let Some(event) = events.next().await {
+        let Some(link) = link.upgrade() else {
+            return;
+        };
+        match event {
+            // A channel's own end comes here too; whoever uses the channel sees it, and no other lane is touched.
+            Event::Error(error) if is_of_a_channel(&error) => {}
+            Event::Error(error) => link.end_because(&error),
+            // It publishes nothing that could be blocked. lapin may grow more; what ends a connection comes as an error.
+            Event::ConnectionBlocked(_)
+            | Event::ConnectionUnblocked
+            | Event::Connected
+            | Event::SendFlow(_)
+            | _ => {}
+        }
+    }
+}
+
+fn read_clocks(opened: Instant) -> Reading {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    let wall_ms = wall.unwrap_or_default().as_millis();
+    Reading {
+        mono: opened.elapsed(),
+        wall_ms: u64::try_from(wall_ms).unwrap_or(u64::MAX),
+    }
+}
+
+/// Something harmless that RabbitMQ must answer.
+async fn ask(channel: &Channel) -> Result<(), lapin::Error> {
+    channel.basic_qos(1, BasicQosOptions::default()).await
+}
+
+/// Every half heartbeat: the proof that RabbitMQ hears us.
+async fn probe(link: Weak<Link>) {
+    let mut channel = None;
+    loop {
+        let Some(alive) = link.upgrade() else {
+            return;
+        };
+        if alive.has_ended() {
+            return;
+        }
+        let sent = read_clocks(alive.opened);
+        let asking = async {
+            let channel = match channel.take() {
+                Some(channel) => channel,
+                None => alive.channel().await?,
+            };
+            ask(&channel).await?;
+            Ok::<Channel, lapin::Error>(channel)
+        };
+        match tokio::time::timeout(alive.heartbeat.mul_f64(2.0), asking).await {
+            Ok(Ok(asked)) => {
+                channel = Some(asked);
+                let last = alive.last_probe.lock();
+                *last.unwrap_or_else(PoisonError::into_inner) = sent;
+            }
+            Ok(Err(error)) => alive.end_because(&error),
+            Err(_) => alive.end(End {
+                reason: format!("{} connection: no answer for two heartbeats", alive.role),
+                culprit: None,
+                is_forced: false,
+            }),
+        }
+        // The connection is held meanwhile: its end must not wait for this.
+        tokio::select! {
+            () = tokio::time::sleep(alive.heartbeat / 2) => {}
+            () = alive.to_probe.notified() => {}
+            _ = alive.ended() => {}
+        }
+    }
+}
