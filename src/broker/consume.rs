@@ -5,7 +5,7 @@ use super::delivery::Delivery;
 use super::links::{Membership, NotSubscribed};
 use super::session::is_of_a_channel;
 use futures_util::StreamExt;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 use std::sync::Arc;
@@ -129,6 +129,17 @@ impl Subscription {
             Some(Err(_)) => Err(Ended::WithItsConnection),
             None => Err(Ended::Cancelled),
         }
+    }
+
+    /// Returns everything unacknowledged to the head of the queue, in order. The consumer stays: what no other consumer is
+    /// entitled to comes again at once.
+    pub async fn give_back(&self) -> Result<(), lapin::Error> {
+        // Delivery tag 0: all that this channel holds.
+        let everything = BasicNackOptions {
+            multiple: true,
+            requeue: true,
+        };
+        self.channel.basic_nack(0, everything).await
     }
 
     /// Closes the channel: everything unacknowledged returns to the head of the queue, in order. Never `basic.cancel`: the next

@@ -377,6 +377,16 @@ impl Backlog {
         }
     }
 
+    /// All that waits was delivered once more.
+    pub(super) fn count_delivery(&mut self) {
+        for line in self.lines.values_mut() {
+            let ranks = [&mut line.high, &mut line.bulk].into_iter();
+            for waiting in ranks.flat_map(|rank| &mut rank.queue) {
+                waiting.message.delivery_count += 1;
+            }
+        }
+    }
+
     /// Everything that waited is RabbitMQ's again; returned is what was surely not sent. Debts stay: they are owed by the number, not
     /// by its deliveries.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Message> + use<> {

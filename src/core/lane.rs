@@ -397,6 +397,11 @@ impl Lane {
         }
     }
 
+    /// RabbitMQ took back what waits and delivered it once more, before this lane could see to it.
+    pub fn delivered_again(&mut self) {
+        self.backlog.count_delivery();
+    }
+
     /// RabbitMQ says that the lane's channel is closed: it has every acknowledgement.
     pub fn left(&mut self) {
         self.recent.forget_ended();

@@ -253,12 +253,28 @@ impl LaneTask {
     pub(super) async fn leave(&mut self) {
         if self.claim.is_held() {
             self.take_what_is_on_its_way().await;
-            let (board, unsent) = (self.shared.board.clone(), self.lane.surely_unsent());
-            board.leave(self.lane.id(), unsent, LEAVE_PATIENCE).await;
+            self.tell_what_is_unsent().await;
+        }
+        let holds_some = !self.deliveries.is_empty() || !self.unclaimed.is_empty();
+        if holds_some && self.consumer.give_back().await {
+            self.lane.delivered_again();
+            if self.claim.is_held() {
+                self.tell_what_is_unsent().await;
+            }
         }
         if self.consumer.close().await {
             self.lane.left();
         }
         self.channel_lost();
+    }
+
+    /// Told before RabbitMQ hands it to whoever takes the lane next.
+    fn tell_what_is_unsent(&self) -> impl Future<Output = ()> + use<> {
+        let (shared, lane, unsent) = (
+            self.shared.clone(),
+            self.lane.id().clone(),
+            self.lane.surely_unsent(),
+        );
+        async move { shared.board.leave(&lane, unsent, LEAVE_PATIENCE).await }
     }
 }

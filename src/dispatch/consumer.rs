@@ -21,6 +21,10 @@ use tokio::sync::watch;
 /// First and longest pause before a lost consumer is opened again.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
+/// How long RabbitMQ may take to deliver again what it was given back; busy with hundreds of lanes that leave together it needs some
+/// of it. Should it take longer, others are in doubt whether those requests were sent, and look into the log of results.
+const COMES_AGAIN: Duration = Duration::from_millis(250);
+
 #[expect(
     clippy::large_enum_variant,
     reason = "nearly all events are deliveries; a box would cost each an allocation"
@@ -278,6 +282,23 @@ impl Consumer {
         if let Some(subscription) = self.subscription.take() {
             tokio::spawn(subscription.close());
         }
+    }
+
+    /// Gives back all that the channel holds while it is open. True if it came again, as no other worker waits for it.
+    ///
+    /// The end of the channel would return it, too. But RabbitMQ 4.3.6 keeps a consumer that holds messages when its channel ends while
+    /// one of higher priority waits for them: sooner or later that dead consumer is the active one, and the lane stands still.
+    pub(super) async fn give_back(&mut self) -> bool {
+        let Some(subscription) = &mut self.subscription else {
+            return false;
+        };
+        if let Err(error) = subscription.give_back().await {
+            tracing::debug!(%error, "the channel ended before it was given up");
+            return false;
+        }
+        let again = tokio::time::timeout(COMES_AGAIN, subscription.next()).await;
+        let first = again.ok().and_then(Result::ok);
+        first.map(Delivery::give_back).is_some()
     }
 
     /// Closes the channel, so that RabbitMQ gets back what waits, in order. True if RabbitMQ says so.

@@ -175,6 +175,29 @@ async fn the_result_of_an_earlier_publication_answers_no_later_one() {
     world.worker.drain().await;
 }
 
+/// RabbitMQ 4.3.6 keeps a consumer whose channel ends while a worker of higher priority waits for its messages, and gives it the lane.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_given_up_while_another_waits_for_it_is_served_again() {
+    let world = World::start(Setup::default().numbers(&[(NUMBER, 20)])).await;
+    let ids = world.publish_many(60).await;
+    let holds_some = |lane: &serde_json::Value| lane["waiting"].as_u64() > Some(0);
+    within(
+        "messages",
+        poll(|| async { holds_some(&world.worker.lane(NUMBER).await) }),
+    )
+    .await;
+    let other = world.client.contend("wa.lane.111").await;
+    other.close(200, "OK".into()).await.unwrap();
+    assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
+    world.worker.lane_state(NUMBER, "paused").await;
+    assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
+    for id in &ids {
+        assert_eq!(world.results.wait(id).await.json()["status"], "accepted");
+    }
+    assert_eq!(world.sim.ledger().len(), 60, "each once");
+    world.finish().await;
+}
+
 fn readers(world: &World, queue: &str) -> usize {
     let path = format!("/api/consumers/{}", world.vhost.name);
     let consumers = world.vhost.manage("GET", &path, None).json();

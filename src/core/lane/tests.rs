@@ -84,6 +84,8 @@ enum Do {
     /// The oldest delivery of that name.
     SettledFirst(&'static str, bool),
     Lost,
+    /// Given back while its channel was open, all that waits came once more.
+    CameAgain,
     /// Its channel was closed in order.
     Left,
     Rejoined,
@@ -272,6 +274,13 @@ impl Story {
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
             SettledFirst(name, confirmed) => self.lane.settled(self.first(name), confirmed),
             Lost => self.lane.channel_lost(),
+            CameAgain => {
+                self.lane.delivered_again();
+                let told = self.lane.surely_unsent().into_iter();
+                return told
+                    .map(|(what, count)| format!("{} {count}", what.id()))
+                    .collect();
+            }
             Left => self.lane.left(),
             Rejoined => self.lane.rejoined(self.lane.config().prefetch(), now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),

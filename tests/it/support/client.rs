@@ -296,6 +296,17 @@ impl Client {
         unbinding.await.unwrap();
     }
 
+    /// A consumer that goes before all others and acknowledges nothing. Closing the channel ends it.
+    pub(crate) async fn contend(&self, queue: &str) -> Channel {
+        let channel = self.connection.create_channel().await.unwrap();
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-priority".into(), AMQPValue::LongInt(i32::MAX));
+        let options = BasicConsumeOptions::default();
+        let consuming = channel.basic_consume(queue.into(), "".into(), options, arguments);
+        consuming.await.unwrap().set_delegate(|_| async {});
+        channel
+    }
+
     /// Reads a queue until the connection ends.
     pub(crate) async fn read(&self, queue: &str) -> Inbox {
         let channel = self.connection.create_channel().await.unwrap();

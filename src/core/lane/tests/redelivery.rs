@@ -255,6 +255,22 @@ fn what_is_published_again_is_a_new_request() {
     );
 }
 
+/// RabbitMQ counts a delivery more, and it is this lane that had it.
+#[test]
+fn what_was_given_back_and_came_again_is_as_sure_as_before() {
+    check(
+        config(),
+        vec![
+            (Get("a1"), "waits"),
+            (CameAgain, "a1 1"),
+            (Left, "flowing"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Again("a1", 2), "waits"),
+        ],
+    );
+}
+
 /// It was on its way when the lane was left, so it comes again before it ever came; what ended has all been acknowledged by then.
 #[test]
 fn what_comes_again_after_an_orderly_end_is_not_what_ended() {
