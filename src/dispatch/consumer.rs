@@ -21,9 +21,10 @@ use tokio::sync::watch;
 /// First and longest pause before a lost consumer is opened again.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
-/// How long RabbitMQ may take to deliver again what it was given back; busy with hundreds of lanes that leave together it needs some
-/// of it. Should it take longer, others are in doubt whether those requests were sent, and look into the log of results.
-const COMES_AGAIN: Duration = Duration::from_millis(250);
+/// How long RabbitMQ may take to deliver again what it was given back: milliseconds, unless it is busy with hundreds of lanes that leave
+/// together. Should it take longer, others are in doubt whether those requests were sent. Where they are another worker's at once,
+/// nobody waits for the end of this.
+const COMES_AGAIN: Duration = Duration::from_secs(2);
 
 #[expect(
     clippy::large_enum_variant,
