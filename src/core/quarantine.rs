@@ -29,7 +29,8 @@ const APART_MAX: u32 = 32;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(120));
 
 /// So many first deliveries since it last ended its connection show that the message which did is gone: RabbitMQ delivers what was
-/// returned to it before what is new. What was returned together may come in any order, so deliveries of those show nothing.
+/// returned to it before what is new, and what is returned again behind what else was returned (seen with 4.0.5 and 4.3.6), so that
+/// deliveries of those show nothing.
 const PROOF: u32 = 10;
 
 /// How long a lane stays apart after its last end, once it is shown that the cause is gone: the next may be like it.
