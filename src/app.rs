@@ -5,6 +5,7 @@ use crate::board::Board;
 use crate::broker::links::Links;
 use crate::broker::publish::Publisher;
 use crate::broker::topology::Topology;
+use crate::broker::unsettled::Writer;
 use crate::broker::{Sessions, supervise};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -63,8 +64,8 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (session_sender, opened) = watch::channel(None);
     let (joined, sessions) = watch::channel(None);
     let (graph, clock) = (Graph::new(&config.graph)?, Clock::start());
-    let board = Arc::new(board(&config, &graph, clock, &metrics));
-    let (evidence, search) = evidence(sessions.clone(), metrics.clone(), lookback(&config));
+    let (board, writer) = board(&config, &graph, clock, &metrics);
+    let (evidence, search) = evidence(config.broker.clone(), metrics.clone());
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
     let served: HashSet<String> = numbers.into_iter().collect();
     let shared = Arc::new(Shared {
@@ -73,7 +74,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         intake: config.intake,
         retry: config.retry.policy,
         concluder: Concluder {
-            publisher: publisher(&config, &sessions, &metrics, &served),
+            publisher: publisher(&config, &sessions, &metrics, &served, writer.clone()),
             metrics: metrics.clone(),
             clock,
             served,
@@ -83,7 +84,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         evidence,
         worker_id: config.worker_id.clone(),
         sessions,
-        links: Links::new(config.broker.clone(), clock, metrics.clone()),
+        links: Links::new(config.broker.clone(), clock, metrics.clone(), writer),
         drain: draining,
         // By then it has tried to connect once more, whatever its pause.
         owner_first: (config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS)
@@ -124,7 +125,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         broker_stops,
     ));
     edges.spawn(shared.links.clone().run());
-    let searching = search.run();
+    let searching = search.run_apart()?;
     edges.spawn(searching.map(|()| "the search for evidence ended".to_owned()));
     let leaving = board.clone();
     edges.spawn(async move {
@@ -162,9 +163,16 @@ fn publisher(
     sessions: &Sessions,
     metrics: &Arc<Metrics>,
     served: &HashSet<String>,
+    writer: Arc<Writer>,
 ) -> Publisher {
     let (sessions, metrics) = (sessions.clone(), metrics.clone());
-    Publisher::new(config.broker.clone(), sessions, metrics, served.clone())
+    Publisher::new(
+        config.broker.clone(),
+        sessions,
+        metrics,
+        served.clone(),
+        writer,
+    )
 }
 
 async fn serve_admin(listener: TcpListener, router: axum::Router) -> String {
@@ -185,22 +193,23 @@ async fn flushed(spans: Option<Exporting>) {
     }
 }
 
-fn board(config: &Config, graph: &Graph, clock: Clock, metrics: &Arc<Metrics>) -> Board {
+fn board(
+    config: &Config,
+    graph: &Graph,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Board>, Arc<Writer>) {
     let run = fastrand::u64(1..=1 << 53);
     let holds = Holds::new(&config.worker_id, run, config.probe_periods());
-    Board::new(
+    let board = Board::new(
         holds,
         graph.clone(),
         clock,
         metrics.clone(),
         &config.worker_id,
-    )
-}
-
-/// How long before RabbitMQ delivers a request again its result may have been written: it notices a silent worker after two to three
-/// heartbeats, and the last results take a while to be confirmed.
-fn lookback(config: &Config) -> Duration {
-    config.broker.heartbeat * 4 + Duration::from_secs(20)
+    );
+    let writer = Writer::new(run, clock, config.broker.lookback());
+    (Arc::new(board), writer)
 }
 
 fn start_lanes(

@@ -14,7 +14,7 @@ use crate::core::message::LaneId;
 use crate::core::namesakes::Namesakes;
 use crate::core::outcome::Scope;
 use crate::core::readers::Readers;
-use crate::core::tenure::{Tenures, Unsent};
+use crate::core::tenure::{Legacy, Tenures};
 use crate::credentials::Token;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
@@ -84,7 +84,7 @@ struct Inner {
     holds: Holds,
     tenures: Tenures,
     /// Lanes of ours that wait for the log to say that they are.
-    claims: HashMap<Arc<str>, (Record, oneshot::Sender<Unsent>)>,
+    claims: HashMap<Arc<str>, (Record, oneshot::Sender<Legacy>)>,
     posts: Vec<Post>,
     /// Where a lane's post stands.
     places: HashMap<Arc<str>, usize>,

@@ -129,6 +129,8 @@ pub struct LaneTask {
     handle: LaneHandle,
     consumer: Consumer,
     claim: Claim,
+    /// The run of whoever had the lane before, and when this worker noticed that it has not.
+    former: Option<(u64, tokio::time::Instant)>,
     /// Whom the lane was left to after a loss of RabbitMQ, and until when.
     left_to: Option<(Owner, Duration)>,
     /// Delivered before the lane was ours.
@@ -181,6 +183,7 @@ impl LaneTask {
                 shared.spans.clone(),
             ),
             claim: Claim::None,
+            former: None,
             left_to: None,
             unclaimed: VecDeque::new(),
             deliveries: HashMap::new(),
@@ -217,7 +220,7 @@ impl LaneTask {
                 _ = drain.wait_for(|drain| *drain), if self.lane.state() != State::Draining => self.lane.drain(),
                 Ok(()) = self.orders.changed() => self.obey(),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.finish_all_ready(done),
-                unsent = self.claim.answered() => self.took_over(unsent),
+                legacy = self.claim.answered() => self.took_over(legacy),
                 () = std::future::ready(()), if self.has_unread() => self.take_unclaimed(),
                 event = self.consumer.next(|| clock.now().mono) => self.heed(event),
                 () = &mut timer, if wake.is_some() => {}

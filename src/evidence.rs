@@ -1,12 +1,15 @@
 //! What the log of results says of requests that RabbitMQ delivers again. Lanes ask for their own; what is asked at about the same
 //! time, as when a worker has died, is looked for at once.
 
-use crate::broker::Sessions;
-use crate::broker::results_log::{self, Found, Wanted};
+use crate::broker::results_log::{self, Found};
+use crate::config::BrokerConfig;
+use crate::core::search::{FIRST_STEP, Question, Scan, Wanted};
 use crate::metrics::Metrics;
+use futures_util::FutureExt;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -20,56 +23,77 @@ const GATHER: Duration = Duration::from_millis(200);
 /// Longest search: what is not found by then counts as not found.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Question {
-    wanted: Wanted,
+struct Asked {
+    question: Question,
     at: Instant,
     answer: oneshot::Sender<Option<Found>>,
 }
 
+impl Asked {
+    fn by_now(&self) -> Question {
+        let mut question = self.question.clone();
+        if let Some(former) = &mut question.former {
+            former.gone += self.at.elapsed();
+        }
+        question
+    }
+}
+
 /// Asks.
 #[derive(Clone)]
-pub struct Evidence(mpsc::UnboundedSender<Question>);
-
-/// Answers.
-pub struct Search {
-    questions: mpsc::UnboundedReceiver<Question>,
-    sessions: Sessions,
-    metrics: Arc<Metrics>,
+pub struct Evidence {
+    questions: mpsc::UnboundedSender<Asked>,
     lookback: Duration,
 }
 
-/// `lookback`: how long before RabbitMQ delivers a request again its result may have been written.
-pub fn evidence(
-    sessions: Sessions,
+/// Answers.
+pub struct Search {
+    questions: mpsc::UnboundedReceiver<Asked>,
+    broker: BrokerConfig,
     metrics: Arc<Metrics>,
-    lookback: Duration,
-) -> (Evidence, Search) {
+}
+
+/// Both ends.
+pub fn evidence(broker: BrokerConfig, metrics: Arc<Metrics>) -> (Evidence, Search) {
     // Bounded by what the lanes may have delivered.
     let (sender, questions) = mpsc::unbounded_channel();
+    let evidence = Evidence {
+        questions: sender,
+        lookback: broker.lookback(),
+    };
     let search = Search {
         questions,
-        sessions,
+        broker,
         metrics,
-        lookback,
     };
-    (Evidence(sender), search)
+    (evidence, search)
 }
 
 impl Evidence {
     /// What the log has of a request, if anything.
-    pub async fn of(&self, wanted: Wanted) -> Option<Found> {
+    pub async fn of(&self, question: Question) -> Option<Found> {
         let (answer, answered) = oneshot::channel();
         let at = Instant::now();
-        self.0.send(Question { wanted, at, answer }).ok()?;
+        let asked = Asked {
+            question,
+            at,
+            answer,
+        };
+        self.questions.send(asked).ok()?;
         answered.await.ok()?
+    }
+
+    /// How far back is looked if nothing shows that less is enough.
+    pub fn lookback(&self) -> Duration {
+        self.lookback
     }
 }
 
 /// Those in hand first.
 async fn next(
-    asked: &mut VecDeque<Question>,
-    questions: &mut mpsc::UnboundedReceiver<Question>,
-) -> Option<Question> {
+    asked: &mut VecDeque<Asked>,
+    questions: &mut mpsc::UnboundedReceiver<Asked>,
+) -> Option<Asked> {
     match asked.pop_front() {
         Some(question) => Some(question),
         None => questions.recv().await,
@@ -77,8 +101,21 @@ async fn next(
 }
 
 impl Search {
-    /// Until nobody can ask any more.
-    pub async fn run(mut self) {
+    /// Runs on a thread of its own, as what it reads may be as much as all lanes do together; ends when nobody can ask any more.
+    pub fn run_apart(self) -> std::io::Result<impl Future<Output = ()>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (ends, ended) = oneshot::channel::<()>();
+        let searching = move || {
+            runtime.block_on(self.run());
+            drop(ends);
+        };
+        std::thread::Builder::new()
+            .name("evidence".to_owned())
+            .spawn(searching)?;
+        Ok(ended.map(|_| ()))
+    }
+
+    async fn run(mut self) {
         let mut asked = VecDeque::new();
         while let Some(first) = next(&mut asked, &mut self.questions).await {
             tokio::time::sleep_until(first.at + WAIT + GATHER).await;
@@ -91,18 +128,11 @@ impl Search {
             while let Some(question) = asked.pop_front_if(|question| question.at + WAIT <= now) {
                 questions.push(question);
             }
-            let began = Instant::now();
             let (found, is_whole) = self.find(&questions).await;
-            let (asked, found_count) = (questions.len(), found.len());
-            let took_ms = began.elapsed().as_millis();
-            tracing::debug!(
-                asked,
-                found_count,
-                is_whole,
-                took_ms,
-                "wa.results.log searched"
-            );
-            for question in questions {
+            for Asked {
+                question, answer, ..
+            } in questions
+            {
                 let result = found.get(&question.wanted).cloned();
                 let word = match &result {
                     Some(_) => "found",
@@ -111,32 +141,40 @@ impl Search {
                 };
                 self.metrics.evidence.with_label_values(&[word]).inc();
                 // A lane that has lost its channel meanwhile does not listen any more.
-                drop(question.answer.send(result));
+                drop(answer.send(result));
             }
         }
     }
 
-    /// What was found, and whether the log was read to its end.
-    async fn find(&self, questions: &[Question]) -> (HashMap<Wanted, Found>, bool) {
-        let mut found = HashMap::new();
-        let session = self.sessions.borrow().clone();
-        let Some(session) = session else {
-            return (found, false);
-        };
-        let wanted: Vec<Wanted> = questions
-            .iter()
-            .map(|question| question.wanted.clone())
-            .collect();
-        let finding = results_log::find(&session, &wanted, self.lookback, &mut found);
+    /// What was found, and whether all was read that should be.
+    async fn find(&self, asked: &[Asked]) -> (HashMap<Wanted, Found>, bool) {
+        let questions = asked.iter().map(Asked::by_now);
+        let mut scan = Scan::new(questions.collect(), self.broker.lookback(), FIRST_STEP);
+        let began = Instant::now();
+        let finding = results_log::find(&self.broker, &mut scan);
         let why = match tokio::time::timeout(PATIENCE, finding).await {
-            Ok(Ok(())) => return (found, true),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("not read within {PATIENCE:?}"),
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("not read within {PATIENCE:?}")),
         };
-        tracing::warn!(
-            why,
-            "wa.results.log cannot be read: requests delivered again count as perhaps sent"
+        let (is_whole, read, took_ms) =
+            (why.is_none(), scan.entries(), began.elapsed().as_millis());
+        let found = scan.into_found();
+        let (asked, found_count) = (asked.len(), found.len());
+        tracing::debug!(
+            asked,
+            found_count,
+            is_whole,
+            read,
+            took_ms,
+            "wa.results.log searched"
         );
-        (found, false)
+        if let Some(why) = why {
+            tracing::warn!(
+                why,
+                "wa.results.log cannot be read: requests delivered again count as perhaps sent"
+            );
+        }
+        (found, is_whole)
     }
 }

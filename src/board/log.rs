@@ -180,7 +180,8 @@ impl Board {
             match Record::from_json(&entry.body) {
                 Some(record) if record.is_of_tenure() => {
                     // Who had a lane when is a matter of order.
-                    let lanes = self.lock().heard_of_tenure(&record, log);
+                    let now = self.clock.now();
+                    let lanes = self.lock().heard_of_tenure(&record, log, now);
                     missed.lanes.extend(lanes);
                 }
                 Some(record) => {
@@ -289,7 +290,7 @@ impl Board {
         self.namesake_seen(&mut inner, &record, now);
         inner.readers.heard(&record.worker, now);
         if record.is_of_tenure() {
-            for lane in inner.heard_of_tenure(&record, log) {
+            for lane in inner.heard_of_tenure(&record, log, now) {
                 inner.order_owner(&lane);
             }
         } else {

@@ -2,18 +2,18 @@
 
 use super::{Board, Inner, Owner, is_told};
 use crate::broker::lanes_log::Log;
+use crate::core::Now;
 use crate::core::holds::{News, Record};
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
-use crate::core::tenure::{Tenure, Unsent};
+use crate::core::tenure::{Legacy, Tenure, Unsent};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 impl Board {
-    /// Takes a lane that RabbitMQ has given to this worker. Answers, once all others can know, what the one before has surely not
-    /// sent; ends without an answer if the log cannot be used.
-    pub fn claim(&self, lane: &LaneId) -> oneshot::Receiver<Unsent> {
+    /// Takes a lane that RabbitMQ has given to this worker. Answers, once all others can know, what is known of the one before; ends without an answer if the log cannot be used.
+    pub fn claim(&self, lane: &LaneId) -> oneshot::Receiver<Legacy> {
         let (sender, claimed) = oneshot::channel();
         let (mut inner, now) = (self.lock(), self.clock.now());
         let place = inner.place(lane);
@@ -62,7 +62,7 @@ impl Board {
 impl Inner {
     /// Who has a lane. Workers of an earlier version tell it by the log of holds, which has no order with the other: an old word from
     /// there does not count. Returns the lanes of which something new is known.
-    pub(super) fn heard_of_tenure(&mut self, record: &Record, log: Log) -> Vec<Arc<str>> {
+    pub(super) fn heard_of_tenure(&mut self, record: &Record, log: Log, now: Now) -> Vec<Arc<str>> {
         let lane = &record.reach.key;
         match &record.news {
             News::Taken => {
@@ -71,14 +71,14 @@ impl Inner {
                 if log == Log::Holds && is_old {
                     return vec![];
                 }
-                let tenure = tenure(record, record.at_ms);
-                let unsent = self.tenures.taken(lane, tenure);
+                let tenure = tenure(record, record.at_ms, now);
+                let legacy = self.tenures.taken(lane, tenure);
                 let is_claim = |(claim, _): &(Record, _)| claim == record;
                 if self.claims.get(lane).is_some_and(is_claim)
                     && let Some((_, sender)) = self.claims.remove(lane)
                 {
                     // The lane may have lost its channel meanwhile.
-                    drop(sender.send(unsent));
+                    drop(sender.send(legacy));
                 }
                 vec![lane.clone()]
             }
@@ -89,7 +89,7 @@ impl Inner {
             News::Present { lanes, .. } => {
                 let mut known = vec![];
                 for (lane, since_ms) in lanes {
-                    if self.tenures.kept(lane, tenure(record, *since_ms)) {
+                    if self.tenures.kept(lane, tenure(record, *since_ms, now)) {
                         known.push(lane.clone());
                     }
                 }
@@ -117,11 +117,12 @@ impl Inner {
     }
 }
 
-fn tenure(record: &Record, since_ms: u64) -> Tenure {
+fn tenure(record: &Record, since_ms: u64, now: Now) -> Tenure {
     Tenure {
         worker: record.worker.clone(),
         run: record.run,
         since_ms,
         left: false,
+        heard: now.mono,
     }
 }

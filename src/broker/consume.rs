@@ -121,7 +121,8 @@ impl Subscription {
         match next {
             Some(Ok(delivery)) => {
                 let channel = self.channel.status().clone();
-                Ok(Delivery::new(delivery, channel, self.lane.as_ref()))
+                let link = self.membership.shared_link();
+                Ok(Delivery::new(delivery, channel, self.lane.as_ref(), link))
             }
             Some(Err(error)) if is_of_a_channel(&error) && !self.membership.link().has_ended() => {
                 Err(Ended::Failed(error))

@@ -1,8 +1,10 @@
 //! One delivery, settled once. The acker never leaves this file.
 
 use super::headers::{self, HOPS, Headers};
+use super::link::Link;
 use super::publish::Confirmed;
 use super::topology;
+use super::unsettled::Unsettled;
 use crate::core::intake::Inbound;
 use crate::core::ladder;
 use crate::core::message::Priority;
@@ -41,6 +43,8 @@ pub struct Delivery {
     /// Of its channel.
     channel: ChannelStatus,
     delivery_tag: u64,
+    /// Where it came.
+    link: Arc<Link>,
     /// If it is traced.
     journey: Option<Box<Journey>>,
     settled: bool,
@@ -53,6 +57,7 @@ impl Delivery {
         delivery: lapin::message::Delivery,
         channel: ChannelStatus,
         lane: Option<&Arc<str>>,
+        link: Arc<Link>,
     ) -> Self {
         let lane = lane.map_or_else(|| lane_of(&delivery).into(), Arc::clone);
         Self {
@@ -65,6 +70,7 @@ impl Delivery {
             routing_key: delivery.routing_key.as_str().to_owned(),
             properties: delivery.properties,
             channel,
+            link,
             journey: None,
             settled: false,
         }
@@ -148,14 +154,24 @@ impl Delivery {
         &self.lane
     }
 
+    /// It is about to end: to be said before anything is published of it, and kept until it is settled. `None`: nobody looks for it.
+    pub fn ends(&self) -> Option<Unsettled> {
+        self.link.ends()
+    }
+
     /// Acknowledges. Takes the proof that whatever must outlive the delivery is confirmed.
-    pub async fn settle(mut self, _confirmed: Confirmed) -> Settled {
+    pub async fn settle(mut self, _confirmed: Confirmed, unsettled: Option<Unsettled>) -> Settled {
         self.settled = true;
         let acknowledging = self.acker.ack(BasicAckOptions::default());
         tokio::select! {
             biased;
             acknowledged = acknowledging => match acknowledged {
-                Ok(true) => Settled::Acknowledged,
+                Ok(true) => {
+                    if let Some(unsettled) = unsettled {
+                        unsettled.acknowledged();
+                    }
+                    Settled::Acknowledged
+                }
                 Ok(false) | Err(_) => Settled::Void,
             },
             () = gone(&self.channel) => Settled::Void,

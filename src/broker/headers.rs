@@ -2,15 +2,16 @@
 //! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). README.md, "What becomes of properties and headers", is this table.
 
 use crate::core::intake::MAX_HEADERS_BYTES;
-use crate::core::message::History;
 use crate::spans::Trace;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+mod ours;
 mod portable;
 mod read;
 mod size;
 
+pub(super) use ours::{body_bytes, epitaph, history, incarnation, of_a_record, stamped};
 pub(super) use read::{Headers, id, inbound};
 use size::table_bytes;
 
@@ -31,6 +32,9 @@ const INCARNATION: &str = "wa-incarnation";
 
 /// On what was published without what its caller wrote, see [`plain`].
 const LEFT_OUT: &str = "wa-headers-left-out";
+
+/// Who wrote a result, see [`crate::core::search::Stamp`].
+const WRITER: &str = "wa-writer";
 
 /// RabbitMQ's own, where it is set up to stamp what it is given (`message_interceptors.incoming.set_header_timestamp`).
 const TAKEN_AT_MS: &str = "timestamp_in_ms";
@@ -166,7 +170,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 41] = [
+const HEADERS: [Row<Name>; 42] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Of a body that is not to be read.
@@ -202,6 +206,7 @@ const HEADERS: [Row<Name>; 41] = [
     row(Is(PAIR_RESERVED), [Dropped, Set, Dropped]),
     row(Is(COPIED_MS), [Dropped, Set, Dropped]),
     row(Is(INCARNATION), [Set, Set, Set]),
+    row(Is(WRITER), [Set, Dropped, Dropped]),
     row(Is(POSSIBLE_DUPLICATE), [Dropped, Set, Kept]),
     row(Is(LAST_ERROR), [Dropped, Set, Kept]),
     row(Is(DEAD_REASON), [Dropped, Dropped, Set]),
@@ -303,82 +308,6 @@ fn select(headers: &FieldTable, wanted: impl Fn(&str) -> bool) -> FieldTable {
         }
     }
     table
-}
-
-/// What a request has been through, as the delay ladder carries it.
-pub(super) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
-    let History {
-        attempts,
-        uncharged,
-        throttles,
-        hops,
-        first_seen_ms,
-        possible_duplicate,
-        suspected,
-        copied_ms,
-        blamed,
-        pair_reserved,
-        last_error,
-    } = *history;
-    let count = |number: u32| AMQPValue::LongLongInt(number.into());
-    let first_seen_ms = i64::try_from(first_seen_ms).unwrap_or(0);
-    let mut headers = vec![
-        (ATTEMPTS, count(attempts)),
-        (UNCHARGED, count(uncharged)),
-        (THROTTLES, count(throttles)),
-        (HOPS, count(hops)),
-        (FIRST_SEEN_MS, AMQPValue::LongLongInt(first_seen_ms)),
-        (POSSIBLE_DUPLICATE, AMQPValue::Boolean(possible_duplicate)),
-        (SUSPECTED, AMQPValue::Boolean(suspected)),
-        (BLAMED, AMQPValue::Boolean(blamed)),
-        (PAIR_RESERVED, AMQPValue::Boolean(pair_reserved)),
-    ];
-    let copied_ms = i64::try_from(copied_ms).ok().filter(|ms| *ms > 0);
-    headers.extend(copied_ms.map(|ms| (COPIED_MS, AMQPValue::LongLongInt(ms))));
-    headers.extend(last_error.map(|code| (LAST_ERROR, AMQPValue::LongLongInt(code))));
-    headers
-}
-
-/// Which publication of its id it is.
-pub(super) fn incarnation(incarnation: Option<u64>) -> (&'static str, AMQPValue) {
-    let stamp = incarnation.and_then(|stamp| i64::try_from(stamp).ok());
-    (INCARNATION, AMQPValue::LongLongInt(stamp.unwrap_or(0)))
-}
-
-/// What a record says of a request that was copied onto the ladder: which one that is, and how often it had come off it before.
-pub(super) fn of_a_record(hops: u32, of: Option<u64>) -> FieldTable {
-    let mut headers = FieldTable::default();
-    let hops = (HOPS, AMQPValue::LongLongInt(hops.into()));
-    for (name, value) in [incarnation(of), hops] {
-        headers.insert(name.into(), value);
-    }
-    headers
-}
-
-/// What an operator finds on a request in `wa.dead`: why it is there, Meta's code if there was one, and its lane. `flagged`: it may
-/// have been sent, and whoever publishes it again should be told so by its result. `now_ms`: tells what is published again from there
-/// from what was published before.
-pub(super) fn epitaph(
-    reason: &str,
-    code: Option<i64>,
-    lane: &str,
-    flagged: bool,
-    now_ms: u64,
-) -> Vec<(&'static str, AMQPValue)> {
-    let mut headers = vec![
-        incarnation(Some(now_ms)),
-        (DEAD_REASON, AMQPValue::LongString(reason.into())),
-        (PHONE_NUMBER_ID, AMQPValue::LongString(lane.into())),
-    ];
-    headers.extend(code.map(|code| (DEAD_CODE, AMQPValue::LongLongInt(code))));
-    headers.extend(flagged.then_some((POSSIBLE_DUPLICATE, AMQPValue::Boolean(true))));
-    headers
-}
-
-/// With the size of a body that was too large to be kept.
-pub(super) fn body_bytes(bytes: usize) -> (&'static str, AMQPValue) {
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    (BODY_BYTES, AMQPValue::LongLongInt(bytes))
 }
 
 /// Headers that carry on this trace, in place of the caller's.

@@ -27,7 +27,8 @@ const ACKNOWLEDGED_TOGETHER: u16 = 256;
 /// Longest wait for RabbitMQ to take or confirm any record, while some are to be confirmed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-const OFFSET: &str = "x-stream-offset";
+/// Where a stream is read from; of an entry, its place.
+pub(super) const OFFSET: &str = "x-stream-offset";
 
 /// Which of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 
 use super::declare::{TopologyError, declare_lane};
 use super::session::{SessionError, connect, is_of_a_channel};
+use super::unsettled::{Connected, Unsettled, Writer};
 use crate::config::BrokerConfig;
 use crate::core::awake::{self, Reading};
 use futures_util::{Stream, StreamExt};
@@ -18,6 +19,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest wait for an answer that shows whether RabbitMQ is well.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often RabbitMQ is asked whether it answers, or twice per heartbeat. What is acknowledged counts as settled only then, and the more of
+/// that there is, the more of the log of results has to be read.
+const PROBES: Duration = Duration::from_secs(1);
 
 /// Why a connection is over.
 #[derive(Clone, Debug)]
@@ -39,6 +44,8 @@ pub(super) struct Link {
     last_probe: Mutex<Reading>,
     /// To probe at once.
     to_probe: Notify,
+    /// If requests come on it.
+    settling: Option<Connected>,
     ended: watch::Sender<Option<End>>,
 }
 
@@ -46,6 +53,7 @@ impl Link {
     pub(super) async fn open(
         config: &BrokerConfig,
         role: String,
+        writer: Option<&Arc<Writer>>,
     ) -> Result<Arc<Self>, SessionError> {
         let connection = connect(config, &role).await?;
         let opened = Instant::now();
@@ -56,6 +64,7 @@ impl Link {
             opened,
             last_probe: Mutex::new(read_clocks(opened)),
             to_probe: Notify::new(),
+            settling: writer.map(Writer::connected),
             ended: watch::Sender::new(None),
         });
         let events = Box::pin(link.connection.events_listener());
@@ -122,6 +131,11 @@ impl Link {
             self.to_probe.notify_one();
         }
         is_heard && !self.has_ended()
+    }
+
+    /// A request that came on it is about to end.
+    pub(super) fn ends(&self) -> Option<Unsettled> {
+        self.settling.as_ref().map(Connected::ends)
     }
 
     /// Asks now whether RabbitMQ answers.
@@ -192,7 +206,7 @@ async fn ask(channel: &Channel) -> Result<(), lapin::Error> {
     channel.basic_qos(1, BasicQosOptions::default()).await
 }
 
-/// Every half heartbeat: the proof that RabbitMQ hears us.
+/// Again and again: the proof that RabbitMQ hears us.
 async fn probe(link: Weak<Link>) {
     let mut channel = None;
     loop {
@@ -203,6 +217,7 @@ async fn probe(link: Weak<Link>) {
             return;
         }
         let sent = read_clocks(alive.opened);
+        let proof = alive.settling.as_ref().map(Connected::to_prove);
         let asking = async {
             let channel = match channel.take() {
                 Some(channel) => channel,
@@ -216,6 +231,9 @@ async fn probe(link: Weak<Link>) {
                 channel = Some(asked);
                 let last = alive.last_probe.lock();
                 *last.unwrap_or_else(PoisonError::into_inner) = sent;
+                if let Some((settling, proof)) = alive.settling.as_ref().zip(proof) {
+                    settling.proven(proof);
+                }
             }
             Ok(Err(error)) => alive.end_because(&error),
             Err(_) => alive.end(End {
@@ -226,7 +244,7 @@ async fn probe(link: Weak<Link>) {
         }
         // The connection is held meanwhile: its end must not wait for this.
         tokio::select! {
-            () = tokio::time::sleep(alive.heartbeat / 2) => {}
+            () = tokio::time::sleep(PROBES.min(alive.heartbeat / 2)) => {}
             () = alive.to_probe.notified() => {}
             _ = alive.ended() => {}
         }

@@ -6,6 +6,7 @@ use super::declare::TopologyError;
 use super::link::{End, Link};
 use super::session::Session;
 use super::topology::lane_queue;
+use super::unsettled::Writer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::core::quarantine::{Apart, Assignment, LinkId, Quarantine, Verdict};
@@ -47,6 +48,7 @@ pub struct Links {
     config: BrokerConfig,
     clock: Clock,
     metrics: Arc<Metrics>,
+    writer: Arc<Writer>,
     quarantine: watch::Sender<Quarantine>,
     entries: Mutex<HashMap<Key, Entry>>,
     /// How many connections there are.
@@ -66,6 +68,10 @@ impl Membership {
         &self.link
     }
 
+    pub(super) fn shared_link(&self) -> Arc<Link> {
+        self.link.clone()
+    }
+
     pub(super) fn queue(&self) -> &str {
         &self.queue
     }
@@ -77,11 +83,17 @@ impl Membership {
 }
 
 impl Links {
-    pub fn new(config: BrokerConfig, clock: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        config: BrokerConfig,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        writer: Arc<Writer>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             config,
             clock,
             metrics,
+            writer,
             quarantine: watch::Sender::default(),
             entries: Mutex::default(),
             count: watch::Sender::new(0),
@@ -246,7 +258,7 @@ impl Links {
 
     /// One connection's life, from its opening to its judgement.
     async fn live(&self, session: &Session, key: Key, first: &str) {
-        let link = match Link::open(&self.config, role(key.1, first)).await {
+        let link = match Link::open(&self.config, role(key.1, first), Some(&self.writer)).await {
             Ok(link) => link,
             Err(error) => return self.gone(key, &error.to_string()),
         };

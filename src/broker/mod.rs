@@ -18,6 +18,7 @@ mod replies;
 pub mod results_log;
 pub mod session;
 pub mod topology;
+pub mod unsettled;
 mod ways;
 
 use crate::config::{BrokerConfig, BrokerUrl};

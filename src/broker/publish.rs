@@ -2,6 +2,7 @@
 
 mod alone;
 mod copies;
+mod results;
 
 use super::Sessions;
 use super::aside::Aside;
@@ -12,6 +13,7 @@ use super::replies::Replies;
 use super::results_log::FoundResult;
 use super::session::{Session, is_not_found, is_of_a_channel};
 use super::topology;
+use super::unsettled::Writer;
 use super::ways::{Courses, Way};
 use crate::config::BrokerConfig;
 use crate::core::ladder;
@@ -21,6 +23,7 @@ use crate::metrics::Metrics;
 use lapin::options::BasicPublishOptions;
 use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Confirmation};
+use results::{flag, result_key, result_properties};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +102,7 @@ pub struct Publisher {
     replies: Arc<Replies>,
     aside: Arc<Aside>,
     metrics: Arc<Metrics>,
+    writer: Arc<Writer>,
 }
 
 impl Publisher {
@@ -108,8 +112,10 @@ impl Publisher {
         sessions: Sessions,
         metrics: Arc<Metrics>,
         served: HashSet<String>,
+        writer: Arc<Writer>,
     ) -> Self {
         Self {
+            writer,
             sessions,
             courses: Arc::new(Courses::new(served.iter())),
             refusals: Arc::new(Refusals::new(metrics.clone(), served)),
@@ -318,7 +324,7 @@ impl Publisher {
         letter: &Letter<'_>,
     ) -> Result<Confirmed, NotConfirmed> {
         let lane = delivery.lane();
-        let publishing = publish_on(session, letter);
+        let publishing = publish_on(session, letter, &self.writer);
         tokio::pin!(publishing);
         let mut late = None;
         loop {
@@ -378,15 +384,27 @@ async fn session_for(
     session
 }
 
-async fn publish_on(session: &Session, letter: &Letter<'_>) -> Result<Confirmation, lapin::Error> {
+async fn publish_on(
+    session: &Session,
+    letter: &Letter<'_>,
+    writer: &Writer,
+) -> Result<Confirmation, lapin::Error> {
     let track = session.ways.track(letter.way);
     // Never closed.
     let _room = track.room().await;
     let channel = session.publishing_channel(track).await?;
-    publish_by(&channel, letter).await
+    publish_by(&channel, letter, writer).await
 }
 
-async fn publish_by(channel: &Channel, letter: &Letter<'_>) -> Result<Confirmation, lapin::Error> {
+async fn publish_by(
+    channel: &Channel,
+    letter: &Letter<'_>,
+    writer: &Writer,
+) -> Result<Confirmation, lapin::Error> {
+    let mut properties = letter.properties.clone();
+    if letter.exchange == topology::RESULTS {
+        properties = headers::stamped(properties, writer.stamp());
+    }
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
@@ -396,7 +414,7 @@ async fn publish_by(channel: &Channel, letter: &Letter<'_>) -> Result<Confirmati
         letter.routing_key.into(),
         options,
         letter.body,
-        letter.properties.clone(),
+        properties,
     );
     sent.await?.await
 }
@@ -416,29 +434,4 @@ fn confirmed(confirmation: Confirmation) -> Result<Confirmed, NotConfirmed> {
 /// missing, which the next session declares.
 fn is_refusal(session: &Session, error: &lapin::Error) -> bool {
     is_of_a_channel(error) && !is_not_found(error) && session.publishes()
-}
-
-/// A result that says `possible_duplicate`, whatever it said before.
-fn flag(result: &[u8]) -> Vec<u8> {
-    let Ok(mut report) = serde_json::from_slice::<serde_json::Value>(result) else {
-        return result.to_vec();
-    };
-    report["possible_duplicate"] = true.into();
-    report.to_string().into_bytes()
-}
-
-/// A request's routing key may be as long as AMQP allows, and the status comes before it: what is too long is cut, as the body
-/// names the number too.
-fn result_key(report: &Report) -> String {
-    const MAX_BYTES: usize = 255;
-    let mut key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
-    key.truncate(key.floor_char_boundary(MAX_BYTES));
-    key
-}
-
-/// What every result of a request has.
-fn result_properties(delivery: &Delivery) -> BasicProperties {
-    let incarnation = headers::incarnation(delivery.incarnation());
-    headers::copied(&delivery.properties, Copy::Result, [incarnation])
-        .with_content_type(headers::JSON.into())
 }

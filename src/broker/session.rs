@@ -63,7 +63,7 @@ impl Session {
         topology: &Topology,
         epoch: u64,
     ) -> Result<Arc<Self>, SessionError> {
-        let reading = Link::open(config, "reading".to_owned()).await?;
+        let reading = Link::open(config, "reading".to_owned(), None).await?;
         let opened = Self::beside(&reading, config, topology, epoch).await;
         if opened.is_err() {
             reading.close().await;

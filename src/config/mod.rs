@@ -79,6 +79,14 @@ pub struct BrokerConfig {
     pub client_cert: Option<ClientCert>,
 }
 
+impl BrokerConfig {
+    /// How long before RabbitMQ delivers a request again its result may have been written: it notices a silent worker after two to
+    /// three heartbeats, and the last results take a while to be confirmed.
+    pub fn lookback(&self) -> Duration {
+        self.heartbeat * 4 + Duration::from_secs(20)
+    }
+}
+
 /// A certificate chain and its key, both PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCert {

@@ -24,6 +24,8 @@ pub mod recent;
 pub mod reply_to;
 pub mod report;
 pub mod retry;
+pub mod search;
+pub mod settling;
 mod sizes;
 pub mod suspects;
 pub mod tenure;

@@ -4,6 +4,7 @@
 use super::recent::Identity;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most requests that one record names. Of what is not named nobody is sure.
 pub const UNSENT_MAX: usize = 2_000;
@@ -19,6 +20,17 @@ pub struct Tenure {
     pub since_ms: u64,
     /// It left in order.
     pub left: bool,
+    /// When this worker heard of it.
+    pub heard: Duration,
+}
+
+/// What whoever takes a lane has to know of the one before.
+#[derive(Default, PartialEq, Debug)]
+pub struct Legacy {
+    /// What that one has surely not sent.
+    pub unsent: Unsent,
+    /// Its run, and for how long it had the lane, as far as this worker has seen it.
+    pub former: Option<(u64, Duration)>,
 }
 
 /// The last tenure of each lane.
@@ -28,10 +40,17 @@ pub struct Tenures {
 }
 
 impl Tenures {
-    /// A worker took the lane. Returns what the one before surely had not sent.
-    pub fn taken(&mut self, lane: &Arc<str>, tenure: Tenure) -> Unsent {
-        let before = self.last.insert(lane.clone(), (tenure, vec![]));
-        before.map_or(vec![], |(_, unsent)| unsent)
+    /// A worker took the lane.
+    pub fn taken(&mut self, lane: &Arc<str>, tenure: Tenure) -> Legacy {
+        let heard = tenure.heard;
+        let Some((before, unsent)) = self.last.insert(lane.clone(), (tenure, vec![])) else {
+            return Legacy::default();
+        };
+        let had = heard.saturating_sub(before.heard);
+        Legacy {
+            unsent,
+            former: Some((before.run, had)),
+        }
     }
 
     /// A worker left the lane in order. Ignored (false) unless it is the last that took it.
@@ -99,22 +118,33 @@ mod tests {
             run,
             since_ms: 0,
             left: false,
+            heard: Duration::from_secs(run),
         }
+    }
+
+    #[test]
+    fn who_had_the_lane_before_and_for_how_long_is_known() {
+        let (mut tenures, lane) = (Tenures::default(), Arc::from("1"));
+        let mut former = |run| tenures.taken(&lane, tenure(run)).former;
+        assert_eq!(former(10), None);
+        assert_eq!(former(50), Some((10, Duration::from_secs(40))));
+        // It has lost the lane, and has it again.
+        assert_eq!(former(50), Some((50, Duration::ZERO)));
     }
 
     #[test]
     fn only_an_orderly_end_tells_what_was_not_sent() {
         let (mut tenures, lane) = (Tenures::default(), Arc::from("1"));
         let unsent = vec![(Identity::new("x", 1, None), 3)];
-        assert_eq!(tenures.taken(&lane, tenure(1)), []);
+        assert_eq!(tenures.taken(&lane, tenure(1)).unsent, []);
         // It crashed: nobody knows.
-        assert_eq!(tenures.taken(&lane, tenure(2)), []);
+        assert_eq!(tenures.taken(&lane, tenure(2)).unsent, []);
         // A word of the one before comes too late to count.
         assert!(!tenures.left("1", 1, unsent.clone()));
-        assert_eq!(tenures.taken(&lane, tenure(3)), []);
+        assert_eq!(tenures.taken(&lane, tenure(3)).unsent, []);
         assert!(tenures.left("1", 3, unsent.clone()));
         assert!(tenures.of("1").unwrap().left);
-        assert_eq!(tenures.taken(&lane, tenure(4)), unsent);
+        assert_eq!(tenures.taken(&lane, tenure(4)).unsent, unsent);
         assert_eq!(tenures.of("1").unwrap().run, 4);
     }
 

@@ -7,8 +7,9 @@ use super::consumer::Event;
 use super::{Done, LaneTask};
 use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
-use crate::broker::results_log::{Found, Wanted};
+use crate::broker::results_log::Found;
 use crate::core::lane::{Evidence, Joined, Ticket};
+use crate::core::search::{Former, Question, Wanted};
 use futures_util::FutureExt;
 use std::time::Duration;
 
@@ -186,8 +187,16 @@ impl LaneTask {
             incarnation: delivery.incarnation(),
             hops: delivery.hops(),
         };
+        // What a copy's twin has come to may be settled long since.
+        let is_of_a_copy = !delivery.redelivered || delivery.inbound().history.copied_ms > 0;
+        let former = self.former.filter(|_| !is_of_a_copy);
+        let former = former.map(|(run, noticed)| Former {
+            run,
+            gone: noticed.elapsed(),
+        });
+        let question = Question { wanted, former };
         let asking = async move {
-            let found = evidence.of(wanted).await;
+            let found = evidence.of(question).await;
             Done::Evidence { ticket, found }
         };
         self.work.push(asking.boxed());

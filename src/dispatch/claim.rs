@@ -2,7 +2,7 @@
 //! others can know.
 
 use super::LaneTask;
-use crate::core::tenure::Unsent;
+use crate::core::tenure::Legacy;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -15,7 +15,8 @@ pub(super) enum Claim {
     /// Nothing was delivered yet.
     None,
     Asked {
-        answer: oneshot::Receiver<Unsent>,
+        at: Instant,
+        answer: oneshot::Receiver<Legacy>,
         until: Instant,
     },
     Held,
@@ -26,12 +27,12 @@ impl Claim {
         matches!(self, Self::Held)
     }
 
-    /// What the worker before has surely not sent; nothing is sure if the log does not say. Never comes unless asked.
-    pub(super) async fn answered(&mut self) -> Unsent {
+    /// What is known of the worker before; nothing, if the log does not say. Never comes unless asked.
+    pub(super) async fn answered(&mut self) -> Legacy {
         match self {
-            Self::Asked { answer, until } => {
+            Self::Asked { answer, until, .. } => {
                 let answered = tokio::time::timeout_at(*until, answer).await;
-                answered.unwrap_or(Ok(vec![])).unwrap_or_default()
+                answered.ok().and_then(Result::ok).unwrap_or_default()
             }
             Self::None | Self::Held => std::future::pending().await,
         }
@@ -43,6 +44,7 @@ impl LaneTask {
     pub(super) fn is_ours(&mut self) -> bool {
         if let Claim::None = self.claim {
             self.claim = Claim::Asked {
+                at: Instant::now(),
                 answer: self.shared.board.claim(self.lane.id()),
                 until: Instant::now() + PATIENCE,
             };
@@ -50,8 +52,17 @@ impl LaneTask {
         self.claim.is_held()
     }
 
-    pub(super) fn took_over(&mut self, unsent: Unsent) {
+    pub(super) fn took_over(&mut self, legacy: Legacy) {
+        let noticed = match self.claim {
+            Claim::Asked { at, .. } => at,
+            Claim::None | Claim::Held => Instant::now(),
+        };
         self.claim = Claim::Held;
+        let Legacy { unsent, former } = legacy;
+        // What is delivered again was that one's then, and no earlier one's.
+        let had_it_for_long = |(_, had): &(u64, Duration)| *had > self.shared.evidence.lookback();
+        let former = former.filter(had_it_for_long);
+        self.former = former.map(|(run, _)| (run, noticed));
         self.lane.took_over(unsent, self.shared.now());
     }
 }

@@ -5,6 +5,7 @@ use super::trace;
 use crate::broker::delivery::{Delivery, Settled};
 use crate::broker::publish::{Confirmed, Published, Publisher};
 use crate::broker::results_log::FoundResult;
+use crate::broker::unsettled::Unsettled;
 use crate::clock::Clock;
 use crate::core::intake::Refusal;
 use crate::core::lane::Decision;
@@ -36,6 +37,7 @@ impl Concluder {
         found: Option<FoundResult>,
         priority: Priority,
     ) -> bool {
+        let unsettled = delivery.ends();
         if let Some(journey) = delivery.journey() {
             journey.ends(trace::end(&decision));
         }
@@ -74,7 +76,7 @@ impl Concluder {
             Decision::Forget => Some(Confirmed::earlier()),
             Decision::Abandon => None,
         };
-        self.settle(delivery, confirmed).await
+        self.settle(delivery, confirmed, unsettled).await
     }
 
     /// What cannot be sent is answered at once; what cannot even be identified is kept in `wa.dead` first.
@@ -85,6 +87,7 @@ impl Concluder {
         mut delivery: Delivery,
         refusal: Refusal,
     ) {
+        let unsettled = delivery.ends();
         if let Some(journey) = delivery.journey() {
             journey.ends(trace::end_of_a_refusal());
         }
@@ -98,7 +101,7 @@ impl Concluder {
         let report = Report::unread(&inbound, lane, Status::Rejected, Some(error), now);
         let priority = Priority::of(inbound.priority);
         let confirmed = self.result(metrics, &delivery, &report, priority).await;
-        self.settle(delivery, confirmed).await;
+        self.settle(delivery, confirmed, unsettled).await;
     }
 
     /// What RabbitMQ could not put into a lane, or took out of one.
@@ -122,7 +125,7 @@ impl Concluder {
             }
             let published = self.publisher.result(&delivery, &report).await;
             let confirmed = self.told_or_kept(&delivery, published, false).await;
-            self.settle(delivery, confirmed).await;
+            self.settle(delivery, confirmed, None).await;
             return;
         };
         let (status, error) = if reason == "expired" {
@@ -144,7 +147,7 @@ impl Concluder {
             journey.ends(trace::end_of(&report));
         }
         let confirmed = self.result(&metrics, &delivery, &report, priority).await;
-        self.settle(delivery, confirmed).await;
+        self.settle(delivery, confirmed, None).await;
     }
 
     async fn bury(
@@ -226,12 +229,17 @@ impl Concluder {
     }
 
     /// True if there is a proof that the delivery is not needed any more.
-    async fn settle(&self, delivery: Delivery, confirmed: Option<Confirmed>) -> bool {
+    async fn settle(
+        &self,
+        delivery: Delivery,
+        confirmed: Option<Confirmed>,
+        unsettled: Option<Unsettled>,
+    ) -> bool {
         let Some(confirmed) = confirmed else {
             delivery.give_back();
             return false;
         };
-        if delivery.settle(confirmed).await == Settled::Void {
+        if delivery.settle(confirmed, unsettled).await == Settled::Void {
             self.metrics.settled_void.inc();
         }
         true

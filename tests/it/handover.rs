@@ -68,11 +68,39 @@ async fn what_has_a_result_is_answered_again_and_not_sent() {
     // RabbitMQ lists consumers some seconds late.
     let listed = || async { readers(&world, "wa.lane.111") == 1 };
     within("the list of consumers", poll(listed)).await;
-    assert_eq!(
-        readers(&world, "wa.results.log"),
-        0,
-        "the search has closed"
-    );
+    let closed = || async { readers(&world, "wa.results.log") == 0 };
+    within("the search's end", poll(closed)).await;
+    world.worker.drain().await;
+}
+
+/// The same, with so many results behind it that the log is read in several steps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_many_others_follow_is_found() {
+    let mut world = World::start(Setup::default().numbers(&[(NUMBER, 100)])).await;
+    world.answer(Request::text("m-0", "34600000001")).await;
+    world
+        .worker
+        .metric("lane_in_flight", &[], |n| n == 0.0)
+        .await;
+    world.worker.kill().await;
+    let others = (0..15_000).map(|n| Request {
+        exchange: "wa.results.log".to_owned(),
+        routing_key: "accepted.112".to_owned(),
+        ..Request::raw(&format!("other-{n}"), "{}")
+    });
+    world.client.publish(others).await;
+    world
+        .client
+        .publish([Request::text("m-0", "34600000001")])
+        .await;
+    world.client.take_and_drop("wa.lane.111").await;
+    world.worker = Worker::start(&world.folder, &world.config);
+    world.worker.ready().await;
+    world
+        .worker
+        .metric("evidence_total", &[("result", "found")], |n| n == 1.0)
+        .await;
+    assert_eq!(world.sim.ledger().len(), 1, "sent once");
     world.worker.drain().await;
 }
 

@@ -27,6 +27,7 @@ mod mishaps;
 mod plan;
 mod process;
 mod publishing;
+mod results_log;
 mod stops;
 mod worker;
 mod world;
@@ -42,7 +43,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 62] = [
+const EVENTS: [&str; 63] = [
     "a block held against its request",
     "130429 by the rules",
     "131056 by the rules",
@@ -63,6 +64,7 @@ const EVENTS: [&str; 62] = [
     "drained",
     "evidence found",
     "evidence nothing",
+    "evidence nothing, and not all was read",
     "evidence of a copy",
     "expired",
     "forget",

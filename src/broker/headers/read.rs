@@ -3,10 +3,11 @@
 use super::size::table_bytes;
 use super::{
     ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR, PAIR_RESERVED,
-    POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, fate,
+    POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
 use crate::core::intake::{Header, ID_HEADERS, Inbound};
 use crate::core::message::History;
+use crate::core::search::Stamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -91,6 +92,11 @@ impl<'a> Headers<'a> {
     pub(in crate::broker) fn is_of(self) -> Option<Option<u64>> {
         let stamp = u64::try_from(self.int(INCARNATION)?).ok();
         Some(stamp.filter(|stamp| *stamp > 0))
+    }
+
+    /// Who wrote a result or a record.
+    pub(in crate::broker) fn stamp(self) -> Option<Stamp> {
+        Stamp::read(self.text(WRITER)?)
     }
 
     fn history(self) -> History {

@@ -1,5 +1,8 @@
+use super::ours::writer;
 use super::*;
 use crate::core::intake::Inbound;
+use crate::core::message::History;
+use crate::core::search::Stamp;
 use lapin::types::AMQPValue::LongString;
 
 const COPIES: [Copy; 3] = [Copy::Result, Copy::Delayed, Copy::Dead];
@@ -111,6 +114,20 @@ fn every_header_becomes_what_its_row_says() {
     }
 }
 
+const STAMP: Stamp = Stamp {
+    run: 1,
+    at_ms: 2,
+    settled_ms: 3,
+};
+
+#[test]
+fn who_writes_a_result_is_said_beside_its_other_headers() {
+    let result = stamped(only("x-a", text("v")), STAMP);
+    assert_eq!(header(&result, "x-a"), Some(text("v")));
+    assert_eq!(Headers::of(&result).stamp(), Some(STAMP));
+    assert_eq!(Headers::of(&only(WRITER, text("forged"))).stamp(), None);
+}
+
 #[test]
 fn every_header_of_ours_has_a_row_of_its_own() {
     let has_been = History {
@@ -126,7 +143,7 @@ fn every_header_of_ours_has_a_row_of_its_own() {
         ),
         (Copy::Dead, vec![body_bytes(10_000_000)]),
         (Copy::Delayed, vec![incarnation(Some(7))]),
-        (Copy::Result, vec![incarnation(None)]),
+        (Copy::Result, vec![incarnation(None), writer(STAMP)]),
     ];
     for (copy, headers) in written {
         for (name, value) in headers {
@@ -143,7 +160,7 @@ fn every_header_of_ours_has_a_row_of_its_own() {
     // And which publication it is.
     assert_eq!(set(Copy::Delayed).count(), history(&has_been).len() + 1);
     assert_eq!(set(Copy::Dead).count(), 5);
-    assert_eq!(set(Copy::Result).count(), 1);
+    assert_eq!(set(Copy::Result).count(), 2);
     // What a property has moved to survives the next copy.
     for row in &PROPERTIES {
         for fate in COPIES.map(|copy| row.fate(copy)) {

@@ -42,7 +42,7 @@ impl Publisher {
                 return Err(NotConfirmed::Refused("unconfirmed"));
             }
         };
-        let publishing = publish_by(&line.channel, letter);
+        let publishing = publish_by(&line.channel, letter, &self.writer);
         tokio::pin!(publishing);
         let published = match tokio::time::timeout(PATIENCE, &mut publishing).await {
             Ok(published) => {

@@ -21,11 +21,7 @@ impl Publisher {
         let Some(session) = session else {
             return;
         };
-        let headers = headers::of_a_record(delivery.hops(), delivery.incarnation());
-        let properties = BasicProperties::default()
-            .with_delivery_mode(2)
-            .with_message_id(delivery.id().into())
-            .with_headers(headers);
+        let of_it = headers::of_a_record(delivery.hops(), delivery.incarnation());
         let key = results_log::key_of_copies(delivery.lane());
         let track = session.ways.track(Way::Copies);
         let writing = async {
@@ -33,6 +29,11 @@ impl Publisher {
                 return Ok(false);
             };
             let channel = session.publishing_channel(track).await?;
+            let properties = BasicProperties::default()
+                .with_delivery_mode(2)
+                .with_message_id(delivery.id().into())
+                .with_headers(of_it);
+            let properties = headers::stamped(properties, self.writer.stamp());
             let (exchange, key) = (topology::RESULTS_LOG.into(), key.into());
             let options = BasicPublishOptions::default();
             let sent = channel.basic_publish(exchange, key, options, b"", properties);

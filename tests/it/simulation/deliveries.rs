@@ -81,6 +81,7 @@ impl Simulation {
         self.obey(who);
         let (now, request) = (self.now(), copy.request);
         self.note_arrival(who, &copy);
+        self.claim(who);
         let facts = &self.plan.requests[request];
         let (expires_at, not_before) = (rfc3339(facts.expires_at_ms), rfc3339(facts.not_before_ms));
         let inbound = Inbound {
@@ -152,12 +153,13 @@ impl Simulation {
         let Some(request) = held.map(|held| held.request) else {
             return Ok(());
         };
-        let hops = self.shell_mut(who).conduct.hops(ticket);
-        let has_ended = self.has_answer(request).is_some();
-        let evidence = match has_ended {
-            true => Evidence::Result,
-            false if self.fates.is_copied(request, hops) => Evidence::Copy,
-            false => Evidence::Nothing,
+        let Some(copy) = self.shell_mut(who).conduct.copy(ticket) else {
+            return Ok(());
+        };
+        let is_over = self.is_in_log(request, &copy);
+        let evidence = match self.has_answer(request) {
+            Some(answered) if answered != request => Evidence::Result,
+            Some(_) | None => self.search(who, request, &copy),
         };
         self.tally.count(match evidence {
             Evidence::Result => "evidence found",
@@ -171,7 +173,6 @@ impl Simulation {
         };
         let resolved = shell.lane.evidence(ticket, seen, now);
         let decision = resolved.as_ref().map(|resolved| &resolved.decision);
-        let is_over = evidence != Evidence::Nothing;
         shell.conduct.evident(ticket, decision, is_over)?;
         let asks_for_report = self.plan.requests[request].on_unknown == Some("report");
         ensure(decision.is_some() || !asks_for_report, "P3", || {
@@ -239,6 +240,7 @@ impl Simulation {
         shell.open_not_before = open_not_before;
         shell.is_opening = false;
         shell.channel = None;
+        shell.has_claim = false;
         if shell.flaw != Some(Flaw::ForgetsChannelLoss) {
             shell.conduct.channel_lost();
             shell.lane.channel_lost();

@@ -1,5 +1,6 @@
 //! What a process must know of requests that come again, and what it has to find out.
 
+use super::broker::Copy;
 use super::checks::{Checked, ensure};
 use super::conduct::{Conduct, Item};
 use whatsapp_dispatcher::core::lane::{Decision, Ticket};
@@ -49,10 +50,10 @@ impl Conduct {
         Ok(())
     }
 
-    /// How often what waits under this ticket has come off the ladder.
-    pub(crate) fn hops(&self, ticket: Ticket) -> u32 {
+    /// What waits under this ticket.
+    pub(crate) fn copy(&self, ticket: Ticket) -> Option<Copy> {
         let item = self.waiting.get(&ticket);
-        item.map_or(0, |item| item.copy.history.hops)
+        item.map(|item| item.copy.clone())
     }
 
     pub(super) fn max_deliveries(&self) -> u64 {

@@ -41,8 +41,6 @@ struct Fate {
     may_be_flagged: bool,
     results: Vec<Arc<Report>>,
     dead_letters: u32,
-    /// The log says of the copy with so many hops that it was copied once more.
-    copied: Option<u32>,
 }
 
 pub(crate) struct Fates(Vec<Fate>);
@@ -132,15 +130,6 @@ impl Fates {
 
     pub(crate) fn first_result(&self, request: RequestNo) -> Option<Arc<Report>> {
         self.0[request].results.first().cloned()
-    }
-
-    pub(crate) fn copied(&mut self, request: RequestNo, hops: u32) {
-        let copied = &mut self.0[request].copied;
-        *copied = (*copied).max(Some(hops));
-    }
-
-    pub(crate) fn is_copied(&self, request: RequestNo, hops: u32) -> bool {
-        self.0[request].copied.is_some_and(|copied| copied >= hops)
     }
 
     pub(crate) fn dead(&mut self, request: RequestNo) {

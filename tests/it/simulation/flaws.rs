@@ -27,6 +27,8 @@ pub(crate) enum Flaw {
     DropsQuestions,
     /// What the log of results has is not heeded.
     IgnoresEvidence,
+    /// The log of results is read one step back and no more.
+    SearchesTooLittle,
     /// A request's own `on-unknown: report` is not read.
     ForgetsToReport,
     /// A worker that starts does not wait for the log.
@@ -47,7 +49,7 @@ pub(crate) enum Flaw {
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 25] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 26] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -65,6 +67,7 @@ impl Flaw {
         (Self::ForgetsBlame, &["P8"]),
         (Self::DropsQuestions, &["wake"]),
         (Self::IgnoresEvidence, &["P3"]),
+        (Self::SearchesTooLittle, &["P3"]),
         (Self::ForgetsToReport, &["P3"]),
         (Self::BeginsUnread, &["start"]),
         (Self::BeginsWithoutLog, &["start"]),

@@ -5,6 +5,7 @@ use super::board::Board;
 use super::checks::Checked;
 use super::lanes_log::LogEvent;
 use super::publishing::OperationNo;
+use super::results_log::Ledger;
 use super::worker::{Shell, Who};
 use super::world::{Event, Simulation};
 use whatsapp_dispatcher::core::quarantine::Quarantine;
@@ -14,7 +15,10 @@ pub(crate) struct Process {
     pub(crate) life: u64,
     /// Empty while it is down.
     pub(crate) shells: Vec<Shell>,
+    /// Which of all lives of all workers.
+    pub(crate) run: u64,
     pub(crate) session: Option<u64>,
+    pub(crate) ledger: Ledger,
     /// The log was read in this session: the lanes have it too.
     pub(crate) joined: bool,
     pub(crate) board: Option<Board>,
@@ -46,6 +50,7 @@ impl Simulation {
         });
         self.processes[worker].shells = shells.collect();
         self.processes[worker].board = Some(board);
+        self.processes[worker].run = self.runs;
         for who in self.whos(worker) {
             // Rarely it cannot be read, and the lane starts without.
             if self.plan.lanes[who.lane].reads_limit && self.chance.percent(90) {
@@ -89,6 +94,7 @@ impl Simulation {
             return Ok(());
         }
         process.session = Some(self.now_us);
+        process.ledger.connects(self.now_us);
         self.publish_again(worker);
         let there_and_back = self.hop() + self.hop();
         let session = self.now_us;
@@ -119,6 +125,8 @@ impl Simulation {
         }
         self.tally.count("session lost");
         self.processes[worker].joined = false;
+        let now = self.now_us;
+        self.processes[worker].ledger.loses_connection(now);
         if let Some(board) = &mut self.processes[worker].board {
             board.is_writing = false;
             board.is_reading = false;

@@ -4,6 +4,7 @@ use super::broker::{ChannelId, Copy, Tag};
 use super::checks::Checked;
 use super::flaws::Flaw;
 use super::plan::RequestNo;
+use super::results_log::Unsettled;
 use super::worker::Who;
 use super::world::{Event, Simulation};
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use whatsapp_dispatcher::core::lane::{Decision, Ticket};
 use whatsapp_dispatcher::core::message::History;
 use whatsapp_dispatcher::core::report::Report;
+use whatsapp_dispatcher::core::search::{Stamp, Told};
 
 pub(crate) type OperationNo = u64;
 
@@ -72,6 +74,7 @@ pub(crate) struct Publishing {
     /// Counts up, so that what belongs to an earlier trial is not taken for an answer to this one.
     trial: u64,
     session: u64,
+    unsettled: Unsettled,
 }
 
 impl Simulation {
@@ -150,6 +153,7 @@ impl Simulation {
         self.next_operation += 1;
         self.touched.insert(held.tag);
         self.shell_mut(who).publishing += 1;
+        let unsettled = self.ends_soon(who.worker);
         let publishing = Publishing {
             who,
             held,
@@ -158,6 +162,7 @@ impl Simulation {
             confirmed: true,
             trial: 0,
             session: 0,
+            unsettled,
         };
         self.operations.insert(self.next_operation, publishing);
         self.next_operation
@@ -171,7 +176,9 @@ impl Simulation {
         publishing.trial += 1;
         let (who, trial, request) = (publishing.who, publishing.trial, publishing.held.request);
         let Some(letter) = publishing.letters.front().cloned() else {
-            let held = publishing.held.clone();
+            let (held, unsettled) = (publishing.held.clone(), publishing.unsettled);
+            let is_valid = self.shell_mut(who).channel == Some(held.channel);
+            self.is_settled(who.worker, unsettled, is_valid);
             if self.flaw != Some(Flaw::AcknowledgesFirst) {
                 self.acknowledge(who, &held);
             }
@@ -192,6 +199,7 @@ impl Simulation {
             publishing.session = session;
         }
         let at = self.hop();
+        let letter = (letter, self.stamp(who.worker));
         let reach = Event::Reach {
             operation,
             trial,
@@ -216,6 +224,8 @@ impl Simulation {
         if let Some(publishing) = self.operations.get_mut(&operation) {
             publishing.confirmed = false;
             publishing.letters.clear();
+            let (worker, unsettled) = (publishing.who.worker, publishing.unsettled);
+            self.is_settled(worker, unsettled, false);
         }
         self.after(0, Event::Done(operation));
     }
@@ -294,7 +304,7 @@ impl Simulation {
         request: RequestNo,
         who: Who,
         session: u64,
-        letter: Letter,
+        (letter, stamp): (Letter, Stamp),
     ) -> Checked {
         let process = &self.processes[who.worker];
         let is_cut_off = process.life != who.life || process.session != Some(session);
@@ -316,8 +326,9 @@ impl Simulation {
             Letter::Result(report) | Letter::Repeat(report) => {
                 self.note(|| format!("request {request} has the result {report:?}"));
                 self.end(request, report)?;
+                self.write_result(request, Told::Ended, stamp);
             }
-            Letter::CopyNoted(hops) => self.fates.copied(request, hops),
+            Letter::CopyNoted(hops) => self.write_result(request, Told::Copied(hops), stamp),
             Letter::Ladder { delay_s, history } => {
                 self.note(|| format!("request {request} is on the ladder for {delay_s} s"));
                 let copy = Copy {

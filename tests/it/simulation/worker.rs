@@ -48,6 +48,8 @@ pub(crate) struct Shell {
     pub(super) lane: Lane,
     pub(super) conduct: Conduct,
     pub(super) channel: Option<ChannelId>,
+    /// Something was delivered on it.
+    pub(super) has_claim: bool,
     pub(super) flaw: Option<Flaw>,
     pub(super) is_opening: bool,
     /// Which attempt to subscribe, with the prefetch it asked for.
@@ -81,6 +83,7 @@ impl Shell {
             lane: Lane::new(LaneId::new(id), config, now),
             conduct: Conduct::new(config, us(now.mono)),
             channel: None,
+            has_claim: false,
             flaw,
             is_opening: false,
             opening: 0,

@@ -14,6 +14,7 @@ use super::mishaps::End;
 use super::plan::{Mishap, Plan, Request, RequestNo, WALL_START_MS};
 use super::process::Process;
 use super::publishing::{Letter, OperationNo, Publishing};
+use super::results_log::{Tenure, Written};
 use super::worker::Who;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use whatsapp_dispatcher::core::holds::Record;
 use whatsapp_dispatcher::core::lane::Ticket;
 use whatsapp_dispatcher::core::outcome::{Class, Override, Rules, Scope};
 use whatsapp_dispatcher::core::report::Report;
+use whatsapp_dispatcher::core::search::Stamp;
 
 /// After the calm, everything must have ended by then.
 pub(super) const PATIENCE: Us = 12 * 3_600 * 1_000_000;
@@ -49,7 +51,7 @@ pub(crate) enum Event {
         request: RequestNo,
         who: Who,
         session: u64,
-        letter: Letter,
+        letter: (Letter, Stamp),
     },
     Confirm(OperationNo, u64),
     Refused(OperationNo, u64),
@@ -85,6 +87,9 @@ pub(crate) struct Simulation {
     pub(super) operations: BTreeMap<OperationNo, Publishing>,
     pub(super) next_operation: OperationNo,
     pub(super) fates: Fates,
+    pub(super) results_log: Vec<Written>,
+    /// By lane, in order.
+    pub(super) tenures: BTreeMap<usize, Vec<Tenure>>,
     pub(super) tally: Tally,
     /// Deliveries of which something left the worker: a send, or what was published for them.
     pub(super) touched: BTreeSet<Tag>,
@@ -127,6 +132,8 @@ impl Simulation {
             operations: BTreeMap::new(),
             next_operation: 0,
             fates: Fates::new(plan.requests.len()),
+            results_log: vec![],
+            tenures: BTreeMap::new(),
             tally: Tally::default(),
             touched: BTreeSet::new(),
             scheduled: BTreeSet::new(),

@@ -9,6 +9,7 @@ mod nodes;
 mod play;
 mod play_api;
 mod play_broker;
+mod play_evidence;
 pub(crate) mod process;
 mod report;
 mod scenario;

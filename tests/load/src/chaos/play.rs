@@ -5,7 +5,7 @@ use super::process::Signal;
 use super::scenario::Scenario;
 use super::stage::Stage;
 use super::worker::Wrap;
-use super::{mix, play_api, play_broker};
+use super::{mix, play_api, play_broker, play_evidence};
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ pub(crate) async fn play(scenario: Scenario, stage: &mut Stage<'_>, minutes: u64
         // Done above.
         Scenario::Scheduled => {}
         Scenario::Kill => kill(stage).await?,
+        Scenario::Evidence => play_evidence::evidence(stage).await?,
         Scenario::Stop => stop(stage).await?,
         Scenario::Rolling => rolling(stage).await?,
         Scenario::Partition => partition(stage).await?,

@@ -10,6 +10,7 @@ pub(crate) enum Scenario {
     Scale,
     Kill,
     Scheduled,
+    Evidence,
     Stop,
     BrokerTerm,
     BrokerKill,
@@ -102,10 +103,11 @@ impl Ailment {
 }
 
 impl Scenario {
-    const PLAIN: [Self; 12] = [
+    const PLAIN: [Self; 13] = [
         Self::Scale,
         Self::Kill,
         Self::Scheduled,
+        Self::Evidence,
         Self::Stop,
         Self::BrokerTerm,
         Self::BrokerKill,
@@ -155,6 +157,7 @@ impl Scenario {
             Self::Scale => "scale",
             Self::Kill => "kill",
             Self::Scheduled => "scheduled",
+            Self::Evidence => "evidence",
             Self::Stop => "stop",
             Self::BrokerTerm => "broker-term",
             Self::BrokerKill => "broker-kill",
@@ -190,6 +193,7 @@ impl Scenario {
             Self::Scheduled => {
                 "one of two workers is killed while it moves 3,000 scheduled requests to the ladder"
             }
+            Self::Evidence => "a worker is killed at 3,000 results a second",
             Self::Stop => "a worker is stopped for 45 s and goes on",
             Self::BrokerTerm => "RabbitMQ is restarted in order",
             Self::BrokerKill => "RabbitMQ is killed and started again",
@@ -232,6 +236,7 @@ impl Scenario {
             Self::Kill => Bounds::new(4, 6).twice(),
             // None is due before all is well again.
             Self::Scheduled => Bounds::new(0, 0).untimed(),
+            Self::Evidence => Bounds::new(4, 6).twice(),
             // It sleeps longer than it waits for an answer.
             Self::Stop => Bounds::new(35, 5).twice().unknown(),
             Self::BrokerTerm | Self::BrokerKill => Bounds::new(45, 25).twice(),
@@ -282,6 +287,8 @@ impl Scenario {
         if self == Self::Drain {
             // A worker holds 11 requests of each lane.
             "[redelivery]\npolicy = \"report\"\n[lanes]\nbuffer_ms = 10000\n"
+        } else if self == Self::Evidence {
+            "[log]\nlevel = \"info,whatsapp_dispatcher::evidence=debug\"\n"
         } else {
             ""
         }
@@ -303,6 +310,7 @@ impl Scenario {
             Self::Drain => (2, 700),
             Self::Scheduled => (2, 6),
             Self::Kill
+            | Self::Evidence
             | Self::Stop
             | Self::BrokerTerm
             | Self::BrokerKill

@@ -179,7 +179,7 @@ impl<'a> Stage<'a> {
         for index in 0..workers {
             self.start(index).await?;
         }
-        let amqp = self.nodes.amqp(LOADS_USER, self.way_of_the_load()?);
+        let amqp = self.amqp_of_the_load()?;
         let load = Load {
             amqp,
             lanes: self.lanes.clone(),
@@ -205,7 +205,7 @@ impl<'a> Stage<'a> {
 
     /// A reader of results, and nothing to read yet.
     pub(crate) async fn open_idle(&mut self) -> Result<()> {
-        let amqp = self.nodes.amqp(LOADS_USER, self.way_of_the_load()?);
+        let amqp = self.amqp_of_the_load()?;
         let load = Load {
             amqp,
             lanes: self.lanes.clone(),
@@ -221,7 +221,7 @@ impl<'a> Stage<'a> {
     /// Over all lanes in turn, all due at the same time.
     pub(crate) async fn publish_scheduled(&self, count: usize, due_in_s: u64) -> Result<()> {
         let traffic = self.traffic.as_ref().context("there is no load")?;
-        let amqp = self.nodes.amqp(LOADS_USER, self.way_of_the_load()?);
+        let amqp = self.amqp_of_the_load()?;
         let due = traffic
             .publish_scheduled(&amqp, &self.lanes, count, due_in_s)
             .await?;
@@ -237,10 +237,10 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Nobody freezes it.
-    fn way_of_the_load(&self) -> Result<u16> {
+    /// By a way that nobody freezes.
+    pub(crate) fn amqp_of_the_load(&self) -> Result<String> {
         let last = self.forwarders.last().context("no forwarder")?;
-        Ok(last.port)
+        Ok(self.nodes.amqp(LOADS_USER, last.port))
     }
 
     /// Every lane is answered as fast as its limit allows.
