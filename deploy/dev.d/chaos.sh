@@ -21,21 +21,13 @@ chaos() {
     chaos_down
     rm -rf --one-file-system "$CHAOS"
     mkdir -p "$CHAOS"
-    [ "$*" = quick ] || chaos_faketime
+    # Where it cannot be had, the scenario says so.
+    [ "$*" = quick ] || faketime_unpack || true
+    CHAOS_FAKETIME=$(faketime_library)
+    export CHAOS_FAKETIME
     trap chaos_down EXIT
     target/debug/load chaos --dev deploy/dev --binaries target/debug --logs "$CHAOS" \
         --port "$CHAOS_PORT" --node-port "$CHAOS_NODES" "$@"
-}
-
-# A clock that can be set, for one process. Unpacked, not installed; where it cannot be had, the scenario says so.
-chaos_faketime() {
-    local folder=$CACHE/faketime
-    if [ ! -d "$folder" ] && command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
-        (mkdir -p "$folder" && cd "$folder" && apt-get download libfaketime && dpkg -x libfaketime_*.deb .) \
-            >"$CHAOS/faketime.log" 2>&1 || rm -rf --one-file-system "$folder"
-    fi
-    CHAOS_FAKETIME=$(find "$folder" -name libfaketime.so.1 2>/dev/null | head -n 1 || true)
-    export CHAOS_FAKETIME
 }
 
 # What a run that was itself killed has left.

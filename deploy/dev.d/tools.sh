@@ -1,15 +1,17 @@
 # shellcheck shell=bash
 # What tests run beside RabbitMQ: a real Prometheus and a real browser (dashboards, alerts, the page), kustomize and checkers in Python
-# (deploy/k8s), clients of other makers and protocols.
+# (deploy/k8s), clients of other makers and protocols, a clock that can be set for one process.
 
 PROMETHEUS=$CACHE/prometheus
 KUSTOMIZE=$CACHE/kustomize
 PYTHON=$CACHE/python
+FAKETIME=$CACHE/faketime
 CLIENTS=$CACHE/clients
 
 # Prometheus is unpacked and not installed: its package would start a service. A browser has too many parts for that.
 tools() {
     prometheus_unpack
+    faketime_unpack || die "please install libfaketime (apt cannot fetch it here)"
     need_commands chromium=chromium chromedriver=chromium-driver openssl=openssl
     kustomize_unpack
     python_environment
@@ -105,6 +107,22 @@ prometheus_unpack() {
     : >"$PROMETHEUS/complete"
 }
 
+faketime_unpack() {
+    [ -z "$(faketime_library)" ] || return 0
+    { command -v apt-get && command -v dpkg; } >/dev/null || return 1
+    mkdir -p "$STATE" "$FAKETIME"
+    (cd "$FAKETIME" && apt-get download libfaketime && dpkg -x libfaketime_*.deb .) >"$STATE/faketime.log" 2>&1 ||
+        { rm -rf --one-file-system "$FAKETIME" && return 1; }
+}
+
+# Nothing where there is none.
+faketime_library() {
+    local found
+    for found in "$FAKETIME"/usr/lib/*/faketime/libfaketime.so.1 /usr/lib/*/faketime/libfaketime.so.1; do
+        [ ! -e "$found" ] || { printf '%s' "$found" && return 0; }
+    done
+}
+
 # From trixie on promtool is a package of its own.
 prometheus_fetch() {
     (
@@ -125,6 +143,7 @@ tools_env() {
     [ -z "$prometheus" ] || [ -z "$promtool" ] ||
         printf 'export DISPATCHER_TEST_PROMETHEUS=%q DISPATCHER_TEST_PROMTOOL=%q\n' "$prometheus" "$promtool"
     ! command -v chromedriver >/dev/null || printf 'export DISPATCHER_TEST_CHROMEDRIVER=%q\n' "$(command -v chromedriver)"
+    [ -z "$(faketime_library)" ] || printf 'export DISPATCHER_TEST_FAKETIME=%q\n' "$(faketime_library)"
     local kustomize=$KUSTOMIZE/usr/bin/kustomize
     [ -e "$KUSTOMIZE/complete" ] || kustomize=$(command -v kustomize || true)
     [ -z "$kustomize" ] || printf 'export DISPATCHER_TEST_KUSTOMIZE=%q\n' "$kustomize"

@@ -1,5 +1,6 @@
 //! A lane passes from one worker to another: what was sent is not sent again, what was not is in no doubt.
 
+use crate::sre::tool;
 use crate::support::client::{Letter, Request};
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, poll, within};
@@ -37,38 +38,11 @@ async fn a_worker_that_drains_leaves_no_doubt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_a_result_is_answered_again_and_not_sent() {
     let mut world = World::start(Setup::default().numbers(&[(NUMBER, 100)])).await;
-    let first = world.answer(Request::text("m-0", "34600000001")).await;
-    assert_eq!(first["status"], "accepted");
-    world
-        .worker
-        .metric("lane_in_flight", &[], |n| n == 0.0)
-        .await;
-    world.worker.kill().await;
-    // As if its acknowledgement had been lost: it waits in the lane, and was delivered before.
-    world
-        .client
-        .publish([Request::text("m-0", "34600000001")])
-        .await;
-    world.client.take_and_drop("wa.lane.111").await;
-    world.worker = Worker::start(&world.folder, &world.config);
-    let twice = |letters: &[Letter]| {
-        let of = letters
-            .iter()
-            .filter(|letter| letter.id().as_deref() == Some("m-0"));
-        of.count() == 2
-    };
-    world.results.until("the same result again", twice).await;
-    let results = world.results.of("m-0");
-    assert_eq!(results[0].json(), results[1].json());
-    assert_eq!(world.sim.ledger().len(), 1, "sent once");
-    world
-        .worker
-        .metric("evidence_total", &[("result", "found")], |n| n == 1.0)
-        .await;
+    finds_the_result_of(&mut world, "m-0", &[]).await;
     // RabbitMQ lists consumers some seconds late.
     let listed = || async { readers(&world, "wa.lane.111") == 1 };
     within("the list of consumers", poll(listed)).await;
-    let closed = || async { readers(&world, "wa.results.log") == 0 };
+    let closed = || async { !is_searching(&world) };
     within("the search's end", poll(closed)).await;
     world.worker.drain().await;
 }
@@ -224,6 +198,82 @@ async fn a_lane_given_up_while_another_waits_for_it_is_served_again() {
     }
     assert_eq!(world.sim.ledger().len(), 60, "each once");
     world.finish().await;
+}
+
+/// One whose clock is ten minutes off, after one whose clock is as wrong, right, or the other way round.
+async fn clocks(off_s: i32) {
+    let library = tool("DISPATCHER_TEST_FAKETIME");
+    let mut world = World::start(Setup::default().numbers(&[(NUMBER, 100)])).await;
+    for (n, (first, next)) in [(off_s, off_s), (off_s, 0), (0, off_s)].iter().enumerate() {
+        let clock = |off_s: &i32| format!("{off_s:+}");
+        world.worker.kill().await;
+        let variables = |clock| {
+            [
+                ("LD_PRELOAD", library.as_str()),
+                ("FAKETIME", clock),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ]
+        };
+        let (first, next) = (clock(first), clock(next));
+        world.worker = Worker::start_with(&world.folder, &world.config, &variables(&first));
+        finds_the_result_of(&mut world, &format!("m-{n}"), &variables(&next)).await;
+    }
+    world.worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_is_found_with_a_clock_that_is_ahead() {
+    clocks(600).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_is_found_with_a_clock_that_is_behind() {
+    clocks(-600).await;
+}
+
+/// Answers a request, dies, and lets another worker have the request again, which is started with these environment variables.
+async fn finds_the_result_of(world: &mut World, id: &str, variables: &[(&str, &str)]) {
+    let sent = world.sim.ledger().len();
+    let first = world.answer(Request::text(id, "34600000001")).await;
+    assert_eq!(first["status"], "accepted");
+    world
+        .worker
+        .metric("lane_in_flight", &[], |n| n == 0.0)
+        .await;
+    world.worker.kill().await;
+    // As if its acknowledgement had been lost: it waits in the lane, and was delivered before.
+    world
+        .client
+        .publish([Request::text(id, "34600000001")])
+        .await;
+    world.client.take_and_drop("wa.lane.111").await;
+    world.worker = Worker::start_with(&world.folder, &world.config, variables);
+    let twice = |letters: &[Letter]| {
+        let of = letters
+            .iter()
+            .filter(|letter| letter.id().as_deref() == Some(id));
+        of.count() == 2
+    };
+    world.results.until("the same result again", twice).await;
+    let results = world.results.of(id);
+    assert_eq!(results[0].json(), results[1].json());
+    assert_eq!(world.sim.ledger().len(), sent + 1, "sent once");
+    world
+        .worker
+        .metric("evidence_total", &[("result", "found")], |n| n == 1.0)
+        .await;
+}
+
+/// Not by its consumers: of a connection as short as that RabbitMQ lists some for two minutes.
+fn is_searching(world: &World) -> bool {
+    let path = format!("/api/vhosts/{}/connections", world.vhost.name);
+    let connections = world.vhost.manage("GET", &path, None).json();
+    let name = |connection: &serde_json::Value| {
+        connection["client_properties"]["connection_name"] == "whatsapp-dispatcher evidence"
+    };
+    connections
+        .as_array()
+        .is_some_and(|all| all.iter().any(name))
 }
 
 fn readers(world: &World, queue: &str) -> usize {
