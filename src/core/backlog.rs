@@ -192,20 +192,6 @@ impl Backlog {
         self.make_ready(&key, priority, false);
     }
 
-    /// Whether another of this person's requests waits of which this is true.
-    pub(super) fn has_other(
-        &self,
-        message: &Message,
-        ticket: Ticket,
-        is_it: impl Fn(&Waiting) -> bool,
-    ) -> bool {
-        let key = message.recipient.clone().map(Key::Person);
-        let line = key.and_then(|key| self.lines.get(&key));
-        let ranks = line.into_iter().flat_map(|line| [&line.high, &line.bulk]);
-        let mut waiting = ranks.flat_map(|rank| &rank.queue);
-        waiting.any(|waiting| waiting.ticket != ticket && is_it(waiting))
-    }
-
     fn line(&mut self, key: &Key) -> &mut Line {
         self.lines.entry(key.clone()).or_default()
     }

@@ -1,6 +1,6 @@
 //! Requests of which it is being found out whether they were sent already.
 
-use super::{Backlog, Ticket, Waiting};
+use super::{Backlog, Key, Ticket, Waiting};
 use crate::core::Now;
 use crate::core::message::{Message, Priority};
 
@@ -54,5 +54,19 @@ impl Backlog {
         waiting
             .filter(|waiting| !waiting.is_asked)
             .map(|waiting| &waiting.message)
+    }
+
+    /// Whether another of this person's requests waits of which this is true.
+    pub(in crate::core) fn has_other(
+        &self,
+        message: &Message,
+        ticket: Ticket,
+        is_it: impl Fn(&Waiting) -> bool,
+    ) -> bool {
+        let key = message.recipient.clone().map(Key::Person);
+        let line = key.and_then(|key| self.lines.get(&key));
+        let ranks = line.into_iter().flat_map(|line| [&line.high, &line.bulk]);
+        let mut waiting = ranks.flat_map(|rank| &rank.queue);
+        waiting.any(|waiting| waiting.ticket != ticket && is_it(waiting))
     }
 }
