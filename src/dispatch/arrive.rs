@@ -235,12 +235,11 @@ impl LaneTask {
     /// What RabbitMQ has sent and the lane has not seen was not sent to the API either, and is to be told so. With nothing
     /// acknowledged since, no more comes than the prefetch allows.
     async fn take_what_is_on_its_way(&mut self) {
+        self.consumer.finish_opening().await;
         let clock = self.shared.concluder.clock;
-        loop {
-            while let Some(delivery) = self.unclaimed.pop_front() {
-                self.take(delivery);
-            }
-            let is_full = self.deliveries.len() >= usize::from(self.consumer.prefetch());
+        while self.consumer.is_open() {
+            let held = self.deliveries.len() + self.unclaimed.len();
+            let is_full = held >= usize::from(self.consumer.prefetch());
             let quiet = if is_full { ON_ITS_WAY } else { MORE_ON_ITS_WAY };
             let next = tokio::time::timeout(quiet, self.consumer.next(|| clock.now().mono));
             match next.await {
@@ -253,15 +252,23 @@ impl LaneTask {
                     | Event::Lost(_)
                     | Event::SessionChanged,
                 )
-                | Err(_) => return,
+                | Err(_) => break,
             }
+        }
+        // Whether the lane was ours yet or not: whoever gets them next must learn whose they were.
+        if !self.unclaimed.is_empty() && !self.claim.is_held() {
+            let legacy = self.claim.answered().await;
+            self.took_over(legacy);
+        }
+        while let Some(delivery) = self.unclaimed.pop_front() {
+            self.take(delivery);
         }
     }
 
     /// Closes the lane's channel: nothing is in flight, and RabbitMQ gets back what waits.
     pub(super) async fn leave(&mut self) {
+        self.take_what_is_on_its_way().await;
         if self.claim.is_held() {
-            self.take_what_is_on_its_way().await;
             self.tell_what_is_unsent().await;
         }
         let holds_some = !self.deliveries.is_empty() || !self.unclaimed.is_empty();

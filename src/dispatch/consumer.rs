@@ -302,14 +302,17 @@ impl Consumer {
         first.map(Delivery::give_back).is_some()
     }
 
-    /// Closes the channel, so that RabbitMQ gets back what waits, in order. True if RabbitMQ says so.
-    pub(super) async fn close(&mut self) -> bool {
-        // Half open it cannot be closed: its consumer would stay, with nobody to read it.
+    /// Waits until the consumer is open, if it is being opened. Half open it cannot be closed: it would stay, with nobody to read it.
+    pub(super) async fn finish_opening(&mut self) {
         if let Some(opening) = self.opening.take()
             && let Ok(subscription) = opening.await
         {
             self.subscription = Some(subscription);
         }
+    }
+
+    /// Closes the channel, so that RabbitMQ gets back what waits, in order. True if RabbitMQ says so.
+    pub(super) async fn close(&mut self) -> bool {
         match self.subscription.take() {
             Some(subscription) => subscription.close().await,
             None => false,

@@ -34,6 +34,29 @@ async fn a_worker_that_drains_leaves_no_doubt() {
     world.finish().await;
 }
 
+/// It has a lane's messages, and not yet the lane: what it gives back is as sure as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stops_as_soon_as_it_starts_leaves_no_doubt() {
+    let setup = Setup::default()
+        .set("redelivery.policy", "\"report\"")
+        .numbers(&[(NUMBER, 100)]);
+    let mut world = World::start(setup).await;
+    assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
+    let ids = world.publish_many(100).await;
+    for _ in 0..5 {
+        world.worker.drain().await;
+        world.worker = Worker::start(&world.folder, &world.config);
+        world.worker.ready().await;
+    }
+    assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
+    for id in &ids {
+        let result = world.results.wait(id).await.json();
+        assert_eq!(result["status"], "accepted", "{result}");
+        assert_eq!(result["possible_duplicate"], false, "{result}");
+    }
+    world.finish().await;
+}
+
 /// The result is confirmed, the acknowledgement is lost with the worker: the next one finds the result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_a_result_is_answered_again_and_not_sent() {
