@@ -89,11 +89,11 @@ async fn search(connection: &Connection, scan: &mut Scan<Found>) -> Result<(), U
             }
             is_over = offset + 1 >= known_from;
         }
-        // What is older is gone.
-        if first > from {
+        // What is older is gone. The first that comes need not be the one that was asked for: RabbitMQ has records of its own in between.
+        if first >= known_from {
             break;
         }
-        known_from = from;
+        known_from = first;
     }
     Ok(())
 }
