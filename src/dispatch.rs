@@ -294,7 +294,7 @@ impl LaneTask {
         loop {
             match self.lane.next(now) {
                 Step::Send(attempt) => self.send(attempt),
-                Step::Decide(resolved) => self.carry_out(resolved, None),
+                Step::Decide(all) => all.into_iter().for_each(|one| self.carry_out(one, None)),
                 Step::Wait(until) => return Performed::Until(Some(until)),
                 Step::Idle => return Performed::Until(None),
                 Step::GiveBack => return Performed::GiveBack,

@@ -22,7 +22,6 @@ const THROTTLES: &str = "wa-throttles";
 pub(super) const HOPS: &str = "wa-hops";
 const FIRST_SEEN_MS: &str = "wa-first-seen-ms";
 const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
-const PAIR_RESERVED: &str = "wa-pair-reserved";
 const SUSPECTED: &str = "wa-suspected";
 const COPIED_MS: &str = "wa-copied-ms";
 const BLAMED: &str = "wa-blamed";
@@ -170,7 +169,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 42] = [
+const HEADERS: [Row<Name>; 41] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Of a body that is not to be read.
@@ -203,7 +202,6 @@ const HEADERS: [Row<Name>; 42] = [
     row(Is(FIRST_SEEN_MS), [Dropped, Set, Dropped]),
     row(Is(SUSPECTED), [Dropped, Set, Dropped]),
     row(Is(BLAMED), [Dropped, Set, Dropped]),
-    row(Is(PAIR_RESERVED), [Dropped, Set, Dropped]),
     row(Is(COPIED_MS), [Dropped, Set, Dropped]),
     row(Is(INCARNATION), [Set, Set, Set]),
     row(Is(WRITER), [Set, Dropped, Dropped]),

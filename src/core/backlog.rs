@@ -5,12 +5,17 @@
 
 use super::Now;
 use super::message::{Message, Priority, Recipient};
-use super::pacing::{Debt, Spacing};
+use super::pacing::Spacing;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+mod allowance;
 mod asked;
+mod away;
+
+use allowance::Allowances;
+use away::Away;
+pub(super) use away::{Back, Leaves};
 
 /// Names a delivery that the shell keeps.
 pub type Ticket = u64;
@@ -35,7 +40,7 @@ pub(super) struct Waiting {
 struct Rank {
     queue: VecDeque<Waiting>,
     is_ready: bool,
-    /// Where it stands in [`Backlog::parked`]. Not its line: of one person's ranks one may have a slot and the other not.
+    /// Where it stands in [`Backlog::parked`].
     parked: Option<Place>,
 }
 
@@ -53,34 +58,8 @@ struct Line {
     high: Rank,
     bulk: Rank,
     in_flight: bool,
-}
-
-/// What a person has had of the pair limit.
-#[derive(Default)]
-struct Owed {
-    /// The slots given, to those sent and to those that wait for theirs on the ladder.
-    slots: Debt,
-    /// What the API has counted. A slot is worth no more than this allows: whoever comes late to it finds others there.
-    counted: Debt,
-}
-
-impl Owed {
-    fn is_nothing(&self, now: Now) -> bool {
-        self.slots.is_clear(now) && self.counted.is_clear(now)
-    }
-}
-
-/// Whom something is owed for, as 64 bits of a hash: small, and no number. Among a million people, two share an allowance with a
-/// chance of one in forty million.
-type Debtor = u64;
-
-fn debtor(key: &Key) -> Option<Debtor> {
-    let Key::Person(recipient) = key else {
-        return None;
-    };
-    let mut hasher = DefaultHasher::new();
-    recipient.hash(&mut hasher);
-    Some(hasher.finish())
+    /// When the last one in flight was answered.
+    answered_at: Duration,
 }
 
 impl Line {
@@ -107,18 +86,15 @@ impl Line {
 }
 
 pub(super) struct Backlog {
-    pair: Spacing,
-    pairs_max: usize,
     bulk_every: u32,
     lines: HashMap<Key, Line>,
-    owed: HashMap<Debtor, Owed>,
+    allowances: Allowances,
+    away: Away,
     ready_high: VecDeque<Key>,
     ready_bulk: VecDeque<Key>,
     /// By the moment the pair limit lets go.
     parked: BTreeMap<Place, (Key, Priority)>,
     parkings: u64,
-    /// Those of `owed`, in the order in which they are looked at for forgetting them.
-    sweep: VecDeque<Debtor>,
     waiting: usize,
     /// Of those, the ones that are asked about.
     asked: HashMap<Ticket, (Key, Priority)>,
@@ -128,16 +104,14 @@ pub(super) struct Backlog {
 impl Backlog {
     pub(super) fn new(pair: Spacing, pairs_max: usize, bulk_every: u32) -> Self {
         Self {
-            pair,
-            pairs_max,
             bulk_every,
             lines: HashMap::new(),
-            owed: HashMap::new(),
+            allowances: Allowances::new(pair, pairs_max),
+            away: Away::new(pairs_max),
             ready_high: VecDeque::new(),
             ready_bulk: VecDeque::new(),
             parked: BTreeMap::new(),
             parkings: 0,
-            sweep: VecDeque::new(),
             waiting: 0,
             asked: HashMap::new(),
             high_in_a_row: 0,
@@ -152,11 +126,6 @@ impl Backlog {
     /// Lines held by their pair limit, one per person and priority.
     pub(super) fn parked(&self) -> usize {
         self.parked.len()
-    }
-
-    /// People whose pair limit is remembered.
-    pub(super) fn people(&self) -> usize {
-        self.owed.len()
     }
 
     pub(super) fn push(&mut self, message: Message, ticket: Ticket, is_asked: bool, now: Now) {
@@ -174,20 +143,12 @@ impl Backlog {
         if is_asked {
             self.asked.insert(ticket, (key.clone(), priority));
         }
-        let is_reserved = waiting.message.history.pair_reserved;
         let queue = &mut self.line(&key).rank_mut(priority).queue;
-        // Off the ladder, its slot has come: before those whose slots are still ahead, behind those that came before it.
-        let place = if is_reserved {
-            let reserved = |waiting: &Waiting| waiting.message.history.pair_reserved;
-            queue.iter().take_while(|waiting| reserved(waiting)).count()
-        } else {
-            queue.len()
-        };
         // Most people have one message waiting: no room for more is made in advance.
         queue.reserve_exact(usize::from(queue.is_empty()));
-        queue.insert(place, waiting);
+        queue.push_back(waiting);
         self.waiting += 1;
-        // It may have a slot, or make the line too long.
+        // It may make the line too long.
         self.unpark_rank(&key, priority);
         self.make_ready(&key, priority, false);
     }
@@ -236,19 +197,29 @@ impl Backlog {
         })
     }
 
+    /// How many requests of this person and class wait.
+    pub(super) fn waiting_in(&self, key: &Key, priority: Priority) -> usize {
+        let line = self.lines.get(key);
+        line.map_or(0, |line| line.rank(priority).queue.len())
+    }
+
+    /// How many requests wait for their pair limits.
+    pub(super) fn parked_requests(&self) -> usize {
+        let lines = self.parked.values();
+        lines
+            .map(|(key, priority)| self.waiting_in(key, *priority))
+            .sum()
+    }
+
+    /// Since when nothing but its turn kept this one from being sent, if it waited for the one before it in its line.
+    pub(super) fn turn_since(&self, key: &Key, waiting: &Waiting) -> Option<Duration> {
+        let answered_at = self.lines.get(key)?.answered_at;
+        (answered_at > waiting.accepted_at).then_some(answered_at)
+    }
+
     /// Whether requests wait that are not to this person.
     pub(super) fn has_others(&self, key: &Key) -> bool {
         u32::try_from(self.waiting).unwrap_or(u32::MAX) > self.waiting_for(key)
-    }
-
-    /// When the next message to this person may go. `reserved`: it has its slot already.
-    pub(super) fn pair_not_before(&self, key: &Key, reserved: bool) -> Duration {
-        let owed = debtor(key).and_then(|debtor| self.owed.get(&debtor));
-        owed.map_or(Duration::ZERO, |owed| {
-            let counted = owed.counted.not_before(&self.pair);
-            let slot = owed.slots.not_before(&self.pair);
-            if reserved { counted } else { counted.max(slot) }
-        })
     }
 
     /// Out of the line for good, unsent.
@@ -257,6 +228,21 @@ impl Backlog {
         self.make_ready(key, priority, false);
         self.drop_if_idle(key);
         Some(waiting)
+    }
+
+    /// All of one class out of the line for good, unsent; up to the first that is asked about.
+    pub(super) fn take_line(&mut self, key: &Key, priority: Priority) -> Vec<Waiting> {
+        let line = self.lines.get_mut(key).into_iter();
+        let taken: Vec<Waiting> = line
+            .flat_map(|line| {
+                let queue = &mut line.rank_mut(priority).queue;
+                let asked = queue.iter().position(|waiting| waiting.is_asked);
+                queue.drain(..asked.unwrap_or(queue.len()))
+            })
+            .collect();
+        self.waiting -= taken.len();
+        self.drop_if_idle(key);
+        taken
     }
 
     /// Out of the line to be sent: the line is held until [`Backlog::answered`].
@@ -270,48 +256,15 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// Takes the person's next slot.
-    pub(super) fn take_slot(&mut self, key: &Key, now: Now) {
-        let pair = self.pair;
-        if let Some(owed) = self.owed(key) {
-            owed.slots.charge(&pair, now);
-        }
-    }
-
-    /// The API may have counted a message.
-    pub(super) fn count_pair(&mut self, key: &Key, now: Now) {
-        let pair = self.pair;
-        if let Some(owed) = self.owed(key) {
-            owed.counted.charge(&pair, now);
-        }
-    }
-
-    /// The account of a person who is about to owe something.
-    fn owed(&mut self, key: &Key) -> Option<&mut Owed> {
-        let debtor = debtor(key)?;
-        Some(self.owed.entry(debtor).or_insert_with(|| {
-            self.sweep.push_back(debtor);
-            Owed::default()
-        }))
-    }
-
     /// The request in flight was answered (and put back, if it stays): the next may go. `is_next`: before all others.
-    pub(super) fn answered(&mut self, key: &Key, is_next: bool) {
+    pub(super) fn answered(&mut self, key: &Key, is_next: bool, now: Now) {
         if let Some(line) = self.lines.get_mut(key) {
             line.in_flight = false;
+            line.answered_at = now.mono;
         }
         self.make_ready(key, Priority::High, is_next);
         self.make_ready(key, Priority::Bulk, is_next);
         self.drop_if_idle(key);
-    }
-
-    /// The API refused this person until then, whatever we had counted.
-    pub(super) fn forbid_pair(&mut self, key: &Key, until: Duration) {
-        let pair = self.pair;
-        if let Some(owed) = self.owed(key) {
-            owed.slots.forbid_until(&pair, until);
-            owed.counted.forbid_until(&pair, until);
-        }
     }
 
     pub(super) fn park(&mut self, key: &Key, priority: Priority, until: Duration) {
@@ -343,23 +296,6 @@ impl Backlog {
         if let Some(place) = rank.and_then(|rank| rank.parked.take()) {
             self.parked.remove(&place);
             self.make_ready(key, priority, false);
-        }
-    }
-
-    /// Looks at two people and forgets those that owe nothing. A send adds one at most, so what is remembered stays at the people
-    /// written to within the time of their debt: rate × interval, or the messages outstanding × interval after bursts.
-    pub(super) fn forget_some(&mut self, now: Now) {
-        for _ in 0..2 {
-            let Some(debtor) = self.sweep.pop_front() else {
-                return;
-            };
-            // Too many: who was looked at longest ago goes. Should the API count it still, it says so, to that person alone.
-            let is_over = self.owed.len() > self.pairs_max;
-            match self.owed.get(&debtor) {
-                Some(owed) if is_over || owed.is_nothing(now) => drop(self.owed.remove(&debtor)),
-                Some(_) => self.sweep.push_back(debtor),
-                None => {}
-            }
         }
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 mod accept;
 mod blame;
 mod config;
+mod person;
 mod resolve;
 mod standing;
 mod step;
@@ -39,6 +40,8 @@ struct Flight {
     key: Key,
     sent_at_ms: u64,
     sent_at: Duration,
+    /// See [`Backlog::turn_since`].
+    turn_since: Option<Duration>,
     /// How many tokens had been in use before the one it was sent with.
     tokens_before: u32,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.
@@ -81,6 +84,8 @@ pub struct Lane {
     templates: Templates,
     /// What was sent, against the rate that is tried out.
     shadow: Debt,
+    /// How long a request to somebody takes, of late, from the answer to the one before it to its own.
+    turn: Duration,
     /// What keeps the next message from being sent, as of the last turn.
     rest: Rest,
 }
@@ -116,6 +121,7 @@ impl Lane {
             tokens_before: 0,
             templates: Templates::default(),
             shadow: Debt::default(),
+            turn: person::TURN_AT_FIRST,
             rest: Rest::Nothing,
         }
     }
@@ -292,8 +298,7 @@ impl Lane {
             let decision = self.terms(now, 0.0).later(message, delay_s, None);
             return self.decide_front(key, priority, decision);
         }
-        let reserved = message.history.pair_reserved;
-        let not_before = self.backlog.pair_not_before(key, reserved);
+        let not_before = self.backlog.pair_not_before(key);
         if not_before > now.mono {
             return self.wait_for_pair(key, priority, not_before, now);
         }
@@ -311,6 +316,7 @@ impl Lane {
             would_wait: self.is_over_shadow(now),
         };
         let flight = Flight {
+            turn_since: self.backlog.turn_since(key, &waiting),
             waiting,
             key: key.clone(),
             sent_at_ms: now.wall_ms,
@@ -333,46 +339,10 @@ impl Lane {
         would_wait
     }
 
-    /// The person's allowance is used up: the line waits here, or through the ladder if its last would have to wait for long.
-    /// One person's requests would otherwise fill the prefetch, and hold up everybody.
-    fn wait_for_pair(
-        &mut self,
-        key: &Key,
-        priority: Priority,
-        not_before: Duration,
-        now: Now,
-    ) -> Option<Step> {
-        let behind = self.backlog.waiting_for(key).saturating_sub(1);
-        let last = not_before + self.config.pair.interval.saturating_mul(behind);
-        if last <= now.mono + self.config.pair_wait_max {
-            self.backlog.park(key, priority, not_before);
-            return None;
-        }
-        // Whatever slot it had is lost.
-        let slot = self.backlog.pair_not_before(key, false);
-        self.reserve(key, priority, slot.saturating_sub(now.mono), now)
-    }
-
-    /// The person's next slot is far away: the message takes it and waits in RabbitMQ until then. Slots are given in order,
-    /// so the messages to one person stay in order, and each goes through the ladder once.
-    fn reserve(&mut self, key: &Key, priority: Priority, wait: Duration, now: Now) -> Option<Step> {
-        let delay_s = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
-        let mut message = self.backlog.front(key, priority)?.message.clone();
-        message.history.pair_reserved = true;
-        let decision = self.terms(now, 0.0).later(&message, delay_s, None);
-        if let Decision::Delay { .. } = decision {
-            self.backlog.take_slot(key, now);
-        }
-        self.decide_front(key, priority, decision)
-    }
-
     fn decide_front(&mut self, key: &Key, priority: Priority, decision: Decision) -> Option<Step> {
         let waiting = self.backlog.take(key, priority)?;
-        Some(Step::Decide(self.settle(
-            waiting.ticket,
-            waiting.message,
-            decision,
-        )))
+        let resolved = self.settle(waiting.ticket, waiting.message, decision);
+        Some(Step::Decide(vec![resolved]))
     }
 
     /// When a lane that gave its messages back wants them again; `None` while it does not.

@@ -112,8 +112,6 @@ pub struct History {
     pub copied_ms: u64,
     /// A hold was met by it again when it was the one to try whether that is over: the next time counts against it, not its lane.
     pub blamed: bool,
-    /// The wait for this person's pair limit is over when it comes off the ladder: its slot is charged already.
-    pub pair_reserved: bool,
     /// The API code that sent it round last, for whoever reads `wa.dead`.
     pub last_error: Option<i64>,
 }

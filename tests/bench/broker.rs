@@ -186,6 +186,13 @@ impl Publisher {
         self.send(lane, n, &body, priority).await
     }
 
+    /// As it is, to one lane.
+    pub(crate) async fn publish_body(&mut self, lane: &str, body: &str) -> Result<()> {
+        let n = self.published;
+        self.published += 1;
+        self.send(lane, n, body, 0).await
+    }
+
     /// What no API would take.
     pub(crate) async fn publish_garbage(&mut self, lane: &str) -> Result<()> {
         let n = self.published;

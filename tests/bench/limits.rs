@@ -30,7 +30,12 @@ pub(crate) async fn run(row: &str) -> Result<()> {
 }
 
 /// Accounts with their tokens and numbers of 80 messages a second.
-fn config(broker: &Broker, api: &Api, accounts: &[(&str, &[&str])], more: &str) -> String {
+pub(crate) fn config(
+    broker: &Broker,
+    api: &Api,
+    accounts: &[(&str, &[&str])],
+    more: &str,
+) -> String {
     let mut text = format!(
         "[broker]\nurl = \"{}\"\n[graph]\nbase_url = \"{}\"\n{more}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n",
         broker.amqp(),
@@ -45,9 +50,9 @@ fn config(broker: &Broker, api: &Api, accounts: &[(&str, &[&str])], more: &str) 
     text
 }
 
-const TOKEN: &str = "token = \"token\"";
+pub(crate) const TOKEN: &str = "token = \"token\"";
 
-fn strict(mps: u32, jitter_ms: u64) -> NumberRules {
+pub(crate) fn strict(mps: u32, jitter_ms: u64) -> NumberRules {
     NumberRules {
         mps: Some(mps),
         latency_ms: 100,
@@ -57,11 +62,11 @@ fn strict(mps: u32, jitter_ms: u64) -> NumberRules {
     }
 }
 
-fn ids(lanes: &[&str]) -> Vec<String> {
+pub(crate) fn ids(lanes: &[&str]) -> Vec<String> {
     lanes.iter().map(|lane| (*lane).to_owned()).collect()
 }
 
-fn accepted(stats: &Stats, number: &str) -> u64 {
+pub(crate) fn accepted(stats: &Stats, number: &str) -> u64 {
     stats
         .numbers
         .get(number)
@@ -79,7 +84,7 @@ fn received(stats: &Stats, number: &str) -> u64 {
     clippy::cast_precision_loss,
     reason = "counts of a bench are far below 2^52"
 )]
-fn ratio(part: u64, whole: u64) -> f64 {
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
 

@@ -1,6 +1,6 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
-//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, keepalive, and those of [`bounds`] and [`limits`]; all of them if
+//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, keepalive, and those of [`bounds`], [`limits`] and [`person`]; all of them if
 //! none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
@@ -19,6 +19,7 @@ mod http;
 mod keepalive;
 mod limits;
 mod pairs;
+mod person;
 mod shard;
 mod tracing;
 
@@ -53,6 +54,7 @@ fn main() -> Result<()> {
         .into_iter()
         .chain(bounds::ROWS)
         .chain(limits::ROWS)
+        .chain(person::ROWS)
         .chain(["shard", "tracing", "keepalive"])
         .collect();
     if let Some(unknown) = arguments
@@ -81,6 +83,7 @@ fn main() -> Result<()> {
                 "shard" => shard::run().await?,
                 "tracing" => tracing::run().await?,
                 "keepalive" => keepalive::run().await?,
+                row if person::ROWS.contains(&row) => person::run(row).await?,
                 row => limits::run(row).await?,
             }
         }

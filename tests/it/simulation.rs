@@ -28,6 +28,7 @@ mod plan;
 mod process;
 mod publishing;
 mod results_log;
+mod room;
 mod stops;
 mod worker;
 mod world;
@@ -43,7 +44,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 63] = [
+const EVENTS: [&str; 65] = [
     "a block held against its request",
     "130429 by the rules",
     "131056 by the rules",
@@ -71,8 +72,10 @@ const EVENTS: [&str; 63] = [
     "health not well",
     "health well",
     "heard from another worker",
+    "kept its place on the ladder",
     "lane apart",
     "lane given back",
+    "no room for its person",
     "outage of a lane",
     "outage of more than a lane",
     "outcome accepted",

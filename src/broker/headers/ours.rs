@@ -2,8 +2,8 @@
 
 use super::{
     ATTEMPTS, BLAMED, BODY_BYTES, COPIED_MS, DEAD_CODE, DEAD_REASON, FIRST_SEEN_MS, HOPS,
-    INCARNATION, LAST_ERROR, PAIR_RESERVED, PHONE_NUMBER_ID, POSSIBLE_DUPLICATE, SUSPECTED,
-    THROTTLES, UNCHARGED, WRITER,
+    INCARNATION, LAST_ERROR, PHONE_NUMBER_ID, POSSIBLE_DUPLICATE, SUSPECTED, THROTTLES, UNCHARGED,
+    WRITER,
 };
 use crate::core::message::History;
 use crate::core::search::Stamp;
@@ -22,7 +22,6 @@ pub(in crate::broker) fn history(history: &History) -> Vec<(&'static str, AMQPVa
         suspected,
         copied_ms,
         blamed,
-        pair_reserved,
         last_error,
     } = *history;
     let count = |number: u32| AMQPValue::LongLongInt(number.into());
@@ -36,7 +35,6 @@ pub(in crate::broker) fn history(history: &History) -> Vec<(&'static str, AMQPVa
         (POSSIBLE_DUPLICATE, AMQPValue::Boolean(possible_duplicate)),
         (SUSPECTED, AMQPValue::Boolean(suspected)),
         (BLAMED, AMQPValue::Boolean(blamed)),
-        (PAIR_RESERVED, AMQPValue::Boolean(pair_reserved)),
     ];
     let copied_ms = i64::try_from(copied_ms).ok().filter(|ms| *ms > 0);
     headers.extend(copied_ms.map(|ms| (COPIED_MS, AMQPValue::LongLongInt(ms))));

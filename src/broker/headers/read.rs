@@ -2,7 +2,7 @@
 
 use super::size::table_bytes;
 use super::{
-    ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR, PAIR_RESERVED,
+    ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR,
     POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
 use crate::core::intake::{Header, ID_HEADERS, Inbound};
@@ -114,7 +114,6 @@ impl<'a> Headers<'a> {
             suspected: self.flag(SUSPECTED),
             copied_ms: ms(COPIED_MS),
             blamed: self.flag(BLAMED),
-            pair_reserved: self.flag(PAIR_RESERVED),
             last_error: self.int(LAST_ERROR),
         }
     }

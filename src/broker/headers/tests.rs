@@ -243,7 +243,6 @@ fn a_history_survives_the_ladder() {
         suspected: true,
         copied_ms: 9,
         blamed: true,
-        pair_reserved: true,
         last_error: Some(-5),
     };
     let copy = copied(&full(), Copy::Delayed, history(&before));
@@ -259,7 +258,7 @@ fn a_history_survives_the_ladder() {
 }
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 27] = [
+const READ: [&str; 26] = [
     "message_id",
     "x-message-id",
     "message-id",
@@ -279,7 +278,6 @@ const READ: [&str; 27] = [
     FIRST_SEEN_MS,
     SUSPECTED,
     BLAMED,
-    PAIR_RESERVED,
     COPIED_MS,
     POSSIBLE_DUPLICATE,
     LAST_ERROR,

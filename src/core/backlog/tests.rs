@@ -45,8 +45,7 @@ fn write_to(backlog: &mut Backlog, person: u64, sent_at: u64, took: u64) {
     assert!(backlog.pick() == Some((key.clone(), Priority::Bulk)));
     backlog.take_to_send(&key, Priority::Bulk).unwrap();
     backlog.count_pair(&key, at(sent_at + took));
-    backlog.take_slot(&key, at(sent_at + took));
-    backlog.answered(&key, true);
+    backlog.answered(&key, true, at(sent_at + took));
 }
 
 /// How many people are remembered after each of these seconds, one person written to in each, answered after `took`.
@@ -108,7 +107,7 @@ fn no_more_people_are_remembered_than_allowed() {
     }
     // Whoever was written to last is among them.
     let last = key(&message(499));
-    assert!(backlog.pair_not_before(&last, false) > Duration::ZERO);
+    assert!(backlog.pair_not_before(&last) > Duration::ZERO);
 }
 
 #[test]

@@ -13,6 +13,7 @@ impl Lane {
     /// A new delivery, which the shell will know by `ticket`.
     pub fn accept(&mut self, mut message: Message, ticket: Ticket, now: Now) -> Joined {
         let identity = Identity::of(&message);
+        let back = self.backlog.came_back(&message);
         let mut is_doubtful = false;
         if message.redelivered {
             if let Some(original) = self.adopt(&identity, &message) {
@@ -44,6 +45,12 @@ impl Lane {
         }
         if let Some(decision) = self.terms(now, 0.0).unsent(&message) {
             return Joined::Decided(self.settle(ticket, message, decision));
+        }
+        // What was delivered before has its place here, ahead of all that left since.
+        if !message.redelivered
+            && let Some(leaves) = self.turn_away(&message, back, ticket, now)
+        {
+            return leaves;
         }
         self.taken += 1;
         self.backlog.push(message, ticket, false, now);

@@ -55,9 +55,24 @@ impl LaneConfig {
 
     /// Unacknowledged deliveries at most; also what can be in doubt after a crash.
     pub fn prefetch(&self) -> u16 {
+        u16::try_from(self.in_flight_max() + self.ahead()).unwrap_or(u16::MAX)
+    }
+
+    /// Deliveries held ready beyond those in flight.
+    fn ahead(&self) -> usize {
         let ahead_max = self.max_in_flight.max(AHEAD_MIN);
-        let ahead = per(self.pace.rate_mps(), self.buffer).clamp(AHEAD_MIN, ahead_max);
-        u16::try_from(self.in_flight_max() + ahead).unwrap_or(u16::MAX)
+        per(self.pace.rate_mps(), self.buffer).clamp(AHEAD_MIN, ahead_max)
+    }
+
+    /// Requests of one person and class that wait here at most, beside the one in flight; twice that, of those that have been on the
+    /// delay ladder. A quarter of what is held ready: one person's burst must not leave a lane without work for others.
+    pub fn person_max(&self) -> usize {
+        self.ahead() / 4
+    }
+
+    /// Requests of all people together that wait here for their pair limits at most, each for up to `pair_wait_max`.
+    pub fn parked_max(&self) -> usize {
+        self.ahead() / 2
     }
 }
 

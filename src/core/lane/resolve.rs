@@ -38,6 +38,7 @@ impl Lane {
             key,
             sent_at_ms,
             sent_at,
+            turn_since,
             tokens_before,
             orphaned,
         } = flight;
@@ -45,8 +46,9 @@ impl Lane {
             self.not_awaited(&Identity::of(&waiting.message), ticket);
         }
         let ticket = waiting.ticket;
+        self.took_its_turn(&outcome, turn_since, now);
         if may_count(&outcome) {
-            self.charge_pair(&mut waiting.message, &key, now);
+            self.backlog.count_pair(&key, now);
         }
         let is_outdated = tokens_before != self.tokens_before;
         let (fate, finding) = if is_outdated && matches!(outcome, Outcome::Blocked { .. }) {
@@ -69,9 +71,8 @@ impl Lane {
                 None
             }
             Fate::Later { delay_s } => {
-                let decision = self
-                    .terms(now, luck.jitter)
-                    .later(&waiting.message, delay_s, None);
+                let terms = self.terms(now, luck.jitter);
+                let decision = terms.later(&waiting.message, delay_s, None);
                 Some((waiting.message, decision))
             }
             Fate::Decided { is_charged } => {
@@ -81,7 +82,7 @@ impl Lane {
                 Some((waiting.message, decision))
             }
         };
-        self.backlog.answered(&key, !gives_way);
+        self.backlog.answered(&key, !gives_way, now);
         let resolved = decided.map(|(message, decision)| {
             // What RabbitMQ delivers again must not be on the ladder as well.
             let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
@@ -107,14 +108,6 @@ impl Lane {
         tickets.retain(|orphan| *orphan != ticket);
         if tickets.is_empty() {
             self.orphans.remove(identity);
-        }
-    }
-
-    /// The API may have counted it. A reserved slot is used up with it: another attempt needs another one.
-    fn charge_pair(&mut self, message: &mut Message, key: &Key, now: Now) {
-        self.backlog.count_pair(key, now);
-        if !std::mem::take(&mut message.history.pair_reserved) {
-            self.backlog.take_slot(key, now);
         }
     }
 
@@ -268,7 +261,6 @@ impl Lane {
         let history = &mut message.history;
         let pause_s = pause_s.unwrap_or(0).max(pair_pause_s(history.throttles));
         history.throttles += 1;
-        history.pair_reserved = false;
         let until = now.mono + Duration::from_secs(pause_s.into());
         self.backlog.forbid_pair(key, until);
         Fate::Stays

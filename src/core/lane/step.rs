@@ -12,8 +12,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Step {
     Send(Attempt),
-    /// Decided without asking the API: publish and settle.
-    Decide(Resolved),
+    /// Decided without asking the API: publish and settle, in this order.
+    Decide(Vec<Resolved>),
     /// Nothing to do before this moment (or before something happens).
     Wait(Duration),
     /// Nothing to do before something happens.

@@ -182,8 +182,11 @@ impl Story {
             let (word, rests) = match self.lane.next(self.now) {
                 Step::Send(attempt) => (format!("send {}", self.name(attempt.ticket)), false),
                 Step::Decide(resolved) => {
-                    let name = self.name(resolved.ticket);
-                    (format!("{name} {}", told(&resolved.decision)), false)
+                    let told = resolved.iter().map(|resolved| {
+                        let name = self.name(resolved.ticket);
+                        format!("{name} {}", told(&resolved.decision))
+                    });
+                    (told.collect::<Vec<_>>().join(", "), false)
                 }
                 Step::Wait(until) => {
                     let seconds = until.as_secs_f64() - 100.0;

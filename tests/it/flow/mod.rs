@@ -5,6 +5,7 @@ mod clients;
 mod delayed;
 mod garbage;
 mod order;
+mod person;
 mod properties;
 mod refused;
 mod token;

@@ -66,6 +66,8 @@ impl Simulation {
         let lane = facts.lane;
         self.note(|| format!("request {request} is published to lane {lane}"));
         self.broker.enqueue(copy);
+        let publication = self.publications.len() as u64 + 1;
+        self.publications.insert(request, publication);
         self.fates.published(request);
         self.deliver_all(lane);
     }

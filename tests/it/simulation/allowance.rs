@@ -115,8 +115,7 @@ impl RateAccount {
 
 pub(crate) struct PairAccount {
     limit: Spacing,
-    /// When all slots given are paid back, and all that was sent.
-    slots: BTreeMap<usize, Us>,
+    /// When all that was sent is paid back.
     counted: BTreeMap<usize, Us>,
     /// The API said no until then.
     quiet: BTreeMap<usize, Us>,
@@ -128,16 +127,10 @@ impl PairAccount {
     pub(crate) fn new(limit: Spacing) -> Self {
         Self {
             limit,
-            slots: BTreeMap::new(),
             counted: BTreeMap::new(),
             quiet: BTreeMap::new(),
             refused_until: BTreeMap::new(),
         }
-    }
-
-    pub(crate) fn take_slot(&mut self, person: usize, now: Us) {
-        let debt = self.slots.entry(person).or_default();
-        *debt = (*debt).max(now) + us(self.limit.interval);
     }
 
     pub(crate) fn count(&mut self, person: usize, now: Us) {
@@ -159,32 +152,23 @@ impl PairAccount {
     }
 
     /// The latest moment at which the next message must be allowed; none while the API's word decides.
-    pub(crate) fn due(&self, person: usize, reserved: bool, now: Us) -> Option<Us> {
+    pub(crate) fn due(&self, person: usize, now: Us) -> Option<Us> {
         let refused_until = self.refused_until.get(&person);
         let refused = refused_until.is_some_and(|until| now < *until);
-        (!refused).then(|| self.next(person, reserved))
+        (!refused).then(|| self.next(person))
     }
 
-    fn next(&self, person: usize, reserved: bool) -> Us {
-        let not_before = |debts: &BTreeMap<usize, Us>| {
-            let debt = debts.get(&person).copied().unwrap_or_default();
-            debt.saturating_sub(us(self.limit.interval) * Us::from(self.limit.burst - 1))
-        };
-        let counted = not_before(&self.counted);
-        if reserved {
-            counted
-        } else {
-            counted.max(not_before(&self.slots))
-        }
+    fn next(&self, person: usize) -> Us {
+        let debt = self.counted.get(&person).copied().unwrap_or_default();
+        debt.saturating_sub(us(self.limit.interval) * Us::from(self.limit.burst - 1))
     }
 
-    /// `reserved`: its slot was taken when it left for the ladder.
-    pub(crate) fn send(&self, person: usize, reserved: bool, now: Us) -> Checked {
+    pub(crate) fn send(&self, person: usize, now: Us) -> Checked {
         let quiet = self.quiet.get(&person).is_some_and(|until| now < *until);
         ensure(!quiet, "P4", || {
             "a message was sent although the API had refused its person for longer".to_owned()
         })?;
-        let due = self.next(person, reserved);
+        let due = self.next(person);
         ensure(due <= now, "P2", || {
             format!("a message was sent {} us before its pair allows", due - now)
         })

@@ -1,7 +1,7 @@
 //! What one process did on one lane: order, pauses, attempts, memory and wake-ups, judged by a second account of the lane's rules.
 
 use super::Us;
-use super::allowance::{PairAccount, RateAccount, us};
+use super::allowance::{PairAccount, RateAccount};
 use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::decisions;
@@ -44,6 +44,8 @@ pub(crate) struct Conduct {
     pub(super) orphans: BTreeSet<Ticket>,
     /// Of those waiting, the ones that somebody else may have sent.
     pub(super) asked: BTreeSet<Ticket>,
+    /// That ever were so: they have their place, room or not.
+    pub(super) doubted: BTreeSet<Ticket>,
     pub(super) settling: BTreeMap<Ticket, Item>,
     /// Of those, the ones that end with a result.
     pub(super) reported: BTreeSet<Ticket>,
@@ -74,6 +76,7 @@ impl Conduct {
             flights: BTreeMap::new(),
             orphans: BTreeSet::new(),
             asked: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             settling: BTreeMap::new(),
             reported: BTreeSet::new(),
             let_go: BTreeSet::new(),
@@ -217,26 +220,15 @@ impl Conduct {
     }
 
     /// Decided when its turn came.
-    pub(crate) fn decided_in_turn(
-        &mut self,
-        ticket: Ticket,
-        decision: &Decision,
-        now: Now,
-    ) -> Checked {
+    pub(crate) fn decided_in_turn(&mut self, ticket: Ticket, decision: &Decision) -> Checked {
         let Some(item) = self.waiting.remove(&ticket) else {
             let what = format!("ticket {ticket} was decided and does not wait");
             return Violation::of("P1", what);
         };
-        if let (Decision::Delay { message, .. }, Some(person)) = (decision, item.person)
-            && message.history.pair_reserved
-            && !self.is_paused(message.template.as_ref(), now)
-        {
-            self.pairs.take_slot(person, us(now.mono));
-        }
         self.decided(ticket, item, decision)
     }
 
-    fn is_paused(&self, template: Option<&Arc<str>>, now: Now) -> bool {
+    pub(super) fn is_paused(&self, template: Option<&Arc<str>>, now: Now) -> bool {
         let until_ms = template.and_then(|template| self.templates.get(template));
         until_ms.is_some_and(|until_ms| *until_ms > now.steady_ms)
     }
@@ -279,8 +271,7 @@ impl Conduct {
             ensure(!busy, "order", || {
                 format!("request {request} was sent while another to the same person was in flight")
             })?;
-            let reserved = item.copy.history.pair_reserved;
-            self.pairs.send(person, reserved, now)?;
+            self.pairs.send(person, now)?;
         }
         item.token = self.tokens;
         self.flights.insert(ticket, item.clone());
@@ -296,7 +287,7 @@ impl Conduct {
         reaction: &Reaction,
         now: Us,
     ) -> Result<Item, Violation> {
-        let Some(mut item) = self.flights.remove(&ticket) else {
+        let Some(item) = self.flights.remove(&ticket) else {
             let what = format!("an answer for ticket {ticket}, which was not in flight");
             return Violation::of("shell", what);
         };
@@ -319,7 +310,7 @@ impl Conduct {
         let blame = (!is_old).then_some(blame);
         let attempts_max = self.config.retry.max_attempts;
         decisions::check(&item, outcome, decision, blame, is_charged, attempts_max)?;
-        self.note_pair(&mut item, outcome, now);
+        self.note_pair(&item, outcome, now);
         match decision {
             None => drop(self.waiting.insert(ticket, item.clone())),
             Some(decision) => self.settle(ticket, item.clone(), decision),
@@ -327,7 +318,7 @@ impl Conduct {
         Ok(item)
     }
 
-    fn note_pair(&mut self, item: &mut Item, outcome: &Outcome, now: Us) {
+    fn note_pair(&mut self, item: &Item, outcome: &Outcome, now: Us) {
         let Some(person) = item.person else {
             return;
         };
@@ -339,7 +330,6 @@ impl Conduct {
         {
             let pause = Us::from(pause_s.unwrap_or(1).max(1)) * 1_000_000;
             self.pairs.refuse(person, pause, now);
-            item.copy.history.pair_reserved = false;
         }
         let counts = matches!(
             outcome,
@@ -351,9 +341,6 @@ impl Conduct {
         // It reached the API some time before the answer.
         if counts {
             self.pairs.count(person, now);
-            if !std::mem::take(&mut item.copy.history.pair_reserved) {
-                self.pairs.take_slot(person, now);
-            }
         }
     }
 
@@ -397,6 +384,7 @@ impl Conduct {
         if stopped || full {
             return Ok(());
         }
+        self.check_room()?;
         let Some(due) = self.due(now) else {
             return Ok(());
         };
@@ -422,7 +410,7 @@ impl Conduct {
             None if self.asked.contains(ticket) => None,
             None => Some(0),
             Some(person) if busy(person) || asked.contains(&person) => None,
-            Some(person) => self.pairs.due(person, item.copy.history.pair_reserved, now),
+            Some(person) => self.pairs.due(person, now),
         };
         let first = self.waiting.iter().filter_map(due).min()?;
         let paced = self.rate.due();

@@ -126,10 +126,11 @@ impl Simulation {
                 self.after(took, Event::Evidence(who, channel, ticket));
             }
             Joined::Decided(resolved) => {
-                shell.deliveries.insert(ticket, held);
+                shell.deliveries.insert(ticket, held.clone());
                 shell
                     .conduct
                     .decided_at_once(ticket, item, &resolved.decision)?;
+                self.note_departure(who, &held, &resolved.decision);
                 self.carry_out(who, resolved)?;
             }
             Joined::InFlight(original) => {

@@ -9,6 +9,7 @@ use whatsapp_dispatcher::core::report::POISON;
 impl Conduct {
     /// It waits for what the log of results has of it, and its person's others wait with it.
     pub(crate) fn asks(&mut self, ticket: Ticket) {
+        self.doubted.insert(ticket);
         self.asked.insert(ticket);
     }
 

@@ -45,11 +45,13 @@ pub(crate) enum Flaw {
     TakesAnothersResult,
     /// A delivery that ends connections is let end all lanes', again and again.
     SharesForEver,
+    /// What leaves for its person's sake comes back whenever it likes.
+    MixesDelays,
 }
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 26] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 27] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -76,5 +78,6 @@ impl Flaw {
         (Self::MistakesPublications, &["P1", "P3"]),
         (Self::TakesAnothersResult, &["P1", "P4"]),
         (Self::SharesForEver, &["isolation"]),
+        (Self::MixesDelays, &["order"]),
     ];
 }

@@ -82,8 +82,18 @@ impl Simulation {
         let letters = match decision {
             Decision::Finish(report) => vec![Letter::Result(report)],
             Decision::Bury(report) => vec![Letter::Dead, Letter::Result(report)],
-            Decision::Delay { delay_s, message } => {
-                self.fates.leaves(held.request);
+            Decision::Delay {
+                mut delay_s,
+                message,
+            } => {
+                if self.departures.remove(&held.tag) {
+                    self.departed.insert(held.request);
+                    if self.flaw == Some(Flaw::MixesDelays) {
+                        delay_s = 1 + held.request as u32 % 4;
+                    }
+                } else {
+                    self.fates.leaves(held.request);
+                }
                 let mut history = message.history;
                 if self.waits_for_its_time(held.request) {
                     self.scheduled.insert(held.tag);
@@ -198,7 +208,7 @@ impl Simulation {
         if let Some(publishing) = self.operations.get_mut(&operation) {
             publishing.session = session;
         }
-        let at = self.hop();
+        let at = self.publish_frame(who.worker);
         let letter = (letter, self.stamp(who.worker));
         let reach = Event::Reach {
             operation,
@@ -208,7 +218,7 @@ impl Simulation {
             session,
             letter,
         };
-        self.after(at, reach);
+        self.at(at, reach);
     }
 
     /// The letter is not written after all; what follows it is done.

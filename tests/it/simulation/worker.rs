@@ -225,7 +225,11 @@ impl Simulation {
         loop {
             match self.shell_mut(who).lane.next(now) {
                 Step::Send(attempt) => self.send(who, attempt)?,
-                Step::Decide(resolved) => self.decided_in_turn(who, resolved)?,
+                Step::Decide(resolved) => {
+                    for resolved in resolved {
+                        self.decided_in_turn(who, resolved)?;
+                    }
+                }
                 Step::Wait(until) => {
                     ensure(until > now.mono, "wake", || {
                         format!("{who} is to wait until {until:?}, and it is {:?}", now.mono)
@@ -283,23 +287,6 @@ impl Simulation {
             self.at(at, Event::Arrive(call));
         }
         Ok(())
-    }
-
-    /// Among what is sent for the first time and never left for the ladder, each person's requests of a class keep their order.
-    fn check_order(&mut self, lane: usize, item: &Item) -> Checked {
-        let Some(person) = item.person else {
-            return Ok(());
-        };
-        let high = self.plan.requests[item.request].high;
-        let last = self.order.entry((lane, person, high)).or_default();
-        let (before, this) = (*last, item.copy.position);
-        *last = this;
-        ensure(before < this, "order", || {
-            format!(
-                "request {} overtook a later one to the same person",
-                item.request
-            )
-        })
     }
 
     pub(super) fn answered(&mut self, who: Who, ticket: Ticket, reply: Reply) -> Checked {
@@ -386,9 +373,12 @@ impl Simulation {
     }
 
     fn decided_in_turn(&mut self, who: Who, resolved: Resolved) -> Checked {
-        let now = self.now();
-        let conduct = &mut self.shell_mut(who).conduct;
-        conduct.decided_in_turn(resolved.ticket, &resolved.decision, now)?;
+        let shell = self.shell_mut(who);
+        let (ticket, decision) = (resolved.ticket, &resolved.decision);
+        shell.conduct.decided_in_turn(ticket, decision)?;
+        if let Some(held) = shell.deliveries.get(&ticket).cloned() {
+            self.note_departure(who, &held, decision);
+        }
         self.carry_out(who, resolved)
     }
 

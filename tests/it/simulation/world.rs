@@ -3,7 +3,7 @@
 use super::Us;
 use super::api::{Api, Call};
 use super::board::Tending;
-use super::broker::{Broker, ChannelId, Copy, Tag, seconds};
+use super::broker::{Broker, ChannelId, Copy, Tag};
 use super::chance::Chance;
 use super::checks::{Checked, Tally, Violation, ensure};
 use super::fates::Fates;
@@ -101,7 +101,13 @@ pub(crate) struct Simulation {
     pub(super) to_worker: BTreeMap<ChannelId, Us>,
     pub(super) to_broker: BTreeMap<ChannelId, Us>,
     pub(super) limit_changes: Vec<u64>,
-    /// Position of the last request first sent, per lane, person and class.
+    /// Per worker and per delay, when the last publish arrives, or comes off the ladder; and in which order requests were published.
+    pub(super) publishes: BTreeMap<usize, Us>,
+    pub(super) ladder: BTreeMap<u32, Us>,
+    pub(super) publications: BTreeMap<RequestNo, u64>,
+    /// Deliveries that are about to leave for their persons' sake, and the requests of which one has.
+    pub(super) departures: BTreeSet<Tag>,
+    pub(super) departed: BTreeSet<RequestNo>,
     pub(super) order: BTreeMap<(usize, usize, bool), u64>,
     /// A worker process has started for the second time: what the first knew of pairs is gone.
     pub(super) memory_was_lost: bool,
@@ -142,6 +148,11 @@ impl Simulation {
             to_worker: BTreeMap::new(),
             to_broker: BTreeMap::new(),
             limit_changes: vec![0; plan.lanes.len()],
+            publishes: BTreeMap::new(),
+            ladder: BTreeMap::new(),
+            publications: BTreeMap::new(),
+            departures: BTreeSet::new(),
+            departed: BTreeSet::new(),
             order: BTreeMap::new(),
             memory_was_lost: false,
             log: vec![],
@@ -396,13 +407,6 @@ impl Simulation {
         };
         *last = at.max(*last);
         *last
-    }
-
-    /// Onto the ladder: it comes off within a moment of its time.
-    pub(super) fn climb(&mut self, copy: Copy, delay_s: u32) {
-        self.broker.climb(copy.request);
-        let late = self.chance.within(0..=300_000);
-        self.after(seconds(delay_s) + late, Event::OffLadder(copy));
     }
 
     pub(super) fn end(&mut self, request: RequestNo, report: Arc<Report>) -> Checked {

@@ -38,11 +38,10 @@ pub(super) fn told(decision: &Decision) -> String {
         Decision::Bury(buried) => format!("bury {}", report(buried)),
         Decision::Delay { delay_s, message } => {
             let history = &message.history;
-            let slot = if history.pair_reserved { " slot" } else { "" };
             let copied = if history.copied_ms > 0 { " ?" } else { "" };
             let blamed = if history.blamed { " blamed" } else { "" };
             format!(
-                "delay {delay_s} #{}{slot}{blamed}{}{copied}",
+                "delay {delay_s} #{}{blamed}{}{copied}",
                 history.attempts,
                 flag(history.possible_duplicate)
             )
