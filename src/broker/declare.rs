@@ -2,15 +2,18 @@
 
 use super::topology::{self, Argument, Arguments, ExchangeKind, Object, Retention, lane_queue};
 use lapin::options::{
-    ExchangeBindOptions, ExchangeDeclareOptions, ExchangeUnbindOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicPublishOptions, BasicQosOptions, ExchangeBindOptions, ExchangeDeclareOptions,
+    ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, ErrorKind};
+use lapin::{BasicProperties, Channel, Connection, ErrorKind};
 
-/// No binding has this key.
+/// No binding has this key, and no queue this name.
 const NO_BINDING: &str = "whatsapp-dispatcher.none";
+
+/// Twice the `max_message_size` of the configurations that ship.
+const LARGE_BYTES: usize = 2 << 20;
 
 /// Why an object cannot be used; the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +142,28 @@ pub(super) async fn check_rights(
     }
     drop(channel.close(200, "OK".into()).await);
     Ok(())
+}
+
+/// Warns if RabbitMQ takes messages that are larger than any that a worker is meant to hold. AMQP has no word for its limit, so one such
+/// message is published for nobody: above the limit it ends its channel.
+pub(super) async fn look_at_size_limit(channel: Channel) -> Result<(), lapin::Error> {
+    let (nobody, body) = (NO_BINDING.into(), vec![b' '; LARGE_BYTES]);
+    let options = BasicPublishOptions::default();
+    let publishing = channel.basic_publish(
+        "".into(),
+        nobody,
+        options,
+        &body,
+        BasicProperties::default(),
+    );
+    drop(publishing.await?);
+    // Answered only if the channel has outlived it.
+    channel.basic_qos(1, BasicQosOptions::default()).await?;
+    tracing::warn!(
+        size_bytes = LARGE_BYTES,
+        "RabbitMQ takes messages of this size, and gives a worker as many at once as its lanes hold: set max_message_size as deploy/README.md says under \"Sizing\""
+    );
+    channel.close(200, "OK".into()).await
 }
 
 /// Declares a lane, with `kept` or a channel of its own, and returns the channel. Of a queue that an earlier version declared it takes

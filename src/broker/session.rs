@@ -1,6 +1,8 @@
 //! One session with the broker, and how its end is noticed.
 
-use super::declare::{TopologyError, check_rights, check_used, declare_common, declare_lane};
+use super::declare::{
+    TopologyError, check_rights, check_used, declare_common, declare_lane, look_at_size_limit,
+};
 use super::link::Link;
 use super::topology::{self, Topology};
 use super::ways::{Track, Ways};
@@ -102,7 +104,24 @@ impl Session {
             ended: watch::Sender::new(None),
         });
         session.watch_over();
+        if epoch == 1 {
+            session.look_at_size_limit();
+        }
         Ok(session)
+    }
+
+    /// Beside what the session is for: nothing depends on it.
+    fn look_at_size_limit(self: &Arc<Self>) {
+        let session = self.clone();
+        tokio::spawn(async move {
+            let looked = async {
+                let channel = session.publishing.create_channel().await?;
+                look_at_size_limit(channel).await
+            };
+            if let Err(reason) = looked.await {
+                tracing::debug!(%reason, "RabbitMQ takes no message that is too large, or does not say");
+            }
+        });
     }
 
     /// Anyone who finds the session broken says so; the first reason stands.

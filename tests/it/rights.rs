@@ -380,3 +380,13 @@ async fn a_new_password_needs_no_restart() {
     let log = worker.log.text();
     assert!(!log.contains("it-password"), "{log}");
 }
+
+/// RabbitMQ's own default is 16 MiB, and so is that of the tests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_takes_large_messages_is_told_of() {
+    let world = World::start(Setup::default()).await;
+    within("the warning", world.worker.log.line("set max_message_size")).await;
+    let result = world.answer(Request::text("m-1", "34600000001")).await;
+    assert_eq!(result["status"], "accepted");
+    world.finish().await;
+}
