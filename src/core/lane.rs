@@ -56,8 +56,6 @@ struct Settling {
     report: Option<Arc<Report>>,
     /// It is done with then, and not let go because of another.
     ends: bool,
-    /// There may be another copy of it.
-    is_copied: bool,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.
     orphaned: bool,
 }
@@ -199,7 +197,6 @@ impl Lane {
             delivery_count,
             report,
             ends: !matches!(decision, Decision::Forget | Decision::Abandon),
-            is_copied: message.history.copied_ms > 0,
             orphaned: false,
         };
         self.settling.insert(ticket, settling);
@@ -221,7 +218,6 @@ impl Lane {
             delivery_count,
             report,
             ends,
-            is_copied: _,
             orphaned: _,
         } = settling;
         if confirmed && ends {

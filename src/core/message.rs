@@ -123,6 +123,13 @@ impl History {
             self.copied_ms = now.wall_ms;
         }
     }
+
+    /// What an earlier delivery of the same request has been through since this copy was made.
+    fn take_over(&mut self, earlier: &Self) {
+        self.throttles = self.throttles.max(earlier.throttles);
+        self.possible_duplicate |= earlier.possible_duplicate;
+        self.blamed |= earlier.blamed;
+    }
 }
 
 /// A request that passed intake.
@@ -153,6 +160,21 @@ pub struct Message {
     /// How often RabbitMQ had handed it out before (`x-acquired-count`, before 4.3 `x-delivery-count`).
     pub delivery_count: u64,
     pub history: History,
+}
+
+impl Message {
+    /// Whether this one came off the ladder as a copy of `earlier`, and is not another publication's, for all one can see.
+    pub fn is_copy_of(&self, earlier: &Self) -> bool {
+        let is_named = self.incarnation.is_some() || self.history.copied_ms > 0;
+        let is_same = self.id == earlier.id && self.incarnation == earlier.incarnation;
+        is_named && is_same && self.history.hops > earlier.history.hops
+    }
+
+    /// Puts its own copy in its place. Returns the earlier one.
+    pub fn replace(&mut self, mut copy: Self) -> Self {
+        copy.history.take_over(&self.history);
+        std::mem::replace(self, copy)
+    }
 }
 
 impl fmt::Debug for Message {

@@ -168,6 +168,19 @@ impl LaneTask {
                     void.give_back();
                 }
             }
+            Joined::Replaces {
+                earlier,
+                let_go,
+                asks,
+            } => {
+                if asks {
+                    self.ask_for_evidence(earlier, &delivery);
+                }
+                if let Some(before) = self.deliveries.insert(earlier, delivery) {
+                    self.deliveries.insert(ticket, before);
+                }
+                self.carry_out(let_go, None);
+            }
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 65] = [
+const EVENTS: [&str; 66] = [
     "a block held against its request",
     "130429 by the rules",
     "131056 by the rules",
@@ -100,6 +100,7 @@ const EVENTS: [&str; 65] = [
     "refused at intake",
     "rejected",
     "repeat",
+    "replaced by its copy",
     "seed with a repeated send",
     "session lost",
     "settled void",

@@ -17,6 +17,26 @@ impl Backlog {
         waiting.map(|waiting| &waiting.message)
     }
 
+    /// The place of one that waits, and is not asked about, is its copy's from now on. Returns its ticket, and the earlier one.
+    pub(in crate::core) fn replace(
+        &mut self,
+        copy: &Message,
+        is_asked: bool,
+    ) -> Option<(Ticket, Message)> {
+        let key = Key::Person(copy.recipient.clone()?);
+        let line = self.lines.get_mut(&key)?;
+        let ranks = [&mut line.high, &mut line.bulk].into_iter();
+        let mut waiting = ranks.flat_map(|rank| &mut rank.queue);
+        let waiting = waiting.find(|w| !w.is_asked && copy.is_copy_of(&w.message))?;
+        let (ticket, priority) = (waiting.ticket, waiting.message.priority);
+        waiting.is_asked = is_asked;
+        let earlier = waiting.message.replace(copy.clone());
+        if is_asked {
+            self.asked.insert(ticket, (key, priority));
+        }
+        Some((ticket, earlier))
+    }
+
     /// Nothing shows that it was sent, or copied onto the ladder: it may go, and is flagged.
     pub(in crate::core) fn release(&mut self, ticket: Ticket, now: Now) {
         let Some((key, priority)) = self.asked.remove(&ticket) else {

@@ -34,8 +34,11 @@ impl Lane {
             message.history.copied_ms = message.history.copied_ms.max(doubted_ms);
         }
         is_doubtful |= message.history.copied_ms > 0;
-        if is_doubtful && self.has_other_copy(&message, ticket) {
+        if (is_doubtful || message.redelivered) && self.has_other_copy(&message, ticket) {
             return Joined::Decided(self.settle(ticket, message, Decision::Forget));
+        }
+        if let Some(replaces) = self.replace_earlier(&message, ticket, is_doubtful) {
+            return replaces;
         }
         if is_doubtful {
             // It keeps its place in its line meanwhile: what comes behind it must not overtake it.
@@ -55,6 +58,41 @@ impl Lane {
         self.taken += 1;
         self.backlog.push(message, ticket, false, now);
         Joined::Waits
+    }
+
+    /// Of a request and its copy the copy stays: the log of results may say that the request was copied, and whoever gets it next
+    /// lets go of it then. `None`: it is the copy of nothing that is here.
+    fn replace_earlier(
+        &mut self,
+        copy: &Message,
+        ticket: Ticket,
+        is_doubtful: bool,
+    ) -> Option<Joined> {
+        if copy.history.hops == 0 {
+            return None;
+        }
+        let is_it = |(_, flight): &(&Ticket, &mut Flight)| {
+            !flight.orphaned && copy.is_copy_of(&flight.waiting.message)
+        };
+        let flight = self.flights.iter_mut().find(is_it);
+        let (earlier, message, asks) = match flight {
+            Some((earlier, flight)) => {
+                // Another may have sent it as well.
+                let mut copy = copy.clone();
+                let is_sent_again = is_doubtful && copy.redelivered && !copy.harmless_to_repeat;
+                copy.history.possible_duplicate |= is_sent_again;
+                (*earlier, flight.waiting.message.replace(copy), false)
+            }
+            None => {
+                let (earlier, message) = self.backlog.replace(copy, is_doubtful)?;
+                (earlier, message, is_doubtful)
+            }
+        };
+        Some(Joined::Replaces {
+            earlier,
+            let_go: self.settle(ticket, message, Decision::Forget),
+            asks,
+        })
     }
 
     /// What the log of results says of a request that [`Joined::Asks`]. `None`: it stays, and is sent in its turn; or it is not
@@ -102,27 +140,25 @@ impl Lane {
     fn has_other_copy(&self, message: &Message, ticket: Ticket) -> bool {
         let identity = Identity::of(message);
         let is_copied = message.history.copied_ms > 0;
-        let is_other = |other: &Identity, is_others_copied: bool| {
+        // Never for an earlier one: that one may be let go for this very copy.
+        let is_other = |other: &Identity| {
             identity.is_same_request(other)
                 && if is_copied {
-                    is_others_copied || other.hops() >= identity.hops()
+                    other.hops() >= identity.hops()
                 } else {
                     // An original whose copy is here. Unless it may be the copy of another publication.
                     identity.incarnation().is_some() && other.hops() > identity.hops()
                 }
         };
-        let is_it = |other: &Message| is_other(&Identity::of(other), other.history.copied_ms > 0);
+        let is_it = |other: &Message| is_other(&Identity::of(other));
         let is_in_flight = |(other, flight): (&Ticket, &Flight)| {
             *other != ticket && !flight.orphaned && is_it(&flight.waiting.message)
         };
         let ends = |(other, settling): (&Ticket, &Settling)| {
             let is_here = *other != ticket && !settling.orphaned;
-            is_here && settling.ends && is_other(&settling.identity, settling.is_copied)
+            is_here && settling.ends && is_other(&settling.identity)
         };
-        // An earlier one that is asked about may be let go for this very copy: of the two the later stays.
-        let is_let_go =
-            |other: &Waiting| other.is_asked && other.message.history.hops < identity.hops();
-        let waits = |other: &Waiting| is_it(&other.message) && !is_let_go(other);
+        let waits = |other: &Waiting| is_it(&other.message);
         self.backlog.has_other(message, ticket, waits)
             || self.flights.iter().any(is_in_flight)
             || self.settling.iter().any(ends)

@@ -89,10 +89,6 @@ impl Rest {
 }
 
 /// What became of a delivery that was accepted.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "on the stack for a moment; a box would cost an allocation"
-)]
 #[derive(Debug)]
 pub enum Joined {
     Waits,
@@ -101,6 +97,13 @@ pub enum Joined {
     Decided(Resolved),
     /// It is the redelivered original of a request still in flight under that ticket, whose outcome settles this delivery.
     InFlight(Ticket),
+    /// It is the copy of one that waits here, or is in flight, under ticket `earlier`: that place and ticket are the copy's from now on. The
+    /// earlier delivery has the copy's ticket instead, and is let go. `asks`: the copy waits there for [`super::Lane::evidence`].
+    Replaces {
+        earlier: Ticket,
+        let_go: Resolved,
+        asks: bool,
+    },
 }
 
 /// What the log of results says of a request that [`Joined::Asks`].

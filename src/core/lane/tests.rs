@@ -153,6 +153,15 @@ impl Story {
             Joined::Asks => "asks".to_owned(),
             Joined::InFlight(original) => format!("is {original} in flight"),
             Joined::Decided(resolved) => told(&resolved.decision),
+            Joined::Replaces {
+                earlier,
+                let_go,
+                asks,
+            } => {
+                assert_eq!(let_go.ticket, ticket);
+                let how = if asks { ", asks" } else { "" };
+                format!("in place of {earlier}{how}")
+            }
         }
     }
 

@@ -113,7 +113,21 @@ impl Simulation {
         };
         let shell = self.shell_mut(who);
         let ticket = shell.new_ticket();
-        match shell.lane.accept(message, ticket, now) {
+        let joined = shell.lane.accept(message, ticket, now);
+        self.joined(who, ticket, (held, item), joined)?;
+        self.turn(who)
+    }
+
+    fn joined(
+        &mut self,
+        who: Who,
+        ticket: Ticket,
+        (held, item): (Held, Item),
+        joined: Joined,
+    ) -> Checked {
+        let (channel, tag) = (held.channel, held.tag);
+        let shell = self.shell_mut(who);
+        match joined {
             Joined::Waits => {
                 shell.deliveries.insert(ticket, held);
                 shell.conduct.joined(ticket, item)?;
@@ -139,8 +153,28 @@ impl Simulation {
                 self.touched.insert(tag);
                 self.tally.count("adopted by a redelivery");
             }
+            Joined::Replaces {
+                earlier,
+                let_go,
+                asks,
+            } => {
+                if let Some(before) = shell.deliveries.insert(earlier, held) {
+                    shell.deliveries.insert(ticket, before);
+                }
+                shell
+                    .conduct
+                    .replaced(earlier, item, ticket, &let_go.decision)?;
+                if asks {
+                    shell.conduct.asks(earlier);
+                    let took = self.chance.within(1_000..=300_000);
+                    self.after(took, Event::Evidence(who, channel, earlier));
+                }
+                self.touched.insert(tag);
+                self.tally.count("replaced by its copy");
+                self.carry_out(who, let_go)?;
+            }
         }
-        self.turn(who)
+        Ok(())
     }
 
     /// The log of results was read up to now.

@@ -1,7 +1,7 @@
 //! What a process must know of requests that come again, and what it has to find out.
 
 use super::broker::Copy;
-use super::checks::{Checked, ensure};
+use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
 use whatsapp_dispatcher::core::lane::{Decision, Ticket};
 use whatsapp_dispatcher::core::report::POISON;
@@ -11,6 +11,34 @@ impl Conduct {
     pub(crate) fn asks(&mut self, ticket: Ticket) {
         self.doubted.insert(ticket);
         self.asked.insert(ticket);
+    }
+
+    /// The copy has the place of an earlier delivery that waits or is in flight. That one is let go, under the copy's ticket.
+    pub(crate) fn replaced(
+        &mut self,
+        earlier: Ticket,
+        copy: Item,
+        ticket: Ticket,
+        decision: &Decision,
+    ) -> Checked {
+        let is_asked = self.asked.contains(&earlier) || self.orphans.contains(&earlier);
+        let place = self.waiting.get_mut(&earlier);
+        let place = place.or(self.flights.get_mut(&earlier));
+        let is_its = |place: &&mut Item| {
+            let (was, is) = (place.identity(), copy.identity());
+            !is_asked && was.0 == is.0 && was.1 < is.1
+        };
+        let Some(place) = place.filter(is_its) else {
+            let what = format!("request {} replaces what is not its own", copy.request);
+            return Violation::of("P1", what);
+        };
+        let copy = Item {
+            token: place.token,
+            ..copy
+        };
+        let before = std::mem::replace(place, copy);
+        self.settle(ticket, before, decision);
+        Ok(())
     }
 
     /// P3: what has ended is not sent again.

@@ -148,7 +148,9 @@ fn the_copy_of_what_was_in_doubt_asks_first() {
         vec![
             (Again("a1", 1), "asks"),
             (Evidence("a1", false), "stays"),
-            (GetWith("a1", copy()), "forget"),
+            (GetWith("a1", copy()), "in place of 0, asks"),
+            (Next, "idle"),
+            (EvidenceFirst("a1", false), "stays"),
             (Next, "send a1, idle"),
         ],
     );
@@ -169,7 +171,7 @@ fn the_copy_of_what_was_in_doubt_asks_first() {
     );
 }
 
-/// What was let go because of another has not ended: the other's copy may be of the same name.
+/// What was let go because of another has not ended: the other may be the broker's again.
 #[test]
 fn a_copy_that_was_let_go_does_not_answer_for_the_next() {
     let copy = |copied_ms| History {
@@ -180,14 +182,117 @@ fn a_copy_that_was_let_go_does_not_answer_for_the_next() {
     check(
         config(),
         vec![
-            (Again("a1", 1), "asks"),
-            (Evidence("a1", false), "stays"),
-            (Next, "send a1, idle"),
-            (Answer("a1", transient(true)), "delay 5 #1 ! ?"),
-            (GetWith("a1", copy(0)), "forget"),
+            (GetWith("a1", copy(0)), "waits"),
+            (GetWith("a1", copy(1)), "forget"),
             (Settled("a1", true), "flowing"),
-            (SettledFirst("a1", true), "flowing"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
             (GetWith("a1", copy(1)), "asks"),
         ],
     );
+}
+
+/// The log may tell the next worker that the original was copied, and then it lets go of that. So it must not be the one that is kept,
+/// whatever it is doing when its copy comes.
+#[test]
+fn of_an_original_and_its_copy_the_copy_stays() {
+    let copy = || History {
+        hops: 1,
+        ..History::default()
+    };
+    let second = || History {
+        copied_ms: 1,
+        ..copy()
+    };
+    let doubted = || {
+        vec![
+            (Again("a1", 1), "asks"),
+            (Evidence("a1", false), "stays"),
+            (Get("a2"), "waits"),
+        ]
+    };
+    // It waits. What RabbitMQ gets back then is the copy: the original was acknowledged.
+    let mut waits = doubted();
+    waits.extend([
+        (GetWith("a1", copy()), "in place of 0, asks"),
+        (Settled("a1", true), "flowing"),
+        // In its place: what came behind the original is behind the copy.
+        (Next, "idle"),
+        (EvidenceFirst("a1", false), "stays"),
+        (Next, "send a1, idle"),
+        (Answer("a1", transient(true)), "delay 5 #1 ! ?"),
+    ]);
+    check(config(), waits);
+    // It has ended meanwhile.
+    let mut ended = doubted();
+    ended.extend([
+        (GetWith("a1", copy()), "in place of 0, asks"),
+        (EvidenceFirst("a1", true), "repeat !"),
+        (Next, "send a2, idle"),
+    ]);
+    check(config(), ended);
+    // It is in flight: what comes of that is the copy's.
+    let mut flies = doubted();
+    flies.extend([
+        (Next, "send a1, idle"),
+        (GetWith("a1", copy()), "in place of 0"),
+        (GetWith("a1", second()), "forget"),
+        (Answer("a1", not_sent()), "stays"),
+        (At(1.0), "cooling"),
+        (Next, "send a1, idle"),
+        (Answer("a1", accepted()), "accepted #1 !"),
+    ]);
+    check(config(), flies);
+    // Its result, or a copy more, may not be RabbitMQ's yet, and may never be.
+    let mut ends = doubted();
+    ends.extend([
+        (Next, "send a1, idle"),
+        (Answer("a1", transient(true)), "delay 5 #1 ! ?"),
+        (GetWith("a1", copy()), "asks"),
+    ]);
+    check(config(), ends);
+}
+
+/// Both were given back unsent.
+#[test]
+fn of_an_original_and_its_copy_that_come_again_the_copy_stays() {
+    let again = |hops| Inbound {
+        redelivered: true,
+        delivery_count: 1,
+        ..stamped(History {
+            hops,
+            ..History::default()
+        })
+    };
+    let first = || {
+        vec![
+            (Comes("a1", stamped(copy_of(1))), "waits"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Takes(vec![("a1", 0)]), "flowing"),
+        ]
+    };
+    let mut original_first = first();
+    original_first.extend([
+        (Comes("a1", again(0)), "waits"),
+        (Comes("a1", again(1)), "in place of 1"),
+        (At(1.0), "flowing"),
+        (Next, "send a1, idle"),
+    ]);
+    check(config(), original_first);
+    let mut copy_first = first();
+    copy_first.extend([
+        (Comes("a1", again(1)), "waits"),
+        (Comes("a1", again(0)), "forget"),
+        (At(1.0), "flowing"),
+        (Next, "send a1, idle"),
+    ]);
+    check(config(), copy_first);
+}
+
+fn copy_of(hops: u32) -> History {
+    History {
+        hops,
+        ..History::default()
+    }
 }
