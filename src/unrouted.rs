@@ -116,6 +116,7 @@ async fn answer(shared: &Shared, mut delivery: Delivery) {
     if let Some(spans) = &shared.spans {
         delivery.trace(spans, UNROUTED);
     }
+    delivery.bound_body(shared.intake.max_body_bytes);
     let concluder = &shared.concluder;
     let is_served = concluder.served.contains(delivery.lane());
     if !is_served || delivery.dead_lettered().is_some() {

@@ -249,6 +249,7 @@ impl LaneTask {
     /// acknowledged since, no more comes than the prefetch allows.
     async fn take_what_is_on_its_way(&mut self) {
         self.consumer.finish_opening().await;
+        let is_anothers = !self.unclaimed.is_empty() && self.claim.is_none();
         let clock = self.shared.concluder.clock;
         while self.consumer.is_open() {
             let held = self.deliveries.len() + self.unclaimed.len();
@@ -256,6 +257,7 @@ impl LaneTask {
             let quiet = if is_full { ON_ITS_WAY } else { MORE_ON_ITS_WAY };
             let next = tokio::time::timeout(quiet, self.consumer.next(|| clock.now().mono));
             match next.await {
+                Ok(Event::Delivered(delivery)) if is_anothers => self.unclaimed.push_back(delivery),
                 Ok(Event::Delivered(delivery)) => self.arrive(delivery),
                 Ok(Event::Reassigned) => {}
                 // The channel is gone, or nothing comes: there is nothing to wait for.
@@ -268,8 +270,8 @@ impl LaneTask {
                 | Err(_) => break,
             }
         }
-        // Whether the lane was ours yet or not: whoever gets them next must learn whose they were.
-        if !self.unclaimed.is_empty() && !self.claim.is_held() {
+        // Whether the lane was ours yet or not: whoever gets them next must learn whose they were. Unless it is another's already.
+        if self.claim.is_asked() {
             let legacy = self.claim.answered().await;
             self.took_over(legacy);
         }
@@ -284,7 +286,7 @@ impl LaneTask {
         if self.claim.is_held() {
             self.tell_what_is_unsent().await;
         }
-        let holds_some = !self.deliveries.is_empty() || !self.unclaimed.is_empty();
+        let holds_some = !self.deliveries.is_empty() || !self.work.is_empty();
         if holds_some && self.consumer.give_back().await {
             self.lane.delivered_again();
             if self.claim.is_held() {

@@ -27,6 +27,14 @@ impl Claim {
         matches!(self, Self::Held)
     }
 
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self, Self::Asked { .. })
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// What is known of the worker before; nothing, if the log does not say. Never comes unless asked.
     pub(super) async fn answered(&mut self) -> Legacy {
         match self {

@@ -1,6 +1,8 @@
 //! A delivery comes in: new, or one that this worker or another had before.
 
-use super::{Decision, Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling};
+use super::{
+    Decision, Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling, State,
+};
 use crate::core::Now;
 use crate::core::backlog::{Ticket, Waiting};
 use crate::core::message::{Message, OnUnknown};
@@ -46,11 +48,14 @@ impl Lane {
             self.backlog.push(message, ticket, true, now);
             return Joined::Asks;
         }
-        if let Some(decision) = self.terms(now, 0.0).unsent(&message) {
+        // What a lane that ends has not decided the next worker decides; half a decision would leave a doubt.
+        let is_ending = self.state() == State::Draining;
+        if !is_ending && let Some(decision) = self.terms(now, 0.0).unsent(&message) {
             return Joined::Decided(self.settle(ticket, message, decision));
         }
         // What was delivered before has its place here, ahead of all that left since.
         if !message.redelivered
+            && !is_ending
             && let Some(leaves) = self.turn_away(&message, back, ticket, now)
         {
             return leaves;

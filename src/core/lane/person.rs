@@ -99,6 +99,12 @@ impl Lane {
     ) -> Decision {
         let spacing = self.spacing(key, now);
         let mut how = self.backlog.departure(message, wanted, spacing, now);
+        let mut message = message.clone();
+        // As long as nothing was tried it does not age: what it waits for is its turn.
+        if message.history.attempts == 0 {
+            message.history.first_seen_ms = now.wall_ms + u64::from(how.delay_s) * 1000;
+        }
+        let message = &message;
         let decision = self.terms(now, 0.0).later(message, how.delay_s, None);
         if let Decision::Delay { delay_s, .. } = decision {
             how.delay_s = delay_s;

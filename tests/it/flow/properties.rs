@@ -50,6 +50,7 @@ async fn headers_and_trace_context_are_echoed_also_after_a_retry() {
                 "traceparent",
                 "tracestate",
                 "wa-incarnation",
+                "wa-writer",
                 "x-campaign",
                 "x-count"
             ]
