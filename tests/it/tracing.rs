@@ -44,7 +44,7 @@ fn brought(result: &Letter) -> FieldTable {
     let brought = headers
         .inner()
         .iter()
-        .filter(|(name, _)| name.as_str() != "wa-incarnation");
+        .filter(|(name, _)| !name.as_str().starts_with("wa-"));
     brought
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect::<BTreeMap<_, _>>()
