@@ -38,7 +38,7 @@ fn parent(flags: &str) -> String {
     format!("00-{TRACE}-{CALLER}-{flags}")
 }
 
-/// The caller's headers in a result: without the one by which we tell publications of an id apart.
+/// The caller's headers in a result: without our own.
 fn brought(result: &Letter) -> FieldTable {
     let headers = result.properties.headers().clone().unwrap_or_default();
     let brought = headers
