@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::core::quarantine::{Apart, Assignment, LinkId, Quarantine, Verdict};
 use crate::metrics::Metrics;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -39,9 +39,30 @@ enum State {
 }
 
 struct Entry {
+    /// Which of the connections that have had this key.
+    serial: u64,
     state: watch::Sender<State>,
-    /// Queues that are open or being opened on it. Those that lost it stay here until it is judged.
-    members: BTreeSet<Arc<str>>,
+    /// Queues that are open or being opened on it, each with its last membership. Those that lost it stay here until it is judged.
+    members: BTreeMap<Arc<str>, u64>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_key: HashMap<Key, Entry>,
+    serials: u64,
+}
+
+impl Entries {
+    fn serial(&mut self) -> u64 {
+        self.serials += 1;
+        self.serials
+    }
+
+    /// The connection with this key, unless it is a later one.
+    fn get(&self, key: Key, serial: u64) -> Option<&Entry> {
+        let entry = self.by_key.get(&key);
+        entry.filter(|entry| entry.serial == serial)
+    }
 }
 
 pub struct Links {
@@ -50,7 +71,7 @@ pub struct Links {
     metrics: Arc<Metrics>,
     writer: Arc<Writer>,
     quarantine: watch::Sender<Quarantine>,
-    entries: Mutex<HashMap<Key, Entry>>,
+    entries: Mutex<Entries>,
     /// How many connections there are.
     count: watch::Sender<usize>,
 }
@@ -60,6 +81,7 @@ pub(super) struct Membership {
     links: Arc<Links>,
     key: Key,
     queue: Arc<str>,
+    serial: u64,
     link: Arc<Link>,
 }
 
@@ -100,7 +122,7 @@ impl Links {
         })
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,15 +214,22 @@ impl Links {
             return Err(NotSubscribed::Gone);
         }
         let key = (session.epoch, assigned.link);
-        let mut state = {
+        let (serial, mut state) = {
             let mut entries = self.entries();
-            let entry = entries.entry(key).or_insert_with(|| {
-                let (state, members) = (watch::Sender::new(State::Opening), BTreeSet::new());
-                tokio::spawn(self.clone().keep(session.clone(), key, queue.clone()));
-                Entry { state, members }
+            let serial = entries.serial();
+            let entry = entries.by_key.entry(key).or_insert_with(|| {
+                tokio::spawn(
+                    self.clone()
+                        .keep(session.clone(), key, serial, queue.clone()),
+                );
+                Entry {
+                    serial,
+                    state: watch::Sender::new(State::Opening),
+                    members: BTreeMap::new(),
+                }
             });
-            entry.members.insert(queue.clone());
-            entry.state.subscribe()
+            entry.members.insert(queue.clone(), serial);
+            (serial, entry.state.subscribe())
         };
         let is_settled = |state: &State| match state {
             State::Opening => false,
@@ -215,6 +244,7 @@ impl Links {
                 links: self.clone(),
                 key,
                 queue,
+                serial,
                 link,
             }),
             Ok(State::Gone(why)) if why.is_empty() => Err(NotSubscribed::Gone),
@@ -223,24 +253,25 @@ impl Links {
         }
     }
 
-    /// From a connection that has ended nobody leaves: it is yet to be judged.
+    /// From a connection that has ended nobody leaves: it is yet to be judged. A queue that is being opened on it again has joined anew.
     fn leave(&self, membership: &Membership) {
         let key = membership.key;
         let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(&key) else {
+        let Some(entry) = entries.by_key.get_mut(&key) else {
             return;
         };
         let is_on = match &*entry.state.borrow() {
             State::Open(link) => Arc::ptr_eq(link, &membership.link) && !link.has_ended(),
             State::Opening | State::Gone(_) => false,
         };
-        if !is_on {
+        let is_last = entry.members.get(&membership.queue) == Some(&membership.serial);
+        if !is_on || !is_last {
             return;
         }
         entry.members.remove(&membership.queue);
         if entry.members.is_empty() && key.1 != LinkId::Shared {
             entry.state.send_replace(State::Gone(String::new()));
-            entries.remove(&key);
+            entries.by_key.remove(&key);
         }
     }
 
@@ -250,19 +281,19 @@ impl Links {
         drop(count.wait_for(|count| *count == 0).await);
     }
 
-    async fn keep(self: Arc<Self>, session: Arc<Session>, key: Key, first: Arc<str>) {
+    async fn keep(self: Arc<Self>, session: Arc<Session>, key: Key, serial: u64, first: Arc<str>) {
         self.count.send_modify(|count| *count += 1);
-        self.live(&session, key, &first).await;
+        self.live(&session, key, serial, &first).await;
         self.count.send_modify(|count| *count -= 1);
     }
 
     /// One connection's life, from its opening to its judgement.
-    async fn live(&self, session: &Session, key: Key, first: &str) {
+    async fn live(&self, session: &Session, key: Key, serial: u64, first: &str) {
         let link = match Link::open(&self.config, role(key.1, first), Some(&self.writer)).await {
             Ok(link) => link,
-            Err(error) => return self.gone(key, &error.to_string()),
+            Err(error) => return self.gone(key, serial, &error.to_string()),
         };
-        let Some(mut state) = self.opened(key, &link) else {
+        let Some(mut state) = self.opened(key, serial, &link) else {
             return link.close().await;
         };
         let abandoned = state.wait_for(|state| matches!(state, State::Gone(_)));
@@ -272,27 +303,30 @@ impl Links {
             _ = abandoned => None,
         };
         if let Some(end) = end {
-            self.judge(session, key, &end).await;
+            self.judge(session, key, serial, &end).await;
         }
-        self.gone(key, "");
+        self.gone(key, serial, "");
         link.close().await;
     }
 
-    fn opened(&self, key: Key, link: &Arc<Link>) -> Option<watch::Receiver<State>> {
+    fn opened(&self, key: Key, serial: u64, link: &Arc<Link>) -> Option<watch::Receiver<State>> {
         let entries = self.entries();
-        let state = &entries.get(&key)?.state;
+        let state = &entries.get(key, serial)?.state;
         state.send_replace(State::Open(link.clone()));
         Some(state.subscribe())
     }
 
-    fn gone(&self, key: Key, why: &str) {
-        if let Some(entry) = self.entries().remove(&key) {
+    fn gone(&self, key: Key, serial: u64, why: &str) {
+        let mut entries = self.entries();
+        if entries.get(key, serial).is_some()
+            && let Some(entry) = entries.by_key.remove(&key)
+        {
             entry.state.send_replace(State::Gone(why.to_owned()));
         }
     }
 
     /// A delivery ends only the connection it comes on: where RabbitMQ answers on none, no lane has done it.
-    async fn judge(&self, session: &Session, key: Key, end: &End) {
+    async fn judge(&self, session: &Session, key: Key, serial: u64, end: &End) {
         let reason = &end.reason;
         if end.is_forced || !session.answers().await {
             tracing::info!(reason, "a connection for lanes ended, with others");
@@ -300,7 +334,7 @@ impl Links {
         }
         let members = {
             let entries = self.entries();
-            let members = entries.get(&key).map(|entry| entry.members.iter());
+            let members = entries.get(key, serial).map(|entry| entry.members.keys());
             members.map(|members| members.cloned().collect::<Vec<_>>())
         };
         let now = self.clock.now().mono;
