@@ -7,6 +7,10 @@ use crate::core::suspects::Suspects;
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Most connections that publishes whose confirm is late keep for themselves. With more of those, all others that go alone wait.
+const KEPT_MAX: usize = 16;
 
 /// One channel, and its connection.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ pub(super) struct Aside {
     suspects: Mutex<Suspects>,
     /// Held by the one that is published; open while all goes well.
     pub(super) turn: tokio::sync::Mutex<Option<Line>>,
+    /// A permit for each that keeps its connection.
+    pub(super) kept: Semaphore,
 }
 
 impl Aside {
@@ -34,6 +40,7 @@ impl Aside {
             config,
             suspects: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            kept: Semaphore::new(KEPT_MAX),
         }
     }
 
@@ -41,19 +48,19 @@ impl Aside {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The line that is open, or another one.
-    pub(super) async fn line(&self, turn: &mut Option<Line>) -> Result<Line, SessionError> {
+    /// The line that is open, or (true) a new one.
+    pub(super) async fn line(&self, turn: &mut Option<Line>) -> Result<(Line, bool), SessionError> {
         if let Some(open) = turn
             .as_ref()
             .filter(|line| line.channel.status().connected())
         {
-            return Ok(open.clone());
+            return Ok((open.clone(), false));
         }
         *turn = None;
         let opening = tokio::time::timeout(self.config.connect_timeout, self.open());
         let line = opening.await.map_err(|_| SessionError::ConnectTimeout)??;
         *turn = Some(line.clone());
-        Ok(line)
+        Ok((line, true))
     }
 
     async fn open(&self) -> Result<Line, SessionError> {

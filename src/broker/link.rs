@@ -166,7 +166,8 @@ impl Link {
     }
 }
 
-fn is_forced(error: &lapin::Error) -> bool {
+/// RabbitMQ shuts down, or an operator closes the connection.
+pub(super) fn is_forced(error: &lapin::Error) -> bool {
     let ErrorKind::ProtocolError(error) = error.kind() else {
         return false;
     };

@@ -326,13 +326,13 @@ impl Publisher {
         let lane = delivery.lane();
         let publishing = publish_on(session, letter, &self.writer);
         tokio::pin!(publishing);
-        let mut late = None;
+        let (mut late, mut is_late) = (None, false);
         loop {
             let published = tokio::select! {
                 published = tokio::time::timeout(session.confirm_timeout(), &mut publishing) => published,
                 reason = session.ended() => {
                     tracing::debug!(reason, "session ended before a confirm");
-                    return Err(self.lost(delivery, late.is_some()));
+                    return Err(self.lost(delivery, is_late || session.is_blocked()));
                 }
             };
             return match published {
@@ -340,12 +340,14 @@ impl Publisher {
                 Ok(Err(error)) if is_refusal(session, &error) => Err(NotConfirmed::Refused(CLOSED)),
                 Ok(Err(error)) => {
                     session.end(&format!("publishing: {error}"));
-                    Err(self.lost(delivery, late.is_some()))
+                    Err(self.lost(delivery, is_late || session.is_blocked()))
                 }
-                // A blocked publisher is told to wait: its confirm may come hours later.
-                Err(_) if session.is_blocked() => continue,
                 Err(_) => {
-                    late.get_or_insert_with(|| self.refusals.late(lane, letter.exchange));
+                    is_late = true;
+                    // A blocked publisher is told to wait: its confirm may come hours later, and is not to be reported.
+                    if !session.is_blocked() {
+                        late.get_or_insert_with(|| self.refusals.late(lane, letter.exchange));
+                    }
                     continue;
                 }
             };
