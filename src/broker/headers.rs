@@ -275,7 +275,11 @@ fn copied_headers(from: &BasicProperties, copy: Copy) -> FieldTable {
 /// that the rest was left out. `is_for_later`: it may be on the ladder all the same, and then be there twice.
 pub(super) fn plain(from: &BasicProperties, is_for_later: bool) -> BasicProperties {
     const NAMED: [&str; 3] = ["expires-at", "not-before", "on-unknown"];
-    let is_kept = |name: &str| NAMED.contains(&name) || name.starts_with("wa-");
+    let is_ours = |name: &str| {
+        let copies = [Copy::Result, Copy::Delayed, Copy::Dead];
+        copies.into_iter().any(|copy| fate(copy, name) == Set)
+    };
+    let is_kept = |name: &str| NAMED.contains(&name) || is_ours(name);
     let headers = from.headers().as_ref();
     let mut headers = headers.map_or_else(FieldTable::default, |all| select(all, is_kept));
     headers.insert(LEFT_OUT.into(), AMQPValue::Boolean(true));
