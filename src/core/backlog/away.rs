@@ -8,7 +8,7 @@ use super::allowance::{Debtor, debtor};
 use super::{Backlog, Key, Waiting};
 use crate::core::Now;
 use crate::core::message::{Message, Priority};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -123,6 +123,8 @@ pub(in crate::core) struct Departure {
 pub(super) struct Away {
     most: usize,
     lines: HashMap<LineId, Gone>,
+    /// Those of `lines`, the oldest first, and some that are gone.
+    since: VecDeque<LineId>,
     count: usize,
 }
 
@@ -131,13 +133,31 @@ impl Away {
         Self {
             most,
             lines: HashMap::new(),
+            since: VecDeque::new(),
             count: 0,
         }
     }
 
-    fn forget(&mut self, line: LineId) {
-        if let Some(gone) = self.lines.remove(&line) {
-            self.count -= gone.trips.len();
+    /// Requests, and what is kept of their lines.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.count, self.since.len())
+    }
+
+    /// Makes room for one more. Of the lines that are forgotten some may come back in another order; what went to another worker is
+    /// forgotten here in the end.
+    fn make_room(&mut self) {
+        while self.count >= self.most
+            && let Some(oldest) = self.since.pop_front()
+        {
+            let gone = self.lines.remove(&oldest);
+            self.count -= gone.map_or(0, |gone| gone.trips.len());
+        }
+        // Lines come and go; those that are gone are not to pile up.
+        if self.since.len() > 2 * self.lines.len() + 16 {
+            let (lines, mut seen) = (&self.lines, HashSet::new());
+            let is_there = |line: &LineId| lines.contains_key(line) && seen.insert(*line);
+            self.since.retain(is_there);
         }
     }
 }
@@ -220,11 +240,12 @@ impl Backlog {
         let Some(line) = line_of(message) else {
             return;
         };
-        // Too many: this person's may come back in another order.
-        if self.away.count >= self.away.most {
-            self.away.forget(line);
-        }
-        let gone = self.away.lines.entry(line).or_default();
+        self.away.make_room();
+        let since = &mut self.away.since;
+        let gone = self.away.lines.entry(line).or_insert_with(|| {
+            since.push_back(line);
+            Gone::default()
+        });
         let place = match leaves {
             Leaves::Behind => gone.places.last().map_or(0, |last| last + 1),
             Leaves::At(place) => place,

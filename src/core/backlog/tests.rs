@@ -125,3 +125,22 @@ fn what_waits_is_given_back_in_the_order_it_came() {
     assert!(order.is_sorted() && order.len() == 50, "{order:?}");
     assert!(backlog.pick().is_none() && backlog.next_unpark().is_none());
 }
+
+/// Those of most lines are another worker's by now, and come back to it.
+#[test]
+fn what_is_away_is_remembered_for_so_many_and_the_newest() {
+    let mut backlog = Backlog::new(PAIR, 10, 3);
+    for person in 0..100 {
+        let (message, now) = (message(person), at(person));
+        let how = backlog.departure(&message, now.mono, Duration::from_secs(1), now);
+        backlog.leaves(&message, Leaves::Behind, how, now);
+        let (requests, lines) = backlog.away.len();
+        assert!(requests <= 10 && lines <= 2 * 10 + 17);
+    }
+    let follows = |person| {
+        let back = backlog.has_to_leave(&message(person), None, 5);
+        back.is_some()
+    };
+    assert!(follows(99) && follows(90));
+    assert!(!follows(89) && !follows(0));
+}
