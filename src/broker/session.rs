@@ -118,8 +118,13 @@ impl Session {
                 let channel = session.publishing.create_channel().await?;
                 look_at_size_limit(channel).await
             };
-            if let Err(reason) = looked.await {
-                tracing::debug!(%reason, "RabbitMQ takes no message that is too large, or does not say");
+            // A RabbitMQ in alarm would not read it for hours.
+            match tokio::time::timeout(PREPARE_TIMEOUT, looked).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => {
+                    tracing::debug!(%reason, "RabbitMQ takes no message that is too large")
+                }
+                Err(_) => tracing::debug!("RabbitMQ does not say which messages are too large"),
             }
         });
     }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 /// First and longest pause before a lost consumer is opened again.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
-/// How long RabbitMQ may take to deliver again what it was given back: milliseconds, unless it is busy with hundreds of lanes that leave
+/// How long RabbitMQ may take to take back what it is given and to deliver it again: milliseconds, unless it is busy with hundreds of lanes that leave
 /// together. Should it take longer, others are in doubt whether those requests were sent. Where they are another worker's at once,
 /// nobody waits for the end of this.
 const COMES_AGAIN: Duration = Duration::from_secs(2);
@@ -293,13 +293,15 @@ impl Consumer {
         let Some(subscription) = &mut self.subscription else {
             return false;
         };
-        if let Err(error) = subscription.give_back().await {
-            tracing::debug!(%error, "the channel ended before it was given up");
-            return false;
-        }
-        let again = tokio::time::timeout(COMES_AGAIN, subscription.next()).await;
-        let first = again.ok().and_then(Result::ok);
-        first.map(Delivery::give_back).is_some()
+        let giving = async {
+            if let Err(error) = subscription.give_back().await {
+                tracing::debug!(%error, "the channel ended before it was given up");
+                return None;
+            }
+            subscription.next().await.ok()
+        };
+        let first = tokio::time::timeout(COMES_AGAIN, giving).await;
+        first.ok().flatten().map(Delivery::give_back).is_some()
     }
 
     /// Waits until the consumer is open, if it is being opened. Half open it cannot be closed: it would stay, with nobody to read it.
