@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 mod guard;
-pub mod health;
 mod lanes;
 
 use lanes::describe;

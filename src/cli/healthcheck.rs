@@ -1,5 +1,6 @@
-//! A worker's readiness, asked from beside it: for containers, whose image has no shell and no curl.
+//! `healthcheck`: a worker's readiness, asked from beside it: for containers, whose image has no shell and no curl.
 
+use super::{ConfigFiles, Done, Failure};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -10,8 +11,22 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest answer that is read: `/readyz` gives one line.
 const ANSWER_MAX: u64 = 4_096;
 
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    files: ConfigFiles,
+}
+
+impl Options {
+    pub(super) fn run(self) -> Done {
+        let config = self.files.load()?;
+        ask(config.admin.listen).map_err(Failure::other)?;
+        Ok("ready".to_owned())
+    }
+}
+
 /// Asks the worker that serves `listen` (`admin.listen`) for `/readyz`. Else, why not: what it says itself, or that nobody answers.
-pub fn ask(listen: SocketAddr) -> Result<(), String> {
+fn ask(listen: SocketAddr) -> Result<(), String> {
     let address = within_reach(listen);
     let answer = read(address).map_err(|error| format!("{address} does not answer: {error}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
