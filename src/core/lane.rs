@@ -17,8 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod accept;
+pub mod backlog;
 mod blame;
+pub mod ceiling;
 mod config;
+pub mod demand;
+pub mod pacing;
 mod person;
 mod resolve;
 mod standing;

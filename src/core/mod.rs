@@ -2,33 +2,22 @@
 //! time, luck and configuration are arguments, and what must happen is a returned value.
 //! That is what lets a seeded simulation run the very code that production runs.
 
-pub mod answer;
-pub mod awake;
-pub mod backlog;
-pub mod ceiling;
-pub mod decide;
-pub mod demand;
-pub mod holds;
-pub mod intake;
-pub mod ladder;
+pub mod connection;
+pub mod evidence;
+pub mod fleet;
 pub mod lane;
-pub mod message;
-pub mod namesakes;
-pub mod number;
+mod operation;
 pub mod outcome;
-pub mod pacing;
-pub mod placement;
-pub mod quarantine;
-pub mod readers;
-pub mod recent;
-pub mod reply_to;
-pub mod report;
-pub mod retry;
-pub mod search;
-pub mod settling;
-mod sizes;
-pub mod suspects;
-pub mod tenure;
+pub mod request;
+
+// By their former paths, until all that names them is where it belongs.
+pub use connection::{awake, quarantine, suspects};
+pub use evidence::{search, settling};
+pub use fleet::{holds, namesakes, number, placement, readers, tenure};
+pub use lane::{backlog, ceiling, demand, pacing};
+use operation::sizes;
+pub use outcome::answer;
+pub use request::{decide, intake, ladder, message, recent, reply_to, report, retry};
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::answer::{Accepted, Answer, AnswerBody, ApiError, Reply, hidden};
 
+pub mod answer;
 mod class;
 mod row;
 mod table;

@@ -4,9 +4,9 @@
 //! A worker acts on what it finds at once and publishes it to `wa.lanes.log`; what comes from there counts in the log's order. So all workers
 //! end with the same holds, and one that starts reads them back.
 
-use super::Now;
-use super::outcome::Scope;
-use super::tenure::Tenures;
+use crate::core::Now;
+use crate::core::outcome::Scope;
+use crate::core::tenure::Tenures;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! ways it gives the least (a flag is one of them, two code points, four UTF-16 units, eight bytes), so only what is too long by every
 //! count is refused.
 
-use super::intake::Fault;
+use crate::core::intake::Fault;
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -87,7 +87,7 @@ static SIZES: &[Size] = &[
 ];
 
 /// One fault for every part of `body` that is longer than documented.
-pub(super) fn check(body: &Value, faults: &mut Vec<Fault>) {
+pub(in crate::core) fn check(body: &Value, faults: &mut Vec<Fault>) {
     for size in SIZES {
         let applies = size.when.is_none_or(|(at, values)| {
             body.pointer(at)

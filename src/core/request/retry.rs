@@ -1,8 +1,8 @@
-//! When a request that failed is tried again. The wait itself happens in RabbitMQ (see [`super::ladder`]).
+//! When a request that failed is tried again. The wait itself happens in RabbitMQ (see [`crate::core::ladder`]).
 
-use super::Now;
-use super::ladder::MAX_DELAY_S;
-use super::message::History;
+use crate::core::Now;
+use crate::core::ladder::MAX_DELAY_S;
+use crate::core::message::History;
 
 /// The bounds of trying again; both are hard.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 //! A backlog by itself is no reason for another worker: a lane sends at its limit and no faster, however many there are, and one that
 //! is throttled or blocked sends nothing. So what counts is the rate at which a lane may send now.
 
-use super::lane::{Rest, State, View};
+use crate::core::lane::{Rest, State, View};
 use std::time::Duration;
 
 /// Longest time to drain that is told: messages are not kept for longer, and a backlog that grows takes for ever.

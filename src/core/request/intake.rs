@@ -3,10 +3,10 @@
 //! Only what is certain is checked: the API grows faster than any dispatcher is released, so unknown members and types pass
 //! through byte for byte. No fault ever repeats a value: where it is, what was expected, the limit and the length must do.
 
-use super::Now;
-use super::ladder::MAX_DELAY_S;
-use super::message::{History, Message, OnUnknown, Priority};
-use super::reply_to::ReplyTo;
+use crate::core::Now;
+use crate::core::ladder::MAX_DELAY_S;
+use crate::core::message::{History, Message, OnUnknown, Priority};
+use crate::core::reply_to::ReplyTo;
 use bytes::Bytes;
 
 mod body;

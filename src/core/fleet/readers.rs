@@ -4,8 +4,8 @@
 //! Nobody is elected: of those that have been heard of lately the hash picks one, as it does for lanes. Where two think so for a moment
 //! there is a read too many, where none does one comes later.
 
-use super::Now;
-use super::placement::priority;
+use crate::core::Now;
+use crate::core::placement::priority;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

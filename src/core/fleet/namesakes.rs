@@ -3,7 +3,7 @@
 //!
 //! A worker that is started again has its name from one that has ended, or that says it is about to.
 
-use super::Now;
+use crate::core::Now;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! What becomes of one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
 
-use super::Now;
-use super::ladder::MAX_DELAY_S;
-use super::message::{History, LaneId, Message, OnUnknown};
-use super::outcome::{Class, ErrorReport, Outcome};
-use super::report::{POISON, Report, ReportedError, Status};
-use super::retry::{Again, RetryPolicy};
+use crate::core::Now;
+use crate::core::ladder::MAX_DELAY_S;
+use crate::core::message::{History, LaneId, Message, OnUnknown};
+use crate::core::outcome::{Class, ErrorReport, Outcome};
+use crate::core::report::{POISON, Report, ReportedError, Status};
+use crate::core::retry::{Again, RetryPolicy};
 use std::sync::Arc;
 
 /// What becomes of one request.

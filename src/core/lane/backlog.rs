@@ -3,9 +3,9 @@
 //! At most one request per person is in flight, in order, so what is ready to go are recipients and not requests. High goes before
 //! bulk, and every n-th turn is bulk's. A recipient whose pair limit is used up is parked and wakes by itself.
 
-use super::Now;
-use super::message::{Message, Priority, Recipient};
-use super::pacing::Spacing;
+use crate::core::Now;
+use crate::core::message::{Message, Priority, Recipient};
+use crate::core::pacing::Spacing;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 

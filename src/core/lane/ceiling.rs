@@ -4,7 +4,7 @@
 //! additive increase, multiplicative decrease: a refusal lowers the rate by a seventh, each second gives back a hundredth. Against a
 //! strict sliding second that allows 60 of 80, this uses 0.91 of the 60 and has one request in a hundred refused.
 
-use super::Now;
+use crate::core::Now;
 use std::time::Duration;
 
 const DECREASE: f64 = 0.85;

@@ -1,6 +1,6 @@
-//! What a lane carries. A `Message` is only built by [`super::intake`], so whoever holds one need not check it again.
+//! What a lane carries. A `Message` is only built by [`crate::core::intake`], so whoever holds one need not check it again.
 
-use super::Now;
+use crate::core::Now;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;

@@ -307,7 +307,7 @@ fn one_person_has_many_spellings() {
 /// Every message type of Meta's documentation passes as it is, but for the members we add behind the opening brace.
 #[test]
 fn every_documented_body_passes_untouched() {
-    let documented = include_str!("../../../tests/cases/messages.jsonl").lines();
+    let documented = include_str!("../../../../tests/cases/messages.jsonl").lines();
     let mut count = 0;
     for body in documented.filter(|body| !body.trim().is_empty()) {
         let message =

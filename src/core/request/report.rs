@@ -1,10 +1,10 @@
 //! The result of a request: the JSON body on `wa.results`. Exactly one of these ends every request.
 
-use super::Now;
-use super::answer::Accepted;
-use super::intake::{Fault, Inbound};
-use super::message::{LaneId, Message};
-use super::outcome::ErrorReport;
+use crate::core::Now;
+use crate::core::answer::Accepted;
+use crate::core::intake::{Fault, Inbound};
+use crate::core::message::{LaneId, Message};
+use crate::core::outcome::ErrorReport;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-/// The class of a refusal that is the dispatcher's own: it joins the API classes of [`super::outcome::Class`].
+/// The class of a refusal that is the dispatcher's own: it joins the API classes of [`crate::core::outcome::Class`].
 pub const UNKNOWN_NUMBER: &str = "unknown_number";
 
 /// The class of a request that was delivered over and over and never ended: whoever had it may have died of it.
@@ -126,7 +126,7 @@ impl ReportedError {
             at: faults.first().map(|f| f.at.clone()),
             faults,
             ..Self::own(
-                super::outcome::Class::Invalid.as_str(),
+                crate::core::outcome::Class::Invalid.as_str(),
                 "refused by the dispatcher before sending",
             )
         }

@@ -1,4 +1,4 @@
-//! What was observed of one POST to the API, without judgement: [`super::outcome`] judges.
+//! What was observed of one POST to the API, without judgement: [`crate::core::outcome`] judges.
 //!
 //! Shapes after Meta's "Send messages" page (v24–v26) and the Graph API's "Error handling" page. Reading is
 //! lenient and total: a proxy in between may turn numbers into strings, and whatever arrives must end in a value.

@@ -6,8 +6,8 @@
 //! burst is worth a few milliseconds only (`pacing.burst_ms`): as much as a timer is late, so that lateness costs no rate. In any
 //! window of W seconds a lane starts at most 1 + rate × (W + burst) messages.
 
-use super::Now;
-use super::ceiling::Ceiling;
+use crate::core::Now;
+use crate::core::ceiling::Ceiling;
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;

@@ -1,0 +1,5 @@
+//! Whether RabbitMQ still hears a connection, and which delivery or publish ends connections.
+
+pub mod awake;
+pub mod quarantine;
+pub mod suspects;
