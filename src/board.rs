@@ -14,6 +14,7 @@ use crate::core::message::LaneId;
 use crate::core::namesakes::Namesakes;
 use crate::core::outcome::Scope;
 use crate::core::readers::Readers;
+use crate::core::recent::Identity;
 use crate::core::tenure::{Legacy, Tenures};
 use crate::credentials::Token;
 use crate::graph::Graph;
@@ -45,6 +46,8 @@ pub struct Orders {
     pub templates: Arc<[(Arc<str>, u64)]>,
     /// Who has the lane, by the log: who took it last and has not left it in order.
     pub owner: Option<Owner>,
+    /// What workers that had it before have surely not sent, told since it was taken last.
+    pub unsent: Arc<[(Identity, u64)]>,
     pub token: Arc<Token>,
     /// The number's limit, once the API has told it.
     pub limit_mps: Option<u32>,
@@ -159,6 +162,7 @@ impl Board {
             held: Held::default(),
             templates: Arc::new([]),
             owner: None,
+            unsent: Arc::new([]),
             token,
             limit_mps: None,
         });

@@ -433,6 +433,9 @@ impl LaneTask {
             self.lane.set_limit(limit_mps, now);
         }
         self.lane.held(orders.held, now);
+        if self.claim.is_held() {
+            self.lane.inherit(&orders.unsent);
+        }
         // RabbitMQ has given it away, though this worker may not have noticed yet.
         if self.claim.is_held() && orders.owner.is_some_and(|owner| !owner.is_us) {
             let phone_number_id = self.lane.id();

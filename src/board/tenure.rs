@@ -113,7 +113,11 @@ impl Inner {
             since_ms: tenure.since_ms,
             is_us: self.holds.is_run(tenure.run),
         });
-        post.orders.send_modify(|orders| orders.owner = owner);
+        let unsent = self.tenures.told_since(lane).into();
+        post.orders.send_modify(|orders| {
+            orders.owner = owner;
+            orders.unsent = unsent;
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use super::declare::{TopologyError, explain};
 use super::delivery::Delivery;
 use super::links::{Membership, NotSubscribed};
 use super::session::is_of_a_channel;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
@@ -145,14 +145,24 @@ impl Subscription {
 
     /// Closes the channel: everything unacknowledged returns to the head of the queue, in order. Never `basic.cancel`: the next
     /// worker would start at once while we still hold messages. True if RabbitMQ says that it is closed: it has every acknowledgement
-    /// that was made on it then.
-    pub async fn close(self) -> bool {
+    /// that was made on it then. And what it had delivered meanwhile, which is void.
+    pub async fn close(mut self) -> (bool, Vec<Delivery>) {
         let closing = self.channel.close(200, "OK".into());
         let closed = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
         if closed.is_err() {
             tracing::warn!("the broker did not confirm a channel's end");
         }
+        let unread = self.take_unread();
         self.membership.leave();
-        matches!(closed, Ok(Ok(())))
+        (matches!(closed, Ok(Ok(()))), unread)
+    }
+
+    /// What has come and was not asked for yet.
+    pub fn take_unread(&mut self) -> Vec<Delivery> {
+        let mut unread = vec![];
+        while let Some(Ok(delivery)) = self.next().now_or_never() {
+            unread.push(delivery);
+        }
+        unread
     }
 }

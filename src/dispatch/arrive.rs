@@ -9,7 +9,9 @@ use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::Found;
 use crate::core::lane::{Evidence, Joined, Ticket};
+use crate::core::recent::Identity;
 use crate::core::search::{Former, Question, Wanted};
+use crate::core::tenure::{Unread, Unsent, unsent_of_unread};
 use futures_util::FutureExt;
 use std::time::Duration;
 
@@ -287,25 +289,46 @@ impl LaneTask {
             self.tell_what_is_unsent().await;
         }
         let holds_some = !self.deliveries.is_empty() || !self.work.is_empty();
-        if holds_some && self.consumer.give_back().await {
+        let mut unread = vec![];
+        if holds_some && self.consumer.give_back(&mut unread).await {
             self.lane.delivered_again();
             if self.claim.is_held() {
                 self.tell_what_is_unsent().await;
             }
         }
-        if self.consumer.close().await {
+        let told = self.lane.surely_unsent();
+        let (is_closed, last) = self.consumer.close().await;
+        unread.extend(last);
+        if is_closed {
             self.lane.left();
         }
         self.channel_lost();
+        let news = unsent_of_unread(told, unread.iter().map(unread_of));
+        unread.into_iter().for_each(Delivery::give_back);
+        if !news.is_empty() {
+            // Whoever has the lane by now waits a moment before it doubts what was delivered before.
+            self.tell(news).await;
+        }
     }
 
     /// Told before RabbitMQ hands it to whoever takes the lane next.
     fn tell_what_is_unsent(&self) -> impl Future<Output = ()> + use<> {
-        let (shared, lane, unsent) = (
-            self.shared.clone(),
-            self.lane.id().clone(),
-            self.lane.surely_unsent(),
-        );
+        self.tell(self.lane.surely_unsent())
+    }
+
+    fn tell(&self, unsent: Unsent) -> impl Future<Output = ()> + use<> {
+        let (shared, lane) = (self.shared.clone(), self.lane.id().clone());
         async move { shared.board.leave(&lane, unsent, LEAVE_PATIENCE).await }
+    }
+}
+
+/// What RabbitMQ delivered as the lane was left.
+fn unread_of(delivery: &Delivery) -> Unread {
+    let inbound = delivery.inbound();
+    let was_sent = inbound.history.possible_duplicate || inbound.history.copied_ms > 0;
+    Unread {
+        identity: Identity::new(delivery.id(), delivery.hops(), inbound.incarnation),
+        delivery_count: inbound.delivery_count,
+        is_doubtful: delivery.redelivered || was_sent,
     }
 }

@@ -72,5 +72,7 @@ impl LaneTask {
         let former = former.filter(had_it_for_long);
         self.former = former.map(|(run, _)| (run, noticed));
         self.lane.took_over(unsent, self.shared.now());
+        // Told meanwhile.
+        self.lane.inherit(&self.orders.borrow().unsent);
     }
 }

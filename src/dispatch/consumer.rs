@@ -281,27 +281,40 @@ impl Consumer {
     fn drop_channel(&mut self) {
         self.opening = None;
         if let Some(subscription) = self.subscription.take() {
-            tokio::spawn(subscription.close());
+            tokio::spawn(async move {
+                let (_, void) = subscription.close().await;
+                void.into_iter().for_each(Delivery::give_back);
+            });
         }
     }
 
-    /// Gives back all that the channel holds while it is open. True if it came again, as no other worker waits for it.
+    /// Gives back all that the channel holds while it is open. True if it came again, as no other worker waits for it. `unread`: gets
+    /// what comes meanwhile.
     ///
     /// The end of the channel would return it, too. But RabbitMQ 4.3.6 keeps a consumer that holds messages when its channel ends while
     /// one of higher priority waits for them: sooner or later that dead consumer is the active one, and the lane stands still.
-    pub(super) async fn give_back(&mut self) -> bool {
+    pub(super) async fn give_back(&mut self, unread: &mut Vec<Delivery>) -> bool {
         let Some(subscription) = &mut self.subscription else {
             return false;
         };
         let giving = async {
+            // The client forgets what it has not handed out when everything is given back.
+            unread.extend(subscription.take_unread());
             if let Err(error) = subscription.give_back().await {
                 tracing::debug!(%error, "the channel ended before it was given up");
-                return None;
+                return false;
             }
-            subscription.next().await.ok()
+            while let Ok(delivery) = subscription.next().await {
+                let is_again = delivery.redelivered;
+                unread.push(delivery);
+                if is_again {
+                    return true;
+                }
+            }
+            false
         };
-        let first = tokio::time::timeout(COMES_AGAIN, giving).await;
-        first.ok().flatten().map(Delivery::give_back).is_some()
+        let came_again = tokio::time::timeout(COMES_AGAIN, giving).await;
+        came_again.unwrap_or(false)
     }
 
     /// Waits until the consumer is open, if it is being opened. Half open it cannot be closed: it would stay, with nobody to read it.
@@ -313,11 +326,11 @@ impl Consumer {
         }
     }
 
-    /// Closes the channel, so that RabbitMQ gets back what waits, in order. True if RabbitMQ says so.
-    pub(super) async fn close(&mut self) -> bool {
+    /// Closes the channel, so that RabbitMQ gets back what waits, in order. True if RabbitMQ says so. And what it had delivered meanwhile.
+    pub(super) async fn close(&mut self) -> (bool, Vec<Delivery>) {
         match self.subscription.take() {
             Some(subscription) => subscription.close().await,
-            None => false,
+            None => (false, vec![]),
         }
     }
 }

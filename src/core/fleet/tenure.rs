@@ -33,58 +33,101 @@ pub struct Legacy {
     pub former: Option<(u64, Duration)>,
 }
 
+/// What is known of one lane.
+#[derive(Default)]
+struct Known {
+    /// The last; `None` while nobody has taken it.
+    tenure: Option<Tenure>,
+    /// Told since then.
+    unsent: Unsent,
+}
+
 /// The last tenure of each lane.
 #[derive(Default)]
 pub struct Tenures {
-    last: BTreeMap<Arc<str>, (Tenure, Unsent)>,
+    lanes: BTreeMap<Arc<str>, Known>,
 }
 
 impl Tenures {
     /// A worker took the lane.
     pub fn taken(&mut self, lane: &Arc<str>, tenure: Tenure) -> Legacy {
         let heard = tenure.heard;
-        let Some((before, unsent)) = self.last.insert(lane.clone(), (tenure, vec![])) else {
-            return Legacy::default();
-        };
-        let had = heard.saturating_sub(before.heard);
+        let known = self.lanes.entry(lane.clone()).or_default();
+        let before = known.tenure.replace(tenure);
         Legacy {
-            unsent,
-            former: Some((before.run, had)),
+            unsent: std::mem::take(&mut known.unsent),
+            former: before.map(|before| (before.run, heard.saturating_sub(before.heard))),
         }
     }
 
-    /// A worker left the lane in order. Ignored (false) unless it is the last that took it.
-    pub fn left(&mut self, lane: &str, run: u64, unsent: Unsent) -> bool {
-        let last = self.last.get_mut(lane);
-        let Some(last) = last.filter(|(tenure, _)| tenure.run == run) else {
-            return false;
-        };
-        last.0.left = true;
-        last.1 = unsent;
-        true
+    /// A worker left the lane in order, or says what else it has not sent: RabbitMQ may have handed it a request as it left, when the
+    /// next worker had the lane already. What somebody had not sent at some count of its deliveries stays true, whoever has the lane.
+    pub fn left(&mut self, lane: &Arc<str>, run: u64, unsent: Unsent) {
+        let known = self.lanes.entry(lane.clone()).or_default();
+        if let Some(tenure) = &mut known.tenure {
+            tenure.left |= tenure.run == run;
+        }
+        known.unsent.extend(unsent);
+        let too_many = known.unsent.len().saturating_sub(2 * UNSENT_MAX);
+        known.unsent.drain(..too_many);
+    }
+
+    /// What was surely not sent, as far as it was told since the lane was taken last.
+    pub fn told_since(&self, lane: &str) -> &[(Identity, u64)] {
+        self.lanes.get(lane).map_or(&[], |known| &known.unsent)
     }
 
     /// A worker says that it still has the lane. Counts (true) where nothing else is known any more.
     pub fn kept(&mut self, lane: &Arc<str>, tenure: Tenure) -> bool {
-        let is_news = !self.last.contains_key(lane);
-        if is_news {
-            self.last.insert(lane.clone(), (tenure, vec![]));
-        }
+        let known = self.lanes.entry(lane.clone()).or_default();
+        let is_news = known.tenure.is_none();
+        known.tenure.get_or_insert(tenure);
         is_news
     }
 
     /// The lanes that this life of a worker has, and since when.
     pub fn of_run(&self, run: u64) -> Vec<(Arc<str>, u64)> {
-        let has = |(tenure, _): &(Tenure, Unsent)| tenure.run == run && !tenure.left;
-        let lanes = self.last.iter().filter(|(_, last)| has(last));
-        lanes
-            .map(|(lane, (tenure, _))| (lane.clone(), tenure.since_ms))
+        let tenures = self.lanes.iter();
+        let tenures = tenures.filter_map(|(lane, known)| Some((lane, known.tenure.as_ref()?)));
+        tenures
+            .filter(|(_, tenure)| tenure.run == run && !tenure.left)
+            .map(|(lane, tenure)| (lane.clone(), tenure.since_ms))
             .collect()
     }
 
     pub fn of(&self, lane: &str) -> Option<&Tenure> {
-        self.last.get(lane).map(|(tenure, _)| tenure)
+        self.lanes.get(lane)?.tenure.as_ref()
     }
+}
+
+/// A delivery that came while its lane was being left: read by nobody, so surely not sent under this delivery.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Unread {
+    pub identity: Identity,
+    pub delivery_count: u64,
+    /// Whoever had it before may have sent it.
+    pub is_doubtful: bool,
+}
+
+/// What of `unread`, in the order in which it came, was surely not sent and is not told yet. `told`: what is.
+pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) -> Unsent {
+    let told: HashMap<_, _> = told.into_iter().collect();
+    let mut sure: HashMap<Identity, Option<u64>> = HashMap::new();
+    for delivery in unread {
+        let told = told.get(&delivery.identity).copied();
+        let count = delivery.delivery_count;
+        let before = sure.get(&delivery.identity).copied().unwrap_or(told);
+        // One more than before: nobody else has had it in between. As many: it is the delivery that was told of.
+        let is_known = before.is_some_and(|before| count == before || count == before + 1);
+        let is_sure = is_known || !delivery.is_doubtful;
+        sure.insert(delivery.identity, is_sure.then_some(count));
+    }
+    let news = sure
+        .into_iter()
+        .filter_map(|(identity, count)| Some((identity, count?)));
+    news.filter(|(identity, count)| told.get(identity) != Some(count))
+        .take(UNSENT_MAX)
+        .collect()
 }
 
 /// What a lane knows of deliveries that another worker had before.
@@ -94,6 +137,11 @@ pub struct Inherited(HashMap<Identity, u64>);
 impl Inherited {
     pub fn new(unsent: Unsent) -> Self {
         Self(unsent.into_iter().collect())
+    }
+
+    /// More of the same, told later.
+    pub fn add(&mut self, unsent: &[(Identity, u64)]) {
+        self.0.extend(unsent.iter().cloned());
     }
 
     /// True if nobody has had it since it was given back unsent.
@@ -139,13 +187,18 @@ mod tests {
         assert_eq!(tenures.taken(&lane, tenure(1)).unsent, []);
         // It crashed: nobody knows.
         assert_eq!(tenures.taken(&lane, tenure(2)).unsent, []);
-        // A word of the one before comes too late to count.
-        assert!(!tenures.left("1", 1, unsent.clone()));
         assert_eq!(tenures.taken(&lane, tenure(3)).unsent, []);
-        assert!(tenures.left("1", 3, unsent.clone()));
+        tenures.left(&lane, 3, unsent.clone());
         assert!(tenures.of("1").unwrap().left);
         assert_eq!(tenures.taken(&lane, tenure(4)).unsent, unsent);
         assert_eq!(tenures.of("1").unwrap().run, 4);
+        // RabbitMQ had handed one more to the one before as it left.
+        let late = vec![(Identity::new("y", 0, None), 0)];
+        tenures.left(&lane, 3, late.clone());
+        assert!(!tenures.of("1").unwrap().left);
+        assert_eq!(tenures.told_since("1"), late);
+        assert_eq!(tenures.taken(&lane, tenure(5)).unsent, late);
+        assert_eq!(tenures.told_since("1"), []);
     }
 
     #[test]
@@ -159,8 +212,41 @@ mod tests {
         tenures.taken(&lane, tenure(2));
         assert!(!tenures.kept(&lane, tenure(1)));
         assert_eq!(tenures.of("1").unwrap().run, 2);
-        tenures.left("1", 2, vec![]);
+        tenures.left(&lane, 2, vec![]);
         assert_eq!(tenures.of_run(2), []);
+    }
+
+    /// Told: `a` at 1. Each case: what came unread (id, count, doubtful), and what is told of it.
+    #[test]
+    fn what_came_unread_is_told_once_and_only_if_it_is_sure() {
+        type Case = (
+            &'static [(&'static str, u64, bool)],
+            &'static [(&'static str, u64)],
+        );
+        let cases: [Case; 7] = [
+            (&[], &[]),
+            (&[("b", 0, false)], &[("b", 0)]),
+            // It had been another's, and nothing is known of that one.
+            (&[("b", 1, true)], &[]),
+            // It was given back unread, and came again.
+            (&[("b", 0, false), ("b", 1, true)], &[("b", 1)]),
+            (&[("b", 0, false), ("b", 2, true)], &[]),
+            // That which was told of, and its next delivery.
+            (&[("a", 1, true)], &[]),
+            (&[("a", 2, true)], &[("a", 2)]),
+        ];
+        let identity = |id: &str| Identity::new(id, 0, None);
+        for (unread, expected) in cases {
+            let unread = unread.iter().map(|(id, count, is_doubtful)| Unread {
+                identity: identity(id),
+                delivery_count: *count,
+                is_doubtful: *is_doubtful,
+            });
+            let unread: Vec<_> = unread.collect();
+            let expected = expected.iter().map(|(id, count)| (identity(id), *count));
+            let found = unsent_of_unread(vec![(identity("a"), 1)], unread.clone());
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{unread:?}");
+        }
     }
 
     #[test]

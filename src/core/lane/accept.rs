@@ -109,6 +109,14 @@ impl Lane {
         let is_resent = self.config.redelivery.policy == RedeliveryPolicy::Resend && !is_forbidden;
         let is_suspect = self.is_too_often(asked);
         let identity = Identity::of(asked);
+        // Told after it came.
+        let is_unsent = evidence == Evidence::Nothing
+            && asked.history.copied_ms == 0
+            && self.inherited.is_unsent(&identity, asked.delivery_count);
+        if is_unsent {
+            self.backlog.release(ticket, now);
+            return None;
+        }
         let is_copied = evidence == Evidence::Copy || self.has_other_copy(asked, ticket);
         let has_ended = is_copied || evidence == Evidence::Result;
         if !has_ended && is_resent && !is_suspect {
@@ -178,6 +186,11 @@ impl Lane {
     pub fn took_over(&mut self, unsent: Unsent, now: Now) {
         self.pace.empty(now);
         self.inherited = Inherited::new(unsent);
+    }
+
+    /// More that the one before has not sent: RabbitMQ had handed it over as that one left.
+    pub fn inherit(&mut self, unsent: &[(Identity, u64)]) {
+        self.inherited.add(unsent);
     }
 
     /// What waits here and was surely never sent.

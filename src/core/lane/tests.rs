@@ -99,6 +99,8 @@ enum Do {
     CopyFound(&'static str),
     /// The lane is this worker's now; these were not sent by the one before, by their count of deliveries.
     Takes(Vec<(&'static str, u64)>),
+    /// What it takes over is told later.
+    Inherits(&'static str, u64),
     /// Percent, and minutes to regain.
     Used(u32, u32),
     Drain,
@@ -301,6 +303,9 @@ impl Story {
             Evidence(name, true) => return self.evidence(name, step::Evidence::Result),
             Evidence(name, false) => return self.evidence(name, step::Evidence::Nothing),
             CopyFound(name) => return self.evidence(name, step::Evidence::Copy),
+            Inherits(name, count) => {
+                self.lane.inherit(&[(Identity::new(name, 0, None), count)]);
+            }
             Takes(unsent) => {
                 let unsent = unsent.into_iter();
                 let unsent = unsent.map(|(name, count)| (Identity::new(name, 0, None), count));

@@ -137,6 +137,27 @@ fn what_the_worker_before_gave_back_in_order_is_not_in_doubt() {
 }
 
 #[test]
+fn what_the_worker_before_was_handed_as_it_left_is_not_in_doubt_once_that_is_told() {
+    check(
+        config(),
+        vec![
+            (Takes(vec![]), "flowing"),
+            (Again("a1", 1), "asks"),
+            (Again("b1", 2), "asks"),
+            (Inherits("a1", 0), "flowing"),
+            (Inherits("b1", 0), "flowing"),
+            (Evidence("a1", false), "stays"),
+            // Somebody had it in between.
+            (Evidence("b1", false), "stays"),
+            (At(1.0), "flowing"),
+            (Next, "send a1, send b1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Answer("b1", accepted()), "accepted #1 !"),
+        ],
+    );
+}
+
+#[test]
 fn what_was_being_buried_is_buried_again() {
     let tired = History {
         attempts: 1,
