@@ -114,7 +114,7 @@ impl Lane {
             && asked.history.copied_ms == 0
             && self.inherited.is_unsent(&identity, asked.delivery_count);
         if is_unsent {
-            self.backlog.release(ticket, now);
+            self.backlog.release(ticket, None);
             return None;
         }
         let is_copied = evidence == Evidence::Copy || self.has_other_copy(asked, ticket);
@@ -122,7 +122,7 @@ impl Lane {
         if !has_ended && is_resent && !is_suspect {
             // Somebody may have sent it, or copied it, and died before that was written.
             self.recent.doubt(identity, now.wall_ms);
-            self.backlog.release(ticket, now);
+            self.backlog.release(ticket, Some(now));
             return None;
         }
         let waiting = self.backlog.take_asked(ticket)?;

@@ -37,17 +37,20 @@ impl Backlog {
         Some((ticket, earlier))
     }
 
-    /// Nothing shows that it was sent, or copied onto the ladder: it may go, and is flagged.
-    pub(in crate::core) fn release(&mut self, ticket: Ticket, now: Now) {
+    /// Nothing shows that it was sent, or copied onto the ladder: it may go. `doubted`: when nobody could say that it was not sent, which
+    /// flags it.
+    pub(in crate::core) fn release(&mut self, ticket: Ticket, doubted: Option<Now>) {
         let Some((key, priority)) = self.asked.remove(&ticket) else {
             return;
         };
         let queue = &mut self.line(&key).rank_mut(priority).queue;
         if let Some(waiting) = queue.iter_mut().find(|waiting| waiting.ticket == ticket) {
             waiting.is_asked = false;
-            let history = &mut waiting.message.history;
-            history.possible_duplicate = true;
-            history.doubt_copies(now);
+            if let Some(now) = doubted {
+                let history = &mut waiting.message.history;
+                history.possible_duplicate = true;
+                history.doubt_copies(now);
+            }
         }
         self.make_ready(&key, priority, false);
     }
