@@ -433,13 +433,10 @@ impl LaneTask {
             self.lane.set_limit(limit_mps, now);
         }
         self.lane.held(orders.held, now);
-        if self.claim.is_held() {
-            self.lane.inherit(&orders.unsent);
-        }
+        self.lane.inherit(&orders.unsent);
         // RabbitMQ has given it away, though this worker may not have noticed yet.
         if self.claim.is_held() && orders.owner.is_some_and(|owner| !owner.is_us) {
-            let phone_number_id = self.lane.id();
-            tracing::warn!(%phone_number_id, "another worker took the lane: leaving it");
+            tracing::warn!(phone_number_id = %self.lane.id(), "another worker took the lane: leaving it");
             self.claim = Claim::None;
             self.lane.fetch_anew(now);
         }
