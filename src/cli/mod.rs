@@ -7,6 +7,7 @@ use std::path::PathBuf;
 mod check;
 mod definitions;
 mod healthcheck;
+mod reference;
 mod run;
 
 /// Sends WhatsApp Cloud API requests from RabbitMQ and answers every one exactly once.
@@ -29,6 +30,8 @@ pub enum Command {
     Healthcheck(healthcheck::Options),
     /// Print the exchanges, queues and bindings as a RabbitMQ definitions file, for broker.declare = false.
     Definitions(definitions::Options),
+    /// Write the reference pages (every config key, metric, command and error code), or compare them with --check.
+    Reference(reference::Options),
 }
 
 /// What a command prints when it succeeds; empty if it has nothing to say.
@@ -65,6 +68,7 @@ impl Command {
             Self::Check(options) => options.run(),
             Self::Healthcheck(options) => options.run(),
             Self::Definitions(options) => options.run(),
+            Self::Reference(options) => options.run(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Every key, declared once: its name, default, bounds and meaning. The reader, the list of known keys, the
-//! suggestions and the tests that hold `deploy/config.toml` and the README to the truth all use this table.
+//! suggestions, the reference page and the test that holds `deploy/config.toml` to the truth all use this table.
 
 use super::rules;
 

@@ -15,6 +15,7 @@ mod table;
 
 pub use class::{Class, Scope, UnknownWord};
 pub use row::{Effect, Override, Row, When, fetch_failed};
+pub use table::{SOURCES, TABLE};
 
 /// The longest wait that a `Retry-After` header is believed: it is undocumented for this API.
 pub const MAX_RETRY_AFTER_S: u32 = 3600;
@@ -151,7 +152,10 @@ impl Rules {
             }
             AnswerBody::Error(error) => {
                 let row = self.find(error.code, error.subcode, error.details.as_deref());
-                let effect = row.map_or_else(|| of_unknown_code(&error, status), |row| row.effect);
+                let effect = row.map_or_else(
+                    || of_unknown_code(error.is_transient, status),
+                    |row| row.effect,
+                );
                 outcome(
                     effect,
                     ErrorReport::of_api(effect.class(), error),
@@ -189,8 +193,8 @@ const TOO_MANY: Effect = Effect::Throttled {
 };
 
 /// An error of the API whose code is in no row: Meta adds several a year.
-fn of_unknown_code(error: &ApiError, status: u16) -> Effect {
-    if error.is_transient {
+pub fn of_unknown_code(is_transient: bool, status: u16) -> Effect {
+    if is_transient {
         return Effect::Transient {
             scope: Scope::Lane,
             max_retries: None,
@@ -215,7 +219,7 @@ fn of_unknown_code(error: &ApiError, status: u16) -> Effect {
 }
 
 /// An answer that is not the API's: a proxy's, a load balancer's, or a cut-off one.
-fn of_status(status: u16) -> Effect {
+pub fn of_status(status: u16) -> Effect {
     match status {
         429 => TOO_MANY,
         408 => Effect::Ambiguous,

@@ -23,6 +23,7 @@ mod poison;
 mod privacy;
 mod quarantine;
 mod reads;
+mod reference;
 mod rights;
 mod scripts;
 mod simulation;

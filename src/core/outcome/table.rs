@@ -1,42 +1,46 @@
 //! The table: which code of the API means what. One row per code, so that a review sees all of it.
 //!
-//! Sources: see the constants below. Where a row follows experience rather than the page, a comment says why.
+//! Sources: see [`SOURCES`]. Where a row follows experience rather than the page, a comment says why.
 //! Among rows of one code the first that covers an error wins, except that a row for its subcode always does.
 
 use super::class::Scope;
 use super::row::{Effect, Row, When};
 
-/// Meta, WhatsApp Cloud API documentation, "Error codes", edition of September 2026 (the one of November 2025
-/// also gave HTTP statuses).
 const EC: &str = "EC-2609";
-/// Meta, Graph API documentation, "Error handling" and "Rate limiting", read in November 2026.
 const GRAPH: &str = "GRAPH-2611";
-/// Meta, "Throughput", edition of June 2026.
 const TP: &str = "TP-2606";
-/// Meta, "Health status", read in November 2026.
 const HEALTH: &str = "SUP-2611";
-/// Meta, payments and groups pages, editions of November 2025 to March 2026.
 const PAY: &str = "PAY-2603";
 const GROUPS: &str = "GROUPS-2603";
-/// Meta, "Block users", edition of May 2026.
 const BLOCK: &str = "BLOCK-2605";
-/// vaam-apps/meta-whatsapp-rs, checked by its authors against Meta's pages of September 2026.
 const VAAM: &str = "VAAM-2609";
-/// Meta, pages on templates, flows, calls, verification codes, synchronisation and sign-up, editions of October 2025 to September 2026.
-/// None of these is a send: they come to operations on numbers and accounts.
 const MANAGE: &str = "MANAGE-2609";
-/// Met by users of the API, and described on no page of Meta's that was found.
 const FIELD: &str = "FIELD-2611";
-/// david-lev/pywa, errors.py, November 2026: not documented by Meta today.
 const PYWA: &str = "PYWA-2611";
-/// Meta, error codes before v17 and of the On-Premises API, mapped to their successors.
 const LEGACY: &str = "EC-2305";
+
+/// What the keys in [`Row::source`] stand for, with the edition that was read.
+#[rustfmt::skip] // A table: key, pages.
+pub const SOURCES: [(&str, &str); 12] = [
+    (EC, "Meta, WhatsApp Cloud API documentation, \"Error codes\", edition of September 2026 (the one of November 2025 also gave HTTP statuses)."),
+    (GRAPH, "Meta, Graph API documentation, \"Error handling\" and \"Rate limiting\", read in November 2026."),
+    (TP, "Meta, \"Throughput\", edition of June 2026."),
+    (HEALTH, "Meta, \"Health status\", read in November 2026."),
+    (PAY, "Meta, pages on payments, editions of November 2025 to March 2026."),
+    (GROUPS, "Meta, pages on groups, editions of November 2025 to March 2026."),
+    (BLOCK, "Meta, \"Block users\", edition of May 2026."),
+    (VAAM, "vaam-apps/meta-whatsapp-rs, checked by its authors against Meta's pages of September 2026."),
+    (MANAGE, "Meta, pages on templates, flows, calls, verification codes, synchronisation and sign-up, editions of October 2025 to September 2026. None of these is a send: they come to operations on numbers and accounts."),
+    (FIELD, "Met by users of the API, and described on no page of Meta's that was found."),
+    (PYWA, "david-lev/pywa, errors.py, November 2026: not documented by Meta today."),
+    (LEGACY, "Meta, error codes before v17 and of the On-Premises API, mapped to their successors."),
+];
 
 const HOUR_S: u64 = 3600;
 
 // One row, one line.
 #[rustfmt::skip]
-pub(super) const TABLE: &[Row] = &[
+pub const TABLE: &[Row] = &[
     // Authentication, permission, account.
     row(0, TOKEN, "the token's user could not be authenticated", EC),
     row(3, APP, "the app lacks a capability", EC), // an HTTP 500 that never heals by itself

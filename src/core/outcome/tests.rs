@@ -1,7 +1,6 @@
 use serde_json::{Map, Value, json};
 
 use super::super::answer::Usage;
-use super::table::TABLE;
 use super::*;
 
 /// Answers as the API and what stands in front of it give them, and what must follow.
@@ -181,6 +180,7 @@ fn no_code_has_two_rows() {
 fn every_row_says_what_and_whence() {
     for row in TABLE {
         assert!(!row.meaning.is_empty(), "{row:?}");
+        assert!(SOURCES.iter().any(|(key, _)| *key == row.source), "{row:?}");
         let (_, edition) = row.source.rsplit_once('-').unwrap();
         assert!(
             edition.len() == 4 && edition.parse::<u16>().is_ok(),

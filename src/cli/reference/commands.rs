@@ -1,0 +1,19 @@
+//! Every command, as `--help` shows it.
+
+use super::head;
+use crate::cli::Arguments;
+use clap::CommandFactory;
+
+pub(super) fn page() -> String {
+    let mut page = head("Commands", "src/cli/");
+    let mut program = Arguments::command();
+    program.build();
+    page += &format!("```text\n{}```\n", program.render_long_help());
+    for command in program.get_subcommands_mut() {
+        if command.get_name() != "help" {
+            let (name, help) = (command.get_name().to_owned(), command.render_long_help());
+            page += &format!("\n## {name}\n\n```text\n{help}```\n");
+        }
+    }
+    page
+}
