@@ -2,12 +2,13 @@
 
 use crate::board::NotTold;
 use crate::config::AdminConfig;
+use crate::core::demand::Effort;
 use crate::core::lane::Rest;
 use crate::core::message::LaneId;
 use crate::dispatch::{LaneHandle, Shared};
 use crate::metrics::{AccountSample, LaneSample, Scrape};
 use crate::upkeep::Account;
-use crate::workload::{self, Effort};
+use crate::workload;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;

@@ -8,6 +8,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod contract;
 pub mod core;
 pub mod credentials;
 pub mod dispatch;

@@ -27,12 +27,14 @@ const CODES: [&str; 2] = ["130429", OTHER];
 mod families;
 mod lane;
 mod process;
+mod sample;
 mod scrape;
 
-use crate::broker::topology::DELAY;
+use crate::contract::names::DELAY;
 pub use families::{FAMILIES, Family, Kind, READS};
 pub use lane::LaneMetrics;
-pub use scrape::{AccountSample, LaneSample, OTHER, Scrape};
+pub use sample::{AccountSample, LaneSample, Seen};
+pub use scrape::{OTHER, Scrape};
 
 pub struct Metrics {
     registry: Registry,

@@ -3,11 +3,10 @@
 
 use crate::broker::delays;
 use crate::core::namesakes::PRESENT_EVERY;
-use crate::core::number::NumberState;
+use crate::core::number::{NumberState, TemplateCounts};
 use crate::core::readers::{Has, period, reads_number};
 use crate::credentials::{RELOAD_PERIOD, TokenSlot};
 use crate::dispatch::{LaneHandle, Shared};
-use crate::graph::reads::TemplateCounts;
 use backoff::backoff::Backoff;
 use futures_util::FutureExt;
 use futures_util::future::{pending, select_all};

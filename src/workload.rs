@@ -2,7 +2,7 @@
 
 use crate::broker::depth::{Depths, watched};
 use crate::broker::session::Session;
-use crate::core::demand::{Capacity, Reading};
+use crate::core::demand::{Effort, Reading};
 use crate::core::lane::State;
 use crate::dispatch::{LaneHandle, Seen, Shared};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,6 @@ const ROUND_MAX: Duration = Duration::from_secs(15);
 
 /// Rounds after which the queues that change slowly are read as well.
 const SLOW: u32 = 3;
-
-/// How busy this worker's thread was, ever, and what it can carry.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Effort {
-    pub busy: Duration,
-    pub capacity: Capacity,
-}
 
 pub struct Workload {
     shared: Arc<Shared>,

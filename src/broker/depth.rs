@@ -1,7 +1,7 @@
 //! How many messages wait in a queue, asked by declaring it passively: that needs no right but one on the queue.
 
 use super::session::Session;
-use super::topology::{DEAD, UNROUTED, rung};
+use crate::contract::names::{DELAY, WATCHED, rung};
 use crate::core::ladder;
 use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
@@ -55,12 +55,10 @@ impl Depths {
     }
 }
 
-/// The queues beside the lanes that operators want to know the depth of, by the label they are told under.
-pub fn watched() -> [(&'static str, Vec<String>); 3] {
-    let rungs = (0..ladder::RUNGS).map(rung).collect();
-    [
-        (DEAD, vec![DEAD.to_owned()]),
-        (UNROUTED, vec![UNROUTED.to_owned()]),
-        ("wa.delay", rungs),
-    ]
+/// The queues of each of [`WATCHED`].
+pub fn watched() -> [(&'static str, Vec<String>); WATCHED.len()] {
+    WATCHED.map(|name| match name {
+        DELAY => (name, (0..ladder::RUNGS).map(rung).collect()),
+        queue => (name, vec![queue.to_owned()]),
+    })
 }

@@ -4,22 +4,12 @@
 //! A queue's arguments can never change once it exists, so only what must be an argument is one; limits that operators tune
 //! (lengths, timeouts) are policies.
 
+pub use crate::contract::names::{
+    DEAD, DELAY, DELAY_OUT, EVENTS, LANE_PREFIX, LANES_LOG, RESULTS, RESULTS_LOG, SEND,
+    TENURES_LOG, UNROUTED, lane_queue, rung,
+};
 use crate::core::ladder;
 use serde_json::{Map, Value, json};
-
-pub const SEND: &str = "wa.send";
-pub const LANE_PREFIX: &str = "wa.lane.";
-pub const RESULTS: &str = "wa.results";
-pub const RESULTS_LOG: &str = "wa.results.log";
-pub const UNROUTED: &str = "wa.unrouted";
-pub const DEAD: &str = "wa.dead";
-pub const LANES_LOG: &str = "wa.lanes.log";
-pub const TENURES_LOG: &str = "wa.tenures.log";
-pub const EVENTS: &str = "wa.events";
-/// What the rungs of the ladder are called before their number.
-pub const DELAY: &str = "wa.delay";
-/// Where a delayed request leaves the ladder.
-pub const DELAY_OUT: &str = "wa.delay.out";
 
 /// Where an exchange hands what it cannot route.
 const ALTERNATE: &str = "alternate-exchange";
@@ -28,15 +18,6 @@ const ALTERNATE: &str = "alternate-exchange";
 const DAYS_30_MS: i64 = 30 * 24 * 3600 * 1000;
 /// High enough never to be met: RabbitMQ 4 would otherwise drop or dead-letter after 20 redeliveries.
 const DELIVERY_LIMIT: i64 = 1_000_000;
-
-pub fn lane_queue(phone_number_id: &str) -> String {
-    format!("{LANE_PREFIX}{phone_number_id}")
-}
-
-/// The exchange (and queue) of one rung.
-pub fn rung(rung: u32) -> String {
-    format!("{DELAY}.{rung}")
-}
 
 /// An argument of a queue or an exchange.
 #[derive(Clone, Debug, PartialEq)]

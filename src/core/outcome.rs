@@ -9,11 +9,10 @@ use std::fmt;
 use super::answer::{Accepted, Answer, AnswerBody, ApiError, Reply, hidden};
 
 pub mod answer;
-mod class;
 mod row;
 mod table;
 
-pub use class::{Class, Scope, UnknownWord};
+pub use crate::contract::words::{Class, Scope, UnknownWord};
 pub use row::{Effect, Override, Row, When, fetch_failed};
 pub use table::{SOURCES, TABLE};
 

@@ -2,49 +2,11 @@
 
 use crate::board::Orders;
 use crate::broker::topology::lane_queue;
-use crate::core::demand::Demand;
 use crate::core::lane::View;
 use crate::core::message::LaneId;
-use crate::core::number::NumberState;
+pub use crate::metrics::Seen;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
-
-/// What is known of a lane.
-#[derive(Clone, Copy)]
-pub struct Seen {
-    pub view: View,
-    /// This worker consumes its queue, active or waiting for its turn.
-    pub is_subscribed: bool,
-    /// It should: the lane is neither held nor paused.
-    pub is_wanted: bool,
-    /// Whether the last try to consume it worked. None before the first.
-    pub last_try: Option<bool>,
-    /// It has a connection of its own, because it ended one.
-    pub is_apart: bool,
-    /// It took the lane, and RabbitMQ delivers it here.
-    pub is_owned: bool,
-    pub demand: Demand,
-    pub number: NumberState,
-    /// Another worker reads how the API sees the number: this one does not know.
-    pub is_read_elsewhere: bool,
-}
-
-impl Seen {
-    /// Of a lane that has not begun.
-    pub(super) fn new(view: View) -> Self {
-        Self {
-            view,
-            is_subscribed: false,
-            is_wanted: true,
-            last_try: None,
-            is_apart: false,
-            is_owned: false,
-            demand: Demand::default(),
-            number: NumberState::default(),
-            is_read_elsewhere: false,
-        }
-    }
-}
 
 /// A lane as the rest of the process sees it.
 #[derive(Clone)]

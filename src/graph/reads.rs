@@ -5,7 +5,7 @@ use super::{Graph, prove};
 use crate::core::answer::AnswerBody;
 use crate::core::holds::Health;
 use crate::core::message::LaneId;
-use crate::core::number::{NumberState, TEMPLATE_STATUSES, word};
+use crate::core::number::{NumberState, TEMPLATE_STATUSES, TemplateCounts, word};
 use crate::core::readers::TEMPLATES_PER_READ;
 use crate::credentials::Token;
 use anyhow::Context;
@@ -94,9 +94,6 @@ struct Paging {
 struct Cursors {
     after: Option<String>,
 }
-
-/// Templates per word of [`TEMPLATE_STATUSES`].
-pub type TemplateCounts = [u64; TEMPLATE_STATUSES.len()];
 
 impl Graph {
     /// Reads how the API sees a number.

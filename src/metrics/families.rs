@@ -2,8 +2,7 @@
 //! are all made from these rows; a name that is in no row cannot be written.
 
 use super::OUTCOMES;
-use crate::broker::depth::watched;
-use crate::broker::topology::{DEAD, DELAY, RESULTS};
+use crate::contract::names::{DEAD, DELAY, RESULTS, WATCHED};
 use crate::core::holds::{Health, Why};
 use crate::core::lane::State;
 use crate::core::message::Priority;
@@ -143,7 +142,7 @@ const SCOPE: Label = of("scope", || {
         .to_vec()
 });
 const EXCHANGE: Label = of("exchange", || vec![RESULTS, DELAY, DEAD]);
-const QUEUE: Label = of("queue", || watched().map(|(queue, _)| queue).to_vec());
+const QUEUE: Label = of("queue", || WATCHED.to_vec());
 const STATE: Label = of("state", || State::WORDS.to_vec());
 const TEMPLATE_STATUS: Label = of("status", || TEMPLATE_STATUSES.to_vec());
 const QUALITY: Label = of("quality_rating", || QUALITY_RATINGS.to_vec());

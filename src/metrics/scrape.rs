@@ -3,16 +3,13 @@
 
 use super::families::{self, Family};
 use super::process::{self, Process};
+use super::sample::{AccountSample, LaneSample};
 use crate::core::Now;
-use crate::core::demand::Work;
+use crate::core::demand::Effort;
 use crate::core::lane::State;
 use crate::core::number::{NumberState, TEMPLATE_STATUSES};
-use crate::dispatch::Seen;
-use crate::graph::reads::TemplateCounts;
-use crate::workload::Effort;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The label of lanes beyond `metrics.max_lanes`.
@@ -26,22 +23,6 @@ pub struct Scrape {
     pub drain_target: Duration,
     pub lanes: Vec<LaneSample>,
     pub accounts: Vec<AccountSample>,
-}
-
-pub struct LaneSample {
-    pub label: Arc<str>,
-    pub waba_id: Arc<str>,
-    pub seen: Seen,
-    pub work: Work,
-}
-
-pub struct AccountSample {
-    pub waba_id: Arc<str>,
-    pub is_token_valid: bool,
-    /// Unix seconds; 0: never, or not known.
-    pub token_expires_at: u64,
-    pub templates: TemplateCounts,
-    pub templates_held: usize,
 }
 
 /// How the gauges of lanes that share a label become one.

@@ -36,6 +36,9 @@ pub const TEMPLATE_STATUSES: [&str; 6] = [
     "approved", "paused", "disabled", "rejected", "pending", "other",
 ];
 
+/// Templates per word of [`TEMPLATE_STATUSES`].
+pub type TemplateCounts = [u64; TEMPLATE_STATUSES.len()];
+
 /// Each one word of its list above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberState {

@@ -159,5 +159,12 @@ fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
+/// How busy this worker's thread was, ever, and what it can carry.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Effort {
+    pub busy: Duration,
+    pub capacity: Capacity,
+}
+
 #[cfg(test)]
 mod tests;

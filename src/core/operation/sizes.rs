@@ -5,7 +5,7 @@
 //! ways it gives the least (a flag is one of them, two code points, four UTF-16 units, eight bytes), so only what is too long by every
 //! count is refused.
 
-use crate::core::intake::Fault;
+use crate::contract::fault::Fault;
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 

@@ -1,7 +1,7 @@
 //! The shape of a row of the table, and the rows that the configuration puts in front of it.
 
-use super::class::{Class, Scope};
 use super::table::TABLE;
+use crate::contract::words::{Class, Scope};
 
 /// What a code, where it is met, does to the message and to others.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 //! Sources: see [`SOURCES`]. Where a row follows experience rather than the page, a comment says why.
 //! Among rows of one code the first that covers an error wins, except that a row for its subcode always does.
 
-use super::class::Scope;
 use super::row::{Effect, Row, When};
+use crate::contract::words::Scope;
 
 const EC: &str = "EC-2609";
 const GRAPH: &str = "GRAPH-2611";

@@ -3,6 +3,8 @@
 //! Only what is certain is checked: the API grows faster than any dispatcher is released, so unknown members and types pass
 //! through byte for byte. No fault ever repeats a value: where it is, what was expected, the limit and the length must do.
 
+pub use crate::contract::fault::Fault;
+pub use crate::contract::request::{Header, ID_HEADERS, Inbound, MAX_HEADERS_BYTES};
 use crate::core::Now;
 use crate::core::ladder::MAX_DELAY_S;
 use crate::core::message::{History, Message, OnUnknown, Priority};
@@ -10,18 +12,9 @@ use crate::core::reply_to::ReplyTo;
 use bytes::Bytes;
 
 mod body;
-mod fault;
 mod identity;
 mod instant;
 mod value;
-
-pub use fault::{Fault, Refusal};
-use fault::{MALFORMED, TOO_LARGE};
-pub use identity::ID_HEADERS;
-
-/// AMQP headers in all, encoded. RabbitMQ takes 128 KiB of them in one frame; a request that fills it could not be carried any
-/// further, as we add some of our own.
-pub const MAX_HEADERS_BYTES: usize = 65_536;
 
 /// The bounds of intake, from `[intake]`.
 #[derive(Clone, Copy, Debug)]
@@ -32,47 +25,6 @@ pub struct IntakeConfig {
     pub user_ids_in_to: bool,
 }
 
-/// An AMQP header as far as intake can use it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Header<'a> {
-    /// Not necessarily UTF-8: AMQP does not promise it.
-    Text(&'a [u8]),
-    Int(i64),
-    Bool(bool),
-    /// AMQP timestamp, in seconds.
-    TimestampS(u64),
-    EmptyTable,
-    Other,
-}
-
-/// What a delivery said about the request, without AMQP's types.
-#[derive(Clone, Debug, Default)]
-pub struct Inbound<'a> {
-    /// The property.
-    pub message_id: Option<&'a str>,
-    /// The first of [`ID_HEADERS`] that is there.
-    pub id_header: Option<(&'static str, Header<'a>)>,
-    pub priority: Option<u8>,
-    pub timestamp_s: Option<u64>,
-    /// Of the body as it was published, also where it was too large to be kept.
-    pub body_bytes: usize,
-    pub operation: Option<&'a str>,
-    pub reply_to: Option<&'a str>,
-    pub content_encoding: Option<&'a str>,
-    /// The header of that name, which tells of a body that a client has compressed.
-    pub compression: Option<Header<'a>>,
-    pub redelivered: bool,
-    pub delivery_count: u64,
-    /// See [`Message::incarnation`].
-    pub incarnation: Option<u64>,
-    /// Of all headers together.
-    pub headers_bytes: usize,
-    pub expires_at: Option<Header<'a>>,
-    pub not_before: Option<Header<'a>>,
-    pub on_unknown: Option<Header<'a>>,
-    pub history: History,
-}
-
 impl Inbound<'_> {
     /// When it was published, if its `timestamp` can be that: a clock may be off a little, but a time well ahead is a local time taken
     /// for UTC, and one that no AMQP timestamp can be is in milliseconds.
@@ -80,6 +32,36 @@ impl Inbound<'_> {
         const AHEAD_MS: u64 = 60_000;
         let at_ms = instant::of_timestamp(self.timestamp_s?)?;
         (at_ms <= now.wall_ms.saturating_add(AHEAD_MS)).then_some(at_ms)
+    }
+}
+
+/// No JSON object, or no usable `message_id`.
+const MALFORMED: &str = "malformed";
+/// Above `intake.max_body_bytes`.
+const TOO_LARGE: &str = "too_large";
+
+/// A request that will not be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whatever id it had.
+    pub id: Option<String>,
+    pub faults: Vec<Fault>,
+    /// It can be neither parsed nor identified, so the answer alone would lose it: keep it in `wa.dead`, for this reason. Whole, unless
+    /// it is too large.
+    pub dead_reason: Option<&'static str>,
+}
+
+impl Refusal {
+    /// Intake itself failed. Nothing is known of the request, and the next worker must not fail too.
+    pub fn of_a_panic() -> Self {
+        Self {
+            id: None,
+            faults: vec![Fault::new(
+                "",
+                "made the dispatcher's own check fail: please report it",
+            )],
+            dead_reason: Some(MALFORMED),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a lane carries. A `Message` is only built by [`crate::core::intake`], so whoever holds one need not check it again.
 
+pub use crate::contract::request::History;
+pub use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
 use bytes::Bytes;
 use std::fmt;
@@ -57,63 +59,6 @@ impl fmt::Debug for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Recipient(***)")
     }
-}
-
-/// AMQP `priority` 5 and above is high: one-time passwords and alerts go before bulk.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Priority {
-    High,
-    Bulk,
-}
-
-impl Priority {
-    /// By AMQP `priority`. RabbitMQ 4.0's quorum queues draw their line at the same place.
-    pub fn of(amqp: Option<u8>) -> Self {
-        match amqp {
-            Some(5..) => Self::High,
-            Some(_) | None => Self::Bulk,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Bulk => "bulk",
-        }
-    }
-}
-
-/// What to do when the answer to a send was lost (header `on-unknown`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnUnknown {
-    Report,
-    Resend,
-}
-
-/// What a request has been through already. Travels in our own AMQP headers through the delay ladder, so a restart forgets nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct History {
-    /// Requests to the API that counted against `retry.max_attempts`.
-    pub attempts: u32,
-    /// Requests to the API that did not, as it was in trouble.
-    pub uncharged: u32,
-    /// Times the API turned this request away by a pair limit; the exponent X of the 4^X s wait.
-    pub throttles: u32,
-    /// Passes through the delay ladder. With the id it tells a delayed copy from its original.
-    pub hops: u32,
-    /// When a worker first took the request; 0 before that. Milliseconds since the epoch.
-    pub first_seen_ms: u64,
-    /// An earlier send may have reached the person.
-    pub possible_duplicate: bool,
-    /// It was delivered over and over, with others, and one of them may be what every worker died of.
-    pub suspected: bool,
-    /// There may be another copy of it, made by a worker that ended before it could say so: from when on that one may have come off the
-    /// ladder, in milliseconds since the epoch. 0: there is none.
-    pub copied_ms: u64,
-    /// A hold was met by it again when it was the one to try whether that is over: the next time counts against it, not its lane.
-    pub blamed: bool,
-    /// The API code that sent it round last, for whoever reads `wa.dead`.
-    pub last_error: Option<i64>,
 }
 
 impl History {

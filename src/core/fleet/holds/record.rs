@@ -1,11 +1,10 @@
 //! One record of `wa.lanes.log`, as JSON. What a later version writes and this one does not know is passed over.
 
 use super::{Hold, Reach, Why};
+use crate::contract::record::{NewsDocument, RecordDocument};
 use crate::core::outcome::{Scope, remedy_like};
 use crate::core::recent::Identity;
 use crate::core::tenure::Unsent;
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// One thing that a worker tells all others.
@@ -52,56 +51,6 @@ enum Topic {
     Pause,
     Tenure,
     Presence,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Wire<'a> {
-    at_ms: u64,
-    #[serde(borrow)]
-    worker: Cow<'a, str>,
-    run: u64,
-    #[serde(borrow)]
-    scope: Cow<'a, str>,
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-    #[serde(flatten)]
-    news: WireNews,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "news", rename_all = "snake_case")]
-enum WireNews {
-    Held {
-        why: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        code: Option<i64>,
-        remedy: String,
-        since_ms: u64,
-        until_ms: u64,
-        failed_probes: u32,
-    },
-    Lifted,
-    Paused {
-        since_ms: u64,
-    },
-    Resumed,
-    TemplateHeld {
-        until_ms: u64,
-    },
-    Taken,
-    /// Each with its hops and its count of deliveries.
-    Left {
-        unsent: Vec<(String, u32, u64)>,
-        /// Theirs, in the same order; 0 is none.
-        #[serde(default)]
-        incarnations: Vec<u64>,
-    },
-    Present {
-        #[serde(default)]
-        ends: bool,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        lanes: Vec<(Arc<str>, u64)>,
-    },
 }
 
 impl Record {
@@ -151,7 +100,7 @@ impl Record {
     }
 
     pub fn to_json(&self) -> Vec<u8> {
-        let wire = Wire {
+        let wire = RecordDocument {
             at_ms: self.at_ms,
             worker: (*self.worker).into(),
             run: self.run,
@@ -165,7 +114,7 @@ impl Record {
 
     /// `None`: not a record that this version knows.
     pub fn from_json(bytes: &[u8]) -> Option<Self> {
-        let wire: Wire<'_> = serde_json::from_slice(bytes).ok()?;
+        let wire: RecordDocument<'_> = serde_json::from_slice(bytes).ok()?;
         let scope: Scope = wire.scope.parse().ok()?;
         Some(Self {
             at_ms: wire.at_ms,
@@ -180,9 +129,9 @@ impl Record {
     }
 }
 
-fn wire_news(news: &News) -> WireNews {
+fn wire_news(news: &News) -> NewsDocument {
     match news {
-        News::Held(hold) => WireNews::Held {
+        News::Held(hold) => NewsDocument::Held {
             why: hold.why.as_str().to_owned(),
             code: hold.code,
             remedy: hold.remedy.to_owned(),
@@ -190,20 +139,20 @@ fn wire_news(news: &News) -> WireNews {
             until_ms: hold.until_ms,
             failed_probes: hold.failed_probes,
         },
-        News::Lifted => WireNews::Lifted,
-        News::Paused { since_ms } => WireNews::Paused {
+        News::Lifted => NewsDocument::Lifted,
+        News::Paused { since_ms } => NewsDocument::Paused {
             since_ms: *since_ms,
         },
-        News::Resumed => WireNews::Resumed,
-        News::TemplateHeld { until_ms } => WireNews::TemplateHeld {
+        News::Resumed => NewsDocument::Resumed,
+        News::TemplateHeld { until_ms } => NewsDocument::TemplateHeld {
             until_ms: *until_ms,
         },
-        News::Present { ends, lanes } => WireNews::Present {
+        News::Present { ends, lanes } => NewsDocument::Present {
             ends: *ends,
             lanes: lanes.clone(),
         },
-        News::Taken => WireNews::Taken,
-        News::Left { unsent } => WireNews::Left {
+        News::Taken => NewsDocument::Taken,
+        News::Left { unsent } => NewsDocument::Left {
             unsent: unsent
                 .iter()
                 .map(|(request, count)| (request.id().to_owned(), request.hops(), *count))
@@ -216,9 +165,9 @@ fn wire_news(news: &News) -> WireNews {
     }
 }
 
-fn news(news: WireNews, scope: Scope) -> Option<News> {
+fn news(news: NewsDocument, scope: Scope) -> Option<News> {
     Some(match news {
-        WireNews::Held {
+        NewsDocument::Held {
             why,
             code,
             remedy,
@@ -234,13 +183,13 @@ fn news(news: WireNews, scope: Scope) -> Option<News> {
             until_ms,
             failed_probes,
         }),
-        WireNews::Lifted => News::Lifted,
-        WireNews::Paused { since_ms } => News::Paused { since_ms },
-        WireNews::Resumed => News::Resumed,
-        WireNews::TemplateHeld { until_ms } => News::TemplateHeld { until_ms },
-        WireNews::Present { ends, lanes } => News::Present { ends, lanes },
-        WireNews::Taken => News::Taken,
-        WireNews::Left {
+        NewsDocument::Lifted => News::Lifted,
+        NewsDocument::Paused { since_ms } => News::Paused { since_ms },
+        NewsDocument::Resumed => News::Resumed,
+        NewsDocument::TemplateHeld { until_ms } => News::TemplateHeld { until_ms },
+        NewsDocument::Present { ends, lanes } => News::Present { ends, lanes },
+        NewsDocument::Taken => News::Taken,
+        NewsDocument::Left {
             unsent,
             incarnations,
         } => News::Left {

@@ -1,6 +1,8 @@
 //! The body: what was published as bytes, checked as a JSON document, and completed.
 
-use super::{Fault, Header, Inbound, IntakeConfig, value};
+use super::{IntakeConfig, value};
+use crate::contract::fault::Fault;
+use crate::contract::request::{Header, Inbound};
 use crate::core::message::{MessageId, Recipient};
 use crate::core::sizes;
 use bytes::Bytes;

@@ -1,36 +1,8 @@
 //! The request's id: AMQP's `message_id`, or one of the headers it arrives in from clients that cannot set that property.
 
-use super::{Fault, Header, Inbound};
-use crate::core::message::MessageId;
-
-/// Longest id in characters: it must fit `biz_opaque_callback_data` and leave room for what others add.
-const MAX_CHARS: usize = 128;
-
-/// Longest id in bytes, as each result has it as its `message_id`. Source: AMQP 0-9-1, short strings.
-const MAX_BYTES: usize = 255;
-
-/// Where an id may stand if `message_id` is empty, the first that is there: RabbitMQ moves what AMQP 1.0 allows and AMQP 0-9-1 does not
-/// to `x-message-id`; MQTT 5 has no message id, but user properties.
-pub const ID_HEADERS: [&str; 2] = ["x-message-id", "message-id"];
-
-impl<'a> Inbound<'a> {
-    /// Whatever names the request, also if it cannot be its identity.
-    pub fn id(&self) -> Option<&'a str> {
-        let property = self.message_id.filter(|id| !id.is_empty());
-        let header = || match self.id_header? {
-            (_, Header::Text(text)) => std::str::from_utf8(text).ok(),
-            (
-                _,
-                Header::Int(_)
-                | Header::Bool(_)
-                | Header::TimestampS(_)
-                | Header::EmptyTable
-                | Header::Other,
-            ) => None,
-        };
-        property.or_else(header).filter(|id| !id.is_empty())
-    }
-}
+use crate::contract::fault::Fault;
+use crate::contract::request::{Header, ID_BYTES_MAX, ID_CHARS_MAX, Inbound};
+use crate::core::request::message::MessageId;
 
 pub(super) fn check(inbound: &Inbound<'_>, faults: &mut Vec<Fault>) -> Option<MessageId> {
     let header = inbound
@@ -52,18 +24,18 @@ pub(super) fn check(inbound: &Inbound<'_>, faults: &mut Vec<Fault>) -> Option<Me
         return None;
     };
     let (chars, bytes) = (id.chars().count(), id.len());
-    if chars > MAX_CHARS {
+    if chars > ID_CHARS_MAX {
         faults.push(Fault::too_long(
             &at,
             "is too long, in characters",
-            MAX_CHARS,
+            ID_CHARS_MAX,
             chars,
         ));
-    } else if bytes > MAX_BYTES {
+    } else if bytes > ID_BYTES_MAX {
         faults.push(Fault::too_long(
             &at,
             "is too long, in bytes",
-            MAX_BYTES,
+            ID_BYTES_MAX,
             bytes,
         ));
     } else if id.contains(char::REPLACEMENT_CHARACTER) {

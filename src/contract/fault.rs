@@ -16,7 +16,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(at: &str, problem: impl Into<String>) -> Self {
+    pub fn new(at: &str, problem: impl Into<String>) -> Self {
         Self {
             at: at.to_owned(),
             problem: problem.into(),
@@ -24,7 +24,7 @@ impl Fault {
             length: None,
         }
     }
-    pub(in crate::core) fn too_long(at: &str, problem: &str, limit: usize, length: usize) -> Self {
+    pub fn too_long(at: &str, problem: &str, limit: usize, length: usize) -> Self {
         Self {
             at: at.to_owned(),
             problem: problem.to_owned(),
@@ -46,35 +46,5 @@ impl fmt::Display for Fault {
             write!(f, " (limit {limit}, length {length})")?;
         }
         Ok(())
-    }
-}
-
-/// No JSON object, or no usable `message_id`.
-pub(super) const MALFORMED: &str = "malformed";
-/// Above `intake.max_body_bytes`.
-pub(super) const TOO_LARGE: &str = "too_large";
-
-/// A request that will not be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Whatever id it had.
-    pub id: Option<String>,
-    pub faults: Vec<Fault>,
-    /// It can be neither parsed nor identified, so the answer alone would lose it: keep it in `wa.dead`, for this reason. Whole, unless
-    /// it is too large.
-    pub dead_reason: Option<&'static str>,
-}
-
-impl Refusal {
-    /// Intake itself failed. Nothing is known of the request, and the next worker must not fail too.
-    pub fn of_a_panic() -> Self {
-        Self {
-            id: None,
-            faults: vec![Fault::new(
-                "",
-                "made the dispatcher's own check fail: please report it",
-            )],
-            dead_reason: Some(MALFORMED),
-        }
     }
 }

@@ -1,8 +1,82 @@
-//! The words of the classification: what kind of fault, and how far it reaches.
+//! Words that stand in results, in metrics and in the configuration.
 
+use serde::Serialize;
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The API took it.
+    Accepted,
+    /// Final: invalid, undeliverable or against policy; `error.class` says which.
+    Rejected,
+    /// Not sent before `expires-at`.
+    Expired,
+    /// Attempts or age exhausted, or delivered over and over; the whole request is in `wa.dead`.
+    Failed,
+    /// May have been sent; not repeated.
+    Unknown,
+}
+
+impl Status {
+    pub const ALL: [Self; 5] = [
+        Self::Accepted,
+        Self::Rejected,
+        Self::Expired,
+        Self::Failed,
+        Self::Unknown,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The class of a refusal that is the dispatcher's own: it joins the API classes of [`Class`].
+pub const UNKNOWN_NUMBER: &str = "unknown_number";
+
+/// The class of a request that was delivered over and over and never ended: whoever had it may have died of it.
+pub const POISON: &str = "poison";
+
+/// AMQP `priority` 5 and above is high: one-time passwords and alerts go before bulk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Priority {
+    High,
+    Bulk,
+}
+
+impl Priority {
+    /// By AMQP `priority`. RabbitMQ 4.0's quorum queues draw their line at the same place.
+    pub fn of(amqp: Option<u8>) -> Self {
+        match amqp {
+            Some(5..) => Self::High,
+            Some(_) | None => Self::Bulk,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// What to do when the answer to a send was lost (header `on-unknown`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnUnknown {
+    Report,
+    Resend,
+}
 
 /// The kind of a fault. The words are `error.class` in results, label values in metrics, and values in the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,9 @@
+//! What others see: names of queues, words, and documents. Nothing that is decided stands here, and all that is written as JSON for
+//! others does.
+
+pub mod fault;
+pub mod names;
+pub mod record;
+pub mod request;
+pub mod result;
+pub mod words;

@@ -1,0 +1,55 @@
+//! What workers tell each other: the JSON of one record of `wa.lanes.log` or `wa.tenures.log`.
+
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+#[derive(Serialize, Deserialize)]
+pub struct RecordDocument<'a> {
+    pub at_ms: u64,
+    #[serde(borrow)]
+    pub worker: Cow<'a, str>,
+    pub run: u64,
+    #[serde(borrow)]
+    pub scope: Cow<'a, str>,
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    #[serde(flatten)]
+    pub news: NewsDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub enum NewsDocument {
+    Held {
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i64>,
+        remedy: String,
+        since_ms: u64,
+        until_ms: u64,
+        failed_probes: u32,
+    },
+    Lifted,
+    Paused {
+        since_ms: u64,
+    },
+    Resumed,
+    TemplateHeld {
+        until_ms: u64,
+    },
+    Taken,
+    /// Each with its hops and its count of deliveries.
+    Left {
+        unsent: Vec<(String, u32, u64)>,
+        /// Theirs, in the same order; 0 is none.
+        #[serde(default)]
+        incarnations: Vec<u64>,
+    },
+    Present {
+        #[serde(default)]
+        ends: bool,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lanes: Vec<(Arc<str>, u64)>,
+    },
+}

@@ -1,0 +1,113 @@
+//! The result of a request: the JSON body on `wa.results`. Exactly one of these ends every request.
+
+use super::fault::Fault;
+use super::words::Status;
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+
+/// `error` of a result.
+#[derive(Clone, PartialEq, Serialize)]
+pub struct ReportedError {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subcode: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+    pub class: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fbtrace_id: Option<String>,
+    /// Milliseconds since the epoch, written as RFC 3339.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rfc3339_opt"
+    )]
+    pub retry_not_before: Option<u64>,
+    /// JSON pointer of the first fault that intake found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Every fault that intake found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+/// The API's texts may echo what was sent: codes and class only.
+impl fmt::Debug for ReportedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportedError")
+            .field("code", &self.code)
+            .field("class", &self.class)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, PartialEq, Serialize)]
+pub struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Arc<str>>,
+    pub phone_number_id: Arc<str>,
+    pub status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wamid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wa_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ReportedError>,
+    pub attempts: u32,
+    pub possible_duplicate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub biz_opaque_callback_data: Option<Arc<str>>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rfc3339_opt"
+    )]
+    pub enqueued_at: Option<u64>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rfc3339_opt"
+    )]
+    pub sent_at: Option<u64>,
+    #[serde(serialize_with = "rfc3339")]
+    pub completed_at: u64,
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .field("error", &self.error)
+            .field("attempts", &self.attempts)
+            .field("possible_duplicate", &self.possible_duplicate)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rfc3339<S: Serializer>(ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    let timestamp = i64::try_from(*ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    match timestamp {
+        // Three digits always, so that the texts sort as the times do.
+        Some(timestamp) => serializer.collect_str(&format_args!("{timestamp:.3}")),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[expect(
+    clippy::ref_option,
+    reason = "serde's serialize_with takes a reference to the field"
+)]
+fn rfc3339_opt<S: Serializer>(ms: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match ms {
+        Some(ms) => rfc3339(ms, serializer),
+        None => serializer.serialize_none(),
+    }
+}
