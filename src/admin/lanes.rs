@@ -1,6 +1,6 @@
 //! One lane in `/lanes`.
 
-use super::Admin;
+use super::state::Admin;
 use crate::core::Now;
 use crate::core::holds::{Hold, Why};
 use crate::core::lane::{State, View};

@@ -1,7 +1,7 @@
 //! A connection beside the session's, for publishes that may be what ends sessions ([`crate::core::suspects`]), one at a time: when it
 //! ends, it is known over which.
 
-use super::session::{SessionError, connect};
+use super::connect::{SessionError, connect};
 use crate::config::BrokerConfig;
 use crate::core::suspects::Suspects;
 use lapin::options::ConfirmSelectOptions;

@@ -1,9 +1,12 @@
 //! A lane's subscription: a channel of its own, so that closing it gives back this lane's messages, in order, and no other's.
 
+use super::connect::is_of_a_channel;
 use super::declare::{TopologyError, explain};
 use super::delivery::Delivery;
-use super::links::{Membership, NotSubscribed};
-use super::session::is_of_a_channel;
+use super::links::{Links, Membership, NotSubscribed};
+use super::session::Session;
+use crate::contract::names::lane_queue;
+use crate::core::connection::quarantine::Assignment;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -37,6 +40,37 @@ pub enum Ended {
     /// As those of all other lanes on it have.
     #[error("its connection ended")]
     WithItsConnection,
+}
+
+impl Links {
+    /// Consumes a lane as it was assigned; [`NotSubscribed::Gone`] if that is no longer so. `priority`: see [`crate::core::placement`].
+    pub async fn lane(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        phone_number_id: &str,
+        assigned: Assignment,
+        prefetch: u16,
+        priority: i32,
+    ) -> Result<Subscription, NotSubscribed> {
+        let membership = self.join(session, phone_number_id, assigned).await?;
+        let prefetch = assigned.at_most(prefetch);
+        let queue = lane_queue(phone_number_id);
+        let (lane, declares) = (Some(phone_number_id), self.declares());
+        Subscription::open(membership, &queue, lane, declares, prefetch, Some(priority)).await
+    }
+
+    /// Consumes a queue that all workers share.
+    pub async fn shared(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        queue: &str,
+        assigned: Assignment,
+        prefetch: u16,
+    ) -> Result<Subscription, NotSubscribed> {
+        let membership = self.join(session, queue, assigned).await?;
+        let prefetch = assigned.at_most(prefetch);
+        Subscription::open(membership, queue, None, false, prefetch, None).await
+    }
 }
 
 impl Subscription {

@@ -1,15 +1,14 @@
 //! A connection that is read from: consumers, acknowledgements, questions. It proves again and again that RabbitMQ hears it, and when
 //! it ends it says so.
 
+use super::connect::{SessionError, connect, is_forced, is_of_a_channel};
 use super::declare::{TopologyError, declare_lane};
-use super::session::{SessionError, connect, is_of_a_channel};
 use super::unsettled::{Connected, Unsettled, Writer};
 use crate::config::BrokerConfig;
 use crate::core::awake::{self, Reading};
 use futures_util::{Stream, StreamExt};
 use lapin::options::BasicQosOptions;
-use lapin::protocol::{AMQPErrorKind, AMQPHardError};
-use lapin::{Channel, Connection, ErrorKind, Event};
+use lapin::{Channel, Connection, Event};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
@@ -164,14 +163,6 @@ impl Link {
         let closing = self.connection.close(200, "OK".into());
         drop(tokio::time::timeout(CLOSE_TIMEOUT, closing).await);
     }
-}
-
-/// RabbitMQ shuts down, or an operator closes the connection.
-pub(super) fn is_forced(error: &lapin::Error) -> bool {
-    let ErrorKind::ProtocolError(error) = error.kind() else {
-        return false;
-    };
-    *error.kind() == AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED)
 }
 
 async fn listen(mut events: impl Stream<Item = Event> + Unpin, link: Weak<Link>) {

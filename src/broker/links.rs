@@ -1,11 +1,9 @@
 //! The connections that lanes are consumed on: one for all of them, and more of them while a delivery ends the connection it comes on.
 //! [`Quarantine`] decides who is where; this opens, watches and closes them.
 
-use super::consume::Subscription;
 use super::declare::TopologyError;
 use super::link::{End, Link};
 use super::session::Session;
-use super::topology::lane_queue;
 use super::unsettled::Writer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
@@ -126,6 +124,10 @@ impl Links {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn declares(&self) -> bool {
+        self.config.declare
+    }
+
     /// Tells when assignments have changed.
     pub fn changes(&self) -> watch::Receiver<Quarantine> {
         self.quarantine.subscribe()
@@ -174,36 +176,8 @@ impl Links {
         }
     }
 
-    /// Consumes a lane as it was assigned; [`NotSubscribed::Gone`] if that is no longer so. `priority`: see [`crate::core::placement`].
-    pub async fn lane(
-        self: &Arc<Self>,
-        session: &Arc<Session>,
-        phone_number_id: &str,
-        assigned: Assignment,
-        prefetch: u16,
-        priority: i32,
-    ) -> Result<Subscription, NotSubscribed> {
-        let membership = self.join(session, phone_number_id, assigned).await?;
-        let prefetch = assigned.at_most(prefetch);
-        let queue = lane_queue(phone_number_id);
-        let (lane, declares) = (Some(phone_number_id), self.config.declare);
-        Subscription::open(membership, &queue, lane, declares, prefetch, Some(priority)).await
-    }
-
-    /// Consumes a queue that all workers share.
-    pub async fn shared(
-        self: &Arc<Self>,
-        session: &Arc<Session>,
-        queue: &str,
-        assigned: Assignment,
-        prefetch: u16,
-    ) -> Result<Subscription, NotSubscribed> {
-        let membership = self.join(session, queue, assigned).await?;
-        let prefetch = assigned.at_most(prefetch);
-        Subscription::open(membership, queue, None, false, prefetch, None).await
-    }
-
-    async fn join(
+    /// The queue's place on the connection it was assigned to; [`NotSubscribed::Gone`] if that is no longer so.
+    pub(super) async fn join(
         self: &Arc<Self>,
         session: &Arc<Session>,
         queue: &str,

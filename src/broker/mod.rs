@@ -4,12 +4,14 @@
 //! lapin's own recovery stays off: it would hide a loss, and every delivery of a lost channel is void.
 
 mod aside;
+mod connect;
 pub mod consume;
 pub mod declare;
 pub mod delivery;
 pub mod depth;
 mod headers;
 pub mod lanes_log;
+mod letters;
 mod link;
 pub mod links;
 pub mod publish;

@@ -1,29 +1,21 @@
 //! Confirmed, mandatory publishing. `Confirmed` is made here only: whoever holds one may acknowledge.
 
 mod alone;
-mod copies;
-mod results;
 
 use super::Sessions;
 use super::aside::Aside;
-use super::delivery::Delivery;
-use super::headers::{self, Copy};
+use super::connect::{is_not_found, is_of_a_channel};
+use super::headers;
 use super::refusals::Refusals;
 use super::replies::Replies;
-use super::results_log::FoundResult;
-use super::session::{Session, is_not_found, is_of_a_channel};
+use super::session::Session;
 use super::topology;
 use super::unsettled::Writer;
 use super::ways::{Courses, Way};
 use crate::config::BrokerConfig;
-use crate::core::ladder;
-use crate::core::message::Message;
-use crate::core::report::Report;
 use crate::metrics::Metrics;
 use lapin::options::BasicPublishOptions;
-use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Confirmation};
-use results::{flag, result_key, result_properties};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +48,7 @@ pub enum Published {
 }
 
 impl Published {
-    fn confirmed(self) -> Option<Confirmed> {
+    pub(super) fn confirmed(self) -> Option<Confirmed> {
         match self {
             Self::Taken(confirmed) => Some(confirmed),
             Self::GivenBack | Self::Never => None,
@@ -74,15 +66,19 @@ enum NotConfirmed {
 }
 
 /// What is published, wherever it goes.
-struct Letter<'a> {
-    way: Way,
-    exchange: &'a str,
-    routing_key: &'a str,
-    body: &'a [u8],
-    properties: BasicProperties,
-    /// Over as many sessions as it takes. Else no longer than RabbitMQ leaves the request to this worker: after that another
-    /// may have it, who has the say.
-    outlives_delivery: bool,
+pub(super) struct Letter<'a> {
+    pub(super) way: Way,
+    /// The lane that sends nothing while this is refused or late.
+    pub(super) lane: &'a str,
+    /// The id of the request that it is about: with the lane it tells publishes apart.
+    pub(super) id: &'a str,
+    pub(super) exchange: &'a str,
+    pub(super) routing_key: &'a str,
+    pub(super) body: &'a [u8],
+    pub(super) properties: BasicProperties,
+    /// Says whether RabbitMQ leaves the request to this worker: after that another may have it, who has the say. `None`: it is
+    /// published over as many sessions as it takes.
+    pub(super) while_held: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 impl Letter<'_> {
@@ -140,152 +136,37 @@ impl Publisher {
         self.replies.sent().await;
     }
 
-    /// The result on `wa.results`, and to `reply_to` if the request named one.
-    pub async fn result(&self, delivery: &Delivery, report: &Report) -> Published {
-        let Ok(body) = serde_json::to_vec(report) else {
-            // A struct of strings and numbers cannot fail to serialise.
-            tracing::error!("a result could not be written as JSON");
-            return std::future::pending().await;
-        };
-        let letter = Letter {
-            way: self.courses.of(delivery.lane()),
-            exchange: topology::RESULTS,
-            routing_key: &result_key(report),
-            body: &body,
-            properties: result_properties(delivery).with_timestamp(report.completed_at / 1000),
-            outlives_delivery: report.is_the_apis(),
-        };
-        self.answer(delivery, letter).await
+    /// The way of this lane's results.
+    pub(super) fn way_of(&self, lane: &str) -> Way {
+        self.courses.of(lane)
     }
 
-    /// The result that another worker had published, once more: for its own reader may have died as well.
-    pub async fn again(
-        &self,
-        delivery: &Delivery,
-        found: &FoundResult,
-        flagged: bool,
-    ) -> Published {
-        let body = if flagged {
-            flag(&found.body)
-        } else {
-            found.body.to_vec()
-        };
-        let mut properties = result_properties(delivery);
-        if let Some(timestamp_s) = found.timestamp_s {
-            properties = properties.with_timestamp(timestamp_s);
-        }
-        let letter = Letter {
-            way: self.courses.of(delivery.lane()),
-            exchange: topology::RESULTS,
-            routing_key: &found.routing_key,
-            body: &body,
-            properties,
-            outlives_delivery: false,
-        };
-        self.answer(delivery, letter).await
+    /// Sends a result to who asked for it there. Not awaited: what the request is settled by is confirmed.
+    pub(super) fn reply(&self, to: &str, body: &[u8], properties: BasicProperties) {
+        self.replies.send(to, body, properties);
     }
 
-    async fn answer(&self, delivery: &Delivery, mut letter: Letter<'_>) -> Published {
-        let published = self.publish(delivery, &mut letter).await;
-        // Not awaited: what the request is settled by is confirmed.
-        if let (Published::Taken(_), Some(to)) = (&published, delivery.properties.reply_to()) {
-            let (body, properties) = (letter.body, letter.properties);
-            self.replies.send(to.as_str(), body, properties);
-        }
-        published
-    }
-
-    /// The request, for later, onto the delay ladder. Given back: RabbitMQ has the original again, and a second copy would be a second
-    /// send.
-    pub async fn delayed(&self, delivery: &Delivery, message: &Message, delay_s: u32) -> Published {
-        let mut history = headers::history(&message.history);
-        history.push(headers::incarnation(message.incarnation));
-        let rung = ladder::entry(delay_s);
-        let mut letter = Letter {
-            way: Way::Rung(rung),
-            exchange: &topology::rung(rung),
-            routing_key: &ladder::routing_key(delay_s, delivery.lane()),
-            body: &delivery.body,
-            properties: headers::copied(&delivery.properties, Copy::Delayed, history),
-            outlives_delivery: false,
-        };
-        self.publish(delivery, &mut letter).await
-    }
-
-    /// The whole request into `wa.dead`; with fewer headers if they left no room for ours. `flagged`: it may have been sent; `now_ms`:
-    /// when it was kept. `None`: RabbitMQ has it again.
-    pub async fn dead(
-        &self,
-        delivery: &Delivery,
-        reason: &str,
-        code: Option<i64>,
-        flagged: bool,
-        now_ms: u64,
-    ) -> Option<Confirmed> {
-        let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged, now_ms);
-        self.kept(delivery, epitaph, false).await
-    }
-
-    /// The whole request into `wa.dead`, in place of what is never taken: its result (`outlives_delivery` as that), or its copy for later.
-    pub async fn unpublishable(
-        &self,
-        delivery: &Delivery,
-        outlives_delivery: bool,
-        now_ms: u64,
-    ) -> Option<Confirmed> {
-        let epitaph = headers::epitaph("unpublishable", None, delivery.lane(), true, now_ms);
-        self.kept(delivery, epitaph, outlives_delivery).await
-    }
-
-    async fn kept(
-        &self,
-        delivery: &Delivery,
-        mut epitaph: Vec<(&'static str, AMQPValue)>,
-        outlives_delivery: bool,
-    ) -> Option<Confirmed> {
-        epitaph.extend(delivery.left_out_bytes.map(headers::body_bytes));
-        let mut letter = Letter {
-            way: Way::Dead,
-            exchange: topology::DEAD,
-            routing_key: delivery.lane(),
-            body: &delivery.body,
-            properties: headers::copied(&delivery.properties, Copy::Dead, epitaph),
-            outlives_delivery,
-        };
-        self.publish(delivery, &mut letter).await.confirmed()
-    }
-
-    async fn publish(&self, delivery: &Delivery, letter: &mut Letter<'_>) -> Published {
-        let Some(span) = delivery.publishing(letter.exchange, letter.routing_key) else {
-            return self.until_confirmed(delivery, letter).await;
-        };
-        let headers = headers::traced(letter.properties.headers().as_ref(), span.trace());
-        letter.properties = letter.properties.clone().with_headers(headers);
-        let published = self.until_confirmed(delivery, letter).await;
-        span.ends(matches!(published, Published::Taken(_)));
-        published
-    }
-
-    async fn until_confirmed(&self, delivery: &Delivery, letter: &mut Letter<'_>) -> Published {
-        let (lane, id, exchange) = (delivery.lane(), delivery.id(), letter.exchange);
+    /// Publishes until RabbitMQ confirms it, or it is not to be published any more.
+    pub(super) async fn publish(&self, letter: &mut Letter<'_>) -> Published {
+        let (lane, id, exchange) = (letter.lane, letter.id, letter.exchange);
         let mut sessions = self.sessions.clone();
         let (mut refused, mut is_plain) = (None, false);
         loop {
-            let Some(session) = session_for(letter, delivery, &mut sessions).await else {
+            let Some(session) = session_for(letter, &mut sessions).await else {
                 return Published::GivenBack;
             };
             let goes_alone = is_plain || self.aside.suspects().goes_alone(lane, id);
             let published = if goes_alone {
-                self.alone(&session, delivery, letter).await
+                self.alone(&session, letter).await
             } else {
-                self.over(&session, delivery, letter).await
+                self.over(&session, letter).await
             };
             let why = match published {
                 Ok(confirmed) => {
                     self.aside.suspects().cleared(lane, id);
                     return Published::Taken(confirmed);
                 }
-                Err(NotConfirmed::Lost) if !letter.outlives_delivery => {
+                Err(NotConfirmed::Lost) if letter.while_held.is_some() => {
                     return Published::GivenBack;
                 }
                 // Give the supervisor its turn, or this loop would spin on a session that is ending.
@@ -310,20 +191,48 @@ impl Publisher {
                 // Whether it is to be tried again at all is another question then. lapin says of a channel first that it is closed, also
                 // where that is its connection's end.
                 _ = session.ended() => if why == CLOSED {
-                    self.lost(delivery, false);
+                    self.lost(letter, false);
                 }
             }
         }
+    }
+
+    /// Publishes a record without a body, once. False if RabbitMQ did not take it, or there is no session.
+    pub(super) async fn note(
+        &self,
+        way: Way,
+        exchange: &str,
+        routing_key: &str,
+        properties: BasicProperties,
+    ) -> Result<bool, lapin::Error> {
+        let session = self.sessions.borrow().clone();
+        let Some(session) = session else {
+            return Ok(false);
+        };
+        let track = session.ways.track(way);
+        let Ok(_room) = track.room().await else {
+            return Ok(false);
+        };
+        let channel = session.publishing_channel(track).await?;
+        let properties = headers::stamped(properties, self.writer.stamp());
+        let options = BasicPublishOptions::default();
+        let sent = channel.basic_publish(
+            exchange.into(),
+            routing_key.into(),
+            options,
+            b"",
+            properties,
+        );
+        Ok(sent.await?.await? == Confirmation::Ack(None))
     }
 
     /// For as long as the session takes: a confirm that is late concerns its own letter, and whoever waits behind it on its way.
     async fn over(
         &self,
         session: &Session,
-        delivery: &Delivery,
         letter: &Letter<'_>,
     ) -> Result<Confirmed, NotConfirmed> {
-        let lane = delivery.lane();
+        let lane = letter.lane;
         let publishing = publish_on(session, letter, &self.writer);
         tokio::pin!(publishing);
         let (mut late, mut is_late) = (None, false);
@@ -332,7 +241,7 @@ impl Publisher {
                 published = tokio::time::timeout(session.confirm_timeout(), &mut publishing) => published,
                 reason = session.ended() => {
                     tracing::debug!(reason, "session ended before a confirm");
-                    return Err(self.lost(delivery, is_late || session.is_blocked()));
+                    return Err(self.lost(letter, is_late || session.is_blocked()));
                 }
             };
             return match published {
@@ -340,7 +249,7 @@ impl Publisher {
                 Ok(Err(error)) if is_refusal(session, &error) => Err(NotConfirmed::Refused(CLOSED)),
                 Ok(Err(error)) => {
                     session.end(&format!("publishing: {error}"));
-                    Err(self.lost(delivery, is_late || session.is_blocked()))
+                    Err(self.lost(letter, is_late || session.is_blocked()))
                 }
                 Err(_) => {
                     is_late = true;
@@ -355,25 +264,20 @@ impl Publisher {
     }
 
     /// A session ended before this was confirmed.
-    fn lost(&self, delivery: &Delivery, is_late: bool) -> NotConfirmed {
+    fn lost(&self, letter: &Letter<'_>, is_late: bool) -> NotConfirmed {
         // RabbitMQ fails at once at what it fails at.
         if !is_late {
             let mut suspects = self.aside.suspects();
-            suspects.session_ended(delivery.lane(), delivery.id());
+            suspects.session_ended(letter.lane, letter.id);
         }
         NotConfirmed::Lost
     }
 }
 
 /// `None`: it is not to be published any more.
-async fn session_for(
-    letter: &Letter<'_>,
-    delivery: &Delivery,
-    sessions: &mut Sessions,
-) -> Option<Arc<Session>> {
-    if !letter.outlives_delivery {
-        let is_valid = delivery.is_valid();
-        return is_valid
+async fn session_for(letter: &Letter<'_>, sessions: &mut Sessions) -> Option<Arc<Session>> {
+    if let Some(is_held) = letter.while_held {
+        return is_held()
             .then(|| sessions.borrow_and_update().clone())
             .flatten();
     }

@@ -2,7 +2,7 @@
 //! queue may be gone, full or stuck, and the default exchange forbidden, so replies have a connection of their own, a short time, and
 //! a bound; a channel on which one was not confirmed is thrown away with it, and after some of them the connection.
 
-use super::session::connect;
+use super::connect::connect;
 use crate::config::BrokerConfig;
 use crate::core::reply_to::ReplyTo;
 use crate::metrics::Metrics;

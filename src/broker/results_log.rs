@@ -5,10 +5,10 @@
 //! (`x-stream-filter`), but takes as long for what it leaves out as for what it delivers: with few entries in each of the stream's chunks
 //! it reads every chunk's head.
 
+use super::connect::{SessionError, connect};
 use super::declare::{TopologyError, explain};
 use super::headers::Headers;
 use super::lanes_log::OFFSET;
-use super::session::{SessionError, connect};
 use super::topology;
 use crate::config::BrokerConfig;
 use crate::core::search::{Entry, Scan, Told};

@@ -1,6 +1,6 @@
 //! The files that the config names, as `check` looks at them: by the very parsers that `run` reads them with.
 
-use super::{ClientCert, Config};
+use super::settings::{ClientCert, Config};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -3,6 +3,8 @@
 
 use super::rules;
 
+/// What our variables start with.
+pub(super) const PREFIX: &str = "DISPATCHER_";
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -78,7 +80,7 @@ impl Key {
         (!in_list).then(|| {
             format!(
                 "{}{}__{}",
-                super::source::PREFIX,
+                PREFIX,
                 section.to_uppercase(),
                 leaf.to_uppercase()
             )

@@ -1,7 +1,8 @@
 //! What must hold between keys, each sound by itself.
 
 use super::read::Problems;
-use super::{AccountConfig, Config, MAX_NUMBERS, Secret, rules};
+use super::rules;
+use super::settings::{AccountConfig, Config, MAX_NUMBERS, Secret};
 use secrecy::ExposeSecret;
 use std::collections::{HashMap, HashSet};
 

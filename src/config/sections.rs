@@ -1,10 +1,11 @@
 //! From the merged tree to the typed settings, a function per table.
 
 use super::read::{Problems, Section};
-use super::{
+use super::rules;
+use super::settings::{
     AccountConfig, AdminConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig,
     LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, PacingConfig, RetryConfig,
-    Secret, TracingConfig, rules,
+    Secret, TracingConfig,
 };
 use crate::core::intake::IntakeConfig;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};

@@ -1,14 +1,12 @@
 //! Where settings come from: files, a later one over an earlier one, then the environment. Both are arguments.
 
-use super::keys::{KEYS, LISTS};
+use super::keys::{KEYS, Key, LISTS, PREFIX};
 use super::read::{Problems, nearest};
 use ::config::{Config, Environment, File, FileFormat, Map, Value};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 
-/// What our variables start with.
-pub(super) const PREFIX: &str = "DISPATCHER_";
 /// Variables of the test suite, which may run this binary.
 const TEST_PREFIX: &str = "DISPATCHER_TEST_";
 
@@ -75,7 +73,7 @@ fn known_variables(
     env: HashMap<String, String>,
     problems: &mut Problems,
 ) -> HashMap<String, String> {
-    let names: Vec<String> = KEYS.iter().filter_map(super::Key::env_name).collect();
+    let names: Vec<String> = KEYS.iter().filter_map(Key::env_name).collect();
     let (known, mut unknown): (Vec<_>, Vec<_>) = env
         .into_iter()
         .filter(|(name, _)| name.starts_with(PREFIX) && !is_foreign(name))

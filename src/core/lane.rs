@@ -19,9 +19,11 @@ use std::time::Duration;
 mod accept;
 pub mod backlog;
 mod blame;
+mod blocked;
 pub mod ceiling;
 mod config;
 pub mod demand;
+mod fate;
 pub mod pacing;
 mod person;
 mod resolve;
@@ -38,6 +40,9 @@ pub use step::{Attempt, Evidence, Joined, Luck, Resolved, Rest, Step, Verdict, V
 use blame::Blame;
 use standing::Standing;
 use templates::Templates;
+
+/// A turn, as long as nothing is known of the API.
+const TURN_AT_FIRST: Duration = Duration::from_millis(250);
 
 struct Flight {
     waiting: Waiting,
@@ -123,7 +128,7 @@ impl Lane {
             tokens_before: 0,
             templates: Templates::default(),
             shadow: Debt::default(),
-            turn: person::TURN_AT_FIRST,
+            turn: TURN_AT_FIRST,
             rest: Rest::Nothing,
         }
     }

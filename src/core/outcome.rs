@@ -9,11 +9,13 @@ use std::fmt;
 use super::answer::{Accepted, Answer, AnswerBody, ApiError, Reply, hidden};
 
 pub mod answer;
+mod overrides;
 mod row;
 mod table;
 
 pub use crate::contract::words::{Class, Scope, UnknownWord};
-pub use row::{Effect, Override, Row, When, fetch_failed};
+pub use overrides::Override;
+pub use row::{Effect, Row, When, fetch_failed};
 pub use table::{SOURCES, TABLE};
 
 /// The longest wait that a `Retry-After` header is believed: it is undocumented for this API.

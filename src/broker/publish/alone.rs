@@ -2,9 +2,8 @@
 
 use super::{CLOSED, Confirmed, Letter, NotConfirmed, Publisher, confirmed, publish_by};
 use crate::broker::aside::Line;
-use crate::broker::delivery::Delivery;
-use crate::broker::link::is_forced;
-use crate::broker::session::{Session, is_of_a_channel};
+use crate::broker::connect::{is_forced, is_of_a_channel};
+use crate::broker::session::Session;
 use lapin::Confirmation;
 use std::time::Duration;
 use tokio::sync::MutexGuard;
@@ -19,11 +18,10 @@ impl Publisher {
     pub(super) async fn alone(
         &self,
         session: &Session,
-        delivery: &Delivery,
         letter: &Letter<'_>,
     ) -> Result<Confirmed, NotConfirmed> {
         tokio::select! {
-            published = self.aside(session, delivery, letter) => published,
+            published = self.aside(session, letter) => published,
             // Then it was not this one's fault, or nobody can know.
             _ = session.ended() => Err(NotConfirmed::Lost),
         }
@@ -32,10 +30,9 @@ impl Publisher {
     async fn aside(
         &self,
         session: &Session,
-        delivery: &Delivery,
         letter: &Letter<'_>,
     ) -> Result<Confirmed, NotConfirmed> {
-        let (lane, exchange) = (delivery.lane(), letter.exchange);
+        let (lane, exchange) = (letter.lane, letter.exchange);
         loop {
             let mut turn = self.aside.turn.lock().await;
             let (line, is_new) = match self.aside.line(&mut turn).await {
@@ -43,11 +40,11 @@ impl Publisher {
                 Err(error) => {
                     tracing::warn!(%error, "no connection for a publish that may be what ends sessions");
                     // Rather with all others again than never.
-                    self.aside.suspects().forget(lane, delivery.id());
+                    self.aside.suspects().forget(lane, letter.id);
                     return Err(NotConfirmed::Refused("unconfirmed"));
                 }
             };
-            let published = self.on_line(session, &line, turn, delivery, letter).await;
+            let published = self.on_line(session, &line, turn, letter).await;
             let error = match published {
                 Ok(confirmation) => return confirmed(confirmation),
                 Err(error) => error,
@@ -83,7 +80,6 @@ impl Publisher {
         session: &Session,
         line: &Line,
         mut turn: MutexGuard<'_, Option<Line>>,
-        delivery: &Delivery,
         letter: &Letter<'_>,
     ) -> Result<Confirmation, lapin::Error> {
         let publishing = publish_by(&line.channel, letter, &self.writer);
@@ -93,7 +89,7 @@ impl Publisher {
         }
         // It has ended nothing. The connection is its own from now on, and the next one opens another.
         let is_late = !session.is_blocked();
-        let _late = is_late.then(|| self.refusals.late(delivery.lane(), letter.exchange));
+        let _late = is_late.then(|| self.refusals.late(letter.lane, letter.exchange));
         let _kept = tokio::select! {
             published = &mut publishing => return published,
             kept = self.aside.kept.acquire() => kept,

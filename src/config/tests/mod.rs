@@ -1,6 +1,9 @@
 use super::*;
 use crate::core::lane::RedeliveryPolicy;
+use crate::core::outcome::Override;
 use crate::core::outcome::{Class, Scope};
+use secrecy::ExposeSecret;
+use std::time::Duration;
 
 mod rules;
 mod secrets;

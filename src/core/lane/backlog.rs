@@ -4,7 +4,7 @@
 //! bulk, and every n-th turn is bulk's. A recipient whose pair limit is used up is parked and wakes by itself.
 
 use crate::core::Now;
-use crate::core::message::{Message, Priority, Recipient};
+use crate::core::message::{Message, Priority};
 use crate::core::pacing::Spacing;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -12,78 +12,15 @@ use std::time::Duration;
 mod allowance;
 mod asked;
 mod away;
+mod leaving;
+mod line;
 
 use allowance::Allowances;
 use away::Away;
 pub(super) use away::{Back, Leaves};
-
-/// Names a delivery that the shell keeps.
-pub type Ticket = u64;
-
-/// Whose turn it is. Requests without a recipient wait alone.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) enum Key {
-    Person(Recipient),
-    Nobody(Ticket),
-}
-
-pub(super) struct Waiting {
-    pub(super) message: Message,
-    pub(super) ticket: Ticket,
-    pub(super) accepted_at: Duration,
-    /// It is being found out whether it was sent already; nothing behind it in its line goes before.
-    pub(super) is_asked: bool,
-}
-
-/// The requests of one priority in a line.
-#[derive(Default)]
-struct Rank {
-    queue: VecDeque<Waiting>,
-    is_ready: bool,
-    /// Where it stands in [`Backlog::parked`].
-    parked: Option<Place>,
-}
-
-impl Rank {
-    fn is_asked(&self) -> bool {
-        self.queue.front().is_some_and(|first| first.is_asked)
-    }
-}
-
-/// When the pair limit lets go, and which parking it was.
-type Place = (Duration, u64);
-
-#[derive(Default)]
-struct Line {
-    high: Rank,
-    bulk: Rank,
-    in_flight: bool,
-    /// When the last one in flight was answered.
-    answered_at: Duration,
-}
-
-impl Line {
-    fn rank(&self, priority: Priority) -> &Rank {
-        match priority {
-            Priority::High => &self.high,
-            Priority::Bulk => &self.bulk,
-        }
-    }
-    fn rank_mut(&mut self, priority: Priority) -> &mut Rank {
-        match priority {
-            Priority::High => &mut self.high,
-            Priority::Bulk => &mut self.bulk,
-        }
-    }
-    /// The rank, if its turn would not be in vain.
-    fn free(&self, priority: Priority) -> Option<&Rank> {
-        let rank = Some(self.rank(priority));
-        rank.filter(|rank| !self.in_flight && rank.parked.is_none() && !rank.is_asked())
-    }
-    fn is_idle(&self) -> bool {
-        !self.in_flight && self.high.queue.is_empty() && self.bulk.queue.is_empty()
-    }
-}
+pub use line::Ticket;
+pub(super) use line::{Key, Waiting};
+use line::{Line, Place};
 
 pub(super) struct Backlog {
     bulk_every: u32,
@@ -116,6 +53,31 @@ impl Backlog {
             asked: HashMap::new(),
             high_in_a_row: 0,
         }
+    }
+
+    /// People whose pair limit is remembered.
+    pub(super) fn people(&self) -> usize {
+        self.allowances.people()
+    }
+
+    /// When the pair limit lets the next message to this person go.
+    pub(super) fn pair_not_before(&self, key: &Key) -> Duration {
+        self.allowances.not_before(key)
+    }
+
+    /// Charges the pair limit: the API may have counted a message.
+    pub(super) fn count_pair(&mut self, key: &Key, now: Now) {
+        self.allowances.count(key, now);
+    }
+
+    /// Notes that the API refuses this person until then, whatever we had counted.
+    pub(super) fn forbid_pair(&mut self, key: &Key, until: Duration) {
+        self.allowances.forbid(key, until);
+    }
+
+    /// Forgets pair limits that are not in use, a few at a time.
+    pub(super) fn forget_some(&mut self, now: Now) {
+        self.allowances.forget_some(now);
     }
 
     /// Requests waiting.

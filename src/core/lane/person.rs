@@ -8,9 +8,6 @@ use crate::core::message::{Message, Priority};
 use crate::core::outcome::Outcome;
 use std::time::Duration;
 
-/// A turn, as long as nothing is known of the API.
-pub(super) const TURN_AT_FIRST: Duration = Duration::from_millis(250);
-
 /// Of the latest turn in that of late: one part in so many.
 const TURN_SHARE: u32 = 8;
 

@@ -1,5 +1,6 @@
 //! What an answer does: to its message, to its pair, to the lane, and to others.
 
+use super::fate::{Fate, reach_of};
 use super::{Decision, Flight, Lane, Luck, Verdict, unsent};
 use crate::core::Now;
 use crate::core::answer::Usage;
@@ -16,16 +17,6 @@ const REGAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// Sends that an outage may cost a request beside its attempts.
 const UNCHARGED_MAX: u32 = 10;
-
-/// What becomes of the message that an answer was about.
-pub(super) enum Fate {
-    /// It keeps its place, at no cost of an attempt.
-    Stays,
-    /// Nobody could have sent it: it comes again later, at no cost of an attempt.
-    Later { delay_s: u32 },
-    /// As the policy of retries says. Uncharged while there is an outage: it would burn the attempts of all that meet it.
-    Decided { is_charged: bool },
-}
 
 impl Lane {
     /// The API's verdict on an attempt.
@@ -200,7 +191,7 @@ impl Lane {
                         if is_long && !is_try && self.is_blamed_alone(message, key) {
                             return (decided, None);
                         }
-                        let scope = super::blame::reach_of(*scope, message);
+                        let scope = reach_of(*scope, message);
                         let finding =
                             self.throttled(scope, error.code, pause, *slow_down, sent_at, now);
                         let fate = if is_try && !slow_down {

@@ -1,6 +1,6 @@
 //! What each person has had of the pair limit.
 
-use super::{Backlog, Key};
+use super::line::Key;
 use crate::core::Now;
 use crate::core::pacing::{Debt, Spacing};
 use std::collections::{HashMap, VecDeque};
@@ -57,42 +57,39 @@ impl Allowances {
             None => {}
         }
     }
-}
 
-impl Backlog {
     /// People whose pair limit is remembered.
-    pub(in crate::core) fn people(&self) -> usize {
-        self.allowances.owed.len()
+    pub(super) fn people(&self) -> usize {
+        self.owed.len()
     }
 
     /// When the next message to this person may go.
-    pub(in crate::core) fn pair_not_before(&self, key: &Key) -> Duration {
-        let allowances = &self.allowances;
-        let owed = debtor(key).and_then(|debtor| allowances.owed.get(&debtor));
-        owed.map_or(Duration::ZERO, |owed| owed.not_before(&allowances.pair))
+    pub(super) fn not_before(&self, key: &Key) -> Duration {
+        let owed = debtor(key).and_then(|debtor| self.owed.get(&debtor));
+        owed.map_or(Duration::ZERO, |owed| owed.not_before(&self.pair))
     }
 
     /// The API may have counted a message.
-    pub(in crate::core) fn count_pair(&mut self, key: &Key, now: Now) {
-        let pair = self.allowances.pair;
+    pub(super) fn count(&mut self, key: &Key, now: Now) {
+        let pair = self.pair;
         if let Some(debtor) = debtor(key) {
-            self.allowances.of(debtor).charge(&pair, now);
+            self.of(debtor).charge(&pair, now);
         }
     }
 
     /// The API refused this person until then, whatever we had counted.
-    pub(in crate::core) fn forbid_pair(&mut self, key: &Key, until: Duration) {
-        let pair = self.allowances.pair;
+    pub(super) fn forbid(&mut self, key: &Key, until: Duration) {
+        let pair = self.pair;
         if let Some(debtor) = debtor(key) {
-            self.allowances.of(debtor).forbid_until(&pair, until);
+            self.of(debtor).forbid_until(&pair, until);
         }
     }
 
     /// Looks at two people and forgets those that owe nothing. A send adds one at most, so what is remembered stays at the people
     /// written to within the time of their debt: rate × interval, or the messages outstanding × interval after bursts.
-    pub(in crate::core) fn forget_some(&mut self, now: Now) {
+    pub(super) fn forget_some(&mut self, now: Now) {
         for _ in 0..2 {
-            self.allowances.forget_one(now);
+            self.forget_one(now);
         }
     }
 }

@@ -1,0 +1,73 @@
+//! What waits for one recipient.
+
+use crate::core::message::{Message, Priority, Recipient};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Names a delivery that the shell keeps.
+pub type Ticket = u64;
+
+/// Whose turn it is. Requests without a recipient wait alone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(in crate::core) enum Key {
+    Person(Recipient),
+    Nobody(Ticket),
+}
+
+pub(in crate::core) struct Waiting {
+    pub(in crate::core) message: Message,
+    pub(in crate::core) ticket: Ticket,
+    pub(in crate::core) accepted_at: Duration,
+    /// It is being found out whether it was sent already; nothing behind it in its line goes before.
+    pub(in crate::core) is_asked: bool,
+}
+
+/// The requests of one priority in a line.
+#[derive(Default)]
+pub(super) struct Rank {
+    pub(super) queue: VecDeque<Waiting>,
+    pub(super) is_ready: bool,
+    /// Where it stands in the backlog's `parked`.
+    pub(super) parked: Option<Place>,
+}
+
+impl Rank {
+    pub(super) fn is_asked(&self) -> bool {
+        self.queue.front().is_some_and(|first| first.is_asked)
+    }
+}
+
+/// When the pair limit lets go, and which parking it was.
+pub(super) type Place = (Duration, u64);
+
+#[derive(Default)]
+pub(super) struct Line {
+    pub(super) high: Rank,
+    pub(super) bulk: Rank,
+    pub(super) in_flight: bool,
+    /// When the last one in flight was answered.
+    pub(super) answered_at: Duration,
+}
+
+impl Line {
+    pub(super) fn rank(&self, priority: Priority) -> &Rank {
+        match priority {
+            Priority::High => &self.high,
+            Priority::Bulk => &self.bulk,
+        }
+    }
+    pub(super) fn rank_mut(&mut self, priority: Priority) -> &mut Rank {
+        match priority {
+            Priority::High => &mut self.high,
+            Priority::Bulk => &mut self.bulk,
+        }
+    }
+    /// The rank, if its turn would not be in vain.
+    pub(super) fn free(&self, priority: Priority) -> Option<&Rank> {
+        let rank = Some(self.rank(priority));
+        rank.filter(|rank| !self.in_flight && rank.parked.is_none() && !rank.is_asked())
+    }
+    pub(super) fn is_idle(&self) -> bool {
+        !self.in_flight && self.high.queue.is_empty() && self.bulk.queue.is_empty()
+    }
+}
