@@ -10,17 +10,6 @@ use prometheus::{
 };
 use std::collections::HashSet;
 
-/// How an attempt went, for `outcome`.
-pub const OUTCOMES: [&str; 7] = [
-    "accepted",
-    "refused",
-    "not_sent",
-    "transient",
-    "throttled",
-    "blocked",
-    "unknown",
-];
-
 /// Error codes that each number has a series of from the start: the throughput limit's, and those that are not in the table.
 const CODES: [&str; 2] = ["130429", OTHER];
 
@@ -31,7 +20,7 @@ mod sample;
 mod scrape;
 
 use crate::contract::names::DELAY;
-pub use families::{FAMILIES, Family, Kind, READS};
+pub use families::{FAMILIES, Family, Kind, OUTCOMES, READS};
 pub use lane::LaneMetrics;
 pub use sample::{AccountSample, LaneSample, Seen};
 pub use scrape::{OTHER, Scrape};

@@ -1,6 +1,6 @@
 //! `check`: is the config sound, and can the files that it names be used?
 
-use super::{ConfigFiles, Done, Failure};
+use super::common::{ConfigFiles, Done, Failure};
 
 #[derive(clap::Args)]
 pub struct Options {

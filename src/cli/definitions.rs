@@ -1,6 +1,6 @@
 //! `definitions`: RabbitMQ's objects as a file that `rabbitmqctl import_definitions` takes.
 
-use super::{ConfigFiles, Done};
+use super::common::{ConfigFiles, Done};
 use crate::broker::{self, topology::Topology};
 
 #[derive(clap::Args)]

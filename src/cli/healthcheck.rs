@@ -1,6 +1,6 @@
 //! `healthcheck`: a worker's readiness, asked from beside it: for containers, whose image has no shell and no curl.
 
-use super::{ConfigFiles, Done, Failure};
+use super::common::{ConfigFiles, Done, Failure};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! `run`: a worker.
 
-use super::{ConfigFiles, Done, Failure};
+use super::common::{ConfigFiles, Done, Failure};
 use crate::app::{self, Ended};
 use crate::config::Config;
 use crate::log::{self, Repeats};

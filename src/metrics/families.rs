@@ -1,7 +1,6 @@
 //! Every metric as data: name, type, labels with their words, help. What is counted, what is written at a scrape, and the reference page
 //! are all made from these rows; a name that is in no row cannot be written.
 
-use super::OUTCOMES;
 use crate::contract::names::{DEAD, DELAY, RESULTS, WATCHED};
 use crate::core::holds::{Health, Why};
 use crate::core::lane::State;
@@ -166,6 +165,17 @@ macro_rules! families {
 }
 
 use Kind::{Counter, Gauge};
+
+/// How an attempt went, for `outcome`.
+pub const OUTCOMES: [&str; 7] = [
+    "accepted",
+    "refused",
+    "not_sent",
+    "transient",
+    "throttled",
+    "blocked",
+    "unknown",
+];
 const WAITS: Kind = Kind::Histogram(&WAIT_BUCKETS);
 const LATENCY: Kind = Kind::Histogram(&LATENCY_BUCKETS);
 const VERSION: Label = open("version");

@@ -1,12 +1,9 @@
 //! Every command, as `--help` shows it.
 
-use super::head;
-use crate::cli::Arguments;
-use clap::CommandFactory;
+use super::page::head;
 
-pub(super) fn page() -> String {
+pub(super) fn page(mut program: clap::Command) -> String {
     let mut page = head("Commands", "src/cli/");
-    let mut program = Arguments::command();
     program.build();
     page += &format!("```text\n{}```\n", program.render_long_help());
     for command in program.get_subcommands_mut() {

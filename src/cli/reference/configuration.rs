@@ -1,6 +1,6 @@
 //! Every key of the configuration.
 
-use super::{code, columns, head, row};
+use super::page::{code, columns, head, row};
 use crate::config::{KEYS, Key, Kind};
 
 const INTRODUCTION: &str = "\

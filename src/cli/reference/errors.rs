@@ -1,6 +1,6 @@
 //! Every error code of the API, and what is done about it.
 
-use super::{code, columns, head, row};
+use super::page::{code, columns, head, row};
 use crate::core::outcome::{Effect, Row, SOURCES, Scope, TABLE, When, of_status, of_unknown_code};
 
 const INTRODUCTION: &str = "\

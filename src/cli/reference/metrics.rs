@@ -1,6 +1,6 @@
 //! Every metric.
 
-use super::{code, columns, head, row};
+use super::page::{code, columns, head, row};
 use crate::metrics::{FAMILIES, Family, Kind};
 
 const INTRODUCTION: &str = "\

@@ -1,8 +1,7 @@
 //! `reference`: the pages of `deploy/docs/reference`, made from the tables that the program itself goes by. So they are never wrong for
 //! long: continuous integration compares them.
 
-use super::{Done, Failure};
-use std::fmt::Write;
+use super::common::{Done, Failure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ mod commands;
 mod configuration;
 mod errors;
 mod metrics;
+mod page;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -24,18 +24,19 @@ pub struct Options {
 /// One page: its file's name, and its text.
 type Page = (&'static str, String);
 
-fn pages() -> [Page; 4] {
+/// `program`: the command line, with all commands.
+fn pages(program: clap::Command) -> [Page; 4] {
     [
         ("configuration.md", configuration::page()),
         ("metrics.md", metrics::page()),
-        ("commands.md", commands::page()),
+        ("commands.md", commands::page(program)),
         ("errors.md", errors::page()),
     ]
 }
 
 impl Options {
-    pub(super) fn run(self) -> Done {
-        let pages = pages();
+    pub(super) fn run(self, program: clap::Command) -> Done {
+        let pages = pages(program);
         if self.check {
             return compare(&self.directory, &pages);
         }
@@ -66,32 +67,4 @@ fn compare(directory: &Path, pages: &[Page]) -> Done {
     Err(Failure::other(format!(
         "{differ}write them anew with `whatsapp-dispatcher reference {directory}` (in the repository: `cargo run -- reference {directory}`)"
     )))
-}
-
-/// The head of a page: its title, and where it comes from.
-fn head(title: &str, source: &str) -> String {
-    format!(
-        "# {title}\n\nWritten by `whatsapp-dispatcher reference` from `{source}`: change that, not this page.\n\n"
-    )
-}
-
-/// One row of a table. A bar would end its cell.
-fn row<const COLUMNS: usize>(page: &mut String, cells: [&str; COLUMNS]) {
-    page.push('|');
-    for cell in cells {
-        // Writing to a string cannot fail.
-        let _infallible = write!(page, " {} |", cell.replace('|', "\\|"));
-    }
-    page.push('\n');
-}
-
-/// The head of a table.
-fn columns<const COLUMNS: usize>(page: &mut String, names: [&str; COLUMNS]) {
-    row(page, names);
-    *page += &format!("|{}\n", "---|".repeat(COLUMNS));
-}
-
-/// A word as code.
-fn code(word: &str) -> String {
-    format!("`{word}`")
 }

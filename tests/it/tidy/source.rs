@@ -31,6 +31,10 @@ impl Source {
         self.lines
     }
 
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
     /// The lines in which `word` stands on its own.
     pub(super) fn lines_with(&self, word: &str) -> Vec<usize> {
         let has = |line: &str| {
