@@ -6,7 +6,7 @@ pub mod connection;
 pub mod evidence;
 pub mod fleet;
 pub mod lane;
-mod operation;
+pub mod operation;
 pub mod outcome;
 pub mod request;
 
@@ -15,7 +15,6 @@ pub use connection::{awake, quarantine, suspects};
 pub use evidence::{search, settling};
 pub use fleet::{holds, namesakes, number, placement, readers, tenure};
 pub use lane::{backlog, ceiling, demand, pacing};
-use operation::sizes;
 pub use outcome::answer;
 pub use request::{decide, intake, ladder, message, recent, reply_to, report, retry};
 

@@ -84,8 +84,9 @@ impl Lane {
             Some((earlier, flight)) => {
                 // Another may have sent it as well.
                 let mut copy = copy.clone();
-                let is_sent_again = is_doubtful && copy.redelivered && !copy.harmless_to_repeat;
-                copy.history.possible_duplicate |= is_sent_again;
+                if is_doubtful && copy.redelivered {
+                    copy.may_have_been_sent();
+                }
                 (*earlier, flight.waiting.message.replace(copy), false)
             }
             None => {
@@ -133,11 +134,8 @@ impl Lane {
         } else if is_copied {
             Decision::Forget
         } else {
-            let is_harmless = message.harmless_to_repeat;
-            if !is_harmless {
-                message.history.possible_duplicate = true;
-                message.history.doubt_copies(now);
-            }
+            let is_harmless = message.is_harmless_to_repeat();
+            message.may_have_been_handled(now);
             if is_resent || is_harmless {
                 let terms = self.terms(now, 0.0);
                 terms.suspect(&mut message, apart_s(ticket))
@@ -220,7 +218,9 @@ impl Lane {
         let message = &mut flight.waiting.message;
         // Somebody had it in between, and may have sent it as well.
         let had_another = again.delivery_count > message.delivery_count + 1;
-        message.history.possible_duplicate |= had_another && !message.harmless_to_repeat;
+        if had_another {
+            message.may_have_been_sent();
+        }
         message.delivery_count = again.delivery_count;
         Some(original)
     }
@@ -235,7 +235,9 @@ impl Lane {
             Some(Known::Unsent {
                 possible_duplicate, ..
             }) => {
-                message.history.possible_duplicate |= possible_duplicate;
+                if possible_duplicate {
+                    message.may_have_been_sent();
+                }
                 return Recalled::Unsent;
             }
             None => {}
@@ -254,7 +256,7 @@ impl Lane {
             return Recalled::Decided(once_more(report));
         }
         let is_unsent = self.inherited.is_unsent(identity, message.delivery_count);
-        let is_harmless = message.harmless_to_repeat && !self.is_too_often(message);
+        let is_harmless = message.is_harmless_to_repeat() && !self.is_too_often(message);
         if is_harmless || is_unsent {
             Recalled::Unsent
         } else {

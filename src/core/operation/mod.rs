@@ -1,3 +1,168 @@
-//! The operations of the API, and what is known of each.
+//! The operations of the API: one row of facts and one file each.
+//!
+//! Whatever a request passes between intake and the API asks its operation's row, so a further operation is a variant, a row of
+//! [`FACTS`] and a file with its check.
 
-pub(super) mod sizes;
+use crate::contract::fault::Fault;
+use serde_json::Value;
+
+pub mod body;
+mod config;
+mod message;
+mod receipt;
+mod recipient;
+mod sizes;
+
+use body::Checked;
+pub use config::IntakeConfig;
+pub use recipient::Recipient;
+
+/// What a request asks of the API.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Operation {
+    #[default]
+    Message,
+    /// Mark-as-read and typing.
+    Receipt,
+}
+
+/// An HTTP method.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    Post,
+}
+
+/// The limits of the API that an operation counts against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Budget {
+    /// The number's throughput, and the pair limit of its recipient.
+    NumberAndPair,
+    /// The number's throughput alone.
+    Number,
+}
+
+/// What a second request does that is the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repeat {
+    /// It reaches a person twice.
+    Doubles,
+    /// It changes nothing.
+    Harmless,
+}
+
+/// What the API answers when it did it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerForm {
+    /// The id of the message, or `{"success":true}`.
+    Sent,
+}
+
+/// All that the way from intake to the API has to know of an operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    pub operation: Operation,
+    /// Its name in traces.
+    pub word: &'static str,
+    /// The values of AMQP `type` that ask for it. None: it is told from another's body.
+    pub types: &'static [&'static str],
+    pub method: Method,
+    /// Behind the number's id.
+    pub path: &'static str,
+    pub budget: Budget,
+    pub repeat: Repeat,
+    pub answer: AnswerForm,
+}
+
+pub const FACTS: [Facts; 2] = [
+    Facts {
+        operation: Operation::Message,
+        word: "message",
+        types: &["", "message"],
+        method: Method::Post,
+        path: "/messages",
+        budget: Budget::NumberAndPair,
+        repeat: Repeat::Doubles,
+        answer: AnswerForm::Sent,
+    },
+    Facts {
+        operation: Operation::Receipt,
+        word: "receipt",
+        types: &[],
+        method: Method::Post,
+        path: "/messages",
+        budget: Budget::Number,
+        repeat: Repeat::Harmless,
+        answer: AnswerForm::Sent,
+    },
+];
+
+impl Operation {
+    /// The row of [`FACTS`].
+    pub fn facts(self) -> &'static Facts {
+        match self {
+            Self::Message => &FACTS[0],
+            Self::Receipt => &FACTS[1],
+        }
+    }
+
+    /// The operation that an AMQP `type` asks for.
+    pub fn of_type(kind: &str) -> Option<Self> {
+        let row = FACTS.iter().find(|row| row.types.contains(&kind));
+        row.map(|row| row.operation)
+    }
+
+    /// The operation that this one turns out to be by its body.
+    #[must_use]
+    pub fn told_by(self, body: &Value) -> Self {
+        match self {
+            Self::Message if receipt::is_one(body) => Self::Receipt,
+            Self::Message | Self::Receipt => self,
+        }
+    }
+
+    /// Checks what is certain of the body.
+    pub fn check(self, body: &Value, config: &IntakeConfig, faults: &mut Vec<Fault>) -> Checked {
+        match self {
+            Self::Message => message::check(body, config, faults),
+            Self::Receipt => receipt::check(body, config, faults),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_operation_has_its_row() {
+        for row in &FACTS {
+            assert_eq!(row.operation.facts().word, row.word);
+            for kind in row.types {
+                assert_eq!(Operation::of_type(kind), Some(row.operation));
+            }
+        }
+        assert_eq!(Operation::of_type("receipt"), None);
+    }
+
+    #[test]
+    fn who_counts_against_a_pair_names_a_recipient() {
+        for (operation, body) in [
+            (Operation::Message, json!({"to": "49"})),
+            (
+                Operation::Receipt,
+                json!({"to": "49", "status": "read", "message_id": "m"}),
+            ),
+        ] {
+            assert_eq!(Operation::default().told_by(&body), operation);
+            let config = IntakeConfig {
+                max_body_bytes: 1_000,
+                check_sizes: true,
+                user_ids_in_to: false,
+            };
+            let checked = operation.check(&body, &config, &mut vec![]);
+            let is_counted = operation.facts().budget == Budget::NumberAndPair;
+            assert_eq!(checked.recipient.is_some(), is_counted);
+        }
+    }
+}

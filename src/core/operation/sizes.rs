@@ -87,7 +87,7 @@ static SIZES: &[Size] = &[
 ];
 
 /// One fault for every part of `body` that is longer than documented.
-pub(in crate::core) fn check(body: &Value, faults: &mut Vec<Fault>) {
+pub(super) fn check(body: &Value, faults: &mut Vec<Fault>) {
     for size in SIZES {
         let applies = size.when.is_none_or(|(at, values)| {
             body.pointer(at)

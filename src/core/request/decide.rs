@@ -83,9 +83,8 @@ impl Terms<'_> {
     /// A request that RabbitMQ could not put into its lane, whose queue was missing for a moment: it comes there again.
     pub fn strayed(&self, mut message: Message) -> Decision {
         // Whoever had it before may have put it on the ladder already.
-        if message.redelivered && !message.harmless_to_repeat {
-            message.history.possible_duplicate = true;
-            message.history.doubt_copies(self.now);
+        if message.redelivered {
+            message.may_have_been_handled(self.now);
         }
         let decision = self.unsent(&message);
         let mut decision = decision.unwrap_or_else(|| self.later(&message, STRAYED_S, None));
@@ -157,7 +156,7 @@ impl Terms<'_> {
         is_charged: bool,
     ) -> Decision {
         message.history.attempts += 1;
-        let harmless = message.harmless_to_repeat;
+        let harmless = message.is_harmless_to_repeat();
         match outcome {
             Outcome::Accepted(accepted) => {
                 let report = Report::accepted(message, self.lane, accepted, sent_at_ms, self.now);
@@ -180,7 +179,9 @@ impl Terms<'_> {
                 proves_unsent,
                 then_invalid,
             } => {
-                message.history.possible_duplicate |= !proves_unsent && !harmless;
+                if !proves_unsent {
+                    message.may_have_been_sent();
+                }
                 uncharge(&mut message.history, is_charged);
                 let is_out = self.retry.is_out(&message.history, max_retries);
                 if then_invalid && is_out {
@@ -196,12 +197,12 @@ impl Terms<'_> {
             Outcome::Unknown { error }
                 if !harmless && message.on_unknown != Some(OnUnknown::Resend) =>
             {
-                message.history.possible_duplicate = true;
+                message.may_have_been_sent();
                 let error = ReportedError::from_api(error, None);
                 self.finish(message, Status::Unknown, error, sent_at_ms)
             }
             Outcome::Unknown { error } => {
-                message.history.possible_duplicate |= !harmless;
+                message.may_have_been_sent();
                 uncharge(&mut message.history, is_charged);
                 self.again(message, error, None, 0)
             }

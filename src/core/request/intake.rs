@@ -8,6 +8,8 @@ pub use crate::contract::request::{Header, ID_HEADERS, Inbound, MAX_HEADERS_BYTE
 use crate::core::Now;
 use crate::core::ladder::MAX_DELAY_S;
 use crate::core::message::{History, Message, OnUnknown, Priority};
+pub use crate::core::operation::IntakeConfig;
+use crate::core::operation::{FACTS, Operation, body::splice};
 use crate::core::reply_to::ReplyTo;
 use bytes::Bytes;
 
@@ -15,15 +17,6 @@ mod body;
 mod identity;
 mod instant;
 mod value;
-
-/// The bounds of intake, from `[intake]`.
-#[derive(Clone, Copy, Debug)]
-pub struct IntakeConfig {
-    pub max_body_bytes: usize,
-    pub check_sizes: bool,
-    /// Whether a business-scoped user id may stand in `to`.
-    pub user_ids_in_to: bool,
-}
 
 impl Inbound<'_> {
     /// When it was published, if its `timestamp` can be that: a clock may be off a little, but a time well ahead is a local time taken
@@ -74,7 +67,7 @@ pub fn intake(
 ) -> Result<Message, Refusal> {
     let mut faults = vec![];
     let id = identity::check(&inbound, &mut faults);
-    check_operation(inbound.operation, &mut faults);
+    let operation = operation(inbound.operation, &mut faults);
     if inbound.reply_to.and_then(ReplyTo::parse) == Some(ReplyTo::Ours) {
         faults.push(Fault::new(
             "/@amqp/reply_to",
@@ -93,19 +86,20 @@ pub fn intake(
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
     let on_unknown = on_unknown(inbound.on_unknown, &mut faults);
     let body_bytes = inbound.body_bytes.max(body.len());
-    let document = body::read(body, body_bytes, &inbound, config, &mut faults);
+    let document = body::read(body, body_bytes, &inbound, operation, config, &mut faults);
     let parsed = document.is_some();
     let checked = document.map(|(body, document)| {
-        let checked = body::check(&document, config, &mut faults);
-        (body, checked)
+        let operation = operation.unwrap_or_default().told_by(&document);
+        let checked = operation.check(&document, config, &mut faults);
+        (body, operation, checked)
     });
 
     match (id, checked) {
-        (Some(id), Some((body, checked))) if faults.is_empty() => Ok(Message {
-            body: body::splice(body, &checked, &id),
+        (Some(id), Some((body, operation, checked))) if faults.is_empty() => Ok(Message {
+            body: splice(body, &checked.added, id.as_str()),
+            operation,
             recipient: checked.recipient,
             priority: Priority::of(inbound.priority),
-            harmless_to_repeat: checked.harmless_to_repeat,
             on_unknown,
             enqueued_at_ms: inbound.enqueued_at_ms(now),
             expires_at_ms,
@@ -137,13 +131,21 @@ pub fn intake(
     }
 }
 
-fn check_operation(operation: Option<&str>, faults: &mut Vec<Fault>) {
-    if !matches!(operation.unwrap_or_default(), "" | "message" | value::TYPE) {
+fn operation(kind: Option<&str>, faults: &mut Vec<Fault>) -> Option<Operation> {
+    let kind = kind.filter(|kind| *kind != value::TYPE).unwrap_or_default();
+    let operation = Operation::of_type(kind);
+    if operation.is_none() {
+        let known = FACTS.iter().flat_map(|row| row.types);
+        let known = known
+            .filter(|kind| !kind.is_empty())
+            .map(|kind| format!("{kind:?}"));
+        let known = known.collect::<Vec<_>>().join(" or ");
         faults.push(Fault::new(
             "/@amqp/type",
-            "is not an operation of this dispatcher: leave it empty or say \"message\"",
+            format!("is not an operation of this dispatcher: leave it empty or say {known}"),
         ));
     }
+    operation
 }
 
 /// A header that names a moment.

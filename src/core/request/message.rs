@@ -3,6 +3,8 @@
 pub use crate::contract::request::History;
 pub use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
+pub use crate::core::operation::Recipient;
+use crate::core::operation::{Operation, Repeat};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -36,34 +38,9 @@ impl MessageId {
     }
 }
 
-/// Whom the message is for, reduced to what the pair limit counts by. Never printed.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Recipient(Arc<str>);
-
-impl Recipient {
-    /// `+49 151-23`, `49151 23` and `(49)15123` are one person; group ids and business-scoped user ids stay as they are.
-    pub fn parse(text: &str) -> Self {
-        let spelled_phone = text
-            .chars()
-            .all(|c| c.is_ascii_digit() || "+-(). ".contains(c));
-        if spelled_phone {
-            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-            Self(digits.into())
-        } else {
-            Self(text.trim().into())
-        }
-    }
-}
-
-impl fmt::Debug for Recipient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Recipient(***)")
-    }
-}
-
 impl History {
     /// Whoever had it before may have copied it onto the ladder.
-    pub fn doubt_copies(&mut self, now: Now) {
+    fn doubt_copies(&mut self, now: Now) {
         if self.copied_ms == 0 {
             self.copied_ms = now.wall_ms;
         }
@@ -81,13 +58,12 @@ impl History {
 #[derive(Clone)]
 pub struct Message {
     pub id: MessageId,
-    /// Absent for mark-as-read and typing: those name no person, so no pair limit and no order apply.
+    /// Absent where the operation names no person: no pair limit and no order apply.
     pub recipient: Option<Recipient>,
     pub priority: Priority,
     /// What is POSTed, byte for byte what was published but for the members we add at the front.
     pub body: Bytes,
-    /// Mark-as-read and typing: repeating them reaches nobody twice.
-    pub harmless_to_repeat: bool,
+    pub operation: Operation,
     /// `None`: the request does not say. A lost answer is then reported, and of a redelivery `redelivery.policy` decides.
     pub on_unknown: Option<OnUnknown>,
     pub enqueued_at_ms: Option<u64>,
@@ -108,6 +84,24 @@ pub struct Message {
 }
 
 impl Message {
+    /// True if repeating it reaches nobody twice.
+    pub fn is_harmless_to_repeat(&self) -> bool {
+        self.operation.facts().repeat == Repeat::Harmless
+    }
+
+    /// Notes that an earlier send may have reached the person: its result says so. Of what reaches nobody twice it need not.
+    pub fn may_have_been_sent(&mut self) {
+        self.history.possible_duplicate |= !self.is_harmless_to_repeat();
+    }
+
+    /// Notes that whoever had it before may have sent it, or copied it onto the ladder.
+    pub fn may_have_been_handled(&mut self, now: Now) {
+        self.may_have_been_sent();
+        if !self.is_harmless_to_repeat() {
+            self.history.doubt_copies(now);
+        }
+    }
+
     /// Whether this one came off the ladder as a copy of `earlier`, and is not another publication's, for all one can see.
     pub fn is_copy_of(&self, earlier: &Self) -> bool {
         let is_named = self.incarnation.is_some() || self.history.copied_ms > 0;

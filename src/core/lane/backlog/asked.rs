@@ -47,9 +47,7 @@ impl Backlog {
         if let Some(waiting) = queue.iter_mut().find(|waiting| waiting.ticket == ticket) {
             waiting.is_asked = false;
             if let Some(now) = doubted {
-                let history = &mut waiting.message.history;
-                history.possible_duplicate = true;
-                history.doubt_copies(now);
+                waiting.message.may_have_been_handled(now);
             }
         }
         self.make_ready(&key, priority, false);

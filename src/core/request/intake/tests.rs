@@ -321,7 +321,7 @@ fn every_documented_body_passes_untouched() {
         };
         assert_eq!(sent, format!("{{{added}{}", &body[1..]));
         assert_eq!(
-            (message.recipient.is_none(), message.harmless_to_repeat),
+            (message.recipient.is_none(), message.is_harmless_to_repeat()),
             (is_receipt, is_receipt)
         );
         count += 1;
@@ -432,7 +432,7 @@ proptest! {
             Ok(message) => {
                 let sent: Value = serde_json::from_slice(&message.body).unwrap();
                 prop_assert!(sent["messaging_product"] == "whatsapp");
-                prop_assert!(message.harmless_to_repeat || sent["biz_opaque_callback_data"].is_string());
+                prop_assert!(message.is_harmless_to_repeat() || sent["biz_opaque_callback_data"].is_string());
             }
             Err(refusal) => prop_assert!(!refusal.faults.is_empty()),
         }

@@ -142,7 +142,7 @@ fn a_member_that_is_null_is_absent_and_passes_on() {
         let sent: Value = serde_json::from_str(sent).unwrap();
         assert_eq!(sent["messaging_product"], "whatsapp");
         assert_eq!(sent["biz_opaque_callback_data"], "r-1");
-        assert!(!message.harmless_to_repeat && message.own_opaque.is_none());
+        assert!(!message.is_harmless_to_repeat() && message.own_opaque.is_none());
         let is_user = members.contains(user);
         let whom = if is_user { "ES.9f3cA71" } else { "49" };
         assert_eq!(message.recipient, Some(Recipient::parse(whom)));

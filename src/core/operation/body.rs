@@ -1,0 +1,142 @@
+//! What the bodies of several operations have in common, and how a body is completed.
+
+use super::recipient::Recipient;
+use crate::contract::fault::Fault;
+use bytes::Bytes;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A member that we add if the body lacks it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Absent,
+    /// It is as good as absent, but there.
+    Null,
+    There,
+}
+
+impl Presence {
+    fn of(body: &Value, name: &str) -> Self {
+        match body.get(name) {
+            None => Self::Absent,
+            Some(value) if value.is_null() => Self::Null,
+            Some(_) => Self::There,
+        }
+    }
+}
+
+/// The text of a member that we add.
+#[derive(Clone, Copy)]
+enum Text {
+    Fixed(&'static str),
+    /// The request's id.
+    Id,
+}
+
+/// A member that the API wants, and whether the body has it.
+pub struct Added {
+    name: &'static str,
+    text: Text,
+    presence: Presence,
+}
+
+impl Added {
+    pub(super) fn product(body: &Value) -> Self {
+        Self {
+            name: "messaging_product",
+            text: Text::Fixed("whatsapp"),
+            presence: Presence::of(body, "messaging_product"),
+        }
+    }
+
+    /// By it a status that arrives by webhook names our request.
+    pub(super) fn opaque(body: &Value) -> Self {
+        Self {
+            name: "biz_opaque_callback_data",
+            text: Text::Id,
+            presence: Presence::of(body, "biz_opaque_callback_data"),
+        }
+    }
+}
+
+/// What an operation's check leaves for building the request.
+pub struct Checked {
+    pub recipient: Option<Recipient>,
+    /// The name of the message template, if it is made from one.
+    pub template: Option<Arc<str>>,
+    /// The body's own `biz_opaque_callback_data`.
+    pub own_opaque: Option<Arc<str>>,
+    pub added: Vec<Added>,
+}
+
+/// A member that is null is as good as absent. The API gets it as it came.
+pub(super) fn member<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
+    body.get(name).filter(|value| !value.is_null())
+}
+
+pub(super) fn check_product(body: &Value, faults: &mut Vec<Fault>) {
+    if member(body, "messaging_product").is_some_and(|product| product != "whatsapp") {
+        faults.push(Fault::new(
+            "/messaging_product",
+            "must be \"whatsapp\" (or be left out)",
+        ));
+    }
+}
+
+/// The body's own `biz_opaque_callback_data`.
+pub(super) fn check_opaque(body: &Value, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
+    let opaque = member(body, "biz_opaque_callback_data");
+    if opaque.is_some_and(|opaque| !opaque.is_string()) {
+        faults.push(Fault::new("/biz_opaque_callback_data", "must be a string"));
+    }
+    opaque.and_then(Value::as_str).map(Into::into)
+}
+
+pub(super) fn require_text(body: &Value, name: &str, faults: &mut Vec<Fault>) {
+    let text = body.get(name).and_then(Value::as_str);
+    if text.is_none_or(str::is_empty) {
+        faults.push(Fault::new(
+            &format!("/{name}"),
+            "is required and must be a string",
+        ));
+    }
+}
+
+/// Adds the members that are missing right behind the opening brace, or, where they are null, before the closing one: of two with the
+/// same name the last counts. Every published byte stays as it is.
+pub fn splice(body: Bytes, added: &[Added], id: &str) -> Bytes {
+    let (mut front, mut back) = (String::new(), String::new());
+    for Added {
+        name,
+        text,
+        presence,
+    } in added
+    {
+        let text = match text {
+            Text::Fixed(text) => Value::from(*text),
+            Text::Id => Value::from(id),
+        };
+        match presence {
+            Presence::Absent => front.push_str(&format!("\"{name}\":{text},")),
+            Presence::Null => back.push_str(&format!(",\"{name}\":{text}")),
+            Presence::There => {}
+        }
+    }
+    if front.is_empty() && back.is_empty() {
+        return body;
+    }
+    let open = body.iter().position(|byte| *byte == b'{');
+    let close = body.iter().rposition(|byte| *byte == b'}');
+    let (Some(open), Some(close)) = (open, close) else {
+        return body;
+    };
+    [
+        &body[..=open],
+        front.as_bytes(),
+        &body[open + 1..close],
+        back.as_bytes(),
+        &body[close..],
+    ]
+    .concat()
+    .into()
+}

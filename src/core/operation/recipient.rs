@@ -1,0 +1,29 @@
+//! Whom a message is for.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Whom the message is for, reduced to what the pair limit counts by. Never printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Recipient(Arc<str>);
+
+impl Recipient {
+    /// `+49 151-23`, `49151 23` and `(49)15123` are one person; group ids and business-scoped user ids stay as they are.
+    pub fn parse(text: &str) -> Self {
+        let spelled_phone = text
+            .chars()
+            .all(|c| c.is_ascii_digit() || "+-(). ".contains(c));
+        if spelled_phone {
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            Self(digits.into())
+        } else {
+            Self(text.trim().into())
+        }
+    }
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recipient(***)")
+    }
+}
