@@ -1,5 +1,4 @@
-//! Sends WhatsApp Cloud API requests from RabbitMQ, at each number's limit, and answers every one exactly once.
-//! README.md shows one message's way through these files.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod admin;
 pub mod app;

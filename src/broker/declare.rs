@@ -23,7 +23,7 @@ pub enum TopologyError {
     )]
     Mismatch { object: String, text: String },
     #[error(
-        "the broker's user may not use {object} (403): grant what README.md lists under \"RabbitMQ permissions\"; if workers may not declare, set broker.declare = false and import the output of `whatsapp-dispatcher definitions`. RabbitMQ says: {text}"
+        "the broker's user may not use {object} (403): grant what deploy/contract/README.md lists under \"RabbitMQ permissions\"; if workers may not declare, set broker.declare = false and import the output of `whatsapp-dispatcher definitions`. RabbitMQ says: {text}"
     )]
     Forbidden { object: String, text: String },
     #[error(
@@ -192,7 +192,7 @@ pub(super) async fn declare_lane(
     declare(&channel, objects, Mode::Declare).await?;
     tracing::debug!(
         phone_number_id,
-        "the lane's queue was declared without a limit of 30 days: README.md, \"Privacy\", has the policy"
+        "the lane's queue was declared without a limit of 30 days: deploy/docs/privacy.md, \"Retention\", has the policy"
     );
     Ok(channel)
 }

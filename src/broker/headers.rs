@@ -1,5 +1,5 @@
 //! What a request brings in AMQP properties and headers, and what becomes of each of them in what is published of it: one table,
-//! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). README.md, "What becomes of properties and headers", is this table.
+//! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). deploy/contract/README.md, "What becomes of properties and headers", is this table.
 
 use crate::core::intake::MAX_HEADERS_BYTES;
 use crate::spans::Trace;

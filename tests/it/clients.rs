@@ -1,5 +1,5 @@
 //! Requests as callers of other clients and protocols publish them, each by the real client: `clients/publish.py` and `clients/publish.js`.
-//! They log in with an upstream service's rights and no more. README.md, "Callers of other clients and protocols", is the table of these.
+//! They log in with an upstream service's rights and no more. deploy/contract/README.md, "Callers of other clients and protocols", is the table of these.
 //!
 //! Where a client is not installed its test says so and passes; `deploy/dev test` tells in the end what was not checked.
 

@@ -5,10 +5,10 @@ use crate::support::proxy::Mode;
 use crate::support::{NUMBER, Setup, World, within};
 use serde_json::Value;
 
-/// The names that README.md promises, from its table.
+/// The names that deploy/docs/operating.md promises, from its table.
 fn promised() -> Vec<String> {
-    let readme = include_str!("../../README.md");
-    let table = readme.split("| field of a log line |").nth(1).unwrap();
+    let page = include_str!("../../deploy/docs/operating.md");
+    let table = page.split("| field of a log line |").nth(1).unwrap();
     let rows = table
         .lines()
         .skip(2)
@@ -54,7 +54,7 @@ async fn every_line_is_json_with_the_fields_that_are_promised() {
         let is_promised = |name: &&String| promised.contains(name);
         assert!(
             fields.keys().all(|name| is_promised(&name)),
-            "not in README.md: {line}"
+            "not in deploy/docs/operating.md: {line}"
         );
         // One message is nobody's business but of those who ask for it.
         let is_attempt = fields["message"] == "attempt";

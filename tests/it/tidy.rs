@@ -6,6 +6,7 @@ use source::{Function, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod documents;
 mod imports;
 mod layers;
 mod source;
@@ -365,15 +366,15 @@ fn arguments(file: &str, calls: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_readme_names_every_path() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap_or_default();
+fn the_operators_page_names_every_path() {
+    let page = fs::read_to_string(root().join("deploy/docs/operating.md")).unwrap();
     let mut missing = vec![];
     let paths = arguments("src/admin.rs", &[".route("]);
     assert!(paths.len() > 5, "found only {paths:?}");
     for path in &paths {
         // `…/resume` after its sibling will do.
         let end = path.rsplit('/').next().unwrap_or_default();
-        if !readme.contains(path.as_str()) && !readme.contains(&format!("`…/{end}`")) {
+        if !page.contains(path.as_str()) && !page.contains(&format!("`…/{end}`")) {
             missing.push(format!("the path {path}"));
         }
     }

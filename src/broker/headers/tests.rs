@@ -373,7 +373,7 @@ fn a_plain_copy_has_nothing_of_its_callers_but_what_it_must() {
     assert!(inbound.history.possible_duplicate);
 }
 
-/// The table as README shows it: one line for all that share their fates, in the order of the first of them.
+/// The table as the contract shows it: one line for all that share their fates, in the order of the first of them.
 fn shown() -> String {
     let properties = PROPERTIES
         .iter()
@@ -414,7 +414,11 @@ fn shown() -> String {
 }
 
 #[test]
-fn the_readme_shows_this_table() {
-    let readme = include_str!("../../../README.md");
-    assert!(readme.contains(&shown()), "README.md lacks:\n{}", shown());
+fn the_contract_shows_this_table() {
+    let contract = include_str!("../../../deploy/contract/README.md");
+    assert!(
+        contract.contains(&shown()),
+        "deploy/contract/README.md lacks:\n{}",
+        shown()
+    );
 }

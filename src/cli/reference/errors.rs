@@ -5,8 +5,8 @@ use crate::core::outcome::{Effect, Row, SOURCES, Scope, TABLE, When, of_status, 
 
 const INTRODUCTION: &str = "\
 What the dispatcher does about an error answer of the API, by its code. The code decides, not the HTTP status. Rows of
-[`[[outcomes]]`](configuration.md#outcomes) in the config go before this table; of two rows for one code, the one that names a condition counts
-where that holds.
+[`[[outcomes]]`](configuration.md#outcomes) in the config go before this table; of two rows for one code, the one that names a condition
+counts where that holds.
 
 | class | what becomes of the request | what becomes of others |
 |---|---|---|
@@ -16,8 +16,13 @@ where that holds.
 | `blocked` | keeps its place and is charged no attempt | all in scope are held until the API says that they may send |
 | `ambiguous` | ends as `unknown`; with `on-unknown: resend` it is tried again, and flagged | as `transient` |
 
-Scopes: `message` (nobody else), `pair` (one recipient of one number), `lane` (a phone number), `waba` (an account), `token` (all that use it),
-`app`, `template`. Where the request is rejected, the scope only says what is at fault.
+Scopes: `message` (nobody else), `pair` (one recipient of one number), `lane` (a phone number), `waba` (an account), `token` (all that use
+it), `app`, `template`. Where the request is rejected, the scope only says what is at fault.
+";
+
+const NO_ANSWER: &str = "
+No connection, or one that was lost before a byte of the request was sent: the request keeps its place, and after 30 s of that the lane is
+held. An answer that was lost, did not come in time or cannot be read: `ambiguous`.
 ";
 
 pub(super) fn page() -> String {
@@ -57,8 +62,8 @@ pub(super) fn page() -> String {
         let [class, scope, treatment, remedy] = cells(effect);
         row(&mut page, [&answer, &class, &scope, &treatment, &remedy]);
     }
-    page += "\nNo connection, or one that was lost before a byte of the request was sent: the request keeps its place, and after 30 s of that the lane is held. ";
-    page += "An answer that was lost, did not come in time or cannot be read: `ambiguous`.\n\n## Sources\n\n";
+    page += NO_ANSWER;
+    page += "\n## Sources\n\n";
     columns(&mut page, ["key", "pages"]);
     for (key, pages) in SOURCES {
         row(&mut page, [key, pages]);

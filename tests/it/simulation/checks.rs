@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Which promise broke, and how. P1 to P7 as in the README; `shell` is what the loop around the core must keep. Of holds: `scope` is who
+/// Which promise broke, and how. P1 to P7 as in README.md, "What is promised"; `shell` is what the loop around the core must keep. Of holds: `scope` is who
 /// sends and who stays away, `cost` how many refusals a block takes, `log` that all agree once it is read, `start` that it is read first.
 #[derive(Debug)]
 pub(crate) struct Violation {
