@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The floors of the program, from the ground up. A file may import from its own room and from all floors below it, not from other rooms
 /// of its own floor nor from above.
-const FLOORS: [&[&str]; 17] = [
+const FLOORS: [&[&str]; 18] = [
     &["src/contract/", "src/core/mod.rs"],
     &["src/core/operation"],
     &["src/core/outcome"],
@@ -25,7 +25,8 @@ const FLOORS: [&[&str]; 17] = [
     &["src/unrouted.rs", "src/upkeep.rs", "src/workload.rs"],
     &["src/admin"],
     &["src/app.rs"],
-    &["src/cli", "src/lib.rs", "src/main.rs"],
+    &["src/cli"],
+    &["src/lib.rs", "src/main.rs"],
 ];
 
 /// Imports that close a circle of files, each with its reason. What is listed must be there.
