@@ -1,9 +1,9 @@
 //! Every command, as `--help` shows it.
 
-use super::page::head;
+use super::page::begin_page;
 
-pub(super) fn page(mut program: clap::Command) -> String {
-    let mut page = head("Commands", "src/cli/");
+pub(super) fn make_page(mut program: clap::Command) -> String {
+    let mut page = begin_page("Commands", "src/cli/");
     program.build();
     page += &format!("```text\n{}```\n", program.render_long_help());
     for command in program.get_subcommands_mut() {

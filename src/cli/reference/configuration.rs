@@ -1,6 +1,6 @@
 //! Every key of the configuration.
 
-use super::page::{code, columns, head, row};
+use super::page::{as_code, begin_page, push_columns, push_row};
 use crate::config::{KEYS, Key, Kind};
 
 const INTRODUCTION: &str = "\
@@ -10,8 +10,8 @@ Unknown keys and unknown `DISPATCHER_…` variables are refused, and all mistake
 optional, or required where its meaning says so. `deploy/config.toml` has every key with its default and a longer comment.
 ";
 
-pub(super) fn page() -> String {
-    let mut page = head("Configuration", "src/config/keys.rs") + INTRODUCTION;
+pub(super) fn make_page() -> String {
+    let mut page = begin_page("Configuration", "src/config/keys.rs") + INTRODUCTION;
     let mut section = "";
     for key in KEYS {
         let (of, _) = key.split();
@@ -22,25 +22,33 @@ pub(super) fn page() -> String {
                 None => format!("\n## [[{of}]]\n\n"),
             };
             page += &heading;
-            columns(&mut page, ["key", "default", "takes", "meaning"]);
+            push_columns(&mut page, ["key", "default", "takes", "meaning"]);
         }
-        let default = key.default.map_or("–".to_owned(), code);
-        row(&mut page, [&code(key.name), &default, &takes(key), key.doc]);
+        let default = key.default.map_or("–".to_owned(), as_code);
+        push_row(
+            &mut page,
+            [&as_code(key.name), &default, &describe_kind(key), key.doc],
+        );
     }
     page
 }
 
-fn takes(key: &Key) -> String {
+fn describe_kind(key: &Key) -> String {
     match key.kind {
         Kind::Flag => "`true` or `false`".to_owned(),
         Kind::Whole { min, max, unit } => {
-            let range = format!("{} – {} {}", grouped(min), grouped(max), unit.as_str());
+            let range = format!(
+                "{} – {} {}",
+                group_digits(min),
+                group_digits(max),
+                unit.as_str()
+            );
             range.trim_end().to_owned()
         }
         Kind::Share { min, max } => format!("{min:?} – {max:?}"),
         Kind::OneOf(words) => words
             .iter()
-            .map(|word| code(word))
+            .map(|word| as_code(word))
             .collect::<Vec<_>>()
             .join(", "),
         Kind::Text { allowed, .. } | Kind::Secret { allowed, .. } => allowed.to_owned(),
@@ -48,7 +56,7 @@ fn takes(key: &Key) -> String {
 }
 
 /// Digits in groups of three.
-fn grouped(number: u64) -> String {
+fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

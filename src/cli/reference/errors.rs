@@ -1,6 +1,6 @@
 //! Every error code of the API, and what is done about it.
 
-use super::page::{code, columns, head, row};
+use super::page::{as_code, begin_page, push_columns, push_row};
 use crate::core::outcome::{Effect, Row, SOURCES, Scope, TABLE, When, of_status, of_unknown_code};
 
 const INTRODUCTION: &str = "\
@@ -25,8 +25,8 @@ No connection, or one that was lost before a byte of the request was sent: the r
 held. An answer that was lost, did not come in time or cannot be read: `ambiguous`.
 ";
 
-pub(super) fn page() -> String {
-    let mut page = head("Error codes", "src/core/outcome/table.rs") + INTRODUCTION;
+pub(super) fn make_page() -> String {
+    let mut page = begin_page("Error codes", "src/core/outcome/table.rs") + INTRODUCTION;
     page += "\n## Codes\n\n";
     let names = [
         "code",
@@ -37,13 +37,13 @@ pub(super) fn page() -> String {
         "remedy",
         "source",
     ];
-    columns(&mut page, names);
+    push_columns(&mut page, names);
     let mut rows: Vec<&Row> = TABLE.iter().collect();
     rows.sort_by_key(|row| (row.code, row.when == When::Always));
     for known in rows {
-        let [class, scope, treatment, remedy] = cells(known.effect);
+        let [class, scope, treatment, remedy] = describe_effect(known.effect);
         let cells = [
-            &codes(known),
+            &name_codes(known),
             known.meaning,
             &class,
             &scope,
@@ -51,28 +51,28 @@ pub(super) fn page() -> String {
             &remedy,
             known.source,
         ];
-        row(&mut page, cells);
+        push_row(&mut page, cells);
     }
     page += "\n## Answers that no row is for\n\n";
-    columns(
+    push_columns(
         &mut page,
         ["answer", "class", "scope", "what we do", "remedy"],
     );
-    for (answer, effect) in others() {
-        let [class, scope, treatment, remedy] = cells(effect);
-        row(&mut page, [&answer, &class, &scope, &treatment, &remedy]);
+    for (answer, effect) in list_others() {
+        let [class, scope, treatment, remedy] = describe_effect(effect);
+        push_row(&mut page, [&answer, &class, &scope, &treatment, &remedy]);
     }
     page += NO_ANSWER;
     page += "\n## Sources\n\n";
-    columns(&mut page, ["key", "pages"]);
+    push_columns(&mut page, ["key", "pages"]);
     for (key, pages) in SOURCES {
-        row(&mut page, [key, pages]);
+        push_row(&mut page, [key, pages]);
     }
     page
 }
 
 /// Which errors a row is for.
-fn codes(row: &Row) -> String {
+fn name_codes(row: &Row) -> String {
     let codes = if row.code == row.last {
         row.code.to_string()
     } else {
@@ -88,7 +88,7 @@ fn codes(row: &Row) -> String {
 }
 
 /// Class, scope, treatment and remedy.
-fn cells(effect: Effect) -> [String; 4] {
+fn describe_effect(effect: Effect) -> [String; 4] {
     let remedy = match effect {
         Effect::Blocked { remedy, .. } => remedy,
         Effect::Transient { .. }
@@ -100,15 +100,15 @@ fn cells(effect: Effect) -> [String; 4] {
     };
     let (class, scope) = (effect.class().as_str(), effect.scope().as_str());
     [
-        code(class),
-        code(scope),
-        treatment(effect),
+        as_code(class),
+        as_code(scope),
+        describe_treatment(effect),
         remedy.to_owned(),
     ]
 }
 
 /// A scope, as one says it.
-fn reach(scope: Scope) -> &'static str {
+fn name_scope(scope: Scope) -> &'static str {
     match scope {
         Scope::Waba => "account",
         Scope::Message
@@ -120,7 +120,7 @@ fn reach(scope: Scope) -> &'static str {
     }
 }
 
-fn treatment(effect: Effect) -> String {
+fn describe_treatment(effect: Effect) -> String {
     match effect {
         Effect::Invalid { .. } | Effect::Undeliverable => "reject".to_owned(),
         Effect::Policy {
@@ -143,7 +143,7 @@ fn treatment(effect: Effect) -> String {
             pause_s: Some(seconds),
             scope,
         } => {
-            format!("the {} pauses for {seconds} s", reach(scope))
+            format!("the {} pauses for {seconds} s", name_scope(scope))
         }
         Effect::Blocked {
             scope,
@@ -161,7 +161,7 @@ fn treatment(effect: Effect) -> String {
             } else {
                 ""
             };
-            format!("hold the {}{once}{asked}", reach(scope))
+            format!("hold the {}{once}{asked}", name_scope(scope))
         }
         Effect::Transient {
             max_retries,
@@ -187,7 +187,7 @@ fn treatment(effect: Effect) -> String {
 }
 
 /// Answers without a row, by their HTTP status.
-fn others() -> Vec<(String, Effect)> {
+fn list_others() -> Vec<(String, Effect)> {
     let mut others = vec![(
         "a code in no row, marked `is_transient`".to_owned(),
         of_unknown_code(true, 500),

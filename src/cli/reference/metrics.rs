@@ -1,6 +1,6 @@
 //! Every metric.
 
-use super::page::{code, columns, head, row};
+use super::page::{as_code, begin_page, push_columns, push_row};
 use crate::metrics::{FAMILIES, Family, Kind};
 
 const INTRODUCTION: &str = "\
@@ -10,33 +10,36 @@ those of each number that the worker serves. A recipient is never a label. `phon
 Units are base units, and the end of the name says which. The families of the process have the names that they have in other services.
 ";
 
-pub(super) fn page() -> String {
-    let mut page = head("Metrics", "src/metrics/families.rs") + INTRODUCTION + "\n";
-    columns(&mut page, ["metric", "type", "unit", "labels", "meaning"]);
+pub(super) fn make_page() -> String {
+    let mut page = begin_page("Metrics", "src/metrics/families.rs") + INTRODUCTION + "\n";
+    push_columns(&mut page, ["metric", "type", "unit", "labels", "meaning"]);
     for family in FAMILIES {
-        let (name, labels) = (code(&family.full_name()), labels(family));
+        let (name, labels) = (as_code(&family.full_name()), describe_labels(family));
         let kind = family.kind.as_str();
-        row(
+        push_row(
             &mut page,
             [&name, kind, family.unit(), &labels, family.help],
         );
     }
     page += "\n## Buckets of the histograms\n\n";
-    columns(&mut page, ["metric", "upper edges, in seconds"]);
+    push_columns(&mut page, ["metric", "upper edges, in seconds"]);
     for family in FAMILIES {
         if let Kind::Histogram(buckets) = family.kind {
             let edges: Vec<String> = buckets.iter().map(f64::to_string).collect();
-            row(&mut page, [&code(&family.full_name()), &edges.join(", ")]);
+            push_row(
+                &mut page,
+                [&as_code(&family.full_name()), &edges.join(", ")],
+            );
         }
     }
     page
 }
 
-fn labels(family: &Family) -> String {
+fn describe_labels(family: &Family) -> String {
     let labels = family.labels.iter().map(|label| {
         let words = label.words.map(|words| words().join(", "));
         let words = words.map_or(String::new(), |words| format!(" ({words})"));
-        format!("{}{words}", code(label.name))
+        format!("{}{words}", as_code(label.name))
     });
     labels.collect::<Vec<_>>().join(", ")
 }

@@ -25,18 +25,18 @@ pub struct Options {
 type Page = (&'static str, String);
 
 /// `program`: the command line, with all commands.
-fn pages(program: clap::Command) -> [Page; 4] {
+fn make_pages(program: clap::Command) -> [Page; 4] {
     [
-        ("configuration.md", configuration::page()),
-        ("metrics.md", metrics::page()),
-        ("commands.md", commands::page(program)),
-        ("errors.md", errors::page()),
+        ("configuration.md", configuration::make_page()),
+        ("metrics.md", metrics::make_page()),
+        ("commands.md", commands::make_page(program)),
+        ("errors.md", errors::make_page()),
     ]
 }
 
 impl Options {
     pub(super) fn run(self, program: clap::Command) -> Done {
-        let pages = pages(program);
+        let pages = make_pages(program);
         if self.check {
             return compare(&self.directory, &pages);
         }

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 /// The head of a page: its title, and where it comes from.
-pub(super) fn head(title: &str, source: &str) -> String {
+pub(super) fn begin_page(title: &str, source: &str) -> String {
     format!(
         "# {title}\n\nWritten by `whatsapp-dispatcher reference` from `{source}`: change that, not this page.\n\n"
     )
 }
 
 /// One row of a table. A bar would end its cell.
-pub(super) fn row<const COLUMNS: usize>(page: &mut String, cells: [&str; COLUMNS]) {
+pub(super) fn push_row<const COLUMNS: usize>(page: &mut String, cells: [&str; COLUMNS]) {
     page.push('|');
     for cell in cells {
         // Writing to a string cannot fail.
@@ -20,12 +20,12 @@ pub(super) fn row<const COLUMNS: usize>(page: &mut String, cells: [&str; COLUMNS
 }
 
 /// The head of a table.
-pub(super) fn columns<const COLUMNS: usize>(page: &mut String, names: [&str; COLUMNS]) {
-    row(page, names);
+pub(super) fn push_columns<const COLUMNS: usize>(page: &mut String, names: [&str; COLUMNS]) {
+    push_row(page, names);
     *page += &format!("|{}\n", "---|".repeat(COLUMNS));
 }
 
 /// A word as code.
-pub(super) fn code(word: &str) -> String {
+pub(super) fn as_code(word: &str) -> String {
     format!("`{word}`")
 }
