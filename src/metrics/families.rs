@@ -261,3 +261,40 @@ families! {
     PROCESS_MAX_FDS: Gauge, "process_max_fds", [], "File descriptors at most.";
     PROCESS_START_TIME: Gauge, "process_start_time_seconds", [], "When the process started (Unix time).";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_name_stands_once_and_says_what_it_counts() {
+        let mut known = BTreeSet::new();
+        for family in FAMILIES {
+            assert!(known.insert(family.name), "{}", family.name);
+            let is_total = family.name.ends_with("_total");
+            assert_eq!(is_total, family.kind == Counter, "{}", family.name);
+            assert!(family.help.ends_with('.'), "{}", family.name);
+            for label in family.labels {
+                assert!(label.words.is_none_or(|words| !words().is_empty()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_unit_is_read_from_the_name() {
+        assert_eq!(WORKER_BUSY.unit(), "seconds");
+        assert_eq!(LANE_RATE.unit(), "messages per second");
+        assert_eq!(TOKEN_EXPIRES.unit(), "Unix time in seconds");
+        assert_eq!(LANE_TIME_TO_DRAIN.unit(), "seconds");
+        assert_eq!(REQUESTS.unit(), "");
+    }
+
+    #[test]
+    fn series_are_all_words_with_all_words() {
+        assert_eq!(HOLDS_FOUND.every_series().len(), 20);
+        assert_eq!(API_READS.every_series()[1], ["number", "error"]);
+        // Which numbers there are is not known here.
+        assert_eq!(ATTEMPTS.every_series().len(), 0);
+    }
+}
