@@ -2,7 +2,7 @@
 
 use crate::board::NotTold;
 use crate::core::message::LaneId;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
@@ -59,11 +59,16 @@ async fn page(State(admin): State<Admin>) -> Response {
     (headers, Html(page)).into_response()
 }
 
-async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
-    match admin.not_ready() {
+/// `?verbose` adds a line per task.
+async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+    let (status, mut said) = match admin.not_ready() {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    };
+    if query.as_deref() == Some("verbose") {
+        said += &admin.tasks.describe();
     }
+    (status, said)
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -12,16 +12,17 @@ use crate::config::Config;
 use crate::core::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::outcome::Rules;
-use crate::credentials::{Apps, TokenSlot};
+use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
 use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
 use crate::evidence::evidence;
 use crate::graph::Graph;
-use crate::log::Repeats;
+use crate::log::{self, Repeats};
 use crate::metrics::Metrics;
 use crate::spans::{Exporting, Spans};
+use crate::tasks::{TaskList, Tasks};
 use crate::unrouted;
 use crate::upkeep::{Account, AccountLane, read_account, watch_token};
-use crate::workload::Workload;
+use crate::workload::{self, Workload};
 use anyhow::Context;
 use futures_util::FutureExt;
 use std::collections::HashSet;
@@ -64,6 +65,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (session_sender, opened) = watch::channel(None);
     let (joined, sessions) = watch::channel(None);
     let (graph, clock) = (Graph::new(&config.graph)?, Clock::start());
+    let list = TaskList::new(clock);
     let (board, writer) = board(&config, &graph, clock, &metrics);
     let (evidence, search) = evidence(config.broker.clone(), metrics.clone());
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
@@ -96,9 +98,9 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let listener = TcpListener::bind(config.admin.listen)
         .await
         .with_context(|| format!("admin.listen: {}", config.admin.listen))?;
-    let mut tasks = JoinSet::new();
-    let accounts = start_lanes(&config, &shared, &mut tasks)?;
-    tasks.spawn(unrouted::run(shared.clone()));
+    let mut lanes = JoinSet::new();
+    let accounts = start_lanes(&config, &shared, &mut lanes)?;
+    lanes.spawn(unrouted::run(shared.clone()));
     let handles = accounts.iter().flat_map(|account| &account.lanes);
     let handles: Arc<[LaneHandle]> = handles.map(|lane| lane.handle.clone()).collect();
     let (workload, effort) = Workload::new(shared.clone(), handles.clone());
@@ -107,13 +109,15 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         lanes: handles.clone(),
         accounts: accounts.clone(),
         effort,
+        tasks: list.clone(),
         config: config.admin.clone(),
         drain_target: config.metrics.drain_target,
     });
-    let mut edges = JoinSet::new();
-    let telling = repeats.keep_telling(metrics.clone());
-    edges.spawn(telling.map(|()| "the log's keeper ended".to_owned()));
-    edges.spawn(serve_admin(listener, router));
+    let mut tasks = Tasks::new(list);
+    tasks.start_periodic("the log's keeper", None, log::TELL, |rounds| {
+        repeats.keep_telling(metrics.clone(), rounds)
+    });
+    tasks.start("the admin port", serve_admin(listener, router));
     let topology = Topology {
         phone_number_ids: config.phone_number_ids(),
     };
@@ -124,28 +128,35 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         metrics,
         broker_stops,
     ));
-    edges.spawn(shared.links.clone().run());
+    tasks.start("the lanes' connections", shared.links.clone().run());
     let searching = search.run_apart()?;
-    edges.spawn(searching.map(|()| "the search for evidence ended".to_owned()));
+    tasks.start("the search for evidence", searching.map(|()| String::new()));
     let leaving = board.clone();
-    edges.spawn(async move {
+    tasks.start("the board", async move {
         board.run(opened, joined).await;
-        "the board ended".to_owned()
+        String::new()
     });
-    let looking = workload.run();
-    edges.spawn(looking.map(|()| "the reader of queues ended".to_owned()));
+    let period = workload::PERIOD;
+    tasks.start_periodic("the reader of queues", None, period, |rounds| {
+        workload.run(rounds)
+    });
     for account in accounts.iter() {
-        edges.spawn(watch_token(shared.clone(), account.clone()));
-        let refresh = config.graph.refresh;
-        edges.spawn(read_account(shared.clone(), account.clone(), refresh));
+        let waba_id = Some(account.waba_id.clone());
+        tasks.start_periodic("the watch on the token", waba_id, RELOAD_PERIOD, |rounds| {
+            watch_token(shared.clone(), account.clone(), rounds)
+        });
+        let (waba_id, refresh) = (Some(account.waba_id.clone()), config.graph.refresh);
+        tasks.start_periodic("the reader of Meta's view", waba_id, refresh, |rounds| {
+            read_account(shared.clone(), account.clone(), refresh, rounds)
+        });
     }
     tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin.listen, "running");
 
-    let died = wait_for_end(signals, &mut tasks, &mut edges, &mut broker).await?;
+    let died = wait_for_end(signals, &mut lanes, &mut tasks, &mut broker).await?;
     tracing::info!("draining: no new sends");
     leaving.say_end();
     drain.send_replace(true);
-    let ended = drain_tasks(&mut tasks, &handles, config.drain_timeout).await;
+    let ended = drain_lanes(&mut lanes, &handles, config.drain_timeout).await;
     shared.concluder.publisher.replied().await;
     stop_broker.send_replace(true);
     tokio::join!(ended_in_time(broker), flushed(exporting));
@@ -177,7 +188,7 @@ fn publisher(
 
 async fn serve_admin(listener: TcpListener, router: axum::Router) -> String {
     let served = axum::serve(listener, router).await;
-    served.map_or_else(|error| error.to_string(), |()| "admin ended".to_owned())
+    served.map_or_else(|error| error.to_string(), |()| String::new())
 }
 
 async fn ended_in_time(broker: JoinHandle<()>) {
@@ -278,16 +289,16 @@ impl Signals {
 /// Returns at a signal, or with the name of a part that should never have ended.
 async fn wait_for_end(
     mut signals: Signals,
-    tasks: &mut JoinSet<()>,
-    edges: &mut JoinSet<String>,
+    lanes: &mut JoinSet<()>,
+    tasks: &mut Tasks,
     broker: &mut JoinHandle<()>,
 ) -> anyhow::Result<Option<String>> {
     let died = tokio::select! {
         () = signals.next() => None,
         // A lane that panicked: its channel is closed, so its messages are with RabbitMQ; start afresh rather than go on without it.
-        Some(ended) = tasks.join_next() => Some(ended.map_or("a consumer panicked", |()| "a consumer ended by itself").to_owned()),
+        Some(ended) = lanes.join_next() => Some(ended.map_or("a consumer panicked", |()| "a consumer ended by itself").to_owned()),
         _ = broker => Some("the supervisor of the broker sessions died".to_owned()),
-        Some(ended) = edges.join_next() => Some(ended.unwrap_or_else(|_| "a part beside the lanes panicked".to_owned())),
+        ended = tasks.ended() => Some(ended),
     };
     tokio::spawn(async move {
         signals.next().await;
@@ -297,8 +308,8 @@ async fn wait_for_end(
     Ok(died)
 }
 
-async fn drain_tasks(tasks: &mut JoinSet<()>, handles: &[LaneHandle], timeout: Duration) -> Ended {
-    let all = async { while tasks.join_next().await.is_some() {} };
+async fn drain_lanes(lanes: &mut JoinSet<()>, handles: &[LaneHandle], timeout: Duration) -> Ended {
+    let all = async { while lanes.join_next().await.is_some() {} };
     if tokio::time::timeout(timeout, all).await.is_ok() {
         return Ended::Drained;
     }

@@ -16,6 +16,7 @@ pub mod graph;
 pub mod log;
 pub mod metrics;
 pub mod spans;
+pub mod tasks;
 pub mod unrouted;
 pub mod upkeep;
 pub mod workload;

@@ -10,7 +10,7 @@ use tracing_subscriber::prelude::*;
 
 mod repeats;
 
-pub use repeats::Repeats;
+pub use repeats::{Repeats, TELL};
 
 /// Returns what tells of lines that are left out as repeats.
 pub fn start(config: &LogConfig) -> anyhow::Result<Repeats> {

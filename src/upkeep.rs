@@ -7,6 +7,7 @@ use crate::core::number::{NumberState, TemplateCounts};
 use crate::core::readers::{Has, period, reads_number};
 use crate::credentials::{RELOAD_PERIOD, TokenSlot};
 use crate::dispatch::{LaneHandle, Shared};
+use crate::tasks::Rounds;
 use backoff::backoff::Backoff;
 use futures_util::FutureExt;
 use futures_util::future::{pending, select_all};
@@ -60,7 +61,7 @@ impl Account {
 }
 
 /// Looks at the account's token file; a new token wakes the lanes that the old one had blocked. For ever.
-pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
+pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>, rounds: Rounds) -> String {
     let reloads = |result| {
         let metrics = &shared.concluder.metrics;
         metrics.token_reloads.with_label_values(&[result]).inc();
@@ -69,6 +70,7 @@ pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
     let mut is_broken = false;
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
+        rounds.count();
         // A mount that hangs must not stop the lanes.
         let tokens = account.tokens.clone();
         let reloaded = tokio::task::spawn_blocking(move || tokens.reload());
@@ -103,7 +105,12 @@ pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>) -> String {
 
 /// Reads how the API sees the account's numbers, token and templates: the limits at start, all else every `graph.refresh_s` (or more
 /// rarely, see [`period`]), each by one worker of all. For ever.
-pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: Duration) -> String {
+pub async fn read_account(
+    shared: Arc<Shared>,
+    account: Arc<Account>,
+    refresh: Duration,
+    rounds: Rounds,
+) -> String {
     let mut missing: Vec<&LaneHandle> = vec![];
     // A lane begins with its number's limit, whoever has it later.
     for lane in account.lanes.iter().filter(|lane| lane.reads_limit) {
@@ -123,6 +130,7 @@ pub async fn read_account(shared: Arc<Shared>, account: Arc<Account>, refresh: D
                 missing.push(lane);
             }
         }
+        rounds.count();
         missing = retry_limits(&shared, &account, missing, again_at).await;
         let stale = account.lanes.iter().filter(|lane| lane.reads_limit);
         let stale = stale.map(|lane| lane.handle.limit_is_stale.notified().boxed());

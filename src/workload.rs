@@ -5,11 +5,12 @@ use crate::broker::session::Session;
 use crate::core::demand::{Effort, Reading};
 use crate::core::lane::State;
 use crate::dispatch::{LaneHandle, Seen, Shared};
+use crate::tasks::Rounds;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often lanes that have more than they hold are read.
-const PERIOD: Duration = Duration::from_secs(5);
+pub const PERIOD: Duration = Duration::from_secs(5);
 
 /// Longest that a round may take.
 const ROUND_MAX: Duration = Duration::from_secs(15);
@@ -40,13 +41,16 @@ impl Workload {
     }
 
     /// For ever.
-    pub async fn run(mut self) {
-        for round in 0_u32.. {
+    pub async fn run(mut self, rounds: Rounds) -> String {
+        let mut round = 0_u32;
+        loop {
             tokio::time::sleep(PERIOD).await;
             // A RabbitMQ that hangs must not have a thousand lanes wait one after the other.
             let reading = self.read_all(round.is_multiple_of(SLOW));
             drop(tokio::time::timeout(ROUND_MAX, reading).await);
             self.measure();
+            round = round.wrapping_add(1);
+            rounds.count();
         }
     }
 

@@ -5,6 +5,7 @@ use crate::core::demand::Effort;
 use crate::core::lane::Rest;
 use crate::dispatch::{LaneHandle, Shared};
 use crate::metrics::{AccountSample, LaneSample, Scrape};
+use crate::tasks::TaskList;
 use crate::upkeep::Account;
 use crate::workload;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ pub struct Admin {
     pub lanes: Arc<[LaneHandle]>,
     pub accounts: Arc<[Arc<Account>]>,
     pub effort: Arc<Mutex<Effort>>,
+    pub tasks: TaskList,
     pub config: AdminConfig,
     /// Within this a backlog should be gone.
     pub drain_target: Duration,

@@ -4,6 +4,7 @@
 use crate::core::Now;
 use crate::core::pacing::{Debt, Spacing};
 use crate::metrics::Metrics;
+use crate::tasks::Rounds;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ const LIMIT: Spacing = Spacing {
 };
 
 /// How often is told what was left out.
-const TELL: Duration = Duration::from_secs(10);
+pub const TELL: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Place {
@@ -82,11 +83,12 @@ impl Repeats {
     }
 
     /// Tells of it every now and then, and at the end.
-    pub async fn keep_telling(self, metrics: Arc<Metrics>) {
+    pub async fn keep_telling(self, metrics: Arc<Metrics>, rounds: Rounds) -> String {
         let last = LastWords(self, metrics);
         loop {
             tokio::time::sleep(TELL).await;
             last.0.tell(&last.1);
+            rounds.count();
         }
     }
 }

@@ -17,6 +17,24 @@ async fn ready(worker: &Worker) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tasks_beside_the_lanes_say_what_they_do() {
+    let world = World::start(Setup::default()).await;
+    let described = async || world.worker.get("/readyz?verbose").await.unwrap().body;
+    let has_come_round = poll(|| async {
+        let described = described().await;
+        let mut lines = described.lines();
+        lines.any(|line| line.starts_with("the watch on the token") && line.contains(" rounds, "))
+    });
+    within("a task to come round", has_come_round).await;
+    let described = described().await;
+    assert!(described.starts_with("ready\n"), "{described}");
+    let runs = "the search for evidence: runs";
+    assert!(described.lines().any(|line| line == runs), "{described}");
+    assert!(!described.contains("ended"), "{described}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_follows_the_broker_and_the_drain_and_liveness_neither() {
     let (mut world, proxy) = World::behind_proxy(Setup::default()).await;
     assert_eq!(ready(&world.worker).await, (200, "ready\n".to_owned()));
