@@ -73,7 +73,7 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Statu
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let (metrics, scrape) = (admin.shared.concluder.metrics.clone(), admin.scrape());
-    // Of many lanes this takes some time, in which no lane should wait.
+    // Gathering many lanes takes some time, in which no lane should wait.
     let gathering = tokio::task::spawn_blocking(move || metrics.gather(&scrape));
     match gathering.await {
         Ok(Ok(text)) => {

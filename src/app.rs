@@ -4,6 +4,7 @@ use crate::admin::{self, Admin};
 use crate::board::Board;
 use crate::broker::links::Links;
 use crate::broker::publish::Publisher;
+use crate::broker::session::Session;
 use crate::broker::topology::Topology;
 use crate::broker::unsettled::Writer;
 use crate::broker::{Sessions, supervise};
@@ -49,7 +50,7 @@ const SESSION_OPENS: Duration = Duration::from_secs(1);
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
     Drained,
-    /// What was still in flight when the time was over, or which part had died.
+    /// Names what was still in flight when the time was over, or which part had died.
     Failed(String),
 }
 
@@ -118,16 +119,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         repeats.keep_telling(metrics.clone(), rounds)
     });
     tasks.start("the admin port", serve_admin(listener, router));
-    let topology = Topology {
-        phone_number_ids: config.phone_number_ids(),
-    };
-    let mut broker = tokio::spawn(supervise(
-        config.broker.clone(),
-        topology,
-        session_sender,
-        metrics,
-        broker_stops,
-    ));
+    let mut broker = start_sessions(&config, session_sender, metrics, broker_stops);
     tasks.start("the lanes' connections", shared.links.clone().run());
     let searching = search.run_apart()?;
     tasks.start("the search for evidence", searching.map(|()| String::new()));
@@ -140,16 +132,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     tasks.start_periodic("the reader of queues", None, period, |rounds| {
         workload.run(rounds)
     });
-    for account in accounts.iter() {
-        let waba_id = Some(account.waba_id.clone());
-        tasks.start_periodic("the watch on the token", waba_id, RELOAD_PERIOD, |rounds| {
-            watch_token(shared.clone(), account.clone(), rounds)
-        });
-        let (waba_id, refresh) = (Some(account.waba_id.clone()), config.graph.refresh);
-        tasks.start_periodic("the reader of Meta's view", waba_id, refresh, |rounds| {
-            read_account(shared.clone(), account.clone(), refresh, rounds)
-        });
-    }
+    start_upkeep(&mut tasks, &shared, &accounts, config.graph.refresh);
     tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin.listen, "running");
 
     let died = wait_for_end(signals, &mut lanes, &mut tasks, &mut broker).await?;
@@ -167,6 +150,41 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         );
     }
     Ok(died.map_or(ended, Ended::Failed))
+}
+
+/// Starts the supervisor of the sessions. It ends after all else, when it is told to.
+fn start_sessions(
+    config: &Config,
+    sessions: watch::Sender<Option<Arc<Session>>>,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let phone_number_ids = config.phone_number_ids();
+    let topology = Topology { phone_number_ids };
+    let broker = config.broker.clone();
+    tokio::spawn(supervise(broker, topology, sessions, metrics, stop))
+}
+
+/// Starts the two tasks of each account.
+fn start_upkeep(
+    tasks: &mut Tasks,
+    shared: &Arc<Shared>,
+    accounts: &[Arc<Account>],
+    refresh: Duration,
+) {
+    for account in accounts {
+        let waba_id = || Some(account.waba_id.clone());
+        let (watched, read) = (shared.clone(), shared.clone());
+        tasks.start_periodic(
+            "the watch on the token",
+            waba_id(),
+            RELOAD_PERIOD,
+            |rounds| watch_token(watched, account.clone(), rounds),
+        );
+        tasks.start_periodic("the reader of Meta's view", waba_id(), refresh, |rounds| {
+            read_account(read, account.clone(), refresh, rounds)
+        });
+    }
 }
 
 fn publisher(
@@ -192,7 +210,7 @@ async fn serve_admin(listener: TcpListener, router: axum::Router) -> String {
 }
 
 async fn ended_in_time(broker: JoinHandle<()>) {
-    // Its end may be what ended the run: then there is nothing to wait for.
+    // The supervisor's end may have ended the run: then there is nothing to wait for.
     if !broker.is_finished() {
         drop(tokio::time::timeout(Duration::from_secs(5), broker).await);
     }

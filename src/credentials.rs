@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How often token files are looked at. The content is compared, so a secret mount that swaps symbolic links is noticed too.
 pub const RELOAD_PERIOD: Duration = Duration::from_secs(2);
 
-/// What authenticates one request.
+/// The credentials of one request.
 #[derive(Clone)]
 pub struct Token {
     /// `Authorization: Bearer …`, marked sensitive.

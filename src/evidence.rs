@@ -1,5 +1,5 @@
-//! What the log of results says of requests that RabbitMQ delivers again. Lanes ask for their own; what is asked at about the same
-//! time, as when a worker has died, is looked for at once.
+//! The search for evidence: reads the log of results for requests that RabbitMQ delivers again. Lanes ask for their own; what is asked at
+//! about the same time, as when a worker has died, is looked for at once.
 
 use crate::broker::results_log::{self, Found};
 use crate::config::BrokerConfig;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// what the API had answered.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// What comes so soon after another question is answered with it.
+/// Questions that come so soon after another are answered with it.
 const GATHER: Duration = Duration::from_millis(200);
 
 /// Longest search: what is not found by then counts as not found.
@@ -70,7 +70,7 @@ pub fn evidence(broker: BrokerConfig, metrics: Arc<Metrics>) -> (Evidence, Searc
 }
 
 impl Evidence {
-    /// What the log has of a request, if anything.
+    /// Returns what the log has of a request, if anything.
     pub async fn of(&self, question: Question) -> Option<Found> {
         let (answer, answered) = oneshot::channel();
         let at = Instant::now();
@@ -89,7 +89,7 @@ impl Evidence {
     }
 }
 
-/// Those in hand first.
+/// Returns the next question, those in hand first.
 async fn next(
     asked: &mut VecDeque<Asked>,
     questions: &mut mpsc::UnboundedReceiver<Asked>,
@@ -146,7 +146,7 @@ impl Search {
         }
     }
 
-    /// What was found, and whether all was read that should be.
+    /// Returns what was found, and whether all was read that should be.
     async fn find(&self, asked: &[Asked]) -> (HashMap<Wanted, Found>, bool) {
         let questions = asked.iter().map(Asked::by_now);
         let mut scan = Scan::new(questions.collect(), self.broker.lookback(), FIRST_STEP);

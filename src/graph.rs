@@ -150,7 +150,7 @@ fn prove(mut url: Url, token: &Token) -> Url {
     url
 }
 
-/// What the API says of its rate limits, if it does.
+/// Reads the usage headers, in which the API may say how much of its rate limits is used.
 fn usage(headers: &HeaderMap) -> Usage {
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let (business, app) = (header("x-business-use-case-usage"), header("x-app-usage"));

@@ -16,7 +16,7 @@ pub use repeats::{Repeats, TELL};
 pub fn start(config: &LogConfig) -> anyhow::Result<Repeats> {
     let repeats = Repeats::default();
     let filter = EnvFilter::try_new(&config.level).context("not a filter")?;
-    // What happens to the broker's connections is told by us, once; lapin adds an ERROR to every orderly end.
+    // Ends of the broker's connections are told by us, once; lapin adds an ERROR to every orderly end.
     let lapin_is_wanted = config.level.contains("lapin");
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let subscriber = tracing_subscriber::registry()

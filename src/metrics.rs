@@ -170,7 +170,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// What a number is called in metrics. Who has no series of its own may be anybody's invention.
+    /// Returns the label of a number in metrics. A number without series of its own may be anybody's invention.
     pub fn label<'a>(&self, phone_number_id: &'a str) -> &'a str {
         if self.labelled.contains(phone_number_id) {
             phone_number_id

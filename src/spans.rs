@@ -40,7 +40,7 @@ pub struct Spans {
     broker: Vec<KeyValue>,
 }
 
-/// What may be told of a delivery.
+/// The attributes that a span may have of a delivery.
 pub struct Arrival<'a> {
     pub message_id: Option<&'a str>,
     pub exchange: &'static str,
@@ -58,11 +58,11 @@ pub struct Arrival<'a> {
     pub attempt: u32,
 }
 
-/// What may be told of a request to the API.
+/// The attributes that a span may have of a request to the API.
 pub struct Sent<'a> {
     pub host: Option<&'a str>,
     pub port: Option<u16>,
-    /// Of the URL, without the query, which may hold a proof, and without the number.
+    /// The URL's path, without the query, which may hold a proof, and without the number.
     pub path: String,
     pub took: Duration,
     /// The outcome's word, as in the metrics.
@@ -70,7 +70,7 @@ pub struct Sent<'a> {
     pub answer: Answer,
 }
 
-/// What came back, without its texts.
+/// The answer, without its texts.
 #[derive(Clone, Copy)]
 pub struct Answer {
     /// HTTP status.
@@ -101,7 +101,7 @@ impl Spans {
         };
         let (queue, exporting) = export::start(endpoint, &config.worker_id, metrics)?;
         let provider = SdkTracerProvider::builder()
-            // Who is sampled is decided before a span is made.
+            // Sampling is decided before a span is made.
             .with_sampler(Sampler::AlwaysOn)
             .with_span_processor(queue)
             .build();
@@ -193,7 +193,7 @@ pub struct Journey {
 }
 
 impl Journey {
-    /// It was read and checked; `error`: the class of its refusal.
+    /// Notes that the request was read and checked; `error`: the class of its refusal.
     pub fn received(&mut self, error: Option<&'static str>) {
         let mut span = self.step("receive".into(), SpanKind::Internal, self.since, vec![]);
         if let Some(error) = error {
@@ -202,7 +202,7 @@ impl Journey {
         self.end_step(span);
     }
 
-    /// Its turn has come.
+    /// Notes that the request's turn has come.
     pub fn paced(&mut self) {
         let span = self.step("pace".into(), SpanKind::Internal, self.since, vec![]);
         self.end_step(span);
@@ -262,7 +262,7 @@ impl Journey {
         Publishing(self.step(name, SpanKind::Producer, now, attributes))
     }
 
-    /// What is to become of it. The last word counts.
+    /// Notes what is to become of the request. The last word counts.
     pub fn ends(&mut self, end: End) {
         self.end = Some(end);
     }

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 enum Left {
     Drained,
     Lost,
-    /// It belongs on another connection now.
+    /// The queue belongs on another connection now.
     Moved,
 }
 
@@ -54,7 +54,7 @@ pub async fn run(shared: Arc<Shared>) {
                     Left::Lost => {}
                 }
             }
-            // It is told where the connection is watched.
+            // The end of a connection is told where it is watched.
             Some((_, _, Err(NotSubscribed::Gone))) => continue,
             Some((_, _, Err(error))) => {
                 tracing::warn!(%error, "cannot subscribe to the queue of unroutable requests: trying again");

@@ -1,4 +1,4 @@
-//! What an account's lanes are told beside their messages: a new token, a number's limit; and how the API sees numbers, token and
+//! Upkeep of accounts: tells lanes of a new token and of their number's limit, and reads how the API sees numbers, token and
 //! templates, read slowly.
 
 use crate::broker::delays;
@@ -175,7 +175,7 @@ async fn read_round<'a>(shared: &Shared, account: &'a Account) -> Vec<&'a LaneHa
     for lane in &account.lanes {
         let handle = &lane.handle;
         if !reads_number(who_has(shared, handle), is_reader) {
-            // What this worker knows of it would grow old.
+            // This worker's knowledge of the number would grow old.
             handle.update(|seen| {
                 seen.number = NumberState::default();
                 seen.is_read_elsewhere = true;
@@ -203,7 +203,7 @@ fn who_has(shared: &Shared, lane: &LaneHandle) -> Has {
     }
     let owner = lane.orders.borrow().owner.clone();
     match owner {
-        // It may have ended without a word.
+        // The owner may have ended without a word.
         Some(owner) if !owner.is_us && shared.board.is_there(&owner.worker) => Has::Another,
         Some(_) | None => Has::Nobody,
     }

@@ -75,7 +75,7 @@ impl Workload {
         lane.update(|now| {
             if now.is_owned {
                 let taken = now.view.taken;
-                // What cannot be read is taken to be as before; a lane that holds less than it may has nothing more in RabbitMQ.
+                // A depth that cannot be read is taken to be as before; a lane that holds less than it may has nothing more in RabbitMQ.
                 let ready = if wanted {
                     ready.unwrap_or(now.demand.ready())
                 } else {

@@ -1,4 +1,4 @@
-//! Who may ask the admin port for what. It has no login, so whatever a browser of somebody on the inside can be made to ask counts.
+//! Access to the admin port. It has no login, so whatever a browser of somebody on the inside can be made to ask counts.
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -32,7 +32,7 @@ fn is_known(asked: &Authority, hosts: &[String]) -> bool {
     address.parse::<IpAddr>().is_ok() || host == "localhost" || hosts.contains(&host)
 }
 
-/// Whoever may not pause and resume lanes, and why. Any page that an operator looks at could have the browser send this: of the pages
+/// Refuses to pause and resume lanes, and says why. Any page that an operator looks at could have the browser send this: of the pages
 /// only our own may. Source: Fetch Metadata; every browser says `Sec-Fetch-Site` or, the older ones, `Origin`, and curl says neither.
 pub(super) fn refuse_action(is_allowed: bool, headers: &HeaderMap) -> Option<Response> {
     let site = headers.get("sec-fetch-site");

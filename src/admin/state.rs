@@ -1,4 +1,4 @@
-//! What the admin port tells from.
+//! The state that the admin port tells from.
 
 use crate::config::AdminConfig;
 use crate::core::demand::Effort;
@@ -43,7 +43,7 @@ impl Admin {
         }
     }
 
-    /// Of the lanes that are neither held nor paused, each must have been tried, and one must work.
+    /// Says why no lane is subscribed to: of those neither held nor paused, each must have been tried, and one must work.
     fn not_subscribed(&self) -> Option<&'static str> {
         let seen = self.lanes.iter().map(LaneHandle::seen);
         let wanted = seen.filter(|seen| seen.is_wanted);

@@ -191,7 +191,7 @@ impl Subscription {
         (matches!(closed, Ok(Ok(()))), unread)
     }
 
-    /// What has come and was not asked for yet.
+    /// Takes what has come and was not asked for yet.
     pub fn take_unread(&mut self) -> Vec<Delivery> {
         let mut unread = vec![];
         while let Some(Ok(delivery)) = self.next().now_or_never() {

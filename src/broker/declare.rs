@@ -92,7 +92,7 @@ pub(super) async fn check_used(connection: &Connection) -> Result<(), TopologyEr
         };
         match declare(&channel, [object], Mode::Check).await {
             Ok(()) => kept = Some(channel),
-            // It has ended the channel.
+            // The refusal has ended the channel.
             Err(TopologyError::Forbidden { .. }) if topology::is_log(&name) => {}
             Err(error) => return Err(error),
         }

@@ -40,7 +40,7 @@ pub struct Delivery {
     /// The phone number id it is for.
     lane: Arc<str>,
     pub(super) properties: BasicProperties,
-    /// Of its channel.
+    /// The state of its channel.
     channel: ChannelStatus,
     delivery_tag: u64,
     /// Where it came.
@@ -115,7 +115,7 @@ impl Delivery {
         self.journey = Some(spans.journey(parent.as_ref(), &arrival));
     }
 
-    /// Its spans, if it is traced.
+    /// The delivery's spans, if it is traced.
     pub fn journey(&mut self) -> Option<&mut Journey> {
         self.journey.as_deref_mut()
     }
@@ -154,7 +154,8 @@ impl Delivery {
         &self.lane
     }
 
-    /// It is about to end: to be said before anything is published of it, and kept until it is settled. `None`: nobody looks for it.
+    /// Notes that the request is about to end: said before anything is published of it, and kept until it is settled. `None`: nobody looks
+    /// for it.
     pub fn ends(&self) -> Option<Unsettled> {
         self.link.ends()
     }
@@ -193,7 +194,7 @@ impl Delivery {
         self.headers().text("x-last-death-reason")
     }
 
-    /// What intake needs to know, without AMQP's types.
+    /// Returns what intake needs to know, without AMQP's types.
     pub fn inbound(&self) -> Inbound<'_> {
         Inbound {
             body_bytes: self.left_out_bytes.unwrap_or(self.body.len()),
@@ -206,7 +207,7 @@ impl Delivery {
         self.headers().hops()
     }
 
-    /// What tells this publication of its id from others.
+    /// Returns what tells this publication of its id from others.
     pub fn incarnation(&self) -> Option<u64> {
         self.inbound().incarnation
     }
@@ -238,7 +239,7 @@ async fn gone(channel: &ChannelStatus) {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        // Never acknowledges: an unsettled drop leaves the message with RabbitMQ. It is a bug all the same, unless its channel is gone.
+        // Dropping never acknowledges: the message stays with RabbitMQ. An unsettled drop is a bug all the same, unless its channel is gone.
         if !self.settled && self.is_valid() && !std::thread::panicking() {
             tracing::error!("a delivery was dropped unsettled; it returns when its channel closes");
         }

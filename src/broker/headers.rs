@@ -1,5 +1,6 @@
-//! What a request brings in AMQP properties and headers, and what becomes of each of them in what is published of it: one table,
-//! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). deploy/contract/README.md, "What becomes of properties and headers", is this table.
+//! The AMQP properties and headers of a request, and what becomes of each of them in what is published of it: one table,
+//! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). deploy/contract/README.md, "What becomes of properties and headers", is
+//! this table.
 
 use crate::core::intake::MAX_HEADERS_BYTES;
 use crate::spans::Trace;
@@ -32,7 +33,7 @@ const INCARNATION: &str = "wa-incarnation";
 /// On what was published without what its caller wrote, see [`plain`].
 const LEFT_OUT: &str = "wa-headers-left-out";
 
-/// Who wrote a result, see [`crate::core::search::Stamp`].
+/// The writer of a result, see [`crate::core::search::Stamp`].
 const WRITER: &str = "wa-writer";
 
 /// RabbitMQ's own, where it is set up to stamp what it is given (`message_interceptors.incoming.set_header_timestamp`).
@@ -49,10 +50,10 @@ const BODY_BYTES: &str = "wa-body-bytes";
 const USER_ID: &str = "wa-user-id";
 const EXPIRATION: &str = "wa-expiration";
 
-/// Of a result's body.
+/// The content type of a result's body.
 pub(super) const JSON: &str = "application/json";
 
-/// What is published of a request.
+/// The kinds of what is published of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Copy {
     /// The result, on `wa.results` and to `reply_to`.
@@ -63,13 +64,13 @@ pub(super) enum Copy {
     Dead,
 }
 
-/// What becomes of a property or header in one of the copies.
+/// The fate of a property or header in one of the copies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
     /// As it came.
     Kept,
     Dropped,
-    /// Whatever it was, the copy has what we say.
+    /// The copy has what we say, whatever it was.
     Set,
     /// The copy has it as this header.
     Moved(&'static str),
@@ -172,12 +173,12 @@ use Name::{BeginsWith, Is, Other};
 const HEADERS: [Row<Name>; 41] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
-    // Of a body that is not to be read.
+    // Speaks of a body that is not to be read.
     row(Is("compression"), [Dropped, Dropped, Kept]),
     row(Is("expires-at"), [Dropped, Kept, Kept]),
     row(Is("not-before"), [Dropped, Kept, Kept]),
     row(Is("on-unknown"), [Dropped, Kept, Kept]),
-    // Of a traced request that of our own publish, see `traced`.
+    // A traced request has that of our own publish, see `traced`.
     row(Is("traceparent"), [Kept, Kept, Kept]),
     row(Is("tracestate"), [Kept, Kept, Kept]),
     // RabbitMQ's own `x-*` headers are not the caller's.
@@ -219,7 +220,7 @@ const HEADERS: [Row<Name>; 41] = [
     row(Other, [Dropped, Dropped, Kept]),
 ];
 
-/// What the table makes of a header in this copy.
+/// Looks up what the table makes of a header in this copy.
 fn fate(copy: Copy, name: &str) -> Fate {
     let row = HEADERS.iter().find(|row| row.field.matches(name));
     row.map_or(Dropped, |row| row.fate(copy))
@@ -271,7 +272,7 @@ fn copied_headers(from: &BasicProperties, copy: Copy) -> FieldTable {
     named.unwrap_or_default()
 }
 
-/// What remains of the properties of a publish that ends the connection that it is made on: what is ours and what the contract names, and
+/// Reduces the properties of a publish that ends the connection it is made on: to what is ours and what the contract names, and
 /// that the rest was left out. `is_for_later`: it may be on the ladder all the same, and then be there twice.
 pub(super) fn plain(from: &BasicProperties, is_for_later: bool) -> BasicProperties {
     const NAMED: [&str; 3] = ["expires-at", "not-before", "on-unknown"];

@@ -35,7 +35,7 @@ pub(super) const OFFSET: &str = "x-stream-offset";
 pub enum Log {
     /// Pauses, blocks, throttles, outages.
     Holds,
-    /// Who took or left which lane.
+    /// The log of tenures: who took or left which lane.
     Tenures,
 }
 

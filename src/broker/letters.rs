@@ -1,4 +1,4 @@
-//! What is published of a delivery: its result, its copy for later, the request that was given up. [`super::publish`] knows of none of
+//! Letters about a delivery: its result, its copy for later, the request that was given up. [`super::publish`] knows of none of
 //! these, and takes a letter whoever wrote it.
 
 mod copies;
@@ -173,7 +173,7 @@ fn result_key(report: &Report) -> String {
     key
 }
 
-/// What every result of a request has.
+/// Returns the properties that every result of a request has.
 fn result_properties(delivery: &Delivery) -> BasicProperties {
     let incarnation = headers::incarnation(delivery.incarnation());
     headers::copied(&delivery.properties, Copy::Result, [incarnation])

@@ -35,7 +35,7 @@ pub(super) struct End {
 
 pub(super) struct Link {
     connection: Connection,
-    /// What it is for, as log lines and RabbitMQ's list of connections name it.
+    /// The connection's purpose, as log lines and RabbitMQ's list of connections name it.
     role: String,
     heartbeat: Duration,
     opened: Instant,
@@ -110,7 +110,7 @@ impl Link {
         let end = ended.wait_for(Option::is_some).await;
         match end.ok().and_then(|end| end.clone()) {
             Some(end) => end,
-            // It owns the sender itself: there is always an end before there is none to tell it.
+            // The link owns the sender itself: there is always an end before there is none to tell it.
             None => std::future::pending().await,
         }
     }
@@ -174,7 +174,7 @@ async fn listen(mut events: impl Stream<Item = Event> + Unpin, link: Weak<Link>)
             // A channel's own end comes here too; whoever uses the channel sees it, and no other lane is touched.
             Event::Error(error) if is_of_a_channel(&error) => {}
             Event::Error(error) => link.end_because(&error),
-            // It publishes nothing that could be blocked. lapin may grow more; what ends a connection comes as an error.
+            // This connection publishes nothing that could be blocked. lapin may grow more; what ends a connection comes as an error.
             Event::ConnectionBlocked(_)
             | Event::ConnectionUnblocked
             | Event::Connected
@@ -198,7 +198,7 @@ async fn ask(channel: &Channel) -> Result<(), lapin::Error> {
     channel.basic_qos(1, BasicQosOptions::default()).await
 }
 
-/// Again and again: the proof that RabbitMQ hears us.
+/// Proves again and again that RabbitMQ hears us.
 async fn probe(link: Weak<Link>) {
     let mut channel = None;
     loop {

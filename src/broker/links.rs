@@ -20,7 +20,7 @@ pub enum NotSubscribed {
     Topology(#[from] TopologyError),
     #[error("no connection for it: {0}")]
     NoConnection(String),
-    /// Its connection is over; it may be on another now.
+    /// The queue's connection is over; it may be on another now.
     #[error("its connection ended")]
     Gone,
 }
@@ -96,7 +96,7 @@ impl Membership {
         &self.queue
     }
 
-    /// Its consumer was closed in order, so it has no part in what becomes of the connection.
+    /// Leaves after the consumer was closed in order: it has no part in what becomes of the connection.
     pub(super) fn leave(self) {
         self.links.leave(&self);
     }
@@ -166,7 +166,7 @@ impl Links {
                 }
             };
             tokio::select! {
-                // Its sender lives as long as this.
+                // The sender lives as long as this.
                 _ = changes.changed() => {}
                 () = due => {
                     let now = self.clock.now().mono;
@@ -210,7 +210,7 @@ impl Links {
             State::Open(link) => !link.has_ended(),
             State::Gone(_) => true,
         };
-        // What ended is judged first: then the queue may be on another.
+        // A connection that ended is judged first: then the queue may be on another.
         let settled = state.wait_for(is_settled).await;
         let settled = settled.map(|state| state.clone());
         match settled {

@@ -23,7 +23,7 @@ use std::time::Duration;
 /// How long to wait for the supervisor to notice that a session is over.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Of a publish that RabbitMQ answers by closing its channel.
+/// The reason where RabbitMQ answers a publish by closing its channel.
 const CLOSED: &str = "closed";
 
 /// Proof that RabbitMQ confirmed what must outlive the delivery.
@@ -37,13 +37,13 @@ impl Confirmed {
     }
 }
 
-/// What became of a publish.
+/// The outcome of a publish.
 #[must_use]
 pub enum Published {
     Taken(Confirmed),
     /// RabbitMQ has the request again, and what was to be published was nothing that holds whoever has it now.
     GivenBack,
-    /// It ends every connection that it is made on, also without what its caller wrote.
+    /// The publish ends every connection that it is made on, also without what its caller wrote.
     Never,
 }
 
@@ -65,7 +65,7 @@ enum NotConfirmed {
     Ended,
 }
 
-/// What is published, wherever it goes.
+/// A message to publish, wherever it goes.
 pub(super) struct Letter<'a> {
     pub(super) way: Way,
     /// The lane that sends nothing while this is refused or late.
@@ -296,7 +296,7 @@ async fn publish_on(
     writer: &Writer,
 ) -> Result<Confirmation, lapin::Error> {
     let track = session.ways.track(letter.way);
-    // Never closed.
+    // The semaphore is never closed.
     let _room = track.room().await;
     let channel = session.publishing_channel(track).await?;
     publish_by(&channel, letter, writer).await
@@ -336,8 +336,8 @@ fn confirmed(confirmation: Confirmation) -> Result<Confirmed, NotConfirmed> {
     }
 }
 
-/// What RabbitMQ answers by closing the channel is about one letter, and those that were on the way with it; unless an exchange is
-/// missing, which the next session declares.
+/// True if RabbitMQ refuses a letter: by closing the channel it speaks of that one, and those that were on the way with it; unless an
+/// exchange is missing, which the next session declares.
 fn is_refusal(session: &Session, error: &lapin::Error) -> bool {
     is_of_a_channel(error) && !is_not_found(error) && session.publishes()
 }

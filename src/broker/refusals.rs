@@ -21,7 +21,7 @@ type Key = (String, String);
 struct Queue {
     /// Publishes that were refused and are not taken yet.
     refused: usize,
-    /// Those whose confirm is late.
+    /// Publishes whose confirm is late.
     late: usize,
     /// Held by the one of them that tries.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -29,7 +29,7 @@ struct Queue {
 
 pub(super) struct Refusals {
     queues: Mutex<HashMap<Key, Queue>>,
-    /// Of results, in all lanes: refused, and late.
+    /// Publishes of results, in all lanes, that are refused and that are late.
     refused_results: AtomicUsize,
     late_results: AtomicUsize,
     metrics: Arc<Metrics>,

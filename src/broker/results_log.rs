@@ -27,7 +27,7 @@ use lapin::{BasicProperties, Channel, Connection, Consumer};
 const PREFETCH: u16 = 2_000;
 const ACKNOWLEDGED_TOGETHER: u64 = 500;
 
-/// What precedes the lane in the routing key of a record that says of a request that its copy is on the ladder.
+/// The word before the lane in the routing key of a record which says that the copy of a request is on the ladder.
 const COPIED: &str = "copied";
 
 /// The routing key of such a record; a result's begins with its status.
@@ -35,11 +35,11 @@ pub(super) fn key_of_copies(lane: &str) -> String {
     format!("{COPIED}.{lane}")
 }
 
-/// What the log says of a request.
+/// The log's word on a request.
 #[derive(Clone)]
 pub enum Found {
     Result(FoundResult),
-    /// Its copy was written to the ladder.
+    /// The request's copy was written to the ladder.
     Copy,
 }
 
@@ -89,7 +89,7 @@ async fn search(connection: &Connection, scan: &mut Scan<Found>) -> Result<(), U
             }
             is_over = offset + 1 >= known_from;
         }
-        // What is older is gone. The first that comes need not be the one that was asked for: RabbitMQ has records of its own in between.
+        // Older entries are gone. The first that comes need not be the one that was asked for: RabbitMQ has records of its own in between.
         if first >= known_from {
             break;
         }
@@ -126,7 +126,7 @@ fn named(error: lapin::Error) -> TopologyError {
     explain(topology::RESULTS_LOG, error)
 }
 
-/// What stands in the log from a place on, as much as was asked for. Ends with its channel.
+/// Streams what stands in the log from a place on, as much as was asked for. Ends with its channel.
 struct Entries(Consumer);
 
 impl Entries {

@@ -61,7 +61,7 @@ pub enum Object {
 }
 
 impl Object {
-    /// Its name; of a binding, what it is made on.
+    /// The object's name; of a binding, what it is made on.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Exchange { name, .. } | Self::Queue { name, .. } => name,
@@ -193,7 +193,7 @@ fn as_json(arguments: Arguments) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-/// What all lanes need, in an order in which it can be declared.
+/// Lists what all lanes need, in an order in which it can be declared.
 pub(super) fn common() -> Vec<Object> {
     let mut objects = shared();
     objects.extend(ladder());
@@ -216,7 +216,7 @@ pub(super) fn common_before() -> Vec<Object> {
     objects
 }
 
-/// What a worker publishes to and consumes from beside its lanes: it must exist where workers may not declare.
+/// Lists what a worker publishes to and consumes from beside its lanes: it must exist where workers may not declare.
 pub(super) fn used() -> Vec<Object> {
     let rungs: Vec<String> = (0..ladder::RUNGS).map(rung).collect();
     let is_used = |object: &Object| match object {
@@ -268,12 +268,12 @@ fn shared() -> Vec<Object> {
     objects
 }
 
-/// What the workers tell each other of pauses and holds; also for declaring it again in case somebody deleted it.
+/// The log in which workers tell each other of pauses and holds; also for declaring it again in case somebody deleted it.
 pub(super) fn lanes_log() -> [Object; 3] {
     workers_log(LANES_LOG, "30D", 64_000_000)
 }
 
-/// Who took or left which lane: of no use to anybody after some hours, and much of it while thousands of lanes change hands.
+/// The log of who took or left which lane: of no use to anybody after some hours, and large while thousands of lanes change hands.
 /// 100 MB are 14,000 lanes that leave 117 requests each.
 pub(super) fn tenures_log() -> [Object; 3] {
     workers_log(TENURES_LOG, "6h", 100_000_000)
@@ -309,10 +309,10 @@ fn ladder() -> Vec<Object> {
             int("x-message-ttl", 1000 << number),
             text("x-dead-letter-exchange", &below),
             text("x-dead-letter-strategy", "at-least-once"),
-            // What at-least-once dead-lettering demands.
+            // At-least-once dead-lettering demands it.
             text("x-overflow", "reject-publish"),
         ];
-        // What somebody put there that fits no rung would stay in the queue for ever, and what comes behind it with it.
+        // A message that somebody put there and that fits no rung would stay in the queue for ever, and what comes behind it with it.
         let stray = vec![text(ALTERNATE, UNROUTED)];
         objects.push(exchange(&name, ExchangeKind::Topic, stray));
         objects.push(queue(&name, arguments));
@@ -340,7 +340,7 @@ pub(super) fn lane(phone_number_id: &str, retention: Retention) -> [Object; 3] {
     let mut arguments = vec![
         quorum(),
         ("x-single-active-consumer", Argument::Flag(true)),
-        // What a caller's `expiration` ends (or the delivery limit, if it were ever met) is answered there too.
+        // Requests that a caller's `expiration` ends (or the delivery limit, if it were ever met) are answered there too.
         text("x-dead-letter-exchange", UNROUTED),
         int("x-delivery-limit", DELIVERY_LIMIT),
     ];

@@ -7,7 +7,7 @@ use crate::core::settling::Settling;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Who publishes.
+/// The writer of what this worker publishes.
 pub struct Writer {
     run: u64,
     clock: Clock,
@@ -35,7 +35,7 @@ impl Writer {
         self.clock.now().mono
     }
 
-    /// What it says of itself now.
+    /// Returns the stamp of this moment: who writes, when, and until when it has settled all.
     pub(super) fn stamp(&self) -> Stamp {
         let now = self.now();
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -63,7 +63,7 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// What a probe on it that is sent now will prove.
+    /// Returns what a probe on it that is sent now will prove.
     pub(super) fn to_prove(&self) -> Duration {
         let now = self.writer.now();
         self.writer.settling().to_prove(self.connection, now)

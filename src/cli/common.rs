@@ -1,9 +1,9 @@
-//! What the commands have in common.
+//! Parts that the commands have in common.
 
 use crate::config::{Config, environment};
 use std::path::PathBuf;
 
-/// What a command prints when it succeeds; empty if it has nothing to say.
+/// The text that a command prints when it succeeds; empty if it has nothing to say.
 pub type Done = Result<String, Failure>;
 
 /// Why a command did not succeed.

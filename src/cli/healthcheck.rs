@@ -48,7 +48,7 @@ fn read(address: SocketAddr) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Whoever listens on all addresses is met on the loopback.
+/// A worker that listens on all addresses is met on the loopback.
 fn within_reach(listen: SocketAddr) -> SocketAddr {
     if !listen.ip().is_unspecified() {
         return listen;

@@ -3,7 +3,7 @@
 
 use super::rules;
 
-/// What our variables start with.
+/// The prefix of our environment variables.
 pub(super) const PREFIX: &str = "DISPATCHER_";
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -13,11 +13,11 @@ pub struct Key {
     /// As the environment would say it. `None`: optional, or required (the doc says which).
     pub default: Option<&'static str>,
     pub kind: Kind,
-    /// What it does, in a line.
+    /// The key's meaning, in a line.
     pub doc: &'static str,
 }
 
-/// What a key's value may be.
+/// The values that a key may have.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Flag,
@@ -43,7 +43,7 @@ pub enum Kind {
     },
 }
 
-/// What a number counts; for times it also ends the key's name.
+/// The unit that a number counts; for times it also ends the key's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Milliseconds,
@@ -87,7 +87,7 @@ impl Key {
         })
     }
 
-    /// What the value may be, in words: completes "must be …".
+    /// Returns what the value may be, in words: completes "must be …".
     pub fn allowed(&self) -> String {
         match self.kind {
             Kind::Flag => "true or false".to_owned(),

@@ -142,7 +142,7 @@ impl Kind {
 
 /// A table being read.
 pub(super) struct Section<'a> {
-    /// Its name in [`KEYS`]: `accounts.numbers`.
+    /// The section's name in [`KEYS`]: `accounts.numbers`.
     table: String,
     /// Where it stands: `accounts[0].numbers[1]`.
     at: String,
@@ -301,7 +301,7 @@ impl<'a> Section<'a> {
         out
     }
 
-    /// What is still there is not a key.
+    /// Records what nobody has asked for: it is not a key.
     pub(super) fn refuse_rest(self) {
         let mut rest: Vec<&String> = self.values.keys().collect();
         rest.sort();

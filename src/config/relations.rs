@@ -1,4 +1,4 @@
-//! What must hold between keys, each sound by itself.
+//! Relations that must hold between keys, each sound by itself.
 
 use super::read::Problems;
 use super::rules;
@@ -15,7 +15,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     app_secrets(&config.accounts, problems);
 }
 
-/// What the pacer promises: at most 1 + limit × utilization × (1 s + burst) sends in any second, which must stay within the limit.
+/// Checks the pacer's promise: at most 1 + limit × utilization × (1 s + burst) sends in any second, which must stay within the limit.
 fn pace(config: &Config, problems: &mut Problems) {
     let pacing = &config.pacing;
     problems.relation(

@@ -1,4 +1,4 @@
-//! What texts must look like. Addresses are read by the very parsers that use them later, so that `check` and
+//! Rules for texts. Addresses are read by the very parsers that use them later, so that `check` and
 //! `run` agree.
 
 use std::net::{IpAddr, SocketAddr};
@@ -49,8 +49,8 @@ pub(super) fn is_log_filter(text: &str) -> bool {
 pub(super) const BROKER_URL: &str = "amqp:// or amqps:// with a host name or IPv4 address and a virtual host (/%2f is the default one), \
      and no parameters but auth_mechanism and frame_max (131072 or more; 0: no limit)";
 
-/// What RabbitMQ offers. A request's properties and headers come in one frame, and intake admits 64 KiB of headers; what is added when it
-/// is published again must fit as well.
+/// The frame size that RabbitMQ offers. A request's properties and headers come in one frame, and intake admits 64 KiB of headers; what is
+/// added when it is published again must fit as well.
 const FRAME_MAX_MIN: u32 = 131_072;
 
 /// The client takes the host of an IPv6 address to be "localhost" and the missing host too, and reads heartbeat,

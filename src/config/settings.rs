@@ -87,7 +87,7 @@ impl BrokerUrl {
     pub fn is_tls(&self) -> bool {
         rules::is_tls_broker_url(self.expose())
     }
-    /// It names a user, whose password comes from elsewhere.
+    /// True if the URL names a user, whose password comes from elsewhere.
     pub(super) fn is_without_password(&self) -> bool {
         rules::is_without_password(self.expose())
     }
@@ -250,7 +250,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Config {
-    /// What `run` needs beyond sound keys: something to serve.
+    /// Checks what `run` needs beyond sound keys: something to serve.
     pub fn require_numbers(&self) -> Result<(), ConfigErrors> {
         if self.numbers().next().is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What is wrong with a request. No fault ever repeats a value.
+//! Faults of a request. No fault ever repeats a value.
 
 use serde::Serialize;
 use std::fmt;

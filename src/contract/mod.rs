@@ -1,4 +1,4 @@
-//! What others see: names of queues, words, and documents. Nothing that is decided stands here, and all that is written as JSON for
+//! The contract, all that others see: names of queues, words, and documents. Nothing is decided here, and all that is written as JSON for
 //! others does.
 
 pub mod fault;

@@ -9,7 +9,7 @@ pub const DEAD: &str = "wa.dead";
 pub const LANES_LOG: &str = "wa.lanes.log";
 pub const TENURES_LOG: &str = "wa.tenures.log";
 pub const EVENTS: &str = "wa.events";
-/// What the rungs of the ladder are called before their number.
+/// The prefix of the rungs of the ladder, before their number.
 pub const DELAY: &str = "wa.delay";
 /// Where a delayed request leaves the ladder.
 pub const DELAY_OUT: &str = "wa.delay.out";

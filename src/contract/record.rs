@@ -1,4 +1,4 @@
-//! What workers tell each other: the JSON of one record of `wa.lanes.log` or `wa.tenures.log`.
+//! Records by which workers tell each other: the JSON of one of `wa.lanes.log` or `wa.tenures.log`.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! What a request says beside its body, without AMQP's types: who publishes one writes these, and what it has been through travels with it.
+//! A request beside its body, without AMQP's types: what its caller writes, and what it has been through, which travels with it.
 
 /// AMQP headers in all, encoded. RabbitMQ takes 128 KiB of them in one frame; a request that fills it could not be carried any
 /// further, as we add some of our own.
@@ -27,7 +27,7 @@ pub enum Header<'a> {
     Other,
 }
 
-/// What a delivery said about the request, without AMQP's types.
+/// The properties and headers of a delivery, without AMQP's types.
 #[derive(Clone, Debug, Default)]
 pub struct Inbound<'a> {
     /// The property.
@@ -36,7 +36,7 @@ pub struct Inbound<'a> {
     pub id_header: Option<(&'static str, Header<'a>)>,
     pub priority: Option<u8>,
     pub timestamp_s: Option<u64>,
-    /// Of the body as it was published, also where it was too large to be kept.
+    /// Size of the body as it was published, also where it was too large to be kept.
     pub body_bytes: usize,
     pub operation: Option<&'a str>,
     pub reply_to: Option<&'a str>,
@@ -47,7 +47,7 @@ pub struct Inbound<'a> {
     pub delivery_count: u64,
     /// See [`crate::core::request::message::Message::incarnation`].
     pub incarnation: Option<u64>,
-    /// Of all headers together.
+    /// Size of all headers together.
     pub headers_bytes: usize,
     pub expires_at: Option<Header<'a>>,
     pub not_before: Option<Header<'a>>,
@@ -56,7 +56,7 @@ pub struct Inbound<'a> {
 }
 
 impl<'a> Inbound<'a> {
-    /// Whatever names the request, also if it cannot be its identity.
+    /// Returns whatever names the request, also if it cannot be its identity.
     pub fn id(&self) -> Option<&'a str> {
         let property = self.message_id.filter(|id| !id.is_empty());
         let header = || match self.id_header? {
@@ -74,7 +74,7 @@ impl<'a> Inbound<'a> {
     }
 }
 
-/// What a request has been through already. Travels in our own AMQP headers through the delay ladder, so a restart forgets nothing.
+/// The history of a request. It travels in our own AMQP headers through the delay ladder, so a restart forgets nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct History {
     /// Requests to the API that counted against `retry.max_attempts`.
@@ -89,7 +89,7 @@ pub struct History {
     pub first_seen_ms: u64,
     /// An earlier send may have reached the person.
     pub possible_duplicate: bool,
-    /// It was delivered over and over, with others, and one of them may be what every worker died of.
+    /// The request was delivered over and over, with others, and one of them may be what every worker died of.
     pub suspected: bool,
     /// There may be another copy of it, made by a worker that ended before it could say so: from when on that one may have come off the
     /// ladder, in milliseconds since the epoch. 0: there is none.

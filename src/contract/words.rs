@@ -71,7 +71,7 @@ impl Priority {
     }
 }
 
-/// What to do when the answer to a send was lost (header `on-unknown`).
+/// The caller's choice for when the answer to a send was lost (header `on-unknown`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnUnknown {
     Report,
@@ -85,7 +85,7 @@ pub enum Class {
     Transient,
     /// Too fast: keep the message, slow down, no attempt is charged.
     Throttled,
-    /// Nobody in scope can send until something changes; no attempt is charged.
+    /// All in scope cannot send until something changes; no attempt is charged.
     Blocked,
     /// Final: the request is wrong.
     Invalid,
@@ -97,7 +97,7 @@ pub enum Class {
     Ambiguous,
 }
 
-/// What else is struck by the fault that one message met.
+/// The reach of a fault that one message met: what else it strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     Message,

@@ -61,9 +61,9 @@ struct Flight {
 struct Settling {
     identity: Identity,
     delivery_count: u64,
-    /// Its result, unless it ends on the ladder.
+    /// The request's result, unless it ends on the ladder.
     report: Option<Arc<Report>>,
-    /// It is done with then, and not let go because of another.
+    /// The request is done with then, and not let go because of another.
     ends: bool,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.
     orphaned: bool,
@@ -76,7 +76,7 @@ pub struct Lane {
     standing: Standing,
     /// Requests that it was given to send, ever.
     taken: u64,
-    /// What its channel was opened with.
+    /// The prefetch that the channel was opened with.
     prefetch: Option<u16>,
     backlog: Backlog,
     flights: HashMap<Ticket, Flight>,
@@ -85,15 +85,15 @@ pub struct Lane {
     settling: HashMap<Ticket, Settling>,
     recent: Recent,
     blame: Blame,
-    /// What the worker before this one has not sent.
+    /// Requests that the worker before this one has not sent.
     inherited: Inherited,
     tokens_before: u32,
     templates: Templates,
-    /// What was sent, against the rate that is tried out.
+    /// Debt of what was sent, against the rate that is tried out.
     shadow: Debt,
     /// How long a request to somebody takes, of late, from the answer to the one before it to its own.
     turn: Duration,
-    /// What keeps the next message from being sent, as of the last turn.
+    /// The reason why the next message is not sent, as of the last turn.
     rest: Rest,
 }
 
@@ -102,7 +102,7 @@ fn remembered(config: &LaneConfig) -> usize {
     4 * usize::from(config.prefetch())
 }
 
-fn unsent(message: &Message) -> Known {
+fn given_back(message: &Message) -> Known {
     Known::Unsent {
         delivery_count: message.delivery_count,
         possible_duplicate: message.history.possible_duplicate,
@@ -190,8 +190,8 @@ impl Lane {
         }
     }
 
-    /// Counts the decision as in flight until [`Lane::settled`].
-    fn settle(&mut self, ticket: Ticket, message: Message, mut decision: Decision) -> Resolved {
+    /// Notes a decision, and counts it as in flight until [`Lane::settled`].
+    fn decided(&mut self, ticket: Ticket, message: Message, mut decision: Decision) -> Resolved {
         let (identity, delivery_count) = (Identity::of(&message), message.delivery_count);
         let report = match &mut decision {
             Decision::Finish(report) | Decision::Bury(report) => Some(report.clone()),
@@ -240,7 +240,7 @@ impl Lane {
         }
     }
 
-    /// What to do now. Call again until it says `Wait`, `Idle` or `GiveBack`.
+    /// Says what to do now. Call again until it says `Wait`, `Idle` or `GiveBack`.
     pub fn next(&mut self, now: Now) -> Step {
         self.standing.wake(now);
         // A pause or a probe came in between when the limit changed.
@@ -293,11 +293,11 @@ impl Lane {
     /// `None`: nothing to send in this line now, try the next.
     fn try_send(&mut self, key: &Key, priority: Priority, now: Now) -> Option<Step> {
         let message = &self.backlog.front(key, priority)?.message;
-        if let Some(decision) = self.terms(now, 0.0).unsent(message) {
+        if let Some(decision) = self.terms(now, 0.0).without_sending(message) {
             return self.decide_front(key, priority, decision);
         }
         if let Some(wait_ms) = self.templates.wait_ms(message.template.as_ref(), now) {
-            // Its place in the line, 0 to 1, spreads them.
+            // The place in the line, 0 to 1, spreads them.
             let jitter = f64::from(u32::try_from(self.backlog.len() % 100).unwrap_or(0)) / 100.0;
             let delay_s = templates::spread_s(wait_ms, jitter);
             let decision = self.terms(now, 0.0).later(message, delay_s, None);
@@ -346,7 +346,7 @@ impl Lane {
 
     fn decide_front(&mut self, key: &Key, priority: Priority, decision: Decision) -> Option<Step> {
         let waiting = self.backlog.take(key, priority)?;
-        let resolved = self.settle(waiting.ticket, waiting.message, decision);
+        let resolved = self.decided(waiting.ticket, waiting.message, decision);
         Some(Step::Decide(vec![resolved]))
     }
 
@@ -359,7 +359,7 @@ impl Lane {
     pub fn channel_lost(&mut self) {
         for message in self.backlog.clear() {
             self.recent
-                .remember(Identity::of(&message), unsent(&message));
+                .remember(Identity::of(&message), given_back(&message));
         }
         for (ticket, flight) in &mut self.flights {
             if !std::mem::replace(&mut flight.orphaned, true) {
@@ -404,7 +404,7 @@ impl Lane {
         self.templates.hold(template, until_ms, now);
     }
 
-    /// What is sent from now on is sent with another token: blocks that speak of the one before say nothing any more.
+    /// Notes a new token: blocks that speak of the one before say nothing any more.
     pub fn token_changed(&mut self) {
         self.tokens_before += 1;
         self.blame.forget();

@@ -33,7 +33,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// What the wall clock says, as it goes now, of a moment by [`Self::steady_ms`].
+    /// Converts a moment by [`Self::steady_ms`] to the wall clock, as that goes now.
     pub fn on_the_wall(&self, steady_ms: u64) -> u64 {
         if self.wall_ms >= self.steady_ms {
             steady_ms.saturating_add(self.wall_ms - self.steady_ms)
@@ -44,7 +44,7 @@ impl Now {
 }
 
 impl Now {
-    /// What the wall clock says, or will say if nobody sets it, at that monotonic time; in milliseconds since the Unix epoch.
+    /// Converts a monotonic time to what the wall clock says then, or will say if nobody sets it; in milliseconds since the Unix epoch.
     pub fn wall_at(self, mono: Duration) -> u64 {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let since = ms(self.mono.saturating_sub(mono));

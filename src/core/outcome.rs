@@ -1,4 +1,4 @@
-//! What an observed [`Reply`] means: one table of API codes, and one way to read it.
+//! Classification of an observed [`Reply`]: one table of API codes, and one way to read it.
 //!
 //! The order of evidence: the API's own code, its `is_transient`, the HTTP status, the phase of the transport.
 //! The status comes late because Meta documents 400 for most throttles and 500 for faults that never heal
@@ -21,13 +21,13 @@ pub use table::{SOURCES, TABLE};
 /// The longest wait that a `Retry-After` header is believed: it is undocumented for this API.
 pub const MAX_RETRY_AFTER_S: u32 = 3600;
 
-/// What an outage wants.
+/// Remedy of an outage.
 pub const WAIT: &str =
     "wait: the API has trouble (see metastatus.com), and is asked again by itself";
-/// What mends a fault of the way to the API.
+/// Remedy of a fault on the way to the API.
 pub const UNREACHABLE: &str =
     "nothing reaches the API: check the network, DNS, TLS and graph.base_url";
-/// What a pause wants that the API asked for.
+/// Remedy of a pause that the API asked for.
 pub const PAUSE: &str = "none needed: the API asked for this pause";
 
 /// The remedy of that wording; another version may word it differently.
@@ -46,7 +46,7 @@ pub fn remedy_like(text: &str) -> &'static str {
     known.find(|known| *known == text).unwrap_or(LOOK_UP)
 }
 
-/// What a reply means for its message, and for others.
+/// The meaning of a reply for its message, and for others.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Accepted(Accepted),
@@ -63,7 +63,7 @@ pub enum Outcome {
     },
     /// Try again; costs an attempt.
     Transient {
-        /// Whom a run of them stops; [`Scope::Message`]: nobody else.
+        /// The scope that a run of them stops; [`Scope::Message`]: nobody else.
         scope: Scope,
         error: ErrorReport,
         max_retries: Option<u32>,
@@ -81,7 +81,7 @@ pub enum Outcome {
         /// The lane is too fast, whatever pause comes with it.
         slow_down: bool,
     },
-    /// Nobody in scope can send until something changes. Keeps the message and costs no attempt.
+    /// All in scope cannot send until something changes. Keeps the message and costs no attempt.
     Blocked {
         scope: Scope,
         error: ErrorReport,
@@ -96,7 +96,7 @@ pub enum Outcome {
     },
 }
 
-/// What a result tells about an error. Without a code, the title is our own wording.
+/// The error of a result. Without a code, the title is our own wording.
 #[derive(Clone, PartialEq)]
 pub struct ErrorReport {
     pub code: Option<i64>,
@@ -114,7 +114,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Of two overrides for the same code and subcode, the first counts.
+    /// The first of two overrides for the same code and subcode counts.
     pub fn new(overrides: Vec<Override>) -> Rules {
         Rules {
             overrides: overrides.iter().map(Override::row).collect(),
@@ -303,7 +303,7 @@ fn at_least(wait_s: Option<u32>, retry_after_s: Option<u64>) -> Option<u32> {
     wait_s.max(asked_s)
 }
 
-/// What the API says to programs, and what it says to people, of which the second often says more.
+/// Joins what the API says to programs with what it says to people, which often says more.
 fn joined(text: Option<String>, to_people: Option<String>) -> Option<String> {
     match (text, to_people) {
         (Some(text), Some(more)) if !text.contains(&more) => Some(format!("{text}: {more}")),

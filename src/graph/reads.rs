@@ -1,4 +1,4 @@
-//! What is asked of the API beside sending: whether a number can send, and, slowly, how it sees numbers, tokens and templates.
+//! Reads of the API beside sending: whether a number can send, and, slowly, how it sees numbers, tokens and templates.
 //! Everything but sending needs the token's permission `whatsapp_business_management`.
 
 use super::{Graph, prove};
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 /// Pages of [`TEMPLATES_PER_READ`] at most: an account has 6,000 templates at most. Source: Meta, "Templates".
 const TEMPLATE_PAGES_MAX: usize = 24;
 
-/// What the API says of a number.
+/// The API's view of a number.
 #[derive(Debug, Deserialize)]
 struct NumberFields {
     throughput: Option<Throughput>,
@@ -57,7 +57,7 @@ struct HealthStatus {
     can_send_message: String,
 }
 
-/// What the API says of a token. Source: Graph API, "Debug token".
+/// The API's view of a token. Source: Graph API, "Debug token".
 #[derive(Debug, Deserialize)]
 pub struct TokenState {
     pub is_valid: bool,

@@ -23,16 +23,16 @@ const LIMIT: Spacing = Spacing {
 pub const TELL: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
-struct Place {
+struct Callsite {
     debt: Debt,
     left_out: u64,
 }
 
-/// What is left out, shared by the log and who tells of it.
+/// The lines that are left out, shared by the log and the task that tells of them.
 #[derive(Clone)]
 pub struct Repeats {
     started: Instant,
-    places: Arc<Mutex<HashMap<Identifier, (&'static Metadata<'static>, Place)>>>,
+    places: Arc<Mutex<HashMap<Identifier, (&'static Metadata<'static>, Callsite)>>>,
 }
 
 impl Default for Repeats {
@@ -50,7 +50,7 @@ impl Repeats {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, place) = places
             .entry(line.callsite())
-            .or_insert_with(|| (line, Place::default()));
+            .or_insert_with(|| (line, Callsite::default()));
         if place.debt.not_before(&LIMIT) > since_start {
             place.left_out += 1;
             return false;
@@ -64,7 +64,7 @@ impl Repeats {
         true
     }
 
-    /// What was left out since this was asked last: where it stands in the source, and how many lines.
+    /// Takes what was left out since this was asked last: where each line stands in the source, and how often it came.
     fn take(&self) -> Vec<(&'static Metadata<'static>, u64)> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let left_out = places

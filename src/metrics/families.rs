@@ -14,7 +14,7 @@ use crate::core::report::Status;
 /// Slow reads of the API's own state, for `what`.
 pub const READS: [&str; 3] = ["number", "token", "templates"];
 
-/// What the names of all families of ours begin with.
+/// The prefix of the names of all families of ours.
 const PREFIX: &str = "wa_dispatcher_";
 
 /// Seconds. From a request's arrival in the same datacentre to a scheduled campaign's backlog.
@@ -61,7 +61,7 @@ impl Kind {
 }
 
 impl Family {
-    /// Those of the process have the names that Prometheus' client libraries give them.
+    /// Families of the process have the names that Prometheus' client libraries give them.
     pub fn prefix(&self) -> &'static str {
         if self.name.starts_with("process_") {
             ""
@@ -133,7 +133,7 @@ const WHY_REFUSED: Label = of("why", || {
     vec!["unroutable", "nack", "unconfirmed", "closed"]
 });
 const WHY: Label = of("why", || Why::ALL.map(Why::as_str).to_vec());
-/// What can be held.
+/// The scopes that can be held.
 const SCOPE: Label = of("scope", || {
     use Scope::{App, Lane, Template, Token, Waba};
     [Lane, Waba, Token, App, Template]

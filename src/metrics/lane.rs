@@ -1,4 +1,4 @@
-//! What one lane counts.
+//! Counters and histograms of one lane.
 
 use super::OUTCOMES;
 use crate::core::message::Priority;

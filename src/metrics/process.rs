@@ -19,7 +19,7 @@ pub(super) struct Process {
 
 pub(super) fn read() -> Option<Process> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // Its second field is the name in brackets, which may hold anything.
+    // The file's second field is the name in brackets, which may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     // Numbered from the state, which is the third.
     let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();

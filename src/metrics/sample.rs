@@ -5,19 +5,19 @@ use crate::core::lane::View;
 use crate::core::lane::demand::{Demand, Work};
 use std::sync::Arc;
 
-/// What is known of a lane.
+/// A lane as it is known outside of its task.
 #[derive(Clone, Copy)]
 pub struct Seen {
     pub view: View,
     /// This worker consumes its queue, active or waiting for its turn.
     pub is_subscribed: bool,
-    /// It should: the lane is neither held nor paused.
+    /// This worker should consume the queue: the lane is neither held nor paused.
     pub is_wanted: bool,
     /// Whether the last try to consume it worked. None before the first.
     pub last_try: Option<bool>,
-    /// It has a connection of its own, because it ended one.
+    /// The lane has a connection of its own, because it ended one.
     pub is_apart: bool,
-    /// It took the lane, and RabbitMQ delivers it here.
+    /// This worker took the lane, and RabbitMQ delivers it here.
     pub is_owned: bool,
     pub demand: Demand,
     pub number: NumberState,
@@ -26,7 +26,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Of a lane that has not begun.
+    /// Describes a lane that has not begun.
     pub fn new(view: View) -> Self {
         Self {
             view,

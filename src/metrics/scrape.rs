@@ -1,4 +1,4 @@
-//! What is read at the moment of a scrape, written as text straight away: a thousand lanes' gauges through the registry would each
+//! Gauges that are read at the moment of a scrape, written as text straight away: a thousand lanes' gauges through the registry would each
 //! be looked up, set, copied and sorted first, and take several times as long.
 
 use super::families::{self, Family};
@@ -190,7 +190,7 @@ impl Scrape {
     fn write_holds(&self, text: &mut Text) {
         let family = &families::LANE_HOLD_SINCE;
         text.family(family);
-        // Of lanes with one label, the first that was held.
+        // The longest hold counts where several lanes share a label.
         let mut holds = BTreeMap::new();
         for lane in &self.lanes {
             if let Some(hold) = lane.seen.view.state.hold() {

@@ -40,7 +40,7 @@ impl Parent {
         is_valid.then_some(parent)
     }
 
-    /// What cannot be read is left out.
+    /// A part that cannot be read is left out.
     pub fn with_state(self, tracestate: Option<&str>) -> Self {
         let state = tracestate.filter(|state| state.len() <= MAX_STATE_BYTES);
         let state = state.and_then(|state| TraceState::from_str(state).ok());

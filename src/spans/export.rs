@@ -197,7 +197,7 @@ impl Export {
         }
     }
 
-    /// What waits is the last.
+    /// Stop accepting: only the spans that are queued are still sent.
     fn stop(&mut self) {
         self.stopped = None;
         self.waiting.close();

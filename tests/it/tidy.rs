@@ -6,6 +6,7 @@ use source::{Function, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod comments;
 mod documents;
 mod imports;
 mod layers;

@@ -10,7 +10,7 @@ use crate::core::search::Stamp;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-/// What a request has been through, as the delay ladder carries it.
+/// Writes a request's history, as the delay ladder carries it.
 pub(in crate::broker) fn history(history: &History) -> Vec<(&'static str, AMQPValue)> {
     let History {
         attempts,
@@ -48,7 +48,7 @@ pub(in crate::broker) fn incarnation(incarnation: Option<u64>) -> (&'static str,
     (INCARNATION, AMQPValue::LongLongInt(stamp.unwrap_or(0)))
 }
 
-/// Who writes a result.
+/// Names the writer of a result.
 pub(super) fn writer(stamp: Stamp) -> (&'static str, AMQPValue) {
     (WRITER, AMQPValue::LongString(stamp.to_string().into()))
 }
@@ -61,7 +61,7 @@ pub(in crate::broker) fn stamped(properties: BasicProperties, stamp: Stamp) -> B
     properties.with_headers(headers)
 }
 
-/// What a record says of a request that was copied onto the ladder: which one that is, and how often it had come off it before.
+/// Writes what a record says of a request that was copied onto the ladder: which one that is, and how often it had come off it before.
 pub(in crate::broker) fn of_a_record(hops: u32, of: Option<u64>) -> FieldTable {
     let mut headers = FieldTable::default();
     let hops = (HOPS, AMQPValue::LongLongInt(hops.into()));
@@ -71,7 +71,7 @@ pub(in crate::broker) fn of_a_record(hops: u32, of: Option<u64>) -> FieldTable {
     headers
 }
 
-/// What an operator finds on a request in `wa.dead`: why it is there, Meta's code if there was one, and its lane. `flagged`: it may
+/// Writes what an operator finds on a request in `wa.dead`: why it is there, Meta's code if there was one, and its lane. `flagged`: it may
 /// have been sent, and whoever publishes it again should be told so by its result. `now_ms`: tells what is published again from there
 /// from what was published before.
 pub(in crate::broker) fn epitaph(

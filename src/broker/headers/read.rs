@@ -1,4 +1,4 @@
-//! What a request says in its properties and headers, as intake needs it: without AMQP's types.
+//! Reads a request's properties and headers, as intake needs them: without AMQP's types.
 
 use super::size::table_bytes;
 use super::{
@@ -75,7 +75,7 @@ impl<'a> Headers<'a> {
         count.and_then(|count| count.try_into().ok()).unwrap_or(0)
     }
 
-    /// What tells this publication of its id from others, finest first.
+    /// Returns what tells this publication of its id from others, finest first.
     fn incarnation(self, timestamp_s: Option<u64>) -> Option<u64> {
         let stamp = self.int(INCARNATION).or_else(|| self.int(TAKEN_AT_MS));
         let stamp = stamp.map(|stamp| u64::try_from(stamp).unwrap_or(0));
@@ -94,7 +94,7 @@ impl<'a> Headers<'a> {
         Some(stamp.filter(|stamp| *stamp > 0))
     }
 
-    /// Who wrote a result or a record.
+    /// Returns the writer of a result or a record.
     pub(in crate::broker) fn stamp(self) -> Option<Stamp> {
         Stamp::read(self.text(WRITER)?)
     }
@@ -118,7 +118,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// Of what a delayed copy would carry on.
+    /// Adds up the headers that a delayed copy would carry on.
     fn carried_bytes(self) -> usize {
         let is_carried = |name: &str| fate(Copy::Delayed, name) == super::Fate::Kept;
         self.0.map_or(0, |headers| table_bytes(headers, is_carried))

@@ -2,7 +2,7 @@
 
 use lapin::types::{AMQPValue, FieldTable};
 
-/// Of those wanted, in bytes.
+/// Adds up the headers that are wanted, in bytes.
 pub(super) fn table_bytes(table: &FieldTable, wanted: impl Fn(&str) -> bool) -> usize {
     let fields = table.inner().iter();
     let fields = fields.filter(|(name, _)| wanted(name.as_str()));

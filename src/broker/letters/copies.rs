@@ -1,4 +1,4 @@
-//! Of copies on the delay ladder: the record that says so, in the log of results. Whoever gets the original again need not move it again.
+//! Records of copies on the delay ladder, in the log of results. Whoever gets the original again need not move it again.
 
 use crate::broker::delivery::Delivery;
 use crate::broker::headers;

@@ -53,7 +53,7 @@ impl Publisher {
                 return Err(NotConfirmed::Refused(CLOSED));
             }
             if !line.is_open() && !is_new {
-                // It may have ended before, of idleness: that shows nothing.
+                // The line may have ended before, of idleness: that shows nothing.
                 continue;
             }
             if !line.is_open() {
@@ -87,7 +87,7 @@ impl Publisher {
         if let Ok(published) = tokio::time::timeout(PATIENCE, &mut publishing).await {
             return published;
         }
-        // It has ended nothing. The connection is its own from now on, and the next one opens another.
+        // The publish has ended nothing. The connection is its own from now on, and the next one opens another.
         let is_late = !session.is_blocked();
         let _late = is_late.then(|| self.refusals.late(letter.lane, letter.exchange));
         let _kept = tokio::select! {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// What both clocks said at one moment.
+/// A reading of both clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Monotonic: never ahead of the truth, but it may have stood still.

@@ -28,7 +28,7 @@ const APART_MAX: u32 = 32;
 /// First and longest pause before a lane apart is opened again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(120));
 
-/// So many first deliveries since it last ended its connection show that the message which did is gone: RabbitMQ delivers what was
+/// First deliveries since it last ended its connection which show that the message that did is gone: RabbitMQ delivers what was
 /// returned to it before what is new, and what is returned again behind what else was returned (seen with 4.0.5 and 4.3.6), so that
 /// deliveries of those show nothing.
 const PROOF: u32 = 10;
@@ -42,11 +42,11 @@ const APART_UNPROVEN: Duration = Duration::from_secs(3_600);
 /// A connection that lanes are consumed on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum LinkId {
-    /// Of all lanes that nothing speaks against.
+    /// The connection of all lanes that nothing speaks against.
     Shared,
-    /// Of some that were on a connection which ended.
+    /// A connection of some lanes that were on one which ended.
     Group(u32),
-    /// Of a lane that ends connections.
+    /// The connection of a lane that ends connections.
     Apart(u32),
 }
 
@@ -68,12 +68,12 @@ impl Assignment {
     }
 }
 
-/// What an end of a connection has led to.
+/// The consequence of an end of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// Nothing yet.
     Noted,
-    /// Its lanes go on in so many groups.
+    /// The connection's lanes go on in so many groups.
     Split(usize),
     /// These lanes have a connection of their own now.
     Apart(Vec<Arc<str>>),
@@ -106,10 +106,10 @@ pub struct Apart {
     pub not_before: Duration,
 }
 
-/// Who is consumed where. Lanes are known by their phone number's id; a queue that all workers share, by its name.
+/// The assignment of lanes to connections. Lanes are known by their phone number's id; a queue that all workers share, by its name.
 #[derive(Clone, Default, Debug)]
 pub struct Quarantine {
-    /// Those that are not on the shared connection.
+    /// Lanes that are not on the shared connection.
     seats: BTreeMap<Arc<str>, Seat>,
     /// When the shared connection last ended by itself.
     shared_end: Option<Duration>,
@@ -177,7 +177,7 @@ impl Quarantine {
         }
     }
 
-    /// It is known which lanes ended a connection, or must: what was half open on it cannot be closed.
+    /// Sets lanes apart that are known to have ended a connection, or must: what was half open on it cannot be closed.
     pub fn set_apart(&mut self, lanes: &[Arc<str>], now: Duration) -> Verdict {
         for lane in lanes {
             let (slot, ends) = match self.seats.get(lane) {

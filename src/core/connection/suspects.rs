@@ -8,7 +8,7 @@ use std::collections::HashMap;
 /// Sessions in a row that a publish may end, or seem to.
 const SESSIONS_MAX: u32 = 2;
 
-/// So many publishes of a lane must be confirmed before it is trusted again.
+/// Publishes of a lane that must be confirmed before it is trusted again.
 const TRUSTED_AFTER: u32 = 1_000;
 
 /// Most that is remembered; then all is forgotten, and what ends sessions ends two more.
@@ -54,7 +54,7 @@ impl Suspects {
         self.lanes.remove(lane);
     }
 
-    /// It is confirmed, in whatever form.
+    /// Notes that the publish is confirmed, in whatever form.
     pub fn cleared(&mut self, lane: &str, id: &str) {
         if !self.sessions.is_empty() {
             self.sessions.remove(&key(lane, id));

@@ -21,7 +21,7 @@ const LONGEST_STEP: u64 = 8_000;
 /// How much entries may stand out of order.
 const DISORDER: Duration = Duration::from_secs(1);
 
-/// Who wrote an entry.
+/// The writer of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
     /// A life of a worker.
@@ -50,7 +50,7 @@ impl Stamp {
     }
 }
 
-/// Whose result is looked for.
+/// The request whose result is looked for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Wanted {
     /// A phone number id.
@@ -66,24 +66,25 @@ pub struct Wanted {
 #[derive(Clone, Debug)]
 pub struct Question {
     pub wanted: Wanted,
-    /// Whoever had it before, if that is known.
+    /// The former holder, if that is known.
     pub former: Option<Former>,
 }
 
-/// Who had a lane before.
+/// The former holder of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Former {
     pub run: u64,
-    /// For how long it has not had the lane any more. It may have lost no more than that: then it has gone on, and settled other lanes' requests.
+    /// For how long it has not had the lane any more. It may have lost no more than that: then it has gone on, and settled other lanes'
+    /// requests.
     pub gone: Duration,
 }
 
-/// What an entry tells of a request.
+/// The word of an entry on a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Told {
     /// How it has ended.
     Ended,
-    /// That it was copied onto the ladder when it had come off it so often.
+    /// The request was copied onto the ladder when it had come off it so often.
     Copied(u32),
 }
 
@@ -99,11 +100,11 @@ pub struct Entry<'a> {
     pub stamp: Option<Stamp>,
 }
 
-/// What was seen of one worker, by its own clock.
+/// The entries seen of one worker, by its own clock.
 struct Seen {
     first_ms: u64,
     last_ms: u64,
-    /// Of what began later something may be unsettled.
+    /// Requests that began later may be unsettled.
     settled_ms: u64,
 }
 
@@ -219,7 +220,7 @@ fn ms(time: Duration) -> u64 {
 }
 
 fn is_of(entry: &Entry<'_>, wanted: &Wanted) -> bool {
-    // Those of an earlier version of this program do not say.
+    // Entries of an earlier version of this program do not say.
     let is_same = entry
         .incarnation
         .is_none_or(|its| its == wanted.incarnation);

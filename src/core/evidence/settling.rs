@@ -11,7 +11,7 @@ struct Connection {
     open: BTreeMap<u64, (Duration, Option<Duration>)>,
     /// All that began before is settled.
     proven: Duration,
-    /// It is over, and nobody looks for what was settled on it any more from then on.
+    /// The connection is over, and nobody looks for what was settled on it any more from then on.
     until: Option<Duration>,
 }
 
@@ -56,14 +56,15 @@ impl Settling {
         number
     }
 
-    /// Its request was acknowledged, or at least that was written.
+    /// Notes that the request was acknowledged, or at least that this was written.
     pub fn acknowledged(&mut self, connection: u64, number: u64) {
         if let Some(connection) = self.connections.get_mut(&connection) {
             connection.open.remove(&number);
         }
     }
 
-    /// It was not: RabbitMQ delivers it again, and whoever gets it may look for what was published until then.
+    /// Notes that the request was not acknowledged: RabbitMQ delivers it again, and whoever gets it may look for what was published until
+    /// then.
     pub fn given_back(&mut self, connection: u64, number: u64, until: Duration) {
         let connection = self.connections.get_mut(&connection);
         if let Some((_, is_open_until)) = connection.and_then(|c| c.open.get_mut(&number)) {
@@ -71,7 +72,7 @@ impl Settling {
         }
     }
 
-    /// What a probe that is sent now proves to be settled, once it is answered: all that began before.
+    /// Returns what a probe that is sent now proves to be settled, once it is answered: all that began before.
     pub fn to_prove(&mut self, connection: u64, now: Duration) -> Duration {
         let Some(connection) = self.connections.get_mut(&connection) else {
             return Duration::ZERO;
@@ -89,7 +90,7 @@ impl Settling {
         }
     }
 
-    /// Of what began later something may be unsettled.
+    /// Requests that began later may be unsettled.
     pub fn settled(&mut self, now: Duration) -> Duration {
         let counts = |connection: &Connection| connection.until.is_none_or(|until| until > now);
         self.connections.retain(|_, connection| counts(connection));

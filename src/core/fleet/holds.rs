@@ -1,8 +1,8 @@
-//! What keeps lanes from sending beyond the one message that met it: blocks, throttles and outages of a number, an account, a token or an
+//! Holds keep lanes from sending beyond the one message that met them: blocks, throttles and outages of a number, an account, a token or an
 //! app, and operators' pauses. One fold of records, the same in every worker, whatever each found out by itself.
 //!
-//! A worker acts on what it finds at once and publishes it to `wa.lanes.log`; what comes from there counts in the log's order. So all workers
-//! end with the same holds, and one that starts reads them back.
+//! A worker acts on what it finds at once and publishes it to `wa.lanes.log`; what comes from there counts in the log's order. So all
+//! workers end with the same holds, and one that starts reads them back.
 
 use crate::core::Now;
 use crate::core::outcome::Scope;
@@ -69,7 +69,7 @@ impl Holds {
         }
     }
 
-    /// What holds a lane there. Of several the widest is told: it is the one to mend first.
+    /// Returns what holds a lane there. Of several the widest is told: it is the one to mend first.
     pub fn on(&self, place: &Place, now: Now) -> Held {
         let active = place.reaches().filter_map(|reach| self.faults.get(&reach));
         let active = active.filter(|entry| !entry.hold.is_over(now));
@@ -117,7 +117,7 @@ impl Holds {
         let known = self.faults.get(&reach);
         if let Some(known) = known.filter(|known| !known.hold.is_over(now)) {
             let told = hold;
-            // What others can know goes before what is this worker's own.
+            // A hold that others can know goes before one that is this worker's own.
             let replaces = told.outweighs(&known.hold) || known.is_own && !is_own;
             if !replaces {
                 hold = known.hold;
@@ -246,12 +246,12 @@ impl Holds {
         tenures.of_run(self.run)
     }
 
-    /// That is this life of this worker.
+    /// True if the record is of this life of this worker.
     pub fn is_run(&self, run: u64) -> bool {
         run == self.run
     }
 
-    /// So much of the log was read by now.
+    /// Notes how much of the log was read by now.
     pub fn has_read(&mut self, bytes: u64) {
         self.read_bytes = bytes;
     }
@@ -263,7 +263,7 @@ impl Holds {
         }
     }
 
-    /// What the log says, in its order. Returns what it struck, if that is news here.
+    /// Takes a record of the log, in its order. Returns what it struck, if that is news here.
     ///
     /// Times in a record are its writer's, whose clock may be hours off. How long something lasts is their difference, and how old a record
     /// is that was read as it was written, is known: nothing. Only of one that was `Missed` the two clocks have to tell.
@@ -271,7 +271,7 @@ impl Holds {
         if self.is_own(&record) && self.not_told(&record) {
             return None;
         }
-        // What follows is another's, or ours written twice as its first confirm was lost: then the others go by the second.
+        // The record is another's, or ours written twice as its first confirm was lost: then the others go by the second.
         // Ours comes later in the log, and stands.
         if self.outstanding.contains_key(&record.slot()) {
             return None;
@@ -310,7 +310,7 @@ impl Holds {
             }
             News::Resumed => {
                 let had_pause = self.pauses.remove(&reach.key).is_some();
-                // What this worker alone knows of, an operator means as well.
+                // The operator means what this worker alone knows of as well.
                 let own = self.faults.get(&reach).is_some_and(|entry| entry.is_own);
                 if own {
                     self.faults.remove(&reach);

@@ -1,4 +1,4 @@
-//! What concerns more than one lane or more than one worker: holds, who has which lane, and who reads what of the API.
+//! Decisions that concern more than one lane or worker: holds, who has which lane, and who reads what of the API.
 
 pub mod holds;
 pub mod namesakes;

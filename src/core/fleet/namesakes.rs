@@ -13,7 +13,7 @@ pub const PRESENT_EVERY: Duration = Duration::from_secs(10);
 /// A life that is heard of for so long beside this one has not ended: more than one word of it that was late.
 const SURE_AFTER: Duration = Duration::from_secs(15);
 
-/// Who has not been heard of for so long has ended.
+/// A life that has not been heard of for so long has ended.
 const GONE_AFTER: Duration = Duration::from_secs(45);
 
 /// The other lives under this name that were heard of since this one began.
@@ -25,7 +25,7 @@ pub struct Namesakes {
 struct Life {
     first: Duration,
     last: Duration,
-    /// It has said that it ends.
+    /// The life has said that it ends.
     ends: bool,
 }
 
@@ -35,7 +35,7 @@ impl Namesakes {
         self.life(run, now);
     }
 
-    /// That life says that it ends; it may have more to say until then.
+    /// Notes that a life says that it ends; it may have more to say until then.
     pub fn ends(&mut self, run: u64, now: Now) {
         self.life(run, now).ends = true;
     }

@@ -46,7 +46,7 @@ pub struct NumberState {
     pub status: &'static str,
     pub throughput_level: &'static str,
     pub messaging_limit: &'static str,
-    /// It is used in the WhatsApp Business app as well.
+    /// The number is used in the WhatsApp Business app as well.
     pub is_on_biz_app: bool,
 }
 

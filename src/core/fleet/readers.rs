@@ -1,8 +1,8 @@
 //! Which worker reads how the API sees an account: its numbers, its token and its templates. All workers of an account share the API's
 //! budget for such reads, so each thing is read by one of them.
 //!
-//! Nobody is elected: of those that have been heard of lately the hash picks one, as it does for lanes. Where two think so for a moment
-//! there is a read too many, where none does one comes later.
+//! There is no election: of the workers that have been heard of lately the hash picks one, as it does for lanes. Where two think so for a
+//! moment there is a read too many, where none does one comes later.
 
 use crate::core::Now;
 use crate::core::placement::priority;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who has not been heard of for so long is not there any more: several words of it would have to be lost.
+/// A worker that has not been heard of for so long is not there any more: several words of it would have to be lost.
 const GONE_AFTER: Duration = Duration::from_secs(45);
 
 /// Reads of all workers of one account together. The API allows 5,000 per hour. Source: Graph API, "Rate limiting" (of an active
@@ -51,7 +51,7 @@ fn is_lately(at: Duration, now: Now) -> bool {
     now.mono.saturating_sub(at) < GONE_AFTER
 }
 
-/// Who has a lane, as far as a worker knows.
+/// The holder of a lane, as far as a worker knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Has {
     Us,

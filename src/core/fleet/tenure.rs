@@ -1,5 +1,5 @@
-//! Who has which lane, as the workers' log tells it. RabbitMQ gives a lane to one worker at a time; what it does not say is whether the one
-//! before has sent what it gives back. So each worker writes when it takes a lane, and when it leaves one in order.
+//! Tenures: who has which lane, as the workers' log tells it. RabbitMQ gives a lane to one worker at a time; what it does not say is
+//! whether the one before has sent what it gives back. So each worker writes when it takes a lane, and when it leaves one in order.
 
 use crate::core::recent::Identity;
 use std::collections::{BTreeMap, HashMap};
@@ -18,22 +18,22 @@ pub struct Tenure {
     pub worker: Arc<str>,
     pub run: u64,
     pub since_ms: u64,
-    /// It left in order.
+    /// The worker left in order.
     pub left: bool,
     /// When this worker heard of it.
     pub heard: Duration,
 }
 
-/// What whoever takes a lane has to know of the one before.
+/// The legacy of a lane's former worker, for the one that takes it.
 #[derive(Default, PartialEq, Debug)]
 pub struct Legacy {
-    /// What that one has surely not sent.
+    /// Requests that the former worker has surely not sent.
     pub unsent: Unsent,
-    /// Its run, and for how long it had the lane, as far as this worker has seen it.
+    /// The former worker's run, and for how long it had the lane, as far as this worker has seen it.
     pub former: Option<(u64, Duration)>,
 }
 
-/// What is known of one lane.
+/// The knowledge of one lane.
 #[derive(Default)]
 struct Known {
     /// The last; `None` while nobody has taken it.
@@ -72,7 +72,7 @@ impl Tenures {
         known.unsent.drain(..too_many);
     }
 
-    /// What was surely not sent, as far as it was told since the lane was taken last.
+    /// Requests that were surely not sent, as far as that was told since the lane was taken last.
     pub fn told_since(&self, lane: &str) -> &[(Identity, u64)] {
         self.lanes.get(lane).map_or(&[], |known| &known.unsent)
     }
@@ -105,11 +105,11 @@ impl Tenures {
 pub struct Unread {
     pub identity: Identity,
     pub delivery_count: u64,
-    /// Whoever had it before may have sent it.
+    /// A former holder may have sent it.
     pub is_doubtful: bool,
 }
 
-/// What of `unread`, in the order in which it came, was surely not sent and is not told yet. `told`: what is.
+/// Lists what of `unread`, in the order in which it came, was surely not sent and is not told yet. `told`: what is.
 pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) -> Unsent {
     let told: HashMap<_, _> = told.into_iter().collect();
     let mut sure: HashMap<Identity, Option<u64>> = HashMap::new();
@@ -130,7 +130,7 @@ pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) 
         .collect()
 }
 
-/// What a lane knows of deliveries that another worker had before.
+/// A lane's knowledge of deliveries that another worker had before.
 #[derive(Default)]
 pub struct Inherited(HashMap<Identity, u64>);
 

@@ -23,13 +23,13 @@ impl Lane {
             }
             match self.recall(&mut message, &identity) {
                 Recalled::Decided(decision) => {
-                    return Joined::Decided(self.settle(ticket, message, decision));
+                    return Joined::Decided(self.decided(ticket, message, decision));
                 }
                 Recalled::Nothing => is_doubtful = true,
                 Recalled::Unsent => {}
             }
         } else if self.is_second_copy(&identity, &message) {
-            return Joined::Decided(self.settle(ticket, message, Decision::Forget));
+            return Joined::Decided(self.decided(ticket, message, Decision::Forget));
         } else {
             let doubted_ms = self.recent.forget(&identity).unwrap_or(0);
             self.orphans.remove(&identity);
@@ -37,23 +37,23 @@ impl Lane {
         }
         is_doubtful |= message.history.copied_ms > 0;
         if (is_doubtful || message.redelivered) && self.has_other_copy(&message, ticket) {
-            return Joined::Decided(self.settle(ticket, message, Decision::Forget));
+            return Joined::Decided(self.decided(ticket, message, Decision::Forget));
         }
         if let Some(replaces) = self.replace_earlier(&message, ticket, is_doubtful) {
             return replaces;
         }
         if is_doubtful {
-            // It keeps its place in its line meanwhile: what comes behind it must not overtake it.
+            // The request keeps its place in its line meanwhile: what comes behind it must not overtake it.
             self.taken += 1;
             self.backlog.push(message, ticket, true, now);
             return Joined::Asks;
         }
-        // What a lane that ends has not decided the next worker decides; half a decision would leave a doubt.
+        // A lane that ends leaves what is undecided to the next worker; half a decision would leave a doubt.
         let is_ending = self.state() == State::Draining;
-        if !is_ending && let Some(decision) = self.terms(now, 0.0).unsent(&message) {
-            return Joined::Decided(self.settle(ticket, message, decision));
+        if !is_ending && let Some(decision) = self.terms(now, 0.0).without_sending(&message) {
+            return Joined::Decided(self.decided(ticket, message, decision));
         }
-        // What was delivered before has its place here, ahead of all that left since.
+        // A request that was delivered before has its place here, ahead of all that left since.
         if !message.redelivered
             && !is_ending
             && let Some(leaves) = self.turn_away(&message, back, ticket, now)
@@ -65,7 +65,7 @@ impl Lane {
         Joined::Waits
     }
 
-    /// Of a request and its copy the copy stays: the log of results may say that the request was copied, and whoever gets it next
+    /// Lets the copy stay of a request and its copy: the log of results may say that the request was copied, and whoever gets it next
     /// lets go of it then. `None`: it is the copy of nothing that is here.
     fn replace_earlier(
         &mut self,
@@ -96,19 +96,19 @@ impl Lane {
         };
         Some(Joined::Replaces {
             earlier,
-            let_go: self.settle(ticket, message, Decision::Forget),
+            let_go: self.decided(ticket, message, Decision::Forget),
             asks,
         })
     }
 
-    /// What the log of results says of a request that [`Joined::Asks`]. `None`: it stays, and is sent in its turn; or it is not
+    /// Takes what the log of results says of a request that [`Joined::Asks`]. `None`: it stays, and is sent in its turn; or it is not
     /// waiting for this any more.
     pub fn evidence(&mut self, ticket: Ticket, evidence: Evidence, now: Now) -> Option<Resolved> {
         let asked = self.backlog.asked(ticket)?;
-        // What a request says itself goes before the policy, where that is the less careful one.
+        // The request's own word goes before the policy, where that is the less careful one.
         let is_forbidden = asked.on_unknown == Some(OnUnknown::Report);
         let is_resent = self.config.redelivery.policy == RedeliveryPolicy::Resend && !is_forbidden;
-        let is_suspect = self.is_too_often(asked);
+        let is_poison_suspect = self.is_too_often(asked);
         let identity = Identity::of(asked);
         // Told after it came.
         let is_unsent = evidence == Evidence::Nothing
@@ -120,7 +120,7 @@ impl Lane {
         }
         let is_copied = evidence == Evidence::Copy || self.has_other_copy(asked, ticket);
         let has_ended = is_copied || evidence == Evidence::Result;
-        if !has_ended && is_resent && !is_suspect {
+        if !has_ended && is_resent && !is_poison_suspect {
             // Somebody may have sent it, or copied it, and died before that was written.
             self.recent.doubt(identity, now.wall_ms);
             self.backlog.release(ticket, Some(now));
@@ -138,12 +138,12 @@ impl Lane {
             message.may_have_been_handled(now);
             if is_resent || is_harmless {
                 let terms = self.terms(now, 0.0);
-                terms.suspect(&mut message, apart_s(ticket))
+                terms.poison_suspect(&mut message, apart_s(ticket))
             } else {
                 self.terms(now, 0.0).doubtful(&message)
             }
         };
-        Some(self.settle(ticket, message, decision))
+        Some(self.decided(ticket, message, decision))
     }
 
     /// Whether another delivery of this request, of which there may be several, is in the lane's hands: then that one's end is the end
@@ -151,7 +151,7 @@ impl Lane {
     fn has_other_copy(&self, message: &Message, ticket: Ticket) -> bool {
         let identity = Identity::of(message);
         let is_copied = message.history.copied_ms > 0;
-        // Never for an earlier one: that one may be let go for this very copy.
+        // An earlier one does not count: it may be let go for this very copy.
         let is_other = |other: &Identity| {
             identity.is_same_request(other)
                 && if is_copied {
@@ -191,7 +191,7 @@ impl Lane {
         self.inherited.add(unsent);
     }
 
-    /// What waits here and was surely never sent.
+    /// Lists what waits here and was surely never sent.
     pub fn surely_unsent(&self) -> Unsent {
         let sure = self
             .backlog
@@ -272,7 +272,7 @@ fn apart_s(ticket: Ticket) -> u32 {
     u32::try_from((ticket * APART_S) % LONGEST_S + 1).unwrap_or(1)
 }
 
-/// What failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.
+/// A request that failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.
 fn once_more(report: Arc<Report>) -> Decision {
     match report.status {
         Status::Failed => Decision::Bury(report),
@@ -282,7 +282,7 @@ fn once_more(report: Arc<Report>) -> Decision {
     }
 }
 
-/// What this worker knows of a request that was delivered before.
+/// This worker's knowledge of a request that was delivered before.
 #[expect(
     clippy::large_enum_variant,
     reason = "on the stack for a moment; a box would cost an allocation"
@@ -290,7 +290,7 @@ fn once_more(report: Arc<Report>) -> Decision {
 enum Recalled {
     /// How it has ended, or is about to.
     Decided(Decision),
-    /// It may be sent as if for the first time.
+    /// The request may be sent as if for the first time.
     Unsent,
     /// Another worker may have sent it.
     Nothing,

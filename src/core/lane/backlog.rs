@@ -1,4 +1,4 @@
-//! What waits in a lane: a line per recipient, and the order in which recipients get their turn.
+//! The backlog of a lane: a line per recipient, and the order in which recipients get their turn.
 //!
 //! At most one request per person is in flight, in order, so what is ready to go are recipients and not requests. High goes before
 //! bulk, and every n-th turn is bulk's. A recipient whose pair limit is used up is parked and wakes by itself.
@@ -20,7 +20,7 @@ use away::Away;
 pub(super) use away::{Back, Leaves};
 pub use line::Ticket;
 pub(super) use line::{Key, Waiting};
-use line::{Line, Place};
+use line::{Line, Parking};
 
 pub(super) struct Backlog {
     bulk_every: u32,
@@ -30,10 +30,10 @@ pub(super) struct Backlog {
     ready_high: VecDeque<Key>,
     ready_bulk: VecDeque<Key>,
     /// By the moment the pair limit lets go.
-    parked: BTreeMap<Place, (Key, Priority)>,
+    parked: BTreeMap<Parking, (Key, Priority)>,
     parkings: u64,
     waiting: usize,
-    /// Of those, the ones that are asked about.
+    /// Requests that are asked about, of those that wait.
     asked: HashMap<Ticket, (Key, Priority)>,
     high_in_a_row: u32,
 }
@@ -110,7 +110,7 @@ impl Backlog {
         queue.reserve_exact(usize::from(queue.is_empty()));
         queue.push_back(waiting);
         self.waiting += 1;
-        // It may make the line too long.
+        // The new request may make the line too long: its turn decides.
         self.unpark_rank(&key, priority);
         self.make_ready(&key, priority, false);
     }
@@ -126,7 +126,7 @@ impl Backlog {
         self.waiting += 1;
     }
 
-    /// Whose turn it is, taken out of the ready queue. Its line may turn out to be held or empty by now.
+    /// Takes whose turn it is out of the ready queue. That line may turn out to be held or empty by now.
     pub(super) fn pick(&mut self) -> Option<(Key, Priority)> {
         let bulk_is_due = self.high_in_a_row + 1 >= self.bulk_every && !self.ready_bulk.is_empty();
         let priority = if self.ready_high.is_empty() || bulk_is_due {

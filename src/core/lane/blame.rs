@@ -1,13 +1,13 @@
-//! What a lane remembers of refusals that may be one request's own fault.
+//! A lane's memory of refusals that may be one request's own fault.
 
 use super::backlog::Key;
 use crate::core::message::{Message, MessageId};
 
-/// What a lane remembers of refusals that may be one request's own fault.
+/// A lane's memory of refusals that may be one request's own fault.
 #[derive(Default)]
 pub(super) struct Blame {
-    /// Who met the last one, if nothing has passed since.
-    suspect: Option<(Key, MessageId)>,
+    /// The request that met the last one, if nothing has passed since.
+    witness: Option<(Key, MessageId)>,
     /// The code with which a request was refused that tried whether a hold is over, while another one tries.
     pub(super) tried: Option<Option<i64>>,
     /// A code that stopped the lane, and was one request's own fault.
@@ -17,17 +17,17 @@ pub(super) struct Blame {
 impl Blame {
     /// Whether nobody else has met it. Requests of nobody (receipts) are told from each other by their ids.
     pub(super) fn is_first(&self, key: &Key, message: &Message) -> bool {
-        let suspect = self.suspect.as_ref();
-        suspect.is_none_or(|(person, id)| person == key || *id == message.id)
+        let witness = self.witness.as_ref();
+        witness.is_none_or(|(person, id)| person == key || *id == message.id)
     }
 
-    pub(super) fn suspects(&mut self, key: &Key, message: &Message) {
-        self.suspect = Some((key.clone(), message.id.clone()));
+    pub(super) fn is_witnessed_by(&mut self, key: &Key, message: &Message) {
+        self.witness = Some((key.clone(), message.id.clone()));
     }
 
-    /// It is not one request's alone.
+    /// Notes that the refusal is not one request's alone.
     pub(super) fn clear(&mut self) {
-        self.suspect = None;
+        self.witness = None;
         self.tried = None;
     }
 
@@ -35,11 +35,11 @@ impl Blame {
     pub(super) fn passed(&mut self, message: &Message) {
         let is_another = |(_, id): &(Key, MessageId)| *id != message.id;
         if let Some(code) = self.tried.take()
-            && self.suspect.as_ref().is_some_and(is_another)
+            && self.witness.as_ref().is_some_and(is_another)
         {
             self.disproved = Some(code);
         }
-        self.suspect = None;
+        self.witness = None;
     }
 
     /// Nothing said of another token counts.

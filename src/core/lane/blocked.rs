@@ -1,4 +1,4 @@
-//! What a block does. Whose fault a refusal is that stops more than its message: everybody's in its scope, or that of the one request that meets it.
+//! Blocks, and whose fault they are: everybody's in the scope, or that of the one request that meets it.
 //!
 //! A block holds its scope at its first refusal. When the hold is over, one request tries, and if that is refused for the same again,
 //! another one does: should that pass, it was the first one's own fault. From then on such a refusal is held against that request
@@ -15,8 +15,8 @@ use crate::core::outcome::Outcome;
 const APART_S: u32 = 5;
 
 impl Lane {
-    /// What a block does. One that a single request may have earned stops the lane only once a second person meets it too; until then
-    /// it costs that request an attempt.
+    /// Decides what a block does. One that a single request may have earned stops the lane only once a second person meets it too; until
+    /// then it costs that request an attempt.
     pub(super) fn blocked(
         &mut self,
         message: &mut Message,
@@ -53,7 +53,7 @@ impl Lane {
         let may_be_its_own =
             *second_recipient || message.history.blamed || self.blame.disproved == Some(error.code);
         if may_be_its_own && is_first && !is_known {
-            self.blame.suspects(key, message);
+            self.blame.is_witnessed_by(key, message);
             return (Fate::Decided { is_charged: true }, None);
         }
         self.blame.clear();
@@ -77,14 +77,14 @@ impl Lane {
     ) -> (Fate, Option<Finding>) {
         let was_blamed = message.history.blamed;
         let fate = self.gives_way(message, finding.code);
-        // That it fails alone although the API says that all is well is held against it.
+        // A request that fails alone although the API says that all is well has that held against it.
         let fate = if was_blamed && self.standing.is_said_to_be_well() {
             Fate::Decided { is_charged: true }
         } else {
             fate
         };
         if self.blame.tried.is_none() && self.backlog.has_others(key) {
-            self.blame.suspects(key, message);
+            self.blame.is_witnessed_by(key, message);
             self.blame.tried = Some(finding.code);
             return (fate, None);
         }
@@ -92,7 +92,7 @@ impl Lane {
         (fate, self.found(finding, now))
     }
 
-    /// It comes again behind those that wait, at no cost of an attempt, and is known by then.
+    /// Lets the request come again behind those that wait, at no cost of an attempt; it is known by then.
     pub(super) fn gives_way(&mut self, message: &mut Message, code: Option<i64>) -> Fate {
         message.history.blamed = true;
         message.history.last_error = code;
@@ -103,7 +103,7 @@ impl Lane {
     pub(super) fn is_blamed_alone(&mut self, message: &Message, key: &Key) -> bool {
         let is_alone = message.history.blamed && self.blame.is_first(key, message);
         if is_alone {
-            self.blame.suspects(key, message);
+            self.blame.is_witnessed_by(key, message);
         }
         is_alone
     }

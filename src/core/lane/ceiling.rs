@@ -11,7 +11,7 @@ const DECREASE: f64 = 0.85;
 /// Given back per [`RAISE_EVERY`].
 const INCREASE: f64 = 0.01;
 const RAISE_EVERY: Duration = Duration::from_secs(1);
-/// Never less than this share, so that a better time is noticed.
+/// Lowest share of the limit, so that a better time is noticed.
 const SHARE_MIN: f64 = 0.05;
 
 /// Percent of a usage budget from which on the lane slows down, to the least share at 100.
@@ -23,7 +23,7 @@ const USAGE_TRUST: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 pub struct Ceiling {
     share: f64,
-    /// What was sent before says nothing about the rate since.
+    /// Answers to what was sent before say nothing about the rate since.
     lowered_at: Duration,
     raised_at: Duration,
     usage_share: f64,
@@ -54,7 +54,7 @@ impl Ceiling {
         was_least
     }
 
-    /// What the usage headers of an answer say: the highest of their percentages.
+    /// Takes what the usage headers of an answer say: the highest of their percentages.
     pub fn used(&mut self, percent: u32, now: Now) {
         let over = f64::from(percent.clamp(USAGE_FREE, 100) - USAGE_FREE);
         let span = f64::from(100 - USAGE_FREE);

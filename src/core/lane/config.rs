@@ -15,7 +15,7 @@ pub struct Redelivery {
     pub max_deliveries: u64,
 }
 
-/// What to do with a redelivered request of which nobody knows whether it was sent.
+/// The policy for a redelivered request of which nobody knows whether it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RedeliveryPolicy {
     /// Send it, and flag the result.

@@ -12,7 +12,7 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Within this, most of a change shows.
 const SMOOTHING: Duration = Duration::from_secs(15);
 
-/// What was read of a lane's queue, and of what has come out of it.
+/// A reading of a lane's queue, and of what has come out of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     pub at: Duration,
@@ -22,7 +22,7 @@ pub struct Reading {
     pub ready: u64,
 }
 
-/// What comes in for one lane, and what waits in RabbitMQ.
+/// The demand on one lane: what comes in, and what waits in RabbitMQ.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Demand {
     /// The last of this worker's time with the lane.
@@ -31,7 +31,7 @@ pub struct Demand {
     arrival_mps: Smoothed,
 }
 
-/// What a lane has to do.
+/// The work of a lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Work {
     /// Requests that wait for their turn, in RabbitMQ and in this worker.
@@ -59,7 +59,7 @@ impl Demand {
         }
     }
 
-    /// What waits in RabbitMQ, as it was read last.
+    /// Returns what waits in RabbitMQ, as it was read last.
     pub fn ready(&self) -> u64 {
         self.ready
     }
@@ -107,7 +107,7 @@ fn drain(backlog: u64, net_mps: f64) -> Duration {
     Duration::from_secs_f64(seconds.min(DRAIN_MAX.as_secs_f64()))
 }
 
-/// What a worker can carry, in messages per second of its one thread.
+/// The capacity of a worker, in messages per second of its one thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Capacity(Smoothed);
 

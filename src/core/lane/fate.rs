@@ -1,19 +1,19 @@
-//! What becomes of the message that an answer was about, and how far what it tells reaches.
+//! The fate of the message that an answer was about, and how far what it tells reaches.
 
 use crate::contract::words::Scope;
 use crate::core::message::Message;
 
-/// What becomes of the message that an answer was about.
+/// The fate of the message that an answer was about.
 pub(super) enum Fate {
-    /// It keeps its place, at no cost of an attempt.
+    /// The message keeps its place, at no cost of an attempt.
     Stays,
-    /// Nobody could have sent it: it comes again later, at no cost of an attempt.
+    /// The message could be sent by nobody: it comes again later, at no cost of an attempt.
     Later { delay_s: u32 },
     /// As the policy of retries says. Uncharged while there is an outage: it would burn the attempts of all that meet it.
     Decided { is_charged: bool },
 }
 
-/// What a request meets again that is blamed for it is not for others to wait for.
+/// Narrows the reach of what a request meets again that is blamed for it: others do not wait for that.
 pub(super) fn reach_of(scope: Scope, message: &Message) -> Scope {
     if message.history.blamed {
         Scope::Lane

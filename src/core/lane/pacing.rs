@@ -43,7 +43,7 @@ impl Clock for LaneClock {
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, LaneClock, StateInformationMiddleware>;
 
-/// What a lane's pace is made of.
+/// The settings of a lane's pace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PaceConfig {
     /// Messages per second that the API allows this number, in and out together.
@@ -81,13 +81,13 @@ impl PaceConfig {
 pub struct Pace {
     config: PaceConfig,
     ceiling: Ceiling,
-    /// Of the configured rate, what the limiter was made for.
+    /// Share of the configured rate that the limiter was made for.
     share: f64,
     clock: LaneClock,
     limiter: Limiter,
-    /// What the limiter said last: until then there is no use asking.
+    /// The moment that the limiter said last: until then there is no use asking.
     not_before: Duration,
-    /// What was left then, in messages.
+    /// Messages that the bucket held then.
     left: (f64, Duration),
 }
 
@@ -156,7 +156,7 @@ impl Pace {
     pub fn set_limit(&mut self, limit_mps: u32, now: Now) {
         if limit_mps != self.config.limit_mps {
             self.config.limit_mps = limit_mps;
-            // What was found out was found out about another limit.
+            // The ceiling was found out under another limit.
             self.ceiling = Ceiling::new();
             self.share = 1.0;
             self.empty(now);
@@ -213,7 +213,7 @@ impl Pace {
     }
 }
 
-/// What a lane's bucket held at some moment, in messages, and so what it holds later.
+/// A lane's token bucket at some moment, in messages, from which follows what it holds later.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
     left: f64,
@@ -249,7 +249,7 @@ pub struct Spacing {
 }
 
 impl Spacing {
-    /// So many messages a second, evenly.
+    /// Spaces so many messages a second, evenly.
     pub fn of_rate(mps: u32) -> Self {
         Self {
             interval: Duration::from_secs(1) / mps.max(1),

@@ -1,5 +1,5 @@
-//! What one person may hold of the lane. A person's requests are sent one at a time, so a burst of them would fill all that RabbitMQ
-//! hands out at once, and everybody else would wait behind it. What is beyond waits in RabbitMQ, on the delay ladder, in order.
+//! The share of the lane that one person may hold. A person's requests are sent one at a time, so a burst of them would fill all that
+//! RabbitMQ hands out at once, and everybody else would wait behind it. What is beyond waits in RabbitMQ, on the delay ladder, in order.
 
 use super::{Decision, Joined, Lane, Step, Ticket, Waiting};
 use crate::core::Now;
@@ -8,7 +8,7 @@ use crate::core::message::{Message, Priority};
 use crate::core::outcome::Outcome;
 use std::time::Duration;
 
-/// Of the latest turn in that of late: one part in so many.
+/// Weight of the latest turn in the running mean: one part in so many.
 const TURN_SHARE: u32 = 8;
 
 impl Lane {
@@ -52,7 +52,7 @@ impl Lane {
             wanted = wanted.max(allowed + self.config.pair.interval * here);
         }
         let decision = self.leave(&key, message, leaves, wanted, now);
-        let resolved = self.settle(ticket, message.clone(), decision);
+        let resolved = self.decided(ticket, message.clone(), decision);
         Some(Joined::Decided(resolved))
     }
 
@@ -78,14 +78,14 @@ impl Lane {
         let first = self.backlog.place_before_all(&leaving);
         let leave = |(waiting, place): (Waiting, i64)| {
             let decision = self.leave(key, &waiting.message, Leaves::At(place), not_before, now);
-            self.settle(waiting.ticket, waiting.message, decision)
+            self.decided(waiting.ticket, waiting.message, decision)
         };
         Some(Step::Decide(
             leaving.into_iter().zip(first..).map(leave).collect(),
         ))
     }
 
-    /// It waits in RabbitMQ until it is wanted here again, and behind those of its line that left before.
+    /// Sends a request to wait in RabbitMQ until it is wanted here again, and behind those of its line that left before.
     fn leave(
         &mut self,
         key: &Key,

@@ -1,7 +1,7 @@
-//! What an answer does: to its message, to its pair, to the lane, and to others.
+//! Answers and what they do: to the message, to its pair, to the lane, and to others.
 
 use super::fate::{Fate, reach_of};
-use super::{Decision, Flight, Lane, Luck, Verdict, unsent};
+use super::{Decision, Flight, Lane, Luck, Verdict, given_back};
 use crate::core::Now;
 use crate::core::answer::Usage;
 use crate::core::backlog::{Key, Ticket};
@@ -46,7 +46,7 @@ impl Lane {
             // Said of a token that is no longer in use.
             (Fate::Stays, None)
         } else {
-            self.weigh(&mut waiting.message, &key, &outcome, sent_at, now, luck)
+            self.judge(&mut waiting.message, &key, &outcome, sent_at, now, luck)
         };
         let gives_way = matches!(fate, Fate::Later { .. });
         let decided = match fate {
@@ -54,7 +54,7 @@ impl Lane {
             Fate::Stays if orphaned => {
                 let message = waiting.message;
                 self.recent
-                    .remember(Identity::of(&message), unsent(&message));
+                    .remember(Identity::of(&message), given_back(&message));
                 Some((message, Decision::Abandon))
             }
             Fate::Stays => {
@@ -75,14 +75,14 @@ impl Lane {
         };
         self.backlog.answered(&key, !gives_way, now);
         let resolved = decided.map(|(message, decision)| {
-            // What RabbitMQ delivers again must not be on the ladder as well.
+            // A request that RabbitMQ delivers again must not be on the ladder as well.
             let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
             let decision = if is_twice {
                 Decision::Abandon
             } else {
                 decision
             };
-            let resolved = self.settle(ticket, message, decision);
+            let resolved = self.decided(ticket, message, decision);
             if let Some(settling) = self.settling.get_mut(&ticket) {
                 settling.orphaned = orphaned;
             }
@@ -91,7 +91,7 @@ impl Lane {
         Verdict { resolved, finding }
     }
 
-    /// What is in flight under this ticket is not waited for any more: RabbitMQ has delivered it again, or it was answered before.
+    /// Waits no more for what is in flight under this ticket: RabbitMQ has delivered it again, or it was answered before.
     pub(super) fn not_awaited(&mut self, identity: &Identity, ticket: Ticket) {
         let Some(tickets) = self.orphans.get_mut(identity) else {
             return;
@@ -102,7 +102,7 @@ impl Lane {
         }
     }
 
-    /// What the usage headers of an answer say about the account and the app.
+    /// Takes what the usage headers of an answer say about the account and the app.
     pub fn used(&mut self, usage: Usage, now: Now) -> Option<Finding> {
         if let Some(percent) = usage.percent {
             self.pace.used(percent, now);
@@ -138,8 +138,8 @@ impl Lane {
         self.standing.stop(&finding, now).then_some(finding)
     }
 
-    /// What an outcome says about its message, and about the lane and wider.
-    fn weigh(
+    /// Judges what an outcome says about its message, and about the lane and wider.
+    fn judge(
         &mut self,
         message: &mut Message,
         key: &Key,
@@ -275,7 +275,7 @@ impl Lane {
         if pause <= super::HOLD_MAX {
             self.standing.cool(now.mono + pause);
         }
-        // What only this lane has to sit out for a moment is nobody else's business.
+        // A pause that only this lane has to sit out for a moment is nobody else's business.
         if scope == Scope::Lane && pause <= super::HOLD_MAX && self.standing.probes().is_none() {
             return None;
         }

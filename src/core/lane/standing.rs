@@ -63,7 +63,7 @@ impl State {
         }
     }
 
-    /// What keeps the lane from sending.
+    /// Returns what keeps the lane from sending.
     pub fn hold(&self) -> Option<Hold> {
         match self {
             Self::Away { hold } => Some(*hold),
@@ -76,7 +76,7 @@ impl State {
         }
     }
 
-    /// What kept it from sending until a moment ago: one request has to show that it is over.
+    /// Returns what kept it from sending until a moment ago: one request has to show that it is over.
     pub fn lifted(&self) -> Option<Hold> {
         match self {
             Self::Probing { hold } => Some(*hold),

@@ -1,4 +1,4 @@
-//! What a lane tells the shell, and what it is told.
+//! Words between a lane and the shell.
 
 use super::{Decision, State, Ticket};
 use crate::core::holds::Finding;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 
-/// What the shell does next.
+/// The shell's next step.
 #[derive(Debug)]
 pub enum Step {
     Send(Attempt),
@@ -22,7 +22,7 @@ pub enum Step {
     GiveBack,
 }
 
-/// Its body is never printed.
+/// A request to the API. The body is never printed.
 pub struct Attempt {
     pub ticket: Ticket,
     pub body: Bytes,
@@ -49,7 +49,7 @@ pub struct Resolved {
     pub decision: Decision,
 }
 
-/// What an answer brought.
+/// The result of an answer.
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// `None`: the message stays in the lane.
@@ -58,7 +58,7 @@ pub struct Verdict {
     pub finding: Option<Finding>,
 }
 
-/// What keeps the next message from being sent.
+/// The reason why the next message is not sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rest {
     /// No message waits.
@@ -88,17 +88,18 @@ impl Rest {
     }
 }
 
-/// What became of a delivery that was accepted.
+/// The place that an accepted delivery took.
 #[derive(Debug)]
 pub enum Joined {
     Waits,
-    /// It waits for [`super::Lane::evidence`]: another worker may have sent it.
+    /// The request waits for [`super::Lane::evidence`]: another worker may have sent it.
     Asks,
     Decided(Resolved),
-    /// It is the redelivered original of a request still in flight under that ticket, whose outcome settles this delivery.
+    /// The delivery is the redelivered original of a request still in flight under that ticket, whose outcome settles it.
     InFlight(Ticket),
-    /// It is the copy of one that waits here, or is in flight, under ticket `earlier`: that place and ticket are the copy's from now on. The
-    /// earlier delivery has the copy's ticket instead, and is let go. `asks`: the copy waits there for [`super::Lane::evidence`].
+    /// The delivery is the copy of one that waits here, or is in flight, under ticket `earlier`: that place and ticket are the copy's from
+    /// now on. The earlier delivery has the copy's ticket instead, and is let go. `asks`: the copy waits there for
+    /// [`super::Lane::evidence`].
     Replaces {
         earlier: Ticket,
         let_go: Resolved,
@@ -106,13 +107,13 @@ pub enum Joined {
     },
 }
 
-/// What the log of results says of a request that [`Joined::Asks`].
+/// The log of results on a request that [`Joined::Asks`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Evidence {
     Nothing,
-    /// It has ended.
+    /// The request has ended.
     Result,
-    /// Its copy is on the ladder, or came off it.
+    /// The request's copy is on the ladder, or came off it.
     Copy,
 }
 

@@ -252,6 +252,13 @@ impl Story {
         decision.unwrap_or_else(|| "stays".to_owned())
     }
 
+    fn came_again(&mut self) -> String {
+        self.lane.delivered_again();
+        let told = self.lane.surely_unsent().into_iter();
+        told.map(|(what, count)| format!("{} {count}", what.id()))
+            .collect()
+    }
+
     fn happen(&mut self, what: Do) -> String {
         let now = self.now;
         match what {
@@ -288,13 +295,7 @@ impl Story {
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
             SettledFirst(name, confirmed) => self.lane.settled(self.first(name), confirmed),
             Lost => self.lane.channel_lost(),
-            CameAgain => {
-                self.lane.delivered_again();
-                let told = self.lane.surely_unsent().into_iter();
-                return told
-                    .map(|(what, count)| format!("{} {count}", what.id()))
-                    .collect();
-            }
+            CameAgain => return self.came_again(),
             Left => self.lane.left(),
             Rejoined => self.lane.rejoined(self.lane.config().prefetch(), now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),

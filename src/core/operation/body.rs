@@ -1,4 +1,4 @@
-//! What the bodies of several operations have in common, and how a body is completed.
+//! Parts that the bodies of several operations have in common, and the completion of a body.
 
 use super::recipient::Recipient;
 use crate::contract::fault::Fault;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Presence {
     Absent,
-    /// It is as good as absent, but there.
+    /// The member is as good as absent, but there.
     Null,
     There,
 }
@@ -59,7 +59,7 @@ impl Added {
     }
 }
 
-/// What an operation's check leaves for building the request.
+/// The findings of an operation's check, for building the request.
 pub struct Checked {
     pub recipient: Option<Recipient>,
     /// The name of the message template, if it is made from one.

@@ -1,6 +1,6 @@
 //! The operations of the API: one row of facts and one file each.
 //!
-//! Whatever a request passes between intake and the API asks its operation's row, so a further operation is a variant, a row of
+//! All that a request passes between intake and the API asks its operation's row, so a further operation is a variant, a row of
 //! [`FACTS`] and a file with its check.
 
 use crate::contract::fault::Fault;
@@ -17,7 +17,7 @@ use body::Checked;
 pub use config::IntakeConfig;
 pub use recipient::Recipient;
 
-/// What a request asks of the API.
+/// An operation of the API, for which a request asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Operation {
     #[default]
@@ -41,16 +41,16 @@ pub enum Budget {
     Number,
 }
 
-/// What a second request does that is the same.
+/// The effect of a second request that is the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Repeat {
-    /// It reaches a person twice.
+    /// The repeat reaches a person twice.
     Doubles,
-    /// It changes nothing.
+    /// The repeat changes nothing.
     Harmless,
 }
 
-/// What the API answers when it did it.
+/// The form of the API's answer when it did it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AnswerForm {
     /// The id of the message, or `{"success":true}`.
@@ -61,7 +61,7 @@ pub enum AnswerForm {
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     pub operation: Operation,
-    /// Its name in traces.
+    /// The operation's name in traces.
     pub word: &'static str,
     /// The values of AMQP `type` that ask for it. None: it is told from another's body.
     pub types: &'static [&'static str],

@@ -1,9 +1,9 @@
-//! Whom a message is for.
+//! The recipient of a message.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Whom the message is for, reduced to what the pair limit counts by. Never printed.
+/// The recipient of a message, reduced to what the pair limit counts by. Never printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Recipient(Arc<str>);
 

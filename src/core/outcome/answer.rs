@@ -1,4 +1,4 @@
-//! What was observed of one POST to the API, without judgement: [`crate::core::outcome`] judges.
+//! Observations of one request to the API, without judgement: [`crate::core::outcome`] judges.
 //!
 //! Shapes after Meta's "Send messages" page (v24–v26) and the Graph API's "Error handling" page. Reading is
 //! lenient and total: a proxy in between may turn numbers into strings, and whatever arrives must end in a value.
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 const MAX_TEXT_CHARS: usize = 1024;
 const MAX_TRACE_CHARS: usize = 128;
 
-/// What was observed of one POST.
+/// The observation of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// The API, or something in between, answered.
@@ -42,7 +42,7 @@ pub struct Answer {
     pub body: AnswerBody,
 }
 
-/// What the usage headers of an answer say. Source: Graph API, "Rate limiting".
+/// The usage headers of an answer. Source: Graph API, "Rate limiting".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// The highest percentage of the account's budget, else of the app's.

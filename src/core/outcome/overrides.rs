@@ -6,7 +6,7 @@ use crate::contract::words::{Class, Scope};
 
 /// A row from the configuration: for a code that Meta adds, or one that a deployment judges otherwise.
 ///
-/// What is left out is taken from the built-in row if that has the same class, else from the careful side.
+/// Fields that are left out are taken from the built-in row if that has the same class, else from the careful side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Override {
     pub code: i64,
@@ -39,7 +39,7 @@ impl Override {
         }
     }
 
-    /// What is wrong with it, for the configuration's list of mistakes.
+    /// Says what is wrong with it, for the configuration's list of mistakes.
     pub fn fault(&self) -> Option<&'static str> {
         let scope_fits = match self.class {
             Class::Throttled => self.scope.is_none_or(throttles),
@@ -173,7 +173,7 @@ fn throttles(scope: Scope) -> bool {
     }
 }
 
-/// What a run of failures may stop.
+/// True for what a run of failures may stop.
 fn stops(scope: Scope) -> bool {
     scope == Scope::Message || blocks(scope)
 }

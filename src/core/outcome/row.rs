@@ -2,11 +2,11 @@
 
 use crate::contract::words::{Class, Scope};
 
-/// What a code, where it is met, does to the message and to others.
+/// The effect of a code on the message that meets it, and on others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Effect {
     Transient {
-        /// Whom a run of them stops; [`Scope::Message`]: nobody else.
+        /// The scope that a run of them stops; [`Scope::Message`]: nobody else.
         scope: Scope,
         /// Fewer than the general retry policy allows.
         max_retries: Option<u32>,
@@ -23,7 +23,7 @@ pub enum Effect {
     },
     Blocked {
         scope: Scope,
-        /// What mends it, for operators.
+        /// The remedy, for operators.
         remedy: &'static str,
         /// A penalty that lifts by itself: looked at after 15 minutes, an hour, then every 6 hours.
         is_penalty: bool,

@@ -19,7 +19,7 @@ const FIELD: &str = "FIELD-2611";
 const PYWA: &str = "PYWA-2611";
 const LEGACY: &str = "EC-2305";
 
-/// What the keys in [`Row::source`] stand for, with the edition that was read.
+/// The pages that the keys in [`Row::source`] stand for, with the edition that was read.
 #[rustfmt::skip] // A table: key, pages.
 pub const SOURCES: [(&str, &str); 12] = [
     (EC, "Meta, WhatsApp Cloud API documentation, \"Error codes\", edition of September 2026 (the one of November 2025 also gave HTTP statuses)."),
@@ -149,7 +149,7 @@ pub const TABLE: &[Row] = &[
     row(139101, POLICY, "the list of blocked users is full", BLOCK),
     row(139102, maybe_wrong(2, Some(5), true), "the list of blocked users is being changed", BLOCK),
     row(139103, maybe_wrong(2, Some(30), true), "the list of blocked users could not be changed", BLOCK),
-    // Its meaning is not documented: final for its own message, and nobody else waits for it.
+    // A code without a documented meaning: final for its own message, and nobody else waits for it.
     row(139200, POLICY, "refused, for a reason that Meta documents nowhere", FIELD),
     Row { last: 147005, ..row(147001, INVALID, "the username is not possible", VAAM) },
     Row { last: 200007, ..row(200005, INVALID, "the template's figures cannot be read", MANAGE) },
@@ -305,7 +305,7 @@ const fn maybe_sent(scope: Scope) -> Effect {
 /// Trouble of the API's or of this request: met again and again by one while others pass, it is the request's.
 const fn maybe_wrong(max_retries: u32, min_delay_s: Option<u32>, proves_unsent: bool) -> Effect {
     Effect::Transient {
-        // What proves that a request was looked at and turned down says nothing about others.
+        // An answer which proves that a request was looked at and turned down says nothing about others.
         scope: if proves_unsent {
             Scope::Message
         } else {

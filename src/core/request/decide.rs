@@ -1,14 +1,14 @@
-//! What becomes of one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
+//! Deciding one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
 
 use crate::core::Now;
 use crate::core::ladder::MAX_DELAY_S;
 use crate::core::message::{History, LaneId, Message, OnUnknown};
 use crate::core::outcome::{Class, ErrorReport, Outcome};
 use crate::core::report::{POISON, Report, ReportedError, Status};
-use crate::core::retry::{Again, RetryPolicy};
+use crate::core::retry::{Retry, RetryPolicy};
 use std::sync::Arc;
 
-/// What becomes of one request.
+/// The decision on one request.
 #[expect(
     clippy::large_enum_variant,
     reason = "on the stack for a moment; a box would cost an allocation"
@@ -21,10 +21,10 @@ pub enum Decision {
     Delay { delay_s: u32, message: Message },
     /// Publish the whole request to `wa.dead`, then the result, then acknowledge.
     Bury(Arc<Report>),
-    /// It has ended already, by another worker: publish that result again, then acknowledge. `flagged`: it may have been sent once
+    /// Another worker has ended it already: publish that result again, then acknowledge. `flagged`: it may have been sent once
     /// more since, as that worker could not know.
     Repeat { flagged: bool },
-    /// Its result (or its copy on the ladder) is confirmed already: acknowledge.
+    /// The request's result (or its copy on the ladder) is confirmed already: acknowledge.
     Forget,
     /// The delivery is void and RabbitMQ still has the message: let go of it.
     Abandon,
@@ -37,7 +37,7 @@ const AFTER_THE_FIRST_S: u32 = 3;
 /// A lane that loses its queue has it again after a second or two.
 const STRAYED_S: u32 = 2;
 
-/// What every decision of a lane is made with.
+/// The terms of every decision of a lane.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
     pub lane: &'a LaneId,
@@ -57,8 +57,8 @@ impl Terms<'_> {
         Arc::new(Report::new(message, self.lane, status, error, self.now))
     }
 
-    /// What can be decided about a request without sending it.
-    pub fn unsent(&self, message: &Message) -> Option<Decision> {
+    /// Decides what can be decided about a request without sending it.
+    pub fn without_sending(&self, message: &Message) -> Option<Decision> {
         let now_ms = self.now.wall_ms;
         let due_ms = message.not_before_ms.unwrap_or(0).max(now_ms);
         if message.expires_at_ms.is_some_and(|at| at <= due_ms) {
@@ -82,11 +82,11 @@ impl Terms<'_> {
 
     /// A request that RabbitMQ could not put into its lane, whose queue was missing for a moment: it comes there again.
     pub fn strayed(&self, mut message: Message) -> Decision {
-        // Whoever had it before may have put it on the ladder already.
+        // A former holder may have put it on the ladder already.
         if message.redelivered {
             message.may_have_been_handled(self.now);
         }
-        let decision = self.unsent(&message);
+        let decision = self.without_sending(&message);
         let mut decision = decision.unwrap_or_else(|| self.later(&message, STRAYED_S, None));
         if let Decision::Delay { message, .. } = &mut decision {
             message.history.hops += 1;
@@ -101,7 +101,7 @@ impl Terms<'_> {
 
     /// A request that came back over and over, and nothing shows that it was ever sent or ended: every worker that had it may have
     /// died of it, or of one that was delivered with it. The first time it comes again apart from those; the second time it is done.
-    pub fn suspect(&self, message: &mut Message, delay_s: u32) -> Decision {
+    pub fn poison_suspect(&self, message: &mut Message, delay_s: u32) -> Decision {
         if !std::mem::replace(&mut message.history.suspected, true) {
             return self.later(message, delay_s, None);
         }
@@ -138,7 +138,7 @@ impl Terms<'_> {
     }
 
     fn too_old(&self, message: &Message, error: Option<ReportedError>) -> Decision {
-        // What held it up last, if anything did.
+        // The error tells what held it up last, if anything did.
         let own = || ReportedError {
             code: message.history.last_error,
             ..ReportedError::own(Class::Transient.as_str(), "older than retry.max_age_s")
@@ -192,7 +192,7 @@ impl Terms<'_> {
                     let error = ReportedError::from_api(error, None);
                     return self.finish(message, Status::Rejected, error, sent_at_ms);
                 }
-                self.again(message, error, max_retries, min_delay_s.unwrap_or(0))
+                self.retry_later(message, error, max_retries, min_delay_s.unwrap_or(0))
             }
             Outcome::Unknown { error }
                 if !harmless && message.on_unknown != Some(OnUnknown::Resend) =>
@@ -204,12 +204,12 @@ impl Terms<'_> {
             Outcome::Unknown { error } => {
                 message.may_have_been_sent();
                 uncharge(&mut message.history, is_charged);
-                self.again(message, error, None, 0)
+                self.retry_later(message, error, None, 0)
             }
             // These hold the lane, not the message; one that must not wait in the lane waits in RabbitMQ.
             Outcome::NotSent { error }
             | Outcome::Throttled { error, .. }
-            | Outcome::Blocked { error, .. } => self.again(message, error, None, 0),
+            | Outcome::Blocked { error, .. } => self.retry_later(message, error, None, 0),
         }
     }
 
@@ -226,7 +226,7 @@ impl Terms<'_> {
     }
 
     /// Later, through the ladder; or never, if its attempts, its age or its deadline are used up.
-    fn again(
+    fn retry_later(
         &self,
         message: &mut Message,
         error: ErrorReport,
@@ -234,7 +234,7 @@ impl Terms<'_> {
         floor_s: u32,
     ) -> Decision {
         message.history.last_error = error.code;
-        let again = self.retry.again(
+        let retry = self.retry.after_failure(
             &message.history,
             max_retries,
             floor_s,
@@ -242,9 +242,9 @@ impl Terms<'_> {
             self.jitter,
         );
         let error = ReportedError::from_api(error, None);
-        match again {
-            Again::After { delay_s } => self.later(message, delay_s, Some(error)),
-            Again::Exhausted => Decision::Bury(self.report(message, Status::Failed, Some(error))),
+        match retry {
+            Retry::After { delay_s } => self.later(message, delay_s, Some(error)),
+            Retry::Exhausted => Decision::Bury(self.report(message, Status::Failed, Some(error))),
         }
     }
 }

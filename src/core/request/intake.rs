@@ -36,10 +36,10 @@ const TOO_LARGE: &str = "too_large";
 /// A request that will not be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whatever id it had.
+    /// The request's id, whatever it was.
     pub id: Option<String>,
     pub faults: Vec<Fault>,
-    /// It can be neither parsed nor identified, so the answer alone would lose it: keep it in `wa.dead`, for this reason. Whole, unless
+    /// Why it is kept in `wa.dead`: it can be neither parsed nor identified, so the answer alone would lose it. Whole, unless
     /// it is too large.
     pub dead_reason: Option<&'static str>,
 }
@@ -74,14 +74,7 @@ pub fn intake(
             "must not name a queue of the dispatcher's own: those begin with \"wa.\"",
         ));
     }
-    if inbound.headers_bytes > MAX_HEADERS_BYTES {
-        faults.push(Fault::too_long(
-            "/@amqp/headers",
-            "are larger than a request may carry, in bytes",
-            MAX_HEADERS_BYTES,
-            inbound.headers_bytes,
-        ));
-    }
+    check_headers(inbound.headers_bytes, &mut faults);
     let expires_at_ms = instant("expires-at", inbound.expires_at, &mut faults);
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
     let on_unknown = on_unknown(inbound.on_unknown, &mut faults);
@@ -146,6 +139,17 @@ fn operation(kind: Option<&str>, faults: &mut Vec<Fault>) -> Option<Operation> {
         ));
     }
     operation
+}
+
+fn check_headers(bytes: usize, faults: &mut Vec<Fault>) {
+    if bytes > MAX_HEADERS_BYTES {
+        faults.push(Fault::too_long(
+            "/@amqp/headers",
+            "are larger than a request may carry, in bytes",
+            MAX_HEADERS_BYTES,
+            bytes,
+        ));
+    }
 }
 
 /// A header that names a moment.

@@ -1,16 +1,16 @@
 //! The delay ladder's arithmetic: 2^0 … 2^21 second rungs, one quorum queue each, and a routing key that spells which of them to visit.
 //!
-//! A delayed request is published to the exchange of its highest set bit. There, the word of its routing key that belongs to that
-//! rung says "1" (wait here: TTL queue, dead-lettered to the next exchange below) or "0" (pass on at once). Below rung 0 stands the exchange that
-//! leads to the lanes. So a delay of any length walks down inside the broker and comes past no worker. Each queue has one fixed
-//! TTL, so nobody waits behind a longer delay. (The same idea carries NServiceBus' delayed delivery on RabbitMQ.)
+//! A delayed request is published to the exchange of its highest set bit. There, the word of its routing key that belongs to that rung says
+//! "1" (wait here: TTL queue, dead-lettered to the next exchange below) or "0" (pass on at once). Below rung 0 stands the exchange that
+//! leads to the lanes. So a delay of any length walks down inside the broker and comes past no worker. Each queue has one fixed TTL, so
+//! nobody waits behind a longer delay. (The same idea carries NServiceBus' delayed delivery on RabbitMQ.)
 
 /// Rungs 0 to 21: 4,194,303 s or 48 days at most; requests are kept to 30 days by intake.
 pub const RUNGS: u32 = 22;
 /// The longest delay that is asked for, in seconds: 30 days.
 pub const MAX_DELAY_S: u32 = 30 * 24 * 3600;
 
-/// What the ladder can do: a second at least, 30 days at most.
+/// Bounds a delay by what the ladder can do: a second at least, 30 days at most.
 fn bounded(delay_s: u32) -> u32 {
     delay_s.clamp(1, MAX_DELAY_S)
 }

@@ -1,4 +1,4 @@
-//! What a lane carries. A `Message` is only built by [`crate::core::intake`], so whoever holds one need not check it again.
+//! The requests that a lane carries. A `Message` is only built by [`crate::core::intake`], so whoever holds one need not check it again.
 
 pub use crate::contract::request::History;
 pub use crate::contract::words::{OnUnknown, Priority};
@@ -39,14 +39,14 @@ impl MessageId {
 }
 
 impl History {
-    /// Whoever had it before may have copied it onto the ladder.
+    /// Notes that a former holder may have copied it onto the ladder.
     fn doubt_copies(&mut self, now: Now) {
         if self.copied_ms == 0 {
             self.copied_ms = now.wall_ms;
         }
     }
 
-    /// What an earlier delivery of the same request has been through since this copy was made.
+    /// Takes over what an earlier delivery of the same request has been through since this copy was made.
     fn take_over(&mut self, earlier: &Self) {
         self.throttles = self.throttles.max(earlier.throttles);
         self.possible_duplicate |= earlier.possible_duplicate;
@@ -61,7 +61,7 @@ pub struct Message {
     /// Absent where the operation names no person: no pair limit and no order apply.
     pub recipient: Option<Recipient>,
     pub priority: Priority,
-    /// What is POSTed, byte for byte what was published but for the members we add at the front.
+    /// The body that is POSTed, byte for byte what was published but for the members we add at the front.
     pub body: Bytes,
     pub operation: Operation,
     /// `None`: the request does not say. A lost answer is then reported, and of a redelivery `redelivery.policy` decides.

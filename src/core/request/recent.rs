@@ -1,4 +1,4 @@
-//! What this worker knows of requests that RabbitMQ may deliver again, so that none is sent again without cause.
+//! Memory of requests that RabbitMQ may deliver again, so that none is sent again without cause.
 //!
 //! RabbitMQ only redelivers what it believes unacknowledged, and that is never more than the prefetch of the lane's channel.
 //! So remembering a few times the prefetch is enough for everything this process can be asked again.
@@ -55,28 +55,28 @@ impl Identity {
 /// How a request left this worker.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Known {
-    /// Its result, or its copy on the ladder, is confirmed.
+    /// The result, or the copy on the ladder, is confirmed.
     Ended,
-    /// It was decided, and RabbitMQ took it back with this delivery count before the result was confirmed.
+    /// The request was decided, and RabbitMQ took it back with this delivery count before the result was confirmed.
     Decided {
         delivery_count: u64,
         report: Arc<Report>,
     },
-    /// It went back to RabbitMQ without having been sent by us: with this delivery count, and that doubt from before.
+    /// The request went back to RabbitMQ without having been sent by us: with this delivery count, and that doubt from before.
     Unsent {
         delivery_count: u64,
         possible_duplicate: bool,
     },
 }
 
-/// What is known of one identity. There may be several deliveries of it: publications of one id that nothing tells apart.
+/// The memory of one identity. There may be several deliveries of it: publications of one id that nothing tells apart.
 #[derive(Default)]
 struct Memory {
     /// One has ended. Stays, whatever becomes of others.
     has_ended: bool,
     /// The original of this copy was let through in doubt: since then.
     doubted_ms: Option<u64>,
-    /// Those that RabbitMQ has again.
+    /// Deliveries that RabbitMQ has again.
     given_back: Vec<Known>,
     /// The count of the last news.
     news: u64,
@@ -170,7 +170,7 @@ impl Recent {
         self.known.remove(identity)?.doubted_ms
     }
 
-    /// Nobody knows what became of an earlier delivery of this request: if it was copied onto the ladder, that copy is another send.
+    /// Notes a doubt about an earlier delivery of this request: if it was copied onto the ladder, that copy is another send.
     pub fn doubt(&mut self, original: Identity, now_ms: u64) {
         let copy = Identity {
             hops: original.hops.saturating_add(1),

@@ -1,15 +1,15 @@
-//! Whom a request wants its result sent to as well: AMQP's `reply_to`, as the clients of each protocol write it.
+//! The queue that a request wants its result in as well: AMQP's `reply_to`, as the clients of each protocol write it.
 
 use std::borrow::Cow;
 
-/// What RabbitMQ calls its direct replies, which have no queue.
+/// The name of RabbitMQ's direct replies, which have no queue.
 const DIRECT: &str = "amq.rabbitmq.reply-to";
 
-/// What stands before a queue's name, percent-encoded, where the caller does not speak AMQP 0-9-1. Source: RabbitMQ, "AMQP 1.0
+/// The prefix of a queue's name, percent-encoded, where the caller does not speak AMQP 0-9-1. Source: RabbitMQ, "AMQP 1.0
 /// addresses" (v2 and v1), which 4.0 hands on as they are, and "STOMP plugin: destinations".
 const PREFIXES: [&str; 4] = ["/queues/", "/queue/", "/amq/queue/", "/reply-queue/"];
 
-/// What all queues of the dispatcher's begin with.
+/// The prefix of all queues of the dispatcher's.
 const OURS: &str = "wa.";
 
 #[derive(Clone, PartialEq, Eq, Debug)]

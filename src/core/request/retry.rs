@@ -18,7 +18,7 @@ pub struct RetryPolicy {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum Retry {
     After {
         delay_s: u32,
     },
@@ -27,18 +27,18 @@ pub enum Again {
 }
 
 impl RetryPolicy {
-    /// What follows a failed attempt that `history` already counts. `jitter` in [0, 1] spreads the delay over its whole range
+    /// Says what follows a failed attempt that `history` already counts. `jitter` in [0, 1] spreads the delay over its whole range
     /// (full jitter). A `floor_s` that the API asked for is honoured even above `max_delay_s`: coming early would only be refused.
-    pub fn again(
+    pub fn after_failure(
         &self,
         history: &History,
         max_retries: Option<u32>,
         floor_s: u32,
         now: Now,
         jitter: f64,
-    ) -> Again {
+    ) -> Retry {
         if self.is_out(history, max_retries) {
-            return Again::Exhausted;
+            return Retry::Exhausted;
         }
         let doublings = history.attempts.saturating_sub(1).min(31);
         let edge_s = u64::from(self.base_s)
@@ -53,9 +53,9 @@ impl RetryPolicy {
         let jittered_s = (edge_s as f64 * jitter.clamp(0.0, 1.0)).ceil() as u32;
         let delay_s = jittered_s.max(floor_s).clamp(1, MAX_DELAY_S);
         if self.too_old(history, u64::from(delay_s), now) {
-            return Again::Exhausted;
+            return Retry::Exhausted;
         }
-        Again::After { delay_s }
+        Retry::After { delay_s }
     }
 
     /// True if no attempt is left.
@@ -109,20 +109,20 @@ mod tests {
 
     #[test]
     fn delays_double_to_the_cap_and_attempts_end() {
-        let edges: Vec<Again> = (1..=5)
-            .map(|n| POLICY.again(&history(n, 1), None, 0, now(1), 1.0))
+        let edges: Vec<Retry> = (1..=5)
+            .map(|n| POLICY.after_failure(&history(n, 1), None, 0, now(1), 1.0))
             .collect();
-        let after = |delay_s| Again::After { delay_s };
+        let after = |delay_s| Retry::After { delay_s };
         assert_eq!(
             edges,
-            [after(2), after(4), after(8), after(16), Again::Exhausted]
+            [after(2), after(4), after(8), after(16), Retry::Exhausted]
         );
         let patient = RetryPolicy {
             max_attempts: 50,
             ..POLICY
         };
         assert_eq!(
-            patient.again(&history(40, 1), None, 0, now(1), 1.0),
+            patient.after_failure(&history(40, 1), None, 0, now(1), 1.0),
             after(600)
         );
     }
@@ -130,20 +130,20 @@ mod tests {
     #[test]
     fn a_codes_own_bound_and_the_servers_hint_hold() {
         assert_eq!(
-            POLICY.again(&history(3, 1), Some(2), 0, now(1), 1.0),
-            Again::Exhausted
+            POLICY.after_failure(&history(3, 1), Some(2), 0, now(1), 1.0),
+            Retry::Exhausted
         );
         assert_eq!(
-            POLICY.again(&history(1, 1), Some(2), 900, now(1), 0.0),
-            Again::After { delay_s: 900 }
+            POLICY.after_failure(&history(1, 1), Some(2), 900, now(1), 0.0),
+            Retry::After { delay_s: 900 }
         );
     }
 
     #[test]
     fn age_ends_it_as_attempts_do() {
         assert_eq!(
-            POLICY.again(&history(1, 1), None, 0, now(86_400), 1.0),
-            Again::Exhausted
+            POLICY.after_failure(&history(1, 1), None, 0, now(86_400), 1.0),
+            Retry::Exhausted
         );
         assert!(!POLICY.too_old(&history(1, 0), 0, now(999_999)));
     }
@@ -160,9 +160,9 @@ mod tests {
         #[test]
         fn delays_stay_in_bounds(attempts in 1_u32..60, jitter in 0.0_f64..=1.0, floor_s in 0_u32..5_000) {
             let policy = RetryPolicy { max_attempts: 100, ..POLICY };
-            match policy.again(&history(attempts, 1), None, floor_s, now(1), jitter) {
-                Again::After { delay_s } => prop_assert!(delay_s >= floor_s.max(1) && delay_s <= floor_s.max(600)),
-                Again::Exhausted => prop_assert!(false, "not exhausted yet"),
+            match policy.after_failure(&history(attempts, 1), None, floor_s, now(1), jitter) {
+                Retry::After { delay_s } => prop_assert!(delay_s >= floor_s.max(1) && delay_s <= floor_s.max(600)),
+                Retry::Exhausted => prop_assert!(false, "not exhausted yet"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What has to be done about holds as time goes by: asking the API, ending what is over, telling pauses again.
+//! Work on holds as time goes by: asking the API, ending what is over, telling pauses again.
 
 use super::entry::Entry;
 use super::pause::Pause;
@@ -7,7 +7,7 @@ use crate::core::Now;
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
 
-/// What has to be done when a moment has come.
+/// The work that a moment brings.
 #[derive(Debug, PartialEq)]
 pub enum Due {
     /// Ask the API whether this is over, by this lane's number.
@@ -37,7 +37,7 @@ impl Holds {
         faults.chain(pauses).min()
     }
 
-    /// What has to be done by now. A hold that none of `places` is under is another worker's to look after.
+    /// Lists what has to be done by now. A hold that none of `places` is under is another worker's to look after.
     pub fn due(&mut self, places: &[Place], now: Now) -> Vec<Due> {
         let mut due = vec![];
         let mut over = vec![];
@@ -56,7 +56,7 @@ impl Holds {
                     entry.is_asked = true;
                     due.push(Due::Ask(reach.clone(), place.lane.clone()));
                 }
-                // Nobody here is struck: not looked at again before somebody is.
+                // The hold strikes nobody here: it is not looked at again before it does.
                 (Why::Block | Why::Penalty | Why::Outage, None) => entry.is_asked = true,
             }
         }

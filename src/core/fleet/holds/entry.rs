@@ -3,13 +3,13 @@
 use super::{Hold, Why};
 use std::sync::Arc;
 
-/// Who found a hold looks whether it is over; should that worker be gone, another one does this much later.
+/// Delay after which another worker looks whether a hold is over, should the one that found it be gone.
 const GRACE_MS: u64 = 15_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) hold: Hold,
-    /// Who found it and looks after it.
+    /// The worker that found it and looks after it.
     pub(super) author: Arc<str>,
     /// Being looked at right now.
     pub(super) is_asked: bool,

@@ -1,4 +1,4 @@
-//! What is known of one hold, and how long it is left alone before it is looked whether it is over.
+//! One hold, and how long it is left alone before it is looked whether it is over.
 
 use crate::core::Now;
 use crate::core::outcome::Scope;
@@ -55,13 +55,13 @@ impl Why {
     }
 }
 
-/// What keeps a lane from sending. Holds codes, never texts of the API.
+/// A hold keeps a lane from sending. It has codes, never texts of the API.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Hold {
     pub scope: Scope,
     pub why: Why,
     pub code: Option<i64>,
-    /// What would mend it.
+    /// The remedy.
     pub remedy: &'static str,
     pub since_ms: u64,
     /// The end of a throttle; for others, when the API is asked whether it is over.
@@ -82,12 +82,12 @@ impl Hold {
     }
 }
 
-/// What the API says when it is asked whether a number can send.
+/// The API's answer to whether a number can send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Health {
-    /// It can, as far as the API knows.
+    /// The number can, as far as the API knows.
     Well,
-    /// It cannot, or the token is dead.
+    /// The number cannot, or the token is dead.
     Blocked,
     /// The token may not ask: that needs the permission whatsapp_business_management.
     Forbidden,
@@ -118,7 +118,7 @@ impl Health {
     }
 }
 
-/// What an answer tells about more than its message.
+/// A finding: what an answer tells about more than its message.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
     pub scope: Scope,

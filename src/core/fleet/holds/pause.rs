@@ -3,7 +3,7 @@
 /// The log keeps records for 30 days, if they are not too many.
 const TELL_AGAIN_MS: u64 = 24 * 3_600 * 1_000;
 
-/// Of which it holds 64 MB, whole segments of 4 MB: a pause never falls out of it while one worker lives that reads it, however much is
+/// The log holds 64 MB, whole segments of 4 MB: a pause never falls out of it while one worker lives that reads it, however much is
 /// written.
 const TELL_AGAIN_BYTES: u64 = 8_000_000;
 
@@ -17,7 +17,8 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// It was told then and there, by us or by another. Whoever told it last tells it again, half as much later anybody else does.
+    /// Notes that the pause was told then and there, by us or by another. Whoever told it last tells it again, half as much later anybody
+    /// else does.
     pub(super) fn told(since_ms: u64, at_ms: u64, read_bytes: u64, is_ours: bool) -> Self {
         let later = |first: u64| if is_ours { first } else { first + first / 2 };
         Self {

@@ -1,4 +1,4 @@
-//! Whom a hold strikes: a lane's place among accounts, tokens and apps.
+//! The reach of a hold: a lane's place among accounts, tokens and apps.
 
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;

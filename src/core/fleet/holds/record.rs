@@ -30,7 +30,7 @@ pub enum News {
     },
     /// A worker took the lane.
     Taken,
-    /// It left the lane in order, and gave these back unsent.
+    /// The worker left the lane in order, and gave these back unsent.
     Left {
         unsent: Unsent,
     },
@@ -41,7 +41,7 @@ pub enum News {
     },
 }
 
-/// What a record speaks of: the last one of a slot stands. A pause and a block of the same lane are two things.
+/// The subject of a record: the last one of a slot stands. A pause and a block of the same lane are two things.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Slot(Reach, Topic);
 
@@ -54,7 +54,7 @@ enum Topic {
 }
 
 impl Record {
-    /// Who has a lane, not what holds it.
+    /// True if the record says who has a lane, not what holds it.
     pub fn is_of_tenure(&self) -> bool {
         matches!(
             self.news,

@@ -128,7 +128,7 @@ fn a_pause_that_was_asked_for_is_not_shortened_by_what_else_is_met() {
         (&throttle, &block(Scope::Lane), Why::Block),
         (&block(Scope::Lane), &throttle, Why::Block),
         (&throttle, &unreachable, Why::Outage),
-        // What others can know goes before what is this worker's own.
+        // A hold that others can know goes before one that is this worker's own.
         (&unreachable, &throttle, Why::Throttle),
     ] {
         let mut holds = holds("a", 1);

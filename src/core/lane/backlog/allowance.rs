@@ -1,4 +1,4 @@
-//! What each person has had of the pair limit.
+//! Pair limits: what each person has had of theirs.
 
 use super::line::Key;
 use crate::core::Now;
@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// Whom something is owed for, as 64 bits of a hash: small, and no number. Among a million people, two share an allowance with a
-/// chance of one in forty million.
+/// A person who has used up some of a pair limit, as 64 bits of a hash: small, and no number. Among a million people, two share an
+/// allowance with a chance of one in forty million.
 pub(super) type Debtor = u64;
 
 pub(super) fn debtor(key: &Key) -> Option<Debtor> {
@@ -24,7 +24,7 @@ pub(super) struct Allowances {
     pair: Spacing,
     most: usize,
     owed: HashMap<Debtor, Debt>,
-    /// Those of `owed`, in the order in which they are looked at for forgetting them.
+    /// The keys of `owed`, in the order in which they are looked at for forgetting them.
     sweep: VecDeque<Debtor>,
 }
 

@@ -5,7 +5,7 @@ use crate::core::Now;
 use crate::core::message::{Message, Priority};
 
 impl Backlog {
-    /// What is asked about under this ticket.
+    /// Returns the request that is asked about under this ticket.
     pub(in crate::core) fn asked(&self, ticket: Ticket) -> Option<&Message> {
         let (key, priority) = self.asked.get(&ticket)?;
         let line = self.lines.get(key)?;
@@ -65,7 +65,7 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// What waits and is not asked about.
+    /// Lists what waits and is not asked about.
     pub(in crate::core) fn sure(&self) -> impl Iterator<Item = &Message> {
         let ranks = self
             .lines

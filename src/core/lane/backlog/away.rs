@@ -1,6 +1,6 @@
 //! Requests of one person that wait on the delay ladder because the lane has no room for them, and how they keep their order.
 //!
-//! Of a line (a person's requests of one class) each that is away has a place. While one is away, whatever comes after it leaves as
+//! Each request of a line (a person's of one class) that is away has a place. While one is away, whatever comes after it leaves as
 //! well, to come back behind all others. So whatever waits in the lane comes before all that is away. The places are in the memory of the
 //! lane: a worker that takes it over knows nothing of them.
 
@@ -34,7 +34,7 @@ pub(super) fn line_of(message: &Message) -> Option<LineId> {
     Some((debtor(&key)?, message.priority))
 }
 
-/// Of one line, what is away.
+/// The requests of one line that are away.
 #[derive(Default)]
 pub(super) struct Gone {
     /// In the order in which they come off the ladder.
@@ -47,7 +47,7 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// It is back, or somewhere else. Those that should have come before it are lost, or with another worker.
+    /// Notes that one is back, or somewhere else. Those that should have come before it are lost, or with another worker.
     pub(super) fn came_back(&mut self, name: Name, is_off_the_ladder: bool) -> Option<Back> {
         let index = self.trips.iter().position(|(other, _)| *other == name)?;
         let (_, place) = *self.trips.get(index)?;
@@ -96,7 +96,7 @@ impl Gone {
     }
 }
 
-/// What was away is delivered again.
+/// A request that was away and is delivered again.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::core) struct Back {
     pub(super) place: i64,
@@ -107,9 +107,9 @@ pub(in crate::core) struct Back {
 /// How one that leaves stands to those of its line that are away.
 #[derive(Clone, Copy)]
 pub(in crate::core) enum Leaves {
-    /// It comes after all of them.
+    /// The request comes after all of them.
     Behind,
-    /// It has this place among them.
+    /// The request has this place among them.
     At(i64),
 }
 
@@ -123,7 +123,7 @@ pub(in crate::core) struct Departure {
 pub(super) struct Away {
     pub(super) most: usize,
     pub(super) lines: HashMap<LineId, Gone>,
-    /// Those of `lines`, the oldest first, and some that are gone.
+    /// The keys of `lines`, the oldest first, and some that are gone.
     pub(super) since: VecDeque<LineId>,
     pub(super) count: usize,
 }

@@ -1,4 +1,4 @@
-//! What waits for one recipient.
+//! The line of what waits for one recipient.
 
 use crate::core::message::{Message, Priority, Recipient};
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Names a delivery that the shell keeps.
 pub type Ticket = u64;
 
-/// Whose turn it is. Requests without a recipient wait alone.
+/// The key of a line: its recipient. Requests without one wait alone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(in crate::core) enum Key {
     Person(Recipient),
@@ -18,7 +18,7 @@ pub(in crate::core) struct Waiting {
     pub(in crate::core) message: Message,
     pub(in crate::core) ticket: Ticket,
     pub(in crate::core) accepted_at: Duration,
-    /// It is being found out whether it was sent already; nothing behind it in its line goes before.
+    /// The log of results is being asked whether it was sent already; nothing behind it in its line goes before.
     pub(in crate::core) is_asked: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Rank {
     pub(super) queue: VecDeque<Waiting>,
     pub(super) is_ready: bool,
     /// Where it stands in the backlog's `parked`.
-    pub(super) parked: Option<Place>,
+    pub(super) parked: Option<Parking>,
 }
 
 impl Rank {
@@ -38,7 +38,7 @@ impl Rank {
 }
 
 /// When the pair limit lets go, and which parking it was.
-pub(super) type Place = (Duration, u64);
+pub(super) type Parking = (Duration, u64);
 
 #[derive(Default)]
 pub(super) struct Line {

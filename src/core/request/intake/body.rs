@@ -62,7 +62,7 @@ pub(super) fn read(
     None
 }
 
-/// What says that the body is compressed. Many clients say `utf-8` or `binary` in `content_encoding`, and mean no compression.
+/// Finds what says that the body is compressed. Many clients say `utf-8` or `binary` in `content_encoding`, and mean no compression.
 fn compressed_by(inbound: &Inbound<'_>) -> Option<&'static str> {
     const METHODS: [&str; 12] = [
         "gzip", "x-gzip", "deflate", "zlib", "br", "brotli", "zstd", "compress", "bzip2", "lzma",

@@ -39,7 +39,7 @@ pub(super) fn check(inbound: &Inbound<'_>, faults: &mut Vec<Fault>) -> Option<Me
             bytes,
         ));
     } else if id.contains(char::REPLACEMENT_CHARACTER) {
-        // What the bytes were is lost with their decoding, so two such ids could be one.
+        // The original bytes are lost with their decoding, so two such ids could be one.
         faults.push(Fault::new(&at, "is not UTF-8"));
     } else {
         return Some(MessageId(id.into()));
@@ -47,7 +47,7 @@ pub(super) fn check(inbound: &Inbound<'_>, faults: &mut Vec<Fault>) -> Option<Me
     None
 }
 
-/// What came in place of text.
+/// Names what came in place of text.
 fn describe(header: Header<'_>) -> &'static str {
     match header {
         Header::Text([]) => "empty text",
