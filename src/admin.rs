@@ -40,7 +40,7 @@ pub fn router(admin: Admin) -> Router {
 
 async fn page(State(admin): State<Admin>) -> Response {
     let page = include_str!("admin/page.html")
-        .replace("{{worker}}", &admin.shared.worker_id)
+        .replace("{{worker}}", &admin.shared.driver.worker)
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         .replace(
             "{{actions}}",

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::holds::{Holds, Place};
 use crate::core::lane::Lane;
+use crate::core::lane::driver::DriverConfig;
 use crate::core::outcome::Rules;
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
 use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
@@ -85,15 +86,11 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         board: board.clone(),
         apps: Apps::default(),
         evidence,
-        worker_id: config.worker_id.clone(),
+        driver: configure_drivers(&config),
         sessions,
         links: Links::new(config.broker.clone(), clock, metrics.clone(), writer),
         drain: draining,
-        // By then it has tried to connect once more, whatever its pause.
-        owner_first: (config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS)
-            .min(OWNER_FIRST_MAX),
         spans,
-        quick: (config.retry.quick_base, config.retry.quick_max),
     });
 
     let listener = TcpListener::bind(config.admin.listen)
@@ -184,6 +181,18 @@ fn start_upkeep(
         tasks.start_periodic("the reader of Meta's view", waba_id(), refresh, |rounds| {
             read_account(read, account.clone(), refresh, rounds)
         });
+    }
+}
+
+/// Reads what the lanes' drivers go by.
+fn configure_drivers(config: &Config) -> DriverConfig {
+    // By then it has tried to connect once more, whatever its pause.
+    let owner_first = config.broker.reconnect_max.mul_f64(1.5) + SESSION_OPENS;
+    DriverConfig {
+        worker: config.worker_id.as_str().into(),
+        owner_first: owner_first.min(OWNER_FIRST_MAX),
+        lookback: config.broker.lookback(),
+        quick: (config.retry.quick_base, config.retry.quick_max),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::core::namesakes::Namesakes;
 use crate::core::outcome::Scope;
 use crate::core::readers::Readers;
 use crate::core::recent::Identity;
-use crate::core::tenure::{Legacy, Tenures};
+use crate::core::tenure::{Legacy, Owner, Tenures};
 use crate::credentials::Token;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
@@ -51,15 +51,6 @@ pub struct Orders {
     pub token: Arc<Token>,
     /// The number's limit, once the API has told it.
     pub limit_mps: Option<u32>,
-}
-
-/// A worker, in one of its lives.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Owner {
-    pub worker: Arc<str>,
-    /// Since when it has what it has, by its own clock.
-    pub since_ms: u64,
-    pub is_us: bool,
 }
 
 /// A lane on the board.

@@ -43,7 +43,6 @@ impl Asked {
 #[derive(Clone)]
 pub struct Evidence {
     questions: mpsc::UnboundedSender<Asked>,
-    lookback: Duration,
 }
 
 /// Answers.
@@ -57,10 +56,7 @@ pub struct Search {
 pub fn evidence(broker: BrokerConfig, metrics: Arc<Metrics>) -> (Evidence, Search) {
     // Bounded by what the lanes may have delivered.
     let (sender, questions) = mpsc::unbounded_channel();
-    let evidence = Evidence {
-        questions: sender,
-        lookback: broker.lookback(),
-    };
+    let evidence = Evidence { questions: sender };
     let search = Search {
         questions,
         broker,
@@ -81,11 +77,6 @@ impl Evidence {
         };
         self.questions.send(asked).ok()?;
         answered.await.ok()?
-    }
-
-    /// How far back is looked if nothing shows that less is enough.
-    pub fn lookback(&self) -> Duration {
-        self.lookback
     }
 }
 

@@ -1,12 +1,12 @@
 //! Who has which lane: taking one, leaving one, and hearing of others.
 
-use super::{Board, Inner, Owner, is_told};
+use super::{Board, Inner, is_told};
 use crate::broker::lanes_log::Log;
 use crate::core::Now;
 use crate::core::holds::{News, Record};
 use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
-use crate::core::tenure::{Legacy, Tenure, Unsent};
+use crate::core::tenure::{Legacy, Owner, Tenure, Unsent};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;

@@ -23,6 +23,7 @@ mod blocked;
 pub mod ceiling;
 mod config;
 pub mod demand;
+pub mod driver;
 mod fate;
 pub mod pacing;
 mod person;

@@ -80,6 +80,8 @@ pub enum Outcome {
         pause_s: Option<u32>,
         /// The lane is too fast, whatever pause comes with it.
         slow_down: bool,
+        /// The number's limit is another one afterwards.
+        new_limit: bool,
     },
     /// All in scope cannot send until something changes. Keeps the message and costs no attempt.
     Blocked {
@@ -191,6 +193,7 @@ const BASE_URL: &str = "check graph.base_url and what stands between here and th
 const TOO_MANY: Effect = Effect::Throttled {
     scope: Scope::Lane,
     pause_s: None,
+    new_limit: false,
 };
 
 /// An error of the API whose code is in no row: Meta adds several a year.
@@ -258,11 +261,16 @@ fn outcome(effect: Effect, error: ErrorReport, retry_after_s: Option<u64>) -> Ou
             proves_unsent,
             then_invalid,
         },
-        Effect::Throttled { scope, pause_s } => Outcome::Throttled {
+        Effect::Throttled {
+            scope,
+            pause_s,
+            new_limit,
+        } => Outcome::Throttled {
             scope,
             error,
             pause_s: at_least(pause_s, retry_after_s),
             slow_down: scope == Scope::Lane && pause_s.is_none(),
+            new_limit,
         },
         Effect::Blocked {
             scope,

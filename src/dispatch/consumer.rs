@@ -122,11 +122,6 @@ impl Consumer {
         session.is_some_and(|session| session.epoch > 1)
     }
 
-    /// Not opened before that.
-    pub(super) fn hold_off(&mut self, until: Duration) {
-        self.not_before = until;
-    }
-
     pub(super) fn is_open(&self) -> bool {
         self.subscription.is_some()
     }

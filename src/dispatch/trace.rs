@@ -29,7 +29,7 @@ impl LaneTask {
             return;
         }
         let url = self.url.clone();
-        let (lane, outcome) = (self.lane.id().clone(), word(outcome));
+        let (lane, outcome) = (self.driver.id().clone(), word(outcome));
         let sent = Sent {
             host: url.host_str(),
             port: url.port_or_known_default(),
@@ -45,7 +45,7 @@ impl LaneTask {
 
     fn journey(&mut self, ticket: Ticket) -> Option<&mut Journey> {
         self.shared.spans.as_ref()?;
-        self.deliveries.get_mut(&ticket).and_then(Delivery::journey)
+        self.driver.delivery(ticket).and_then(Delivery::journey)
     }
 }
 

@@ -120,6 +120,15 @@ fn name_scope(scope: Scope) -> &'static str {
     }
 }
 
+/// Says what follows on a pause.
+fn describe_new_limit(new_limit: bool) -> &'static str {
+    if new_limit {
+        ", and its limit is read anew"
+    } else {
+        ""
+    }
+}
+
 fn describe_treatment(effect: Effect) -> String {
     match effect {
         Effect::Invalid { .. } | Effect::Undeliverable => "reject".to_owned(),
@@ -142,8 +151,10 @@ fn describe_treatment(effect: Effect) -> String {
         Effect::Throttled {
             pause_s: Some(seconds),
             scope,
+            new_limit,
         } => {
-            format!("the {} pauses for {seconds} s", name_scope(scope))
+            let more = describe_new_limit(new_limit);
+            format!("the {} pauses for {seconds} s{more}", name_scope(scope))
         }
         Effect::Blocked {
             scope,

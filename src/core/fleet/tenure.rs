@@ -12,6 +12,15 @@ pub const UNSENT_MAX: usize = 2_000;
 /// Requests that were surely not sent, by what RabbitMQ's count of their deliveries was.
 pub type Unsent = Vec<(Identity, u64)>;
 
+/// A worker that has a lane, in one of its lives.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Owner {
+    pub worker: Arc<str>,
+    /// When it took the lane, in milliseconds since the epoch by its own clock.
+    pub since_ms: u64,
+    pub is_us: bool,
+}
+
 /// One worker's time with a lane.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tenure {
@@ -113,6 +122,7 @@ pub struct Unread {
 pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) -> Unsent {
     let told: HashMap<_, _> = told.into_iter().collect();
     let mut sure: HashMap<Identity, Option<u64>> = HashMap::new();
+    let mut order = vec![];
     for delivery in unread {
         let told = told.get(&delivery.identity).copied();
         let count = delivery.delivery_count;
@@ -120,11 +130,13 @@ pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) 
         // One more than before: nobody else has had it in between. As many: it is the delivery that was told of.
         let is_known = before.is_some_and(|before| count == before || count == before + 1);
         let is_sure = is_known || !delivery.is_doubtful;
+        order.push(delivery.identity.clone());
         sure.insert(delivery.identity, is_sure.then_some(count));
     }
-    let news = sure
-        .into_iter()
-        .filter_map(|(identity, count)| Some((identity, count?)));
+    let news = order.into_iter().filter_map(|identity| {
+        let count = sure.remove(&identity)??;
+        Some((identity, count))
+    });
     news.filter(|(identity, count)| told.get(identity) != Some(count))
         .take(UNSENT_MAX)
         .collect()
@@ -136,12 +148,18 @@ pub struct Inherited(HashMap<Identity, u64>);
 
 impl Inherited {
     pub fn new(unsent: Unsent) -> Self {
-        Self(unsent.into_iter().collect())
+        let mut inherited = Self::default();
+        inherited.add(&unsent);
+        inherited
     }
 
     /// More of the same, told later.
     pub fn add(&mut self, unsent: &[(Identity, u64)]) {
-        self.0.extend(unsent.iter().cloned());
+        for (identity, count) in unsent {
+            // Counts rise: whoever had it earlier may be the one to tell of it later.
+            let known = self.0.entry(identity.clone()).or_default();
+            *known = (*known).max(*count);
+        }
     }
 
     /// True if nobody has had it since it was given back unsent.
@@ -256,5 +274,15 @@ mod tests {
         assert!(!inherited.is_unsent(&Identity::new("x", 1, None), 5));
         assert!(!inherited.is_unsent(&Identity::new("x", 2, None), 4));
         assert!(!inherited.is_unsent(&Identity::new("y", 1, None), 4));
+    }
+
+    #[test]
+    fn a_later_word_of_an_earlier_delivery_hides_nothing() {
+        let identity = Identity::new("x", 1, None);
+        let told = [4, 3].map(|count| (identity.clone(), count));
+        assert!(Inherited::new(told.to_vec()).is_unsent(&identity, 5));
+        let mut inherited = Inherited::new(vec![(identity.clone(), 4)]);
+        inherited.add(&[(identity.clone(), 2)]);
+        assert!(inherited.is_unsent(&identity, 5));
     }
 }

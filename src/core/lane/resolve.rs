@@ -179,6 +179,7 @@ impl Lane {
                 error,
                 pause_s,
                 slow_down,
+                new_limit: _,
             } => {
                 self.answers_well();
                 match scope {

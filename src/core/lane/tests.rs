@@ -304,12 +304,10 @@ impl Story {
             Evidence(name, true) => return self.evidence(name, step::Evidence::Result),
             Evidence(name, false) => return self.evidence(name, step::Evidence::Nothing),
             CopyFound(name) => return self.evidence(name, step::Evidence::Copy),
-            Inherits(name, count) => {
-                self.lane.inherit(&[(Identity::new(name, 0, None), count)]);
-            }
+            Inherits(name, count) => self.lane.inherit(&[(original(name), count)]),
             Takes(unsent) => {
                 let unsent = unsent.into_iter();
-                let unsent = unsent.map(|(name, count)| (Identity::new(name, 0, None), count));
+                let unsent = unsent.map(|(name, count)| (original(name), count));
                 self.lane.took_over(unsent.collect(), now);
             }
             Used(percent, minutes) => {
@@ -324,6 +322,11 @@ impl Story {
         }
         self.lane.state().as_str().to_owned()
     }
+}
+
+/// Of a request that was never on the ladder.
+fn original(name: &str) -> Identity {
+    Identity::new(name, 0, None)
 }
 
 /// Tells the story and compares each answer.

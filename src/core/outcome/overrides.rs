@@ -99,12 +99,17 @@ impl Override {
                 proves_unsent: self.proves_unsent.unwrap_or(proves_unsent),
                 then_invalid: self.then_invalid.unwrap_or(then_invalid),
             },
-            Effect::Throttled { scope, pause_s } => Effect::Throttled {
+            Effect::Throttled {
+                scope,
+                pause_s,
+                new_limit,
+            } => Effect::Throttled {
                 scope: self
                     .scope
                     .filter(|scope| throttles(*scope))
                     .unwrap_or(scope),
                 pause_s: self.pause_s.or(pause_s),
+                new_limit,
             },
             Effect::Blocked {
                 scope,
@@ -145,6 +150,7 @@ fn careful(class: Class) -> Effect {
         Class::Throttled => Effect::Throttled {
             scope: Scope::Lane,
             pause_s: None,
+            new_limit: false,
         },
         Class::Blocked => Effect::Blocked {
             scope: Scope::Lane,

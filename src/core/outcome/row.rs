@@ -20,6 +20,8 @@ pub enum Effect {
         scope: Scope,
         /// `None`: too fast, so the lane slows down instead.
         pause_s: Option<u32>,
+        /// The number's limit is another one afterwards.
+        new_limit: bool,
     },
     Blocked {
         scope: Scope,

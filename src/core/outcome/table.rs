@@ -87,10 +87,10 @@ pub const TABLE: &[Row] = &[
     // Called a throttle by Meta, but a penalty for quality that hammering makes worse.
     row(131048, SPAM_NUMBER, "spam restriction of the number", EC),
     row(131056, PAIR, "pair rate limit", EC),
-    row(131057, throttled(Scope::Lane, 60), "account in maintenance", EC), // a 500
+    row(131057, MAINTENANCE, "account in maintenance", EC), // a 500
     row(131064, SPAM_ACCOUNT, "account limited for misclassified templates", EC),
     row(131208, throttled(Scope::Lane, 60), "too many group operations", GROUPS),
-    row(2494100, throttled(Scope::Lane, 60), "number in maintenance", TP),
+    row(2494100, MAINTENANCE, "number in maintenance", TP),
     // Transient. A run of those that name a scope stops all in it: an outage burns no attempts.
     row(1, maybe_wrong(2, None, false), "invalid request or server error", EC),
     row(2, maybe_sent(Scope::App), "downtime or overload", EC),
@@ -244,10 +244,18 @@ const SPAM_ACCOUNT: Effect = penalty(Scope::Waba, "lifts by itself; correct temp
 const TOO_FAST: Effect = Effect::Throttled {
     scope: Scope::Lane,
     pause_s: None,
+    new_limit: false,
 };
 const PAIR: Effect = Effect::Throttled {
     scope: Scope::Pair,
     pause_s: None,
+    new_limit: false,
+};
+/// While a number's throughput is raised. Source: Meta, "Error codes" and "Throughput".
+const MAINTENANCE: Effect = Effect::Throttled {
+    scope: Scope::Lane,
+    pause_s: Some(60),
+    new_limit: true,
 };
 
 const fn blocked(scope: Scope, remedy: &'static str) -> Effect {
@@ -281,6 +289,7 @@ const fn throttled(scope: Scope, pause_s: u32) -> Effect {
     Effect::Throttled {
         scope,
         pause_s: Some(pause_s),
+        new_limit: false,
     }
 }
 

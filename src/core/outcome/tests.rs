@@ -76,10 +76,12 @@ fn described(outcome: &Outcome) -> Value {
             scope,
             pause_s,
             slow_down,
+            new_limit,
             error: _,
         } => json!({
             "outcome": "throttled", "scope": scope.as_str(), "pause_s": pause_s,
             "slow_down": slow_down.then_some(true),
+            "new_limit": new_limit.then_some(true),
         }),
         Outcome::Blocked {
             scope,

@@ -126,6 +126,7 @@ pub(super) fn throttled(scope: Scope, pause_s: u32) -> Outcome {
         error: error(Class::Throttled),
         pause_s: Some(pause_s),
         slow_down: false,
+        new_limit: false,
     }
 }
 pub(super) fn too_fast(pause_s: Option<u32>) -> Outcome {
@@ -134,6 +135,7 @@ pub(super) fn too_fast(pause_s: Option<u32>) -> Outcome {
         error: error(Class::Throttled),
         pause_s,
         slow_down: true,
+        new_limit: false,
     }
 }
 pub(super) fn blocked(second_recipient: bool) -> Outcome {

@@ -1,7 +1,5 @@
-//! How much of what is ready one turn of a lane takes, before it is the other lanes' turn: they share one thread.
+//! How much of what is ready one turn of a lane takes, before it is the other lanes' turn: lanes share one thread.
 
-use super::{Done, LaneTask};
-use futures_util::{FutureExt, StreamExt};
 use std::time::Duration;
 
 /// Deliveries, or ends of work, in one turn.
@@ -13,14 +11,15 @@ const BYTES: usize = 512 * 1024;
 /// How long one turn takes in deliveries.
 const TIME: Duration = Duration::from_millis(5);
 
-pub(super) struct Budget {
+pub struct Budget {
     items: usize,
     bytes: usize,
     until: Duration,
 }
 
 impl Budget {
-    pub(super) fn new(now: Duration) -> Self {
+    /// Of a turn that begins now.
+    pub fn new(now: Duration) -> Self {
         Self {
             items: ITEMS,
             bytes: BYTES,
@@ -29,26 +28,10 @@ impl Budget {
     }
 
     /// One more was taken. False once the turn is over.
-    pub(super) fn spend(&mut self, bytes: usize, now: Duration) -> bool {
+    pub fn spend(&mut self, bytes: usize, now: Duration) -> bool {
         self.items = self.items.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
         self.items > 0 && self.bytes > 0 && now < self.until
-    }
-}
-
-impl LaneTask {
-    /// What has finished, as far as one turn goes.
-    pub(super) fn finish_all_ready(&mut self, done: Done) {
-        self.finish(done);
-        let clock = self.shared.concluder.clock;
-        let mut budget = Budget::new(clock.now().mono);
-        while let Some(Some(done)) = self.work.next().now_or_never() {
-            self.finish(done);
-            if !budget.spend(0, clock.now().mono) {
-                self.is_cut_short = true;
-                return;
-            }
-        }
     }
 }
 

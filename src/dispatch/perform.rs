@@ -1,0 +1,189 @@
+//! What the driver of a lane wants done: claims, sends, questions, ends; and what has come of it.
+
+use super::conclude::seconds_between;
+use super::{Done, LaneTask, trace};
+use crate::broker::delivery::Delivery;
+use crate::broker::results_log::{Found, FoundResult};
+use crate::core::answer::Reply;
+use crate::core::intake::Refusal;
+use crate::core::lane::driver::{Budget, Command};
+use crate::core::lane::{Attempt, Decision, Evidence, Resolved, Ticket};
+use crate::core::search::Question;
+use futures_util::future::OptionFuture;
+use futures_util::{FutureExt, StreamExt};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+impl LaneTask {
+    pub(super) fn perform(&mut self) {
+        self.perform_with(None);
+    }
+
+    /// `found`: the result that is to be published again, if one of the commands is to do so.
+    fn perform_with(&mut self, mut found: Option<FoundResult>) {
+        while let Some(command) = self.driver.next_command() {
+            match command {
+                Command::Claim => self.claim = Some(self.shared.board.claim(self.driver.id())),
+                Command::Check(delivery) => self.check(delivery),
+                Command::Refuse { delivery, refusal } => self.refuse(delivery, refusal),
+                Command::Ask { ticket, question } => self.ask(ticket, question),
+                Command::Send(attempt) => self.send(attempt),
+                Command::Conclude { delivery, resolved } => {
+                    self.conclude(delivery, resolved, found.take());
+                }
+                Command::GiveBack(delivery) => delivery.give_back(),
+                Command::Report(finding) => self.shared.board.found(self.driver.id(), &finding),
+                Command::ReadLimit => self.handle.limit_is_stale.notify_one(),
+                Command::Overruled => {
+                    let phone_number_id = self.driver.id();
+                    tracing::warn!(%phone_number_id, "another worker took the lane: leaving it");
+                }
+                Command::NoDelivery(_) => {
+                    let phone_number_id = self.driver.id();
+                    tracing::error!(%phone_number_id, "a decision without its delivery");
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, mut delivery: Delivery) {
+        let now = self.shared.now();
+        if delivery.redelivered {
+            self.shared.concluder.metrics.redelivered.inc();
+        } else if delivery.is_transient() {
+            self.observer.got_transient(now);
+        }
+        let checked = self.shared.intake(&mut delivery, now);
+        if let Ok(message) = &checked
+            && let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0)
+        {
+            let queue_wait = self.observer.metrics.queue_wait(message.priority);
+            queue_wait.observe(seconds_between(at, now.wall_ms));
+        }
+        self.driver.checked(delivery, checked, now);
+    }
+
+    fn refuse(&mut self, delivery: Delivery, refusal: Refusal) {
+        let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
+        let lane = self.driver.id().clone();
+        let refusing = async move {
+            let concluder = &shared.concluder;
+            concluder.refusal(&metrics, &lane, delivery, refusal).await;
+            Done::Refused
+        };
+        self.work.push(refusing.boxed());
+    }
+
+    fn ask(&mut self, ticket: Ticket, question: Question) {
+        let evidence = self.shared.evidence.clone();
+        let asking = async move {
+            let found = evidence.of(question).await;
+            Done::Evidence { ticket, found }
+        };
+        self.work.push(asking.boxed());
+    }
+
+    fn send(&mut self, attempt: Attempt) {
+        let Attempt {
+            ticket,
+            body,
+            priority,
+            waited,
+            would_wait,
+        } = attempt;
+        if would_wait {
+            self.observer.metrics.shadow_waits.inc();
+        }
+        let pacing_wait = self.observer.metrics.pacing_wait(priority);
+        pacing_wait.observe(waited.as_secs_f64());
+        self.trace_pace(ticket);
+        let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.token.clone());
+        #[cfg(debug_assertions)]
+        if let Some(delivery) = self.driver.delivery(ticket) {
+            super::ill_wish::panic_at(delivery.id());
+        }
+        let sending = async move {
+            let started = Instant::now();
+            let reply = shared.graph.send(url, &token, body).await;
+            Done::Answered {
+                ticket,
+                reply,
+                took: started.elapsed(),
+            }
+        };
+        self.work.push(sending.boxed());
+    }
+
+    fn conclude(&mut self, delivery: Delivery, resolved: Resolved, found: Option<FoundResult>) {
+        let Resolved {
+            ticket,
+            priority,
+            decision,
+        } = resolved;
+        let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
+        let moves = matches!(decision, Decision::Delay { .. }).then(|| self.moves.clone());
+        let concluding = async move {
+            // Never closed.
+            let _move = OptionFuture::from(moves.map(Semaphore::acquire_owned)).await;
+            let concluder = &shared.concluder;
+            let confirmed = concluder
+                .decision(&metrics, delivery, decision, found, priority)
+                .await;
+            Done::Settled { ticket, confirmed }
+        };
+        self.work.push(concluding.boxed());
+    }
+
+    /// What has finished, as far as one turn goes.
+    pub(super) fn finish_all_ready(&mut self, done: Done) {
+        self.finish(done);
+        let clock = self.shared.concluder.clock;
+        let mut budget = Budget::new(clock.now().mono);
+        while let Some(Some(done)) = self.work.next().now_or_never() {
+            self.finish(done);
+            if !budget.spend(0, clock.now().mono) {
+                self.is_cut_short = true;
+                return;
+            }
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        let mut repeated = None;
+        match done {
+            Done::Answered {
+                ticket,
+                reply,
+                took,
+            } => self.answered(ticket, reply, took),
+            Done::Settled { ticket, confirmed } => self.driver.settled(ticket, confirmed),
+            Done::Refused => self.driver.refused(),
+            Done::Evidence { ticket, found } => {
+                let evidence = match found {
+                    Some(Found::Result(result)) => {
+                        repeated = Some(result);
+                        Evidence::Result
+                    }
+                    Some(Found::Copy) => Evidence::Copy,
+                    None => Evidence::Nothing,
+                };
+                self.driver.evidence(ticket, evidence, self.shared.now());
+            }
+        }
+        self.perform_with(repeated);
+    }
+
+    fn answered(&mut self, ticket: Ticket, reply: Reply, took: Duration) {
+        self.observer.replied(&reply, &self.shared.rules);
+        let usage = reply.usage();
+        let traced = self.shared.spans.as_ref().map(|_| trace::answer(&reply));
+        let outcome = self.shared.rules.classify(reply);
+        self.observer.attempted(&outcome, took);
+        if let Some(answer) = traced {
+            self.trace_send(ticket, &outcome, answer, took);
+        }
+        let now = self.shared.now();
+        self.driver
+            .answered(ticket, outcome, usage, fastrand::f64(), now);
+    }
+}
