@@ -22,10 +22,10 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, Consumer};
 
-/// Entries on their way to us until the mark comes, of which this many are acknowledged together, that is asked for. Source: measured,
-/// four times as fast as one by one.
-const PREFETCH: u16 = 2_000;
-const ACKNOWLEDGED_TOGETHER: u64 = 500;
+/// Entries on their way to us, of which this many are acknowledged together. Each may have 64 KiB of its caller's headers: so a search holds
+/// some 26 MB at most.
+const PREFETCH: u16 = 400;
+const ACKNOWLEDGED_TOGETHER: u64 = 100;
 
 /// The word before the lane in the routing key of a record which says that the copy of a request is on the ladder.
 const COPIED: &str = "copied";
@@ -75,10 +75,9 @@ async fn search(connection: &Connection, scan: &mut Scan<Found>) -> Result<(), U
     let channel = connection.create_channel().await.map_err(named)?;
     let mut known_from = read_end(&channel, scan).await?;
     while let Some(from) = scan.next_step(known_from) {
-        let size = u16::try_from(known_from - from).unwrap_or(u16::MAX);
         let offset = AMQPValue::LongLongInt(i64::try_from(from).unwrap_or(i64::MAX));
-        // All at once, and nothing behind it.
-        let mut entries = Entries::open(&channel, offset, size).await?;
+        // And nothing behind it.
+        let mut entries = Entries::open(&channel, offset, known_from - from).await?;
         let (mut first, mut is_over) = (known_from, false);
         while !is_over {
             let entry = entries.next().await?;
@@ -103,9 +102,9 @@ async fn read_end(channel: &Channel, scan: &mut Scan<Found>) -> Result<u64, Unre
     let mark = format!("mark-{:x}", fastrand::u64(..));
     // Opened before the mark is written, else it might begin behind it.
     let last = AMQPValue::LongString("last".into());
-    let mut entries = Entries::open(channel, last, PREFETCH).await?;
+    let mut entries = Entries::open(channel, last, u64::MAX).await?;
     write_mark(channel, &mark).await.map_err(named)?;
-    let (mut first, mut count) = (None, 0_u64);
+    let mut first = None;
     loop {
         let entry = entries.next().await?;
         let offset = offset_of(&entry);
@@ -115,10 +114,6 @@ async fn read_end(channel: &Channel, scan: &mut Scan<Found>) -> Result<u64, Unre
             return Ok(first);
         }
         note(scan, &entry, offset);
-        count += 1;
-        if count.is_multiple_of(ACKNOWLEDGED_TOGETHER) {
-            drop(entry.ack(BasicAckOptions { multiple: true }).await);
-        }
     }
 }
 
@@ -126,23 +121,64 @@ fn named(error: lapin::Error) -> TopologyError {
     explain(topology::RESULTS_LOG, error)
 }
 
+/// Says which entries to acknowledge, so that so many come and no more, few at a time.
+struct Credit {
+    /// Entries that may be acknowledged: RabbitMQ sends one more for each, beyond what it may send ahead.
+    most: u64,
+    acknowledged: u64,
+    read: u64,
+}
+
+impl Credit {
+    fn new(count: u64) -> Self {
+        Self {
+            most: count.saturating_sub(PREFETCH.into()),
+            acknowledged: 0,
+            read: 0,
+        }
+    }
+
+    /// One more was read. True: it is to be acknowledged with those before it.
+    fn read(&mut self) -> bool {
+        self.read += 1;
+        let is_full = self.read - self.acknowledged == ACKNOWLEDGED_TOGETHER;
+        let is_due = self.read == self.most || self.read < self.most && is_full;
+        if is_due {
+            self.acknowledged = self.read;
+        }
+        is_due
+    }
+}
+
 /// Streams what stands in the log from a place on, as much as was asked for. Ends with its channel.
-struct Entries(Consumer);
+struct Entries {
+    consumer: Consumer,
+    credit: Credit,
+}
 
 impl Entries {
-    async fn open(channel: &Channel, from: AMQPValue, count: u16) -> Result<Self, Unread> {
-        let qos = channel.basic_qos(count, BasicQosOptions::default());
+    async fn open(channel: &Channel, from: AMQPValue, count: u64) -> Result<Self, Unread> {
+        let ahead = u16::try_from(count).unwrap_or(PREFETCH).min(PREFETCH);
+        let qos = channel.basic_qos(ahead, BasicQosOptions::default());
         qos.await.map_err(named)?;
         let mut arguments = FieldTable::default();
         arguments.insert(OFFSET.into(), from);
         let (queue, options) = (topology::RESULTS_LOG.into(), BasicConsumeOptions::default());
         let consuming = channel.basic_consume(queue, "".into(), options, arguments);
-        Ok(Self(consuming.await.map_err(named)?))
+        Ok(Self {
+            consumer: consuming.await.map_err(named)?,
+            credit: Credit::new(count),
+        })
     }
 
     async fn next(&mut self) -> Result<Delivery, Unread> {
-        let next = self.0.next().await.ok_or(Unread::Ended)?;
-        Ok(next.map_err(named)?)
+        let next = self.consumer.next().await.ok_or(Unread::Ended)?;
+        let entry = next.map_err(named)?;
+        if self.credit.read() {
+            let together = BasicAckOptions { multiple: true };
+            entry.ack(together).await.map_err(named)?;
+        }
+        Ok(entry)
     }
 }
 
@@ -195,4 +231,25 @@ async fn write_mark(channel: &Channel, mark: &str) -> Result<(), lapin::Error> {
     let sent = channel.basic_publish(exchange, "".into(), options, b"", properties);
     sent.await?.await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However many are asked for: so many come and no more, at most [`PREFETCH`] of them unread, and reading never stands still.
+        #[test]
+        fn as_many_come_as_are_asked_for_few_at_a_time(count in 1_u64..9_000) {
+            let ahead = u64::from(PREFETCH).min(count);
+            let mut credit = Credit::new(count);
+            for read in 0..count {
+                let sent = ahead + credit.acknowledged;
+                prop_assert!(sent > read && sent - read <= u64::from(PREFETCH) && sent <= count);
+                credit.read();
+            }
+            prop_assert_eq!(ahead + credit.acknowledged, count);
+        }
+    }
 }
