@@ -1,6 +1,6 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
-//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, keepalive, and those of [`bounds`], [`limits`] and [`person`]; all of them if
+//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, keepalive, and those of [`bounds`], [`limits`], [`person`] and [`large`]; all of them if
 //! none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
@@ -17,6 +17,7 @@ mod broker;
 mod candidate;
 mod http;
 mod keepalive;
+mod large;
 mod limits;
 mod pairs;
 mod person;
@@ -55,6 +56,7 @@ fn main() -> Result<()> {
         .chain(bounds::ROWS)
         .chain(limits::ROWS)
         .chain(person::ROWS)
+        .chain(large::ROWS)
         .chain(["shard", "tracing", "keepalive"])
         .collect();
     if let Some(unknown) = arguments
@@ -84,6 +86,7 @@ fn main() -> Result<()> {
                 "tracing" => tracing::run().await?,
                 "keepalive" => keepalive::run().await?,
                 row if person::ROWS.contains(&row) => person::run(row).await?,
+                row if large::ROWS.contains(&row) => large::run(row).await?,
                 row => limits::run(row).await?,
             }
         }
