@@ -40,7 +40,7 @@ pub fn router(admin: Admin) -> Router {
 
 async fn page(State(admin): State<Admin>) -> Response {
     let page = include_str!("admin/page.html")
-        .replace("{{worker}}", &admin.shared.driver.worker)
+        .replace("{{worker}}", &admin.worker_id)
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         .replace(
             "{{actions}}",
@@ -72,7 +72,7 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Statu
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let (metrics, scrape) = (admin.shared.concluder.metrics.clone(), admin.scrape());
+    let (metrics, scrape) = (admin.metrics.clone(), admin.scrape());
     // Gathering many lanes takes some time, in which no lane should wait.
     let gathering = tokio::task::spawn_blocking(move || metrics.gather(&scrape));
     match gathering.await {
@@ -109,7 +109,7 @@ async fn pause(State(admin): State<Admin>, Path(id): Path<String>, headers: Head
     }
     let phone_number_id = known(&admin, &id);
     tracing::info!(phone_number_id, "an operator pauses the lane");
-    said(admin.shared.board.pause(&LaneId::new(&id)).await)
+    said(admin.board.pause(&LaneId::new(&id)).await)
 }
 
 async fn resume(
@@ -122,7 +122,7 @@ async fn resume(
     }
     let phone_number_id = known(&admin, &id);
     tracing::info!(phone_number_id, "an operator resumes the lane");
-    said(admin.shared.board.resume(&LaneId::new(&id)).await)
+    said(admin.board.resume(&LaneId::new(&id)).await)
 }
 
 /// Only ids of ours are written to the log.

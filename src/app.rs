@@ -10,6 +10,7 @@ use crate::broker::unsettled::Writer;
 use crate::broker::{Sessions, supervise};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::core::demand::Effort;
 use crate::core::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::lane::driver::DriverConfig;
@@ -23,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::spans::{Exporting, Spans};
 use crate::tasks::{TaskList, Tasks};
 use crate::unrouted;
-use crate::upkeep::{Account, AccountLane, read_account, watch_token};
+use crate::upkeep::{Account, AccountLane, Upkeep, read_account, watch_token};
 use crate::workload::{self, Workload};
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -73,7 +74,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
     let served: HashSet<String> = numbers.into_iter().collect();
     let shared = Arc::new(Shared {
-        graph,
+        graph: graph.clone(),
         rules: Rules::new(config.outcomes.clone()),
         intake: config.intake,
         retry: config.retry.policy,
@@ -84,10 +85,9 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
             served,
         },
         board: board.clone(),
-        apps: Apps::default(),
         evidence,
         driver: configure_drivers(&config),
-        sessions,
+        sessions: sessions.clone(),
         links: Links::new(config.broker.clone(), clock, metrics.clone(), writer),
         drain: draining,
         spans,
@@ -101,15 +101,13 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     lanes.spawn(unrouted::run(shared.clone()));
     let handles = accounts.iter().flat_map(|account| &account.lanes);
     let handles: Arc<[LaneHandle]> = handles.map(|lane| lane.handle.clone()).collect();
-    let (workload, effort) = Workload::new(shared.clone(), handles.clone());
-    let router = admin::router(Admin {
-        shared: shared.clone(),
-        lanes: handles.clone(),
-        accounts: accounts.clone(),
-        effort,
-        tasks: list.clone(),
-        config: config.admin.clone(),
-        drain_target: config.metrics.drain_target,
+    let (workload, effort) = Workload::new(sessions, clock, metrics.clone(), handles.clone());
+    let router = admin::router(admin(&config, &shared, &accounts, effort, list.clone()));
+    let upkeep = Arc::new(Upkeep {
+        graph,
+        board: board.clone(),
+        metrics: metrics.clone(),
+        apps: Apps::default(),
     });
     let mut tasks = Tasks::new(list);
     tasks.start_periodic("the log's keeper", None, log::TELL, |rounds| {
@@ -129,7 +127,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     tasks.start_periodic("the reader of queues", None, period, |rounds| {
         workload.run(rounds)
     });
-    start_upkeep(&mut tasks, &shared, &accounts, config.graph.refresh);
+    start_upkeep(&mut tasks, &upkeep, &accounts, config.graph.refresh);
     tracing::info!(worker = config.worker_id, lanes = handles.len(), admin = %config.admin.listen, "running");
 
     let died = wait_for_end(signals, &mut lanes, &mut tasks, &mut broker).await?;
@@ -149,6 +147,33 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     Ok(died.map_or(ended, Ended::Failed))
 }
 
+/// The parts of the worker that the admin port tells of.
+fn admin(
+    config: &Config,
+    shared: &Shared,
+    accounts: &Arc<[Arc<Account>]>,
+    effort: Arc<Mutex<Effort>>,
+    tasks: TaskList,
+) -> Admin {
+    let lanes = accounts.iter().flat_map(|account| &account.lanes);
+    Admin {
+        worker_id: config.worker_id.as_str().into(),
+        sessions: shared.sessions.clone(),
+        draining: shared.drain.clone(),
+        board: shared.board.clone(),
+        links: shared.links.clone(),
+        publisher: shared.concluder.publisher.clone(),
+        metrics: shared.concluder.metrics.clone(),
+        clock: shared.concluder.clock,
+        lanes: lanes.map(|lane| lane.handle.clone()).collect(),
+        accounts: accounts.clone(),
+        effort,
+        tasks,
+        config: config.admin.clone(),
+        drain_target: config.metrics.drain_target,
+    }
+}
+
 /// Starts the supervisor of the sessions. It ends after all else, when it is told to.
 fn start_sessions(
     config: &Config,
@@ -165,13 +190,13 @@ fn start_sessions(
 /// Starts the two tasks of each account.
 fn start_upkeep(
     tasks: &mut Tasks,
-    shared: &Arc<Shared>,
+    upkeep: &Arc<Upkeep>,
     accounts: &[Arc<Account>],
     refresh: Duration,
 ) {
     for account in accounts {
         let waba_id = || Some(account.waba_id.clone());
-        let (watched, read) = (shared.clone(), shared.clone());
+        let (watched, read) = (upkeep.clone(), upkeep.clone());
         tasks.start_periodic(
             "the watch on the token",
             waba_id(),

@@ -30,7 +30,7 @@ use crate::core::message::Message;
 use crate::core::outcome::{Class, Rules};
 use crate::core::retry::RetryPolicy;
 use crate::core::tenure::Legacy;
-use crate::credentials::{Apps, Token};
+use crate::credentials::Token;
 use crate::evidence::Evidence;
 use crate::graph::Graph;
 use crate::spans::Spans;
@@ -56,7 +56,6 @@ pub struct Shared {
     pub retry: RetryPolicy,
     pub concluder: Concluder,
     pub board: Arc<Board>,
-    pub apps: Apps,
     pub evidence: Evidence,
     pub driver: DriverConfig,
     pub sessions: Sessions,

@@ -1,12 +1,15 @@
 //! Upkeep of accounts: tells lanes of a new token and of their number's limit, and reads how the API sees numbers, token and
 //! templates, read slowly.
 
+use crate::board::Board;
 use crate::broker::delays;
 use crate::core::namesakes::PRESENT_EVERY;
 use crate::core::number::{NumberState, TemplateCounts};
 use crate::core::readers::{Has, period, reads_number};
-use crate::credentials::{RELOAD_PERIOD, TokenSlot};
-use crate::dispatch::{LaneHandle, Shared};
+use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
+use crate::dispatch::LaneHandle;
+use crate::graph::Graph;
+use crate::metrics::Metrics;
 use crate::tasks::Rounds;
 use backoff::backoff::Backoff;
 use futures_util::FutureExt;
@@ -23,6 +26,14 @@ const ACQUAINTED: Duration = Duration::from_secs(PRESENT_EVERY.as_secs() + 2);
 
 /// Longest that raising a number's throughput takes. Source: Meta, "Throughput".
 const UPGRADE_PAUSE: Duration = Duration::from_secs(60);
+
+/// The parts of the worker that accounts are kept up with.
+pub struct Upkeep {
+    pub graph: Graph,
+    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
+    pub apps: Apps,
+}
 
 /// The lanes of one account, with what they authenticate with.
 pub struct Account {
@@ -61,9 +72,9 @@ impl Account {
 }
 
 /// Looks at the account's token file; a new token wakes the lanes that the old one had blocked. For ever.
-pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>, rounds: Rounds) -> String {
+pub async fn watch_token(upkeep: Arc<Upkeep>, account: Arc<Account>, rounds: Rounds) -> String {
     let reloads = |result| {
-        let metrics = &shared.concluder.metrics;
+        let metrics = &upkeep.metrics;
         metrics.token_reloads.with_label_values(&[result]).inc();
     };
     let waba_id = &*account.waba_id;
@@ -88,10 +99,10 @@ pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>, rounds: Rou
                     state.is_token_refused = false;
                     state.token_expires_at = 0;
                 });
-                shared.board.token_changed(waba_id, &token);
+                upkeep.board.token_changed(waba_id, &token);
                 // Not awaited: while the API does not answer, another token must be noticed all the same.
-                let (shared, account) = (shared.clone(), account.clone());
-                tokio::spawn(async move { read_token(&shared, &account).await });
+                let (upkeep, account) = (upkeep.clone(), account.clone());
+                tokio::spawn(async move { read_token(&upkeep, &account).await });
             }
             Err(error) if !is_broken => {
                 is_broken = true;
@@ -106,7 +117,7 @@ pub async fn watch_token(shared: Arc<Shared>, account: Arc<Account>, rounds: Rou
 /// Reads how the API sees the account's numbers, token and templates: the limits at start, all else every `graph.refresh_s` (or more
 /// rarely, see [`period`]), each by one worker of all. For ever.
 pub async fn read_account(
-    shared: Arc<Shared>,
+    upkeep: Arc<Upkeep>,
     account: Arc<Account>,
     refresh: Duration,
     rounds: Rounds,
@@ -114,24 +125,24 @@ pub async fn read_account(
     let mut missing: Vec<&LaneHandle> = vec![];
     // A lane begins with its number's limit, whoever has it later.
     for lane in account.lanes.iter().filter(|lane| lane.reads_limit) {
-        if !read_number(&shared, &account, &lane.handle, true).await {
+        if !read_number(&upkeep, &account, &lane.handle, true).await {
             missing.push(&lane.handle);
         }
     }
     let acquainted_at = Instant::now() + ACQUAINTED;
-    missing = retry_limits(&shared, &account, missing, acquainted_at).await;
+    missing = retry_limits(&upkeep, &account, missing, acquainted_at).await;
     tokio::time::sleep_until(acquainted_at).await;
     loop {
         let templates = account.state().templates.iter().sum();
         let period = period(refresh, account.lanes.len(), templates);
         let again_at = Instant::now() + period;
-        for lane in read_round(&shared, &account).await {
+        for lane in read_round(&upkeep, &account).await {
             if missing.iter().all(|known| known.id != lane.id) {
                 missing.push(lane);
             }
         }
         rounds.count();
-        missing = retry_limits(&shared, &account, missing, again_at).await;
+        missing = retry_limits(&upkeep, &account, missing, again_at).await;
         let stale = account.lanes.iter().filter(|lane| lane.reads_limit);
         let stale = stale.map(|lane| lane.handle.limit_is_stale.notified().boxed());
         let stale = select_all(stale.chain([pending().boxed()]));
@@ -145,7 +156,7 @@ pub async fn read_account(
 /// Without its limit a lane sends at the lowest: that cannot wait for the next round. But one whose limit nobody may read must not keep
 /// all else from being read again. Returns those that are still missing then.
 async fn retry_limits<'a>(
-    shared: &Shared,
+    upkeep: &Upkeep,
     account: &Account,
     mut missing: Vec<&'a LaneHandle>,
     until: Instant,
@@ -159,7 +170,7 @@ async fn retry_limits<'a>(
         tokio::time::sleep_until(next_at).await;
         let mut still = vec![];
         for lane in missing {
-            if !read_number(shared, account, lane, true).await {
+            if !read_number(upkeep, account, lane, true).await {
                 still.push(lane);
             }
         }
@@ -169,12 +180,12 @@ async fn retry_limits<'a>(
 }
 
 /// All that is this worker's to read. Returns the lanes whose limits could not be read.
-async fn read_round<'a>(shared: &Shared, account: &'a Account) -> Vec<&'a LaneHandle> {
-    let is_reader = shared.board.is_reader(&account.waba_id);
+async fn read_round<'a>(upkeep: &Upkeep, account: &'a Account) -> Vec<&'a LaneHandle> {
+    let is_reader = upkeep.board.is_reader(&account.waba_id);
     let mut missing = vec![];
     for lane in &account.lanes {
         let handle = &lane.handle;
-        if !reads_number(who_has(shared, handle), is_reader) {
+        if !reads_number(who_has(upkeep, handle), is_reader) {
             // This worker's knowledge of the number would grow old.
             handle.update(|seen| {
                 seen.number = NumberState::default();
@@ -183,45 +194,45 @@ async fn read_round<'a>(shared: &Shared, account: &'a Account) -> Vec<&'a LaneHa
             continue;
         }
         handle.update(|seen| seen.is_read_elsewhere = false);
-        let is_read = read_number(shared, account, handle, lane.reads_limit).await;
+        let is_read = read_number(upkeep, account, handle, lane.reads_limit).await;
         if !is_read && lane.reads_limit {
             missing.push(handle);
         }
     }
     if is_reader {
-        read_token(shared, account).await;
-        read_templates(shared, account).await;
+        read_token(upkeep, account).await;
+        read_templates(upkeep, account).await;
     } else {
         account.update(|state| *state = AccountState::default());
     }
     missing
 }
 
-fn who_has(shared: &Shared, lane: &LaneHandle) -> Has {
+fn who_has(upkeep: &Upkeep, lane: &LaneHandle) -> Has {
     if lane.seen().is_owned {
         return Has::Us;
     }
     let owner = lane.orders.borrow().owner.clone();
     match owner {
         // The owner may have ended without a word.
-        Some(owner) if !owner.is_us && shared.board.is_there(&owner.worker) => Has::Another,
+        Some(owner) if !owner.is_us && upkeep.board.is_there(&owner.worker) => Has::Another,
         Some(_) | None => Has::Nobody,
     }
 }
 
 /// True if the API has answered.
 async fn read_number(
-    shared: &Shared,
+    upkeep: &Upkeep,
     account: &Account,
     lane: &LaneHandle,
     reads_limit: bool,
 ) -> bool {
     let phone_number_id = &lane.id;
     let token = account.tokens.token();
-    let number = match shared.graph.number(phone_number_id, &token).await {
+    let number = match upkeep.graph.number(phone_number_id, &token).await {
         Ok(number) => number,
         Err(error) => {
-            counted(shared, "number", false);
+            counted(upkeep, "number", false);
             if reads_limit {
                 tracing::warn!(%phone_number_id, %error, "cannot read the number's throughput level: keeping the limit");
             } else {
@@ -230,7 +241,7 @@ async fn read_number(
             return false;
         }
     };
-    counted(shared, "number", true);
+    counted(upkeep, "number", true);
     match number.limit_mps() {
         Some(limit_mps) if reads_limit => lane
             .orders
@@ -269,10 +280,10 @@ fn tell_changes(lane: &LaneHandle, before: &NumberState, now: &NumberState) {
     }
 }
 
-async fn read_token(shared: &Shared, account: &Account) {
+async fn read_token(upkeep: &Upkeep, account: &Account) {
     let (waba_id, token) = (&*account.waba_id, account.tokens.token());
-    let read = shared.graph.token(&token).await;
-    counted(shared, "token", read.is_ok());
+    let read = upkeep.graph.token(&token).await;
+    counted(upkeep, "token", read.is_ok());
     match read {
         // Said of a token that is no longer in use.
         Ok(_) if account.tokens.token().fingerprint != token.fingerprint => {}
@@ -281,7 +292,7 @@ async fn read_token(shared: &Shared, account: &Account) {
                 tracing::warn!(waba_id, "the API says that the token is not valid");
             }
             let app_id = read.app_id.as_deref();
-            let other = app_id.and_then(|id| shared.apps.note(&account.app, waba_id, id));
+            let other = app_id.and_then(|id| upkeep.apps.note(&account.app, waba_id, id));
             if let Some(other) = other {
                 let app = &account.app;
                 tracing::warn!(
@@ -300,22 +311,22 @@ async fn read_token(shared: &Shared, account: &Account) {
     }
 }
 
-async fn read_templates(shared: &Shared, account: &Account) {
+async fn read_templates(upkeep: &Upkeep, account: &Account) {
     let (waba_id, token) = (&*account.waba_id, account.tokens.token());
-    match shared.graph.templates(waba_id, &token).await {
+    match upkeep.graph.templates(waba_id, &token).await {
         Ok(templates) => {
-            counted(shared, "templates", true);
+            counted(upkeep, "templates", true);
             account.update(|state| state.templates = templates);
         }
         Err(error) => {
-            counted(shared, "templates", false);
+            counted(upkeep, "templates", false);
             tracing::debug!(waba_id, %error, "cannot read the account's templates");
         }
     }
 }
 
-fn counted(shared: &Shared, what: &str, is_ok: bool) {
+fn counted(upkeep: &Upkeep, what: &str, is_ok: bool) {
     let result = if is_ok { "ok" } else { "error" };
-    let reads = &shared.concluder.metrics.api_reads;
+    let reads = &upkeep.metrics.api_reads;
     reads.with_label_values(&[what, result]).inc();
 }

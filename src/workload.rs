@@ -1,10 +1,13 @@
 //! Reads, every few seconds, what waits in RabbitMQ and how busy this worker is: for the metrics, `/lanes` and whoever scales workers.
 
+use crate::broker::Sessions;
 use crate::broker::depth::{Depths, watched};
 use crate::broker::session::Session;
+use crate::clock::Clock;
 use crate::core::demand::{Effort, Reading};
 use crate::core::lane::State;
-use crate::dispatch::{LaneHandle, Seen, Shared};
+use crate::dispatch::LaneHandle;
+use crate::metrics::{Metrics, Seen};
 use crate::tasks::Rounds;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +22,9 @@ const ROUND_MAX: Duration = Duration::from_secs(15);
 const SLOW: u32 = 3;
 
 pub struct Workload {
-    shared: Arc<Shared>,
+    sessions: Sessions,
+    clock: Clock,
+    metrics: Arc<Metrics>,
     lanes: Arc<[LaneHandle]>,
     depths: Depths,
     effort: Arc<Mutex<Effort>>,
@@ -28,10 +33,17 @@ pub struct Workload {
 }
 
 impl Workload {
-    pub fn new(shared: Arc<Shared>, lanes: Arc<[LaneHandle]>) -> (Self, Arc<Mutex<Effort>>) {
+    pub fn new(
+        sessions: Sessions,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        lanes: Arc<[LaneHandle]>,
+    ) -> (Self, Arc<Mutex<Effort>>) {
         let effort = Arc::<Mutex<Effort>>::default();
         let workload = Self {
-            shared,
+            sessions,
+            clock,
+            metrics,
             lanes,
             depths: Depths::default(),
             effort: effort.clone(),
@@ -55,7 +67,7 @@ impl Workload {
     }
 
     async fn read_all(&mut self, is_slow: bool) {
-        let session = self.shared.sessions.borrow().clone();
+        let session = self.sessions.borrow().clone();
         for lane in self.lanes.clone().iter() {
             self.read(lane, session.as_deref(), is_slow).await;
         }
@@ -71,7 +83,7 @@ impl Workload {
             Some(session) => self.depths.read(session, &lane.queue()).await,
             None => None,
         };
-        let at = self.shared.now().mono;
+        let at = self.clock.now().mono;
         lane.update(|now| {
             if now.is_owned {
                 let taken = now.view.taken;
@@ -96,7 +108,7 @@ impl Workload {
                 sum = sum.zip(depth).map(|(sum, depth)| sum + depth);
             }
             if let Some(sum) = sum {
-                let gauge = &self.shared.concluder.metrics.queue_messages;
+                let gauge = &self.metrics.queue_messages;
                 let sum = i64::try_from(sum).unwrap_or(i64::MAX);
                 gauge.with_label_values(&[label]).set(sum);
             }
@@ -105,7 +117,7 @@ impl Workload {
 
     fn measure(&mut self) {
         let taken = self.lanes.iter().map(|lane| lane.seen().view.taken).sum();
-        let (before, then) = std::mem::replace(&mut self.last, (taken, self.shared.now().mono));
+        let (before, then) = std::mem::replace(&mut self.last, (taken, self.clock.now().mono));
         let busy = busy();
         let mut effort = self.effort.lock().unwrap_or_else(PoisonError::into_inner);
         let (messages, over) = (taken.saturating_sub(before), self.last.1 - then);

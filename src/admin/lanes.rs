@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
     let LaneSample { seen, work, .. } = admin.sample(lane);
     let view = seen.view;
-    let now = admin.shared.now();
+    let now = admin.clock.now();
     let mut described = json!({
         "phone_number_id": lane.id.as_str(),
         "waba_id": &*lane.waba_id,
@@ -39,14 +39,14 @@ pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
             "messaging_limit": seen.number.messaging_limit,
         },
     });
-    if let Some(tenure) = admin.shared.board.tenure(&lane.id) {
+    if let Some(tenure) = admin.board.tenure(&lane.id) {
         described["owner"] = json!({
             "worker": &*tenure.worker,
             "since": rfc3339(tenure.since_ms),
             "has_left": tenure.left,
         });
     }
-    if let Some(apart) = admin.shared.links.apart(lane.id.as_str()) {
+    if let Some(apart) = admin.links.apart(lane.id.as_str()) {
         let at = |mono| rfc3339(now.wall_at(mono));
         described["quarantine"] = json!({
             "ends": apart.ends,

@@ -1,19 +1,32 @@
 //! The state that the admin port tells from.
 
+use crate::board::Board;
+use crate::broker::Sessions;
+use crate::broker::links::Links;
+use crate::broker::publish::Publisher;
+use crate::clock::Clock;
 use crate::config::AdminConfig;
 use crate::core::demand::Effort;
 use crate::core::lane::Rest;
-use crate::dispatch::{LaneHandle, Shared};
-use crate::metrics::{AccountSample, LaneSample, Scrape};
+use crate::dispatch::LaneHandle;
+use crate::metrics::{AccountSample, LaneSample, Metrics, Scrape};
 use crate::tasks::TaskList;
 use crate::upkeep::Account;
 use crate::workload;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 #[derive(Clone)]
 pub struct Admin {
-    pub shared: Arc<Shared>,
+    pub worker_id: Arc<str>,
+    pub sessions: Sessions,
+    pub draining: watch::Receiver<bool>,
+    pub board: Arc<Board>,
+    pub links: Arc<Links>,
+    pub publisher: Publisher,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
     pub lanes: Arc<[LaneHandle]>,
     pub accounts: Arc<[Arc<Account>]>,
     pub effort: Arc<Mutex<Effort>>,
@@ -27,18 +40,16 @@ impl Admin {
     /// Ready is who has a session with the broker, that takes what is published and gives at least one lane, and has not begun to
     /// drain. Else, why not.
     pub(super) fn not_ready(&self) -> Option<&'static str> {
-        let session = self.shared.sessions.borrow().clone();
+        let session = self.sessions.borrow().clone();
         match session {
-            _ if *self.shared.drain.borrow() => Some("draining"),
-            None if self.shared.board.is_reading() => {
+            _ if *self.draining.borrow() => Some("draining"),
+            None if self.board.is_reading() => {
                 Some("wa.lanes.log is not read yet: which lanes are paused is not known")
             }
             None => Some("no broker session"),
             Some(session) if session.is_blocked() => Some("the broker blocks publishers"),
             Some(session) if !session.may_send() => Some("the broker does not answer"),
-            Some(_) if self.shared.concluder.publisher.is_any_refused() => {
-                Some("the broker refuses results")
-            }
+            Some(_) if self.publisher.is_any_refused() => Some("the broker refuses results"),
             Some(_) => self.not_subscribed(),
         }
     }
@@ -56,10 +67,10 @@ impl Admin {
     }
 
     pub(super) fn scrape(&self) -> Scrape {
-        let session = self.shared.sessions.borrow().clone();
+        let session = self.sessions.borrow().clone();
         let effort = *self.effort.lock().unwrap_or_else(PoisonError::into_inner);
         Scrape {
-            now: self.shared.now(),
+            now: self.clock.now(),
             is_ready: self.not_ready().is_none(),
             is_blocked: session.is_some_and(|session| session.is_blocked()),
             effort: Effort {
@@ -75,7 +86,7 @@ impl Admin {
     pub(super) fn sample(&self, lane: &LaneHandle) -> LaneSample {
         let mut seen = lane.seen();
         // A lane that has nothing to send does not look.
-        if self.shared.concluder.publisher.is_stuck(lane.id.as_str()) {
+        if self.publisher.is_stuck(lane.id.as_str()) {
             seen.view.rest = Rest::Broker;
         }
         LaneSample {
@@ -90,14 +101,13 @@ impl Admin {
 
     fn account(&self, account: &Account) -> AccountSample {
         let (state, token) = (account.state(), account.tokens.token());
-        let is_refused =
-            state.is_token_refused || self.shared.board.is_token_held(&token.fingerprint);
+        let is_refused = state.is_token_refused || self.board.is_token_held(&token.fingerprint);
         AccountSample {
             waba_id: account.waba_id.clone(),
             is_token_valid: !is_refused,
             token_expires_at: state.token_expires_at,
             templates: state.templates,
-            templates_held: self.shared.board.templates_held(&account.waba_id),
+            templates_held: self.board.templates_held(&account.waba_id),
         }
     }
 }
