@@ -1,7 +1,7 @@
 //! The page, `/livez`, `/readyz`, `/metrics`, `/lanes`, and pausing a lane. No secrets, no bodies, no recipients.
 
 use crate::board::NotTold;
-use crate::core::message::LaneId;
+use crate::core::request::message::LaneId;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;

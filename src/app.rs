@@ -10,9 +10,9 @@ use crate::broker::unsettled::Writer;
 use crate::broker::{Sessions, supervise};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::demand::Effort;
-use crate::core::holds::{Holds, Place};
+use crate::core::fleet::holds::{Holds, Place};
 use crate::core::lane::Lane;
+use crate::core::lane::demand::Effort;
 use crate::core::lane::driver::DriverConfig;
 use crate::core::outcome::Rules;
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
@@ -298,7 +298,7 @@ fn start_lanes(
                 token: token.fingerprint.clone(),
                 app: account.app.as_str().into(),
             };
-            let (task, handle) = LaneTask::new(shared, lane, place, token, reads_limit)?;
+            let (task, handle) = LaneTask::new(shared, lane, place, token, reads_limit);
             tasks.spawn(task.run());
             lanes.push(AccountLane {
                 handle,

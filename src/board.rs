@@ -1,5 +1,5 @@
 //! The board: what holds which lane, in this worker and, by way of `wa.lanes.log`, in all of them. Everything that concerns
-//! more than one lane meets here; [`crate::core::holds`] decides.
+//! more than one lane meets here; [`crate::core::fleet::holds`] decides.
 //!
 //! A lane that finds a fault tells the board, which tells every lane that it strikes at once, and the other workers. The board also
 //! asks the API whether a block is over: by reading the number's health, which spends no message.
@@ -9,13 +9,13 @@ use crate::broker::lanes_log::Log;
 use crate::broker::session::Session;
 use crate::clock::Clock;
 use crate::core::Now;
-use crate::core::holds::{Finding, Held, Holds, News, Place, Reach, Read, Record};
-use crate::core::message::LaneId;
-use crate::core::namesakes::Namesakes;
+use crate::core::fleet::holds::{Finding, Held, Holds, News, Place, Reach, Read, Record};
+use crate::core::fleet::namesakes::Namesakes;
+use crate::core::fleet::readers::Readers;
+use crate::core::fleet::tenure::{Legacy, Owner, Tenures};
 use crate::core::outcome::Scope;
-use crate::core::readers::Readers;
-use crate::core::recent::Identity;
-use crate::core::tenure::{Legacy, Owner, Tenures};
+use crate::core::request::message::LaneId;
+use crate::core::request::recent::Identity;
 use crate::credentials::Token;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
@@ -28,25 +28,26 @@ use tokio::sync::{Notify, oneshot, watch};
 const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
 mod accounts;
+mod lanes_told;
 mod log;
 mod missed;
 mod outbox;
 mod presence;
-mod tend;
+mod probes;
 mod tenure;
 
+use lanes_told::LanesTold;
 use outbox::{Outbox, Told};
-use presence::LanesTold;
 
-/// What the process wants of one lane. Only the newest counts.
+/// Orders of the process to one lane. Only the newest counts.
 #[derive(Clone)]
 pub struct Orders {
     pub held: Held,
     /// Templates whose messages wait, until when.
     pub templates: Arc<[(Arc<str>, u64)]>,
-    /// Who has the lane, by the log: who took it last and has not left it in order.
+    /// The lane's owner, by the log: who took it last and has not left it in order.
     pub owner: Option<Owner>,
-    /// What workers that had it before have surely not sent, told since it was taken last.
+    /// Requests that workers which had it before have surely not sent, told since it was taken last.
     pub unsent: Arc<[(Identity, u64)]>,
     pub token: Arc<Token>,
     /// The number's limit, once the API has told it.
@@ -69,7 +70,7 @@ struct LogState {
     end: Option<u64>,
     /// Bytes of records, in this life of the worker.
     read_bytes: u64,
-    /// It was read to its end once.
+    /// The log was read to its end once.
     has_read: bool,
     is_available: bool,
 }
@@ -89,7 +90,7 @@ struct Inner {
     namesakes: Namesakes,
     readers: Readers,
     has_namesake: bool,
-    /// It has begun to drain.
+    /// The worker has begun to drain.
     is_ending: bool,
     lanes_told: LanesTold,
 }
@@ -98,7 +99,7 @@ pub struct Board {
     inner: Mutex<Inner>,
     to_write: (Notify, Notify),
     /// Something may be due earlier.
-    to_tend: Notify,
+    to_probe: Notify,
     graph: Graph,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -135,7 +136,7 @@ impl Board {
                 lanes_told: LanesTold::default(),
             }),
             to_write: (Notify::new(), Notify::new()),
-            to_tend: Notify::new(),
+            to_probe: Notify::new(),
             graph,
             clock,
             metrics,
@@ -187,9 +188,9 @@ impl Board {
             self.share(&mut inner, record);
             inner.order(&reach, now);
         }
-        // Whatever the board made of it: the lane has stopped, and must hear until when.
+        // The lane has stopped, whatever the board made of it, and must hear until when.
         inner.order_lane(place.lane.as_str(), now);
-        self.to_tend.notify_one();
+        self.to_probe.notify_one();
     }
 
     /// To be told to the others; what was to be told of the same before need not be any more.
@@ -201,7 +202,7 @@ impl Board {
             Log::Holds
         };
         if let Some(outdated) = inner.log(log).outbox.put(record) {
-            inner.holds.not_told(&outdated);
+            inner.holds.stop_waiting_for(&outdated);
         }
         self.to_write(log).notify_one();
     }
@@ -259,10 +260,10 @@ impl Board {
         opened: Sessions,
         joined: watch::Sender<Option<Arc<Session>>>,
     ) {
-        // What was asked of the API must not be forgotten with a session.
+        // Questions to the API must not be forgotten with a session.
         tokio::select! {
             () = self.pass_on(opened, joined) => {}
-            () = self.tend() => {}
+            () = self.probe_loop() => {}
             () = self.announce() => {}
         }
     }
@@ -299,12 +300,12 @@ impl Board {
         }
     }
 
-    fn heard_of_hold(&self, inner: &mut Inner, record: Record, read: Read, now: Now) {
+    fn apply_hold(&self, inner: &mut Inner, record: Record, read: Read, now: Now) {
         let (worker, news) = (record.worker.clone(), record.news.clone());
-        if let Some(reach) = inner.holds.heard(record, read, now) {
+        if let Some(reach) = inner.holds.apply_record(record, read, now) {
             log_heard(&reach, &news, &worker);
             inner.order(&reach, now);
-            self.to_tend.notify_one();
+            self.to_probe.notify_one();
         }
     }
 }

@@ -5,11 +5,11 @@ mod arrive;
 mod conclude;
 mod consumer;
 mod handle;
-#[cfg(debug_assertions)]
-mod ill_wish;
 mod leave;
 mod observe;
 mod perform;
+#[cfg(debug_assertions)]
+mod test_panic;
 mod trace;
 
 pub use conclude::Concluder;
@@ -21,15 +21,16 @@ use crate::broker::delivery::Delivery;
 use crate::broker::links::Links;
 use crate::broker::results_log::Found;
 use crate::core::Now;
-use crate::core::answer::Reply;
-use crate::core::holds::Place;
-use crate::core::intake::{IntakeConfig, Refusal, intake};
+use crate::core::fleet::holds::Place;
+use crate::core::fleet::tenure::Legacy;
 use crate::core::lane::driver::{self, Consuming, Driver, DriverConfig};
 use crate::core::lane::{Lane, State, Ticket};
-use crate::core::message::Message;
+use crate::core::operation::Operation;
+use crate::core::outcome::answer::Reply;
 use crate::core::outcome::{Class, Rules};
-use crate::core::retry::RetryPolicy;
-use crate::core::tenure::Legacy;
+use crate::core::request::intake::{IntakeConfig, Refusal, intake};
+use crate::core::request::message::Message;
+use crate::core::request::retry::RetryPolicy;
 use crate::credentials::Token;
 use crate::evidence::Evidence;
 use crate::graph::Graph;
@@ -48,7 +49,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 /// RabbitMQ confirms as fast as it can from some 50 on, within 5 ms.
 const MOVES_MAX: usize = 50;
 
-/// What all lanes share.
+/// Shared by all lanes.
 pub struct Shared {
     pub graph: Graph,
     pub rules: Rules,
@@ -86,6 +87,7 @@ impl Shared {
 enum Done {
     Answered {
         ticket: Ticket,
+        operation: Operation,
         reply: Reply,
         took: Duration,
     },
@@ -93,7 +95,7 @@ enum Done {
     Settled { ticket: Ticket, confirmed: bool },
     /// A refusal at intake was answered.
     Refused,
-    /// What the log of results has of a request that was delivered again.
+    /// The log of results on a request that was delivered again.
     Evidence {
         ticket: Ticket,
         found: Option<Found>,
@@ -103,7 +105,6 @@ enum Done {
 pub struct LaneTask {
     shared: Arc<Shared>,
     driver: Driver<Delivery>,
-    url: reqwest::Url,
     token: Arc<Token>,
     observer: Observer,
     orders: watch::Receiver<Orders>,
@@ -126,7 +127,7 @@ impl LaneTask {
         place: Place,
         token: Arc<Token>,
         reads_limit: bool,
-    ) -> anyhow::Result<(Self, LaneHandle)> {
+    ) -> (Self, LaneHandle) {
         let waba_id = place.waba.clone();
         let metrics = shared.concluder.metrics.clone();
         let orders = shared.board.post(place, token.clone());
@@ -139,7 +140,6 @@ impl LaneTask {
             seen: Arc::new(Mutex::new(Seen::new(lane.view()))),
         };
         let task = Self {
-            url: shared.graph.messages_url(lane.id())?,
             token,
             observer: Observer::new(lane.id().clone(), metrics, lane.state()),
             orders: handle.orders.subscribe(),
@@ -158,7 +158,7 @@ impl LaneTask {
             driver: Driver::new(lane, shared.driver.clone(), reads_limit, shared.now()),
             shared,
         };
-        Ok((task, handle))
+        (task, handle)
     }
 
     /// Until the drain has finished.
@@ -181,11 +181,11 @@ impl LaneTask {
             tokio::select! {
                 biased;
                 _ = drain.wait_for(|drain| *drain), if self.driver.state() != State::Draining => self.driver.drain(),
-                Ok(()) = self.orders.changed() => self.obey(),
+                Ok(()) = self.orders.changed() => self.apply_orders(),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.finish_all_ready(done),
                 legacy = answered(&mut self.claim) => self.claimed(legacy),
                 () = std::future::ready(()), if self.driver.unread().is_some() => self.read_all_unread(),
-                event = self.consumer.next(|| clock.now().mono) => self.heed(event),
+                event = self.consumer.next(|| clock.now().mono) => self.on_consumer_event(event),
                 () = &mut timer, if wake.is_some() => {}
             }
             if std::mem::take(&mut self.is_cut_short) {
@@ -231,7 +231,7 @@ impl LaneTask {
         }
     }
 
-    fn obey(&mut self) {
+    fn apply_orders(&mut self) {
         let (orders, now) = (self.orders.borrow_and_update().clone(), self.shared.now());
         let has_new_token = !Arc::ptr_eq(&orders.token, &self.token);
         self.token = orders.token;
@@ -243,7 +243,7 @@ impl LaneTask {
             limit_mps: orders.limit_mps,
             has_new_token,
         };
-        self.driver.obey(orders, now);
+        self.driver.apply_orders(orders, now);
         self.perform();
     }
 
@@ -254,7 +254,7 @@ impl LaneTask {
     }
 }
 
-/// What is known of the worker before; nothing, if the log does not say. Never comes unless asked.
+/// Waits for what is known of the worker before; nothing, if the log does not say. Does not end unless the lane is claimed.
 async fn answered(claim: &mut Option<oneshot::Receiver<Legacy>>) -> Legacy {
     match claim {
         Some(claim) => claim.await.unwrap_or_default(),

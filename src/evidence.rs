@@ -3,7 +3,7 @@
 
 use crate::broker::results_log::{self, Found};
 use crate::config::BrokerConfig;
-use crate::core::search::{FIRST_STEP, Question, Scan, Wanted};
+use crate::core::evidence::search::{FIRST_STEP, Question, Scan, Wanted};
 use crate::metrics::Metrics;
 use futures_util::FutureExt;
 use std::collections::{HashMap, VecDeque};

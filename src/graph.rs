@@ -4,8 +4,9 @@
 //! messages a second with the API's 350 ms per call.
 
 use crate::config::{GraphConfig, is_of_this_machine};
-use crate::core::answer::{Answer, AnswerBody, Reply, Usage};
-use crate::core::message::LaneId;
+use crate::core::operation::{Method, Operation};
+use crate::core::outcome::answer::{Answer, AnswerBody, Reply, Usage};
+use crate::core::request::message::LaneId;
 use crate::credentials::Token;
 use anyhow::Context;
 use bytes::Bytes;
@@ -20,6 +21,21 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// Time to read what came while this process stood still.
 const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// One request to the API.
+pub struct ApiRequest {
+    pub operation: Operation,
+    /// The id in the path: the number's.
+    pub node: LaneId,
+    pub body: Bytes,
+}
+
+/// The address of an operation's requests.
+pub struct Template<'a> {
+    pub host: Option<&'a str>,
+    pub port: Option<u16>,
+    pub path: String,
+}
 
 #[derive(Clone)]
 pub struct Graph {
@@ -68,31 +84,46 @@ impl Graph {
         })
     }
 
-    /// Where a lane's messages are POSTed.
-    pub fn messages_url(&self, lane: &LaneId) -> anyhow::Result<Url> {
-        Ok(self.base.join(&format!("{lane}/messages"))?)
+    /// Where the requests of an operation go, as traces tell it: without the id in the path.
+    pub fn template(&self, operation: Operation) -> Template<'_> {
+        Template {
+            host: self.base.host_str(),
+            port: self.base.port_or_known_default(),
+            path: format!(
+                "{}{{phone_number_id}}{}",
+                self.base.path(),
+                operation.facts().path
+            ),
+        }
     }
 
-    /// POSTs one body, and waits for the answer no longer than `graph.request_timeout_ms`.
-    pub async fn send(&self, url: Url, token: &Token, body: Bytes) -> Reply {
-        let posting = self.post(url, token, body);
-        tokio::pin!(posting);
+    /// Sends one request, and waits for the answer no longer than `graph.request_timeout_ms`.
+    pub async fn send(&self, request: ApiRequest, token: &Token) -> Reply {
+        let sending = self.perform(request, token);
+        tokio::pin!(sending);
         let began = Instant::now();
-        let mut answered = tokio::time::timeout(self.request_timeout, &mut posting).await;
+        let mut answered = tokio::time::timeout(self.request_timeout, &mut sending).await;
         if answered.is_err() && began.elapsed() > self.request_timeout + STOOD_STILL {
-            answered = tokio::time::timeout(CATCH_UP, &mut posting).await;
+            answered = tokio::time::timeout(CATCH_UP, &mut sending).await;
         }
         answered.unwrap_or(Reply::NoAnswer("timeout"))
     }
 
     /// Decides, once, whether something can have reached the API: when in doubt it may have.
-    async fn post(&self, url: Url, token: &Token, body: Bytes) -> Reply {
-        let request = self
-            .client
-            .post(prove(url, token))
+    async fn perform(&self, request: ApiRequest, token: &Token) -> Reply {
+        let facts = request.operation.facts();
+        let path = format!("{}{}", request.node, facts.path);
+        let Ok(url) = self.base.join(&path) else {
+            return Reply::NotSent("request");
+        };
+        let url = prove(url, token);
+        let builder = match facts.method {
+            Method::Post => self.client.post(url),
+        };
+        let request = builder
             .header(AUTHORIZATION, token.authorization.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(body);
+            .body(request.body);
         let response = match request.send().await {
             Ok(response) => response,
             // Name resolution, TCP or TLS: not a byte of the request has left.
@@ -107,7 +138,7 @@ impl Graph {
         let retry_after_s = retry_after_s(response.headers());
         let usage = usage(response.headers());
         let body = match self.read(response).await {
-            Some(bytes) => AnswerBody::read(&bytes),
+            Some(bytes) => AnswerBody::of(facts.answer, &bytes),
             None => AnswerBody::Unreadable,
         };
         Reply::Answered(Answer {

@@ -60,6 +60,8 @@ pub struct Arrival<'a> {
 
 /// The attributes that a span may have of a request to the API.
 pub struct Sent<'a> {
+    /// HTTP method.
+    pub method: &'static str,
     pub host: Option<&'a str>,
     pub port: Option<u16>,
     /// The URL's path, without the query, which may hold a proof, and without the number.
@@ -216,7 +218,7 @@ impl Journey {
             reason,
         } = sent.answer;
         let mut attributes = vec![
-            KeyValue::new("http.request.method", "POST"),
+            KeyValue::new("http.request.method", sent.method),
             KeyValue::new("url.template", sent.path),
             KeyValue::new("wa.outcome", sent.outcome),
         ];

@@ -3,9 +3,9 @@
 
 use crate::board::Board;
 use crate::broker::delays;
-use crate::core::namesakes::PRESENT_EVERY;
-use crate::core::number::{NumberState, TemplateCounts};
-use crate::core::readers::{Has, period, reads_number};
+use crate::core::fleet::namesakes::PRESENT_EVERY;
+use crate::core::fleet::number::{NumberState, TemplateCounts};
+use crate::core::fleet::readers::{Has, period, reads_number};
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
 use crate::dispatch::LaneHandle;
 use crate::graph::Graph;

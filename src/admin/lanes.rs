@@ -2,7 +2,7 @@
 
 use super::state::Admin;
 use crate::core::Now;
-use crate::core::holds::{Hold, Why};
+use crate::core::fleet::holds::{Hold, Why};
 use crate::core::lane::{State, View};
 use crate::dispatch::LaneHandle;
 use crate::metrics::LaneSample;
@@ -91,7 +91,7 @@ fn rounded(number: f64) -> f64 {
 /// The one thing that keeps the next message from being sent now.
 fn held_by(view: &View) -> &'static str {
     match view.state {
-        State::Flowing | State::Probing { .. } => view.rest.as_str(),
+        State::Flowing | State::Probing { .. } => view.held_by.as_str(),
         State::Cooling { .. } => "throttle",
         State::Away { hold } => hold.why.as_str(),
         State::Rejoining { .. } => "rejoining",

@@ -6,8 +6,8 @@ use crate::broker::links::Links;
 use crate::broker::publish::Publisher;
 use crate::clock::Clock;
 use crate::config::AdminConfig;
-use crate::core::demand::Effort;
-use crate::core::lane::Rest;
+use crate::core::lane::HeldBy;
+use crate::core::lane::demand::Effort;
 use crate::dispatch::LaneHandle;
 use crate::metrics::{AccountSample, LaneSample, Metrics, Scrape};
 use crate::tasks::TaskList;
@@ -87,7 +87,7 @@ impl Admin {
         let mut seen = lane.seen();
         // A lane that has nothing to send does not look.
         if self.publisher.is_stuck(lane.id.as_str()) {
-            seen.view.rest = Rest::Broker;
+            seen.view.held_by = HeldBy::Broker;
         }
         LaneSample {
             label: lane.label.clone(),

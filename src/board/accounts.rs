@@ -1,7 +1,7 @@
-//! What concerns an account: its token, and its templates.
+//! Accounts: their tokens, and their templates.
 
 use super::{Board, Inner};
-use crate::core::holds::{Reach, Why};
+use crate::core::fleet::holds::{Reach, Why};
 use crate::core::outcome::Scope;
 use crate::credentials::Token;
 use std::sync::Arc;
@@ -45,6 +45,6 @@ impl Board {
             let held = holds.on(&post.place, now);
             post.orders.send_modify(|orders| orders.held = held);
         }
-        self.to_tend.notify_one();
+        self.to_probe.notify_one();
     }
 }

@@ -5,15 +5,15 @@ use super::missed::Missed;
 use crate::broker::delays;
 use crate::broker::lanes_log::{self, Entry, Log, LogError, Pen, Tail, WRITE_TIMEOUT};
 use crate::broker::session::Session;
-use crate::core::holds::{Read, Record};
+use crate::core::fleet::holds::{Read, Record};
 use backoff::backoff::Backoff;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest that lanes wait for a log to be read back that is not needed: of holds what was read before counts, of tenures only doubts depend.
-/// The first time there may be much of it.
+/// Longest that lanes wait for a log to be read back that is not needed: of holds what was read before counts, of tenures only doubts
+/// depend. The first time there may be much of it.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -121,7 +121,7 @@ impl Board {
             let end = self
                 .read_up_to(&mut tail, log, mark.as_bytes(), &mut missed)
                 .await?;
-            // Its places are counted from the beginning: this is another log, of which nothing was read.
+            // Places are counted from the beginning: this is another log, of which nothing was read.
             if after.is_some_and(|after| end <= after) {
                 return Err(LogError::Anew);
             }
@@ -132,7 +132,7 @@ impl Board {
         let is_anew = match &read {
             Ok(_) => false,
             Err(LogError::Anew) => true,
-            // It may be another log by then.
+            // The log may be another by then.
             Err(_) => missed.is_empty() && after.is_some(),
         };
         self.fold(log, missed).await;
@@ -157,7 +157,7 @@ impl Board {
         state.has_read = true;
         if is_anew && log == Log::Holds {
             inner.holds.log_lost(now);
-            self.to_tend.notify_one();
+            self.to_probe.notify_one();
         }
     }
 
@@ -179,16 +179,16 @@ impl Board {
             missed.read(&entry);
             match Record::from_json(&entry.body) {
                 Some(record) if record.is_of_tenure() => {
-                    // Who had a lane when is a matter of order.
+                    // Tenures are a matter of order.
                     let now = self.clock.now();
-                    let lanes = self.lock().heard_of_tenure(&record, log, now);
+                    let lanes = self.lock().apply_tenure(&record, log, now);
                     missed.lanes.extend(lanes);
                 }
                 Some(record) => {
                     let (mut inner, now) = (self.lock(), self.clock.now());
                     // Each of them is waited for, not the last alone.
                     if inner.holds.is_own(&record) {
-                        self.heard_of_hold(&mut inner, record.clone(), Read::Missed, now);
+                        self.apply_hold(&mut inner, record.clone(), Read::Missed, now);
                     }
                     missed.note(record);
                 }
@@ -223,7 +223,7 @@ impl Board {
         for lane in &end.lanes {
             inner.order_owner(lane);
         }
-        self.to_tend.notify_one();
+        self.to_probe.notify_one();
     }
 
     fn fold_some(&self, log: Log, words: &[(u64, Record)], bytes_before: u64) {
@@ -232,7 +232,7 @@ impl Board {
             if log == Log::Holds {
                 inner.holds.has_read(bytes_before + bytes);
             }
-            self.heard_of_hold(&mut inner, record.clone(), Read::Missed, now);
+            self.apply_hold(&mut inner, record.clone(), Read::Missed, now);
         }
     }
 
@@ -262,7 +262,7 @@ impl Board {
         let mut count = 0_u64;
         loop {
             match tail.next().await {
-                Ok(entry) => self.heard(log, &entry),
+                Ok(entry) => self.apply_entry(log, &entry),
                 Err(error) => return error,
             }
             count += 1;
@@ -272,7 +272,7 @@ impl Board {
         }
     }
 
-    fn heard(&self, log: Log, entry: &Entry) {
+    fn apply_entry(&self, log: Log, entry: &Entry) {
         let record = Record::from_json(&entry.body);
         let (mut inner, now) = (self.lock(), self.clock.now());
         let state = inner.log(log);
@@ -283,18 +283,18 @@ impl Board {
             let bytes = state.read_bytes;
             inner.holds.has_read(bytes);
             if inner.holds.is_due(now) {
-                self.to_tend.notify_one();
+                self.to_probe.notify_one();
             }
         }
         let Some(record) = record else { return };
         self.namesake_seen(&mut inner, &record, now);
         inner.readers.heard(&record.worker, now);
         if record.is_of_tenure() {
-            for lane in inner.heard_of_tenure(&record, log, now) {
+            for lane in inner.apply_tenure(&record, log, now) {
                 inner.order_owner(&lane);
             }
         } else {
-            self.heard_of_hold(&mut inner, record, Read::Live, now);
+            self.apply_hold(&mut inner, record, Read::Live, now);
         }
     }
 
@@ -340,7 +340,7 @@ impl Board {
         } else {
             state.outbox.broke_off();
             if log == Log::Tenures {
-                // Nobody can say whose a lane is: RabbitMQ's word has to do.
+                // RabbitMQ's word has to do for whose a lane is: there is no other.
                 inner.claims.clear();
             }
         }

@@ -1,7 +1,7 @@
-//! What a log said before it was read: only the last word on each thing counts, however many there are.
+//! Records that a log had before it was read: only the last word on each thing counts, however many there are.
 
 use crate::broker::lanes_log::Entry;
-use crate::core::holds::{Record, Slot};
+use crate::core::fleet::holds::{Record, Slot};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(super) struct Missed {
     /// With how many bytes were read then.
     last: HashMap<Slot, (u64, Record)>,
-    /// Whose owners were told of.
+    /// Lanes whose owners were told of.
     pub(super) lanes: BTreeSet<Arc<str>>,
     offset: Option<u64>,
     bytes: u64,

@@ -1,14 +1,14 @@
-//! What this worker has to tell by one of the workers' logs: in order, many records on their way at once, and each with those who wait for
+//! Outbox of one of the workers' logs: in order, many records on their way at once, and each with those who wait for
 //! it to be confirmed.
 
-use crate::core::holds::Record;
+use crate::core::fleet::holds::Record;
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 struct Letter {
     number: u64,
     record: Record,
-    /// Who waits for the others to be able to know.
+    /// Waiters for the others to be able to know.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
@@ -18,7 +18,7 @@ pub(super) type Told = Option<oneshot::Receiver<()>>;
 #[derive(Default)]
 pub(super) struct Outbox {
     letters: VecDeque<Letter>,
-    /// Of them, the first so many are on their way.
+    /// Count of those, from the first, that are on their way.
     under_way: usize,
     next: u64,
     /// The log cannot be used: what is to be told waits until it can.
@@ -70,12 +70,12 @@ impl Outbox {
         let Some(letter) = letter else { return };
         self.under_way = self.under_way.saturating_sub(1);
         for waiting in letter.waiting {
-            // Who waits no longer needs no answer.
+            // Dropped: who waits no longer needs no answer.
             waiting.send(()).ok();
         }
     }
 
-    /// What was on its way may have arrived or not: it is written again.
+    /// Takes back what was on its way: it may have arrived or not, and is written again.
     pub(super) fn broke_off(&mut self) {
         self.is_mute = true;
         self.under_way = 0;
@@ -103,7 +103,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::holds::{News, Reach};
+    use crate::core::fleet::holds::{News, Reach};
     use crate::core::outcome::Scope;
 
     fn record(lane: &str, since_ms: u64) -> Record {

@@ -1,22 +1,16 @@
 //! Saying that this worker is there and which lanes it has, and hearing of others that have its name.
 
+use super::lanes_told::LanesTold;
 use super::{Board, Inner};
 use crate::core::Now;
-use crate::core::holds::{News, Reach, Record};
-use crate::core::namesakes::PRESENT_EVERY;
+use crate::core::fleet::holds::{News, Reach, Record};
+use crate::core::fleet::namesakes::PRESENT_EVERY;
 use crate::core::outcome::Scope;
 use std::time::Duration;
 
 /// How often a worker says which lanes it has: the log of tenures forgets in hours, or sooner if much is written, who took them.
 const LANES_EVERY: Duration = Duration::from_secs(3_600);
 const LANES_EVERY_BYTES: u64 = 25_000_000;
-
-/// When its lanes were told last.
-#[derive(Clone, Copy, Default)]
-pub(super) struct LanesTold {
-    at: Duration,
-    read_bytes: u64,
-}
 
 impl Board {
     /// Says again and again that this worker is there, for ever.
@@ -38,7 +32,7 @@ impl Board {
         let (mut inner, now) = (self.lock(), self.clock.now());
         let ends = inner.is_ending;
         let lanes = inner.lanes_to_tell(now);
-        // Of no lane.
+        // A record of no lane.
         let reach = Reach {
             scope: Scope::Message,
             key: "".into(),

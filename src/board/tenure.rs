@@ -1,18 +1,19 @@
-//! Who has which lane: taking one, leaving one, and hearing of others.
+//! Tenures: taking a lane, leaving one, and hearing of others'.
 
 use super::{Board, Inner, is_told};
 use crate::broker::lanes_log::Log;
 use crate::core::Now;
-use crate::core::holds::{News, Record};
-use crate::core::message::LaneId;
+use crate::core::fleet::holds::{News, Record};
+use crate::core::fleet::tenure::{Legacy, Owner, Tenure, Unsent};
 use crate::core::outcome::Scope;
-use crate::core::tenure::{Legacy, Owner, Tenure, Unsent};
+use crate::core::request::message::LaneId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 impl Board {
-    /// Takes a lane that RabbitMQ has given to this worker. Answers, once all others can know, what is known of the one before; ends without an answer if the log cannot be used.
+    /// Takes a lane that RabbitMQ has given to this worker. Answers, once all others can know, what is known of the one before; ends
+    /// without an answer if the log cannot be used.
     pub fn claim(&self, lane: &LaneId) -> oneshot::Receiver<Legacy> {
         let (sender, claimed) = oneshot::channel();
         let (mut inner, now) = (self.lock(), self.clock.now());
@@ -43,7 +44,7 @@ impl Board {
         is_told(told, patience).await;
     }
 
-    /// Who took the lane last, as far as the log says.
+    /// Returns who took the lane last, as far as the log says.
     pub fn tenure(&self, lane: &LaneId) -> Option<Tenure> {
         self.lock().tenures.of(lane.as_str()).cloned()
     }
@@ -60,9 +61,9 @@ impl Board {
 }
 
 impl Inner {
-    /// Who has a lane. Workers of an earlier version tell it by the log of holds, which has no order with the other: an old word from
-    /// there does not count. Returns the lanes of which something new is known.
-    pub(super) fn heard_of_tenure(&mut self, record: &Record, log: Log, now: Now) -> Vec<Arc<str>> {
+    /// Takes a record of who has a lane. Workers of an earlier version tell it by the log of holds, which has no order with the other: an
+    /// old word from there does not count. Returns the lanes of which something new is known.
+    pub(super) fn apply_tenure(&mut self, record: &Record, log: Log, now: Now) -> Vec<Arc<str>> {
         let lane = &record.reach.key;
         match &record.news {
             News::Taken => {

@@ -1,9 +1,9 @@
-//! A connection beside the session's, for publishes that may be what ends sessions ([`crate::core::suspects`]), one at a time: when it
-//! ends, it is known over which.
+//! A connection beside the session's, for publishes that may be what ends sessions ([`crate::core::connection::suspects`]), one at a time:
+//! when it ends, it is known over which.
 
 use super::connect::{SessionError, connect};
 use crate::config::BrokerConfig;
-use crate::core::suspects::Suspects;
+use crate::core::connection::suspects::Suspects;
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

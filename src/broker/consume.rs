@@ -43,7 +43,8 @@ pub enum Ended {
 }
 
 impl Links {
-    /// Consumes a lane as it was assigned; [`NotSubscribed::Gone`] if that is no longer so. `priority`: see [`crate::core::placement`].
+    /// Consumes a lane as it was assigned; [`NotSubscribed::Gone`] if that is no longer so. `priority`: see
+    /// [`crate::core::fleet::placement`].
     pub async fn lane(
         self: &Arc<Self>,
         session: &Arc<Session>,

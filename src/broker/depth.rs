@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use crate::contract::names::{DELAY, WATCHED, rung};
-use crate::core::ladder;
+use crate::core::request::ladder;
 use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;

@@ -2,7 +2,7 @@
 //! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). deploy/contract/README.md, "What becomes of properties and headers", is
 //! this table.
 
-use crate::core::intake::MAX_HEADERS_BYTES;
+use crate::core::request::intake::MAX_HEADERS_BYTES;
 use crate::spans::Trace;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -27,13 +27,13 @@ const SUSPECTED: &str = "wa-suspected";
 const COPIED_MS: &str = "wa-copied-ms";
 const BLAMED: &str = "wa-blamed";
 const LAST_ERROR: &str = "wa-last-error";
-/// See [`crate::core::message::Message::incarnation`]; 0 is none.
+/// See [`crate::core::request::message::Message::incarnation`]; 0 is none.
 const INCARNATION: &str = "wa-incarnation";
 
 /// On what was published without what its caller wrote, see [`plain`].
 const LEFT_OUT: &str = "wa-headers-left-out";
 
-/// The writer of a result, see [`crate::core::search::Stamp`].
+/// The writer of a result, see [`crate::core::evidence::search::Stamp`].
 const WRITER: &str = "wa-writer";
 
 /// RabbitMQ's own, where it is set up to stamp what it is given (`message_interceptors.incoming.set_header_timestamp`).

@@ -10,8 +10,8 @@ use super::results_log::FoundResult;
 use super::ways::Way;
 use crate::contract::names::{self, DEAD, RESULTS};
 use crate::contract::result::Report;
-use crate::core::ladder;
-use crate::core::message::Message;
+use crate::core::request::ladder;
+use crate::core::request::message::Message;
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 
@@ -38,7 +38,7 @@ impl Publisher {
     }
 
     /// The result that another worker had published, once more: for its own reader may have died as well.
-    pub async fn again(
+    pub async fn republish(
         &self,
         delivery: &Delivery,
         found: &FoundResult,

@@ -5,7 +5,7 @@ use super::connect::{SessionError, connect, is_forced, is_of_a_channel};
 use super::declare::{TopologyError, declare_lane};
 use super::unsettled::{Connected, Unsettled, Writer};
 use crate::config::BrokerConfig;
-use crate::core::awake::{self, Reading};
+use crate::core::connection::awake::{self, Reading};
 use futures_util::{Stream, StreamExt};
 use lapin::options::BasicQosOptions;
 use lapin::{Channel, Connection, Event};

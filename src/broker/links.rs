@@ -7,7 +7,7 @@ use super::session::Session;
 use super::unsettled::Writer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::core::quarantine::{Apart, Assignment, LinkId, Quarantine, Verdict};
+use crate::core::connection::quarantine::{Apart, Assignment, LinkId, Quarantine, Verdict};
 use crate::metrics::Metrics;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,7 +4,7 @@
 
 use super::connect::connect;
 use crate::config::BrokerConfig;
-use crate::core::reply_to::ReplyTo;
+use crate::core::request::reply_to::ReplyTo;
 use crate::metrics::Metrics;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};

@@ -11,7 +11,7 @@ use super::headers::Headers;
 use super::lanes_log::OFFSET;
 use super::topology;
 use crate::config::BrokerConfig;
-use crate::core::search::{Entry, Scan, Told};
+use crate::core::evidence::search::{Entry, Scan, Told};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use lapin::message::Delivery;

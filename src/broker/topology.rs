@@ -8,7 +8,7 @@ pub use crate::contract::names::{
     DEAD, DELAY, DELAY_OUT, EVENTS, LANE_PREFIX, LANES_LOG, RESULTS, RESULTS_LOG, SEND,
     TENURES_LOG, UNROUTED, lane_queue, rung,
 };
-use crate::core::ladder;
+use crate::core::request::ladder;
 use serde_json::{Map, Value, json};
 
 /// Where an exchange hands what it cannot route.
@@ -298,7 +298,7 @@ fn stream(name: &str, max_age: &str, max_bytes: i64, segment_bytes: i64) -> Obje
     queue(name, arguments)
 }
 
-/// See [`crate::core::ladder`].
+/// See [`crate::core::request::ladder`].
 fn ladder() -> Vec<Object> {
     let mut objects = vec![];
     for number in 0..ladder::RUNGS {

@@ -2,8 +2,8 @@
 //! may not know yet, and what each worker says of that when it publishes.
 
 use crate::clock::Clock;
-use crate::core::search::Stamp;
-use crate::core::settling::Settling;
+use crate::core::evidence::search::Stamp;
+use crate::core::evidence::settling::Settling;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 //!
 //! Source: measured on RabbitMQ 4.0.5, `rabbit_fifo_client`'s registration and credit flow between reader and channel.
 
-use crate::core::ladder;
+use crate::core::request::ladder;
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
 use std::collections::HashMap;

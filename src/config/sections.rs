@@ -7,12 +7,12 @@ use super::settings::{
     LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, PacingConfig, RetryConfig,
     Secret, TracingConfig,
 };
-use crate::core::intake::IntakeConfig;
+use crate::core::lane::pacing::Spacing;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};
-use crate::core::message::LaneId;
 use crate::core::outcome::{Class, Override};
-use crate::core::pacing::Spacing;
-use crate::core::retry::RetryPolicy;
+use crate::core::request::intake::IntakeConfig;
+use crate::core::request::message::LaneId;
+use crate::core::request::retry::RetryPolicy;
 use ::config::{Map, Value};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

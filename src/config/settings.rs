@@ -2,13 +2,13 @@
 
 use super::read::ConfigErrors;
 use super::rules;
-use crate::core::holds::ProbePeriods;
-use crate::core::intake::IntakeConfig;
+use crate::core::fleet::holds::ProbePeriods;
+use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::lane::{LaneConfig, Redelivery};
-use crate::core::message::LaneId;
 use crate::core::outcome::Override;
-use crate::core::pacing::{PaceConfig, Spacing};
-use crate::core::retry::RetryPolicy;
+use crate::core::request::intake::IntakeConfig;
+use crate::core::request::message::LaneId;
+use crate::core::request::retry::RetryPolicy;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;

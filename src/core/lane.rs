@@ -4,14 +4,14 @@
 //! `Step::Wait` is the only timer.
 
 use super::Now;
-use super::backlog::{Backlog, Key, Waiting};
-use super::decide::Terms;
-use super::holds::Held;
-use super::message::{LaneId, Message, Priority};
-use super::pacing::{Debt, Pace, Spacing};
-use super::recent::{Identity, Known, Recent};
-use super::report::Report;
-use super::tenure::Inherited;
+use super::fleet::holds::Held;
+use super::fleet::tenure::Inherited;
+use super::request::decide::Terms;
+use super::request::message::{LaneId, Message, Priority};
+use super::request::recent::{Identity, Known, Recent};
+use super::request::report::Report;
+use backlog::{Backlog, Key, Waiting};
+use pacing::{Debt, Pace, Spacing};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +32,11 @@ mod standing;
 mod step;
 mod templates;
 
-pub use super::backlog::Ticket;
-pub use super::decide::Decision;
+pub use super::request::decide::Decision;
+pub use backlog::Ticket;
 pub use config::{LaneConfig, Redelivery, RedeliveryPolicy};
 pub use standing::{HOLD_MAX, State};
-pub use step::{Attempt, Evidence, Joined, Luck, Resolved, Rest, Step, Verdict, View};
+pub use step::{Attempt, Drawn, Evidence, HeldBy, Joined, Resolved, Step, Verdict, View};
 
 use blame::Blame;
 use standing::Standing;
@@ -95,7 +95,7 @@ pub struct Lane {
     /// How long a request to somebody takes, of late, from the answer to the one before it to its own.
     turn: Duration,
     /// The reason why the next message is not sent, as of the last turn.
-    rest: Rest,
+    held_by: HeldBy,
 }
 
 /// Ended and given back requests to remember: all that one session can hand out, and the session before it.
@@ -130,7 +130,7 @@ impl Lane {
             templates: Templates::default(),
             shadow: Debt::default(),
             turn: TURN_AT_FIRST,
-            rest: Rest::Nothing,
+            held_by: HeldBy::Nothing,
         }
     }
 
@@ -147,7 +147,7 @@ impl Lane {
     pub fn view(&self) -> View {
         View {
             state: self.state(),
-            rest: self.rest,
+            held_by: self.held_by,
             limit_mps: self.config.pace.limit_mps,
             configured_mps: self.config.pace.rate_mps(),
             bucket: self.pace.bucket(),
@@ -254,10 +254,10 @@ impl Lane {
         let in_flight_max = match self.state() {
             State::Flowing => self.config.in_flight_max(),
             State::Probing { .. } => match self.standing.paused_until(now) {
-                Some(until) => return self.rests(Rest::State, Step::Wait(until)),
+                Some(until) => return self.hold_back(HeldBy::State, Step::Wait(until)),
                 None => 1,
             },
-            State::Cooling { until } => return self.rests(Rest::State, Step::Wait(until)),
+            State::Cooling { until } => return self.hold_back(HeldBy::State, Step::Wait(until)),
             State::Away { .. }
             | State::Rejoining { .. }
             | State::Paused { .. }
@@ -267,11 +267,11 @@ impl Lane {
                 } else {
                     Step::Idle
                 };
-                return self.rests(Rest::State, step);
+                return self.hold_back(HeldBy::State, step);
             }
         };
         if self.in_flight() >= in_flight_max {
-            return self.rests(Rest::InFlight, Step::Idle);
+            return self.hold_back(HeldBy::InFlight, Step::Idle);
         }
         self.backlog.unpark(now);
         self.backlog.forget_some(now);
@@ -281,13 +281,13 @@ impl Lane {
             }
         }
         match self.backlog.next_unpark() {
-            Some(until) => self.rests(Rest::Pair, Step::Wait(until)),
-            None => self.rests(Rest::Nothing, Step::Idle),
+            Some(until) => self.hold_back(HeldBy::Pair, Step::Wait(until)),
+            None => self.hold_back(HeldBy::Nothing, Step::Idle),
         }
     }
 
-    fn rests(&mut self, rest: Rest, step: Step) -> Step {
-        self.rest = rest;
+    fn hold_back(&mut self, held_by: HeldBy, step: Step) -> Step {
+        self.held_by = held_by;
         step
     }
 
@@ -311,11 +311,12 @@ impl Lane {
         // Asked last: what is charged here is sent.
         if let Err(until) = self.pace.permit(now) {
             self.backlog.unpick(key, priority);
-            return Some(self.rests(Rest::Rate, Step::Wait(until)));
+            return Some(self.hold_back(HeldBy::Rate, Step::Wait(until)));
         }
         let waiting = self.backlog.take_to_send(key, priority)?;
         let attempt = Attempt {
             ticket: waiting.ticket,
+            operation: waiting.message.operation,
             body: waiting.message.body.clone(),
             priority,
             waited: now.mono.saturating_sub(waiting.accepted_at),

@@ -1,5 +1,5 @@
 //! The decisions. Nothing in here waits, reads a clock, draws a random number or touches a socket:
-//! time, luck and configuration are arguments, and what must happen is a returned value.
+//! time, drawn and configuration are arguments, and what must happen is a returned value.
 //! That is what lets a seeded simulation run the very code that production runs.
 
 pub mod connection;
@@ -9,14 +9,6 @@ pub mod lane;
 pub mod operation;
 pub mod outcome;
 pub mod request;
-
-// By their former paths, until all that names them is where it belongs.
-pub use connection::{awake, quarantine, suspects};
-pub use evidence::{search, settling};
-pub use fleet::{holds, namesakes, number, placement, readers, tenure};
-pub use lane::{backlog, ceiling, demand, pacing};
-pub use outcome::answer;
-pub use request::{decide, intake, ladder, message, recent, reply_to, report, retry};
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::answer::{Accepted, Answer, AnswerBody, ApiError, Reply, hidden};
+use answer::{Accepted, Answer, AnswerBody, ApiError, Reply, hidden};
 
 pub mod answer;
 mod overrides;

@@ -1,4 +1,4 @@
-//! What happens to the lane's consumer, and what it delivers.
+//! Events of the lane's consumer, and what it delivers.
 
 use super::LaneTask;
 use super::consumer::Event;
@@ -7,7 +7,7 @@ use crate::broker::delivery::Delivery;
 use crate::core::lane::driver::Budget;
 
 impl LaneTask {
-    pub(super) fn heed(&mut self, event: Event) {
+    pub(super) fn on_consumer_event(&mut self, event: Event) {
         let phone_number_id = self.driver.id();
         match event {
             Event::Delivered(delivery) => return self.take_all_ready(delivery),
@@ -30,15 +30,15 @@ impl LaneTask {
     }
 
     pub(super) fn session_changed(&mut self) {
-        // Who has the lane is told before the session is.
+        // The owner of the lane is told before the session is.
         if self.orders.has_changed().unwrap_or(false) {
-            self.obey();
+            self.apply_orders();
         }
         let now = self.shared.now();
         self.driver.session_changed(self.consumer.is_back(), now);
     }
 
-    /// What is ready, as far as one turn goes.
+    /// Takes what is ready, as far as one turn goes.
     fn take_all_ready(&mut self, first: Delivery) {
         let clock = self.shared.concluder.clock;
         let mut budget = Budget::new(clock.now().mono);
@@ -58,7 +58,7 @@ impl LaneTask {
                     | Event::Lost(_)
                     | Event::Reassigned
                     | Event::SessionChanged),
-                ) => return self.heed(other),
+                ) => return self.on_consumer_event(other),
                 None => return,
             }
         }
@@ -70,7 +70,7 @@ impl LaneTask {
         self.perform();
     }
 
-    /// What was delivered before the lane was this worker's, as far as one turn goes.
+    /// Takes what was delivered before the lane was this worker's, as far as one turn goes.
     pub(super) fn read_all_unread(&mut self) {
         let clock = self.shared.concluder.clock;
         let mut budget = Budget::new(clock.now().mono);

@@ -7,17 +7,17 @@ use crate::broker::publish::{Confirmed, Published, Publisher};
 use crate::broker::results_log::FoundResult;
 use crate::broker::unsettled::Unsettled;
 use crate::clock::Clock;
-use crate::core::intake::Refusal;
 use crate::core::lane::Decision;
-use crate::core::message::{LaneId, Message, Priority};
 use crate::core::outcome::Class;
-use crate::core::report::{POISON, Report, ReportedError, Status, UNKNOWN_NUMBER};
+use crate::core::request::intake::Refusal;
+use crate::core::request::message::{LaneId, Message, Priority};
+use crate::core::request::report::{POISON, Report, ReportedError, Status, UNKNOWN_NUMBER};
 use crate::metrics::{LaneMetrics, Metrics};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What concluding needs.
+/// Ends requests: publishes, waits for the confirm, settles.
 pub struct Concluder {
     pub publisher: Publisher,
     pub metrics: Arc<Metrics>,
@@ -64,11 +64,11 @@ impl Concluder {
             }
             Decision::Repeat { flagged } => match found {
                 Some(found) => {
-                    let published = self.publisher.again(&delivery, &found, flagged).await;
+                    let published = self.publisher.republish(&delivery, &found, flagged).await;
                     self.told_or_kept(&delivery, published, false).await
                 }
                 None => {
-                    // Never: it is decided on nothing else.
+                    // Unreachable: to repeat is decided on nothing else.
                     tracing::error!("a result to repeat is missing");
                     None
                 }
@@ -79,7 +79,7 @@ impl Concluder {
         self.settle(delivery, confirmed, unsettled).await
     }
 
-    /// What cannot be sent is answered at once; what cannot even be identified is kept in `wa.dead` first.
+    /// Answers what cannot be sent at once; what cannot even be identified is kept in `wa.dead` first.
     pub async fn refusal(
         &self,
         metrics: &LaneMetrics,
@@ -104,7 +104,7 @@ impl Concluder {
         self.settle(delivery, confirmed, unsettled).await;
     }
 
-    /// What RabbitMQ could not put into a lane, or took out of one.
+    /// Answers what RabbitMQ could not put into a lane, or took out of one.
     pub async fn unrouted(&self, mut delivery: Delivery) {
         if let Some(journey) = delivery.journey() {
             journey.received(None);
@@ -164,7 +164,7 @@ impl Concluder {
         Some(confirmed)
     }
 
-    /// Of a result that cannot be published the request is kept instead. It may have been sent, as whoever publishes it again is told.
+    /// Keeps the request where its result cannot be published. It may have been sent, as whoever publishes it again is told.
     async fn told_or_kept(
         &self,
         delivery: &Delivery,

@@ -4,11 +4,11 @@ use crate::broker::consume::{Ended, Subscription};
 use crate::broker::delivery::Delivery;
 use crate::broker::links::{Links, NotSubscribed};
 use crate::broker::session::Session;
-use crate::broker::topology::LANE_PREFIX;
 use crate::broker::{Sessions, delays};
-use crate::core::message::LaneId;
-use crate::core::placement;
-use crate::core::quarantine::{Assignment, Quarantine};
+use crate::contract::names::LANE_PREFIX;
+use crate::core::connection::quarantine::{Assignment, Quarantine};
+use crate::core::fleet::placement;
+use crate::core::request::message::LaneId;
 use crate::spans::Spans;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
@@ -21,9 +21,9 @@ use tokio::sync::watch;
 /// First and longest pause before a lost consumer is opened again.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
-/// How long RabbitMQ may take to take back what it is given and to deliver it again: milliseconds, unless it is busy with hundreds of lanes that leave
-/// together. Should it take longer, others are in doubt whether those requests were sent. Where they are another worker's at once,
-/// nobody waits for the end of this.
+/// How long RabbitMQ may take to take back what it is given and to deliver it again: milliseconds, unless it is busy with hundreds of lanes
+/// that leave together. Should it take longer, others are in doubt whether those requests were sent. Where they are another worker's at
+/// once, nobody waits for the end of this.
 const COMES_AGAIN: Duration = Duration::from_secs(2);
 
 #[expect(
@@ -60,7 +60,7 @@ pub(super) struct Consumer {
     spans: Option<Arc<Spans>>,
     session: Option<Arc<Session>>,
     opening: Option<Opening>,
-    /// What is being opened, or is open.
+    /// The subscription that is being opened, or is open.
     prefetch: u16,
     subscription: Option<Subscription>,
     /// Whether the last try to open it worked. None before the first.
@@ -107,7 +107,7 @@ impl Consumer {
             && subscription.is_some_and(Subscription::may_send)
     }
 
-    /// Of the channel that is open.
+    /// Prefetch of the channel that is open.
     pub(super) fn prefetch(&self) -> u16 {
         self.prefetch
     }
@@ -166,7 +166,7 @@ impl Consumer {
         None
     }
 
-    /// It belongs on another connection now: what waits is to go back, and to be fetched there.
+    /// True if the lane belongs on another connection now: what waits is to go back, and to be fetched there.
     pub(super) fn is_misplaced(&self) -> bool {
         self.is_misplaced && self.subscription.is_some()
     }
@@ -229,7 +229,7 @@ impl Consumer {
                 self.last_try = Some(true);
                 self.subscription = Some(subscription);
                 self.pauses.reset();
-                // It may have been given another place in the meantime.
+                // The lane may have been given another place in the meantime.
                 self.is_misplaced = self.looks_misplaced();
                 let prefetch = self.prefetch;
                 Event::Opened { prefetch }
@@ -262,7 +262,7 @@ impl Consumer {
         }
     }
 
-    /// What is there already, without waiting.
+    /// Returns what is there already, without waiting.
     pub(super) fn next_now(&mut self, now: impl Fn() -> Duration) -> Option<Event> {
         self.next(now).now_or_never()
     }

@@ -1,9 +1,9 @@
 //! A lane as the rest of the process sees it: what is known of it, and how it is told something.
 
 use crate::board::Orders;
-use crate::broker::topology::lane_queue;
+use crate::contract::names::lane_queue;
 use crate::core::lane::View;
-use crate::core::message::LaneId;
+use crate::core::request::message::LaneId;
 pub use crate::metrics::Seen;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 pub struct LaneHandle {
     pub id: LaneId,
     pub waba_id: Arc<str>,
-    /// What it is called in metrics: its id, unless there are too many lanes.
+    /// The lane's label in metrics: its id, unless there are too many lanes.
     pub label: Arc<str>,
     pub orders: watch::Sender<Orders>,
     /// The number's limit may have changed.

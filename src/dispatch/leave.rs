@@ -3,9 +3,9 @@
 use super::consumer::Event;
 use super::{LaneTask, answered};
 use crate::broker::delivery::Delivery;
+use crate::core::fleet::tenure::{Legacy, Unread, Unsent};
 use crate::core::lane::driver::LeaveStep;
-use crate::core::recent::Identity;
-use crate::core::tenure::{Legacy, Unread, Unsent};
+use crate::core::request::recent::Identity;
 use std::time::Duration;
 
 /// Longest that a lane which stops waits for the other workers to be told why.
@@ -56,7 +56,8 @@ impl LaneTask {
         }
     }
 
-    /// What RabbitMQ has sent and the lane has not seen was not sent to the API either, and is to be told so. True if the session changed.
+    /// Takes what RabbitMQ has sent and the lane has not seen: it was not sent to the API either, and is to be told so. True if the session
+    /// changed.
     async fn listen(&mut self, quiet: Duration) -> bool {
         if !self.consumer.is_open() {
             self.driver.heard_out();
@@ -93,7 +94,7 @@ impl LaneTask {
     }
 }
 
-/// What RabbitMQ delivered as the lane was left: it has it again.
+/// Gives back what RabbitMQ delivered as the lane was left: it has it again.
 fn let_go(unread: Vec<Delivery>) -> Vec<Unread> {
     let let_go = unread.into_iter().map(|delivery| {
         let inbound = delivery.inbound();

@@ -1,17 +1,17 @@
-//! What a lane's turns look like from outside: metrics, and log lines at the moments an operator wants to know of.
+//! Observation of a lane's turns: metrics, and log lines at the moments an operator wants to know of.
 
 use crate::core::Now;
-use crate::core::answer::{AnswerBody, Reply};
 use crate::core::lane::State;
-use crate::core::message::LaneId;
+use crate::core::outcome::answer::{AnswerBody, Reply};
 use crate::core::outcome::{Outcome, Rules};
+use crate::core::request::message::LaneId;
 use crate::metrics::{LaneMetrics, Metrics, OTHER};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) struct Observer {
     lane: LaneId,
-    /// What it is called in metrics.
+    /// The lane's label in metrics.
     label: Arc<str>,
     pub(super) metrics: Arc<LaneMetrics>,
     all: Arc<Metrics>,
@@ -96,7 +96,7 @@ impl Observer {
                 tracing::info!(%phone_number_id, "the lane flows again");
             }
             State::Paused { .. } => tracing::info!(%phone_number_id, "the lane is paused"),
-            // What holds a lane the board says, once for all that it strikes; a throttled lane cools and flows each second.
+            // The board says what holds a lane, once for all that it strikes; a throttled lane cools and flows each second.
             State::Flowing
             | State::Cooling { .. }
             | State::Away { .. }

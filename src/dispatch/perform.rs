@@ -1,14 +1,16 @@
-//! What the driver of a lane wants done: claims, sends, questions, ends; and what has come of it.
+//! Performs what the driver of a lane wants done: claims, sends, questions, ends; and tells it what has come of that.
 
 use super::conclude::seconds_between;
 use super::{Done, LaneTask, trace};
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::{Found, FoundResult};
-use crate::core::answer::Reply;
-use crate::core::intake::Refusal;
+use crate::core::evidence::search::Question;
 use crate::core::lane::driver::{Budget, Command};
 use crate::core::lane::{Attempt, Decision, Evidence, Resolved, Ticket};
-use crate::core::search::Question;
+use crate::core::operation::Operation;
+use crate::core::outcome::answer::Reply;
+use crate::core::request::intake::Refusal;
+use crate::graph::ApiRequest;
 use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, StreamExt};
 use std::time::{Duration, Instant};
@@ -86,6 +88,7 @@ impl LaneTask {
     fn send(&mut self, attempt: Attempt) {
         let Attempt {
             ticket,
+            operation,
             body,
             priority,
             waited,
@@ -97,16 +100,22 @@ impl LaneTask {
         let pacing_wait = self.observer.metrics.pacing_wait(priority);
         pacing_wait.observe(waited.as_secs_f64());
         self.trace_pace(ticket);
-        let (shared, url, token) = (self.shared.clone(), self.url.clone(), self.token.clone());
+        let (shared, token) = (self.shared.clone(), self.token.clone());
         #[cfg(debug_assertions)]
         if let Some(delivery) = self.driver.delivery(ticket) {
-            super::ill_wish::panic_at(delivery.id());
+            super::test_panic::panic_at(delivery.id());
         }
+        let request = ApiRequest {
+            operation,
+            node: self.driver.id().clone(),
+            body,
+        };
         let sending = async move {
             let started = Instant::now();
-            let reply = shared.graph.send(url, &token, body).await;
+            let reply = shared.graph.send(request, &token).await;
             Done::Answered {
                 ticket,
+                operation,
                 reply,
                 took: started.elapsed(),
             }
@@ -123,7 +132,7 @@ impl LaneTask {
         let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
         let moves = matches!(decision, Decision::Delay { .. }).then(|| self.moves.clone());
         let concluding = async move {
-            // Never closed.
+            // The semaphore is never closed.
             let _move = OptionFuture::from(moves.map(Semaphore::acquire_owned)).await;
             let concluder = &shared.concluder;
             let confirmed = concluder
@@ -134,7 +143,7 @@ impl LaneTask {
         self.work.push(concluding.boxed());
     }
 
-    /// What has finished, as far as one turn goes.
+    /// Takes what has finished, as far as one turn goes.
     pub(super) fn finish_all_ready(&mut self, done: Done) {
         self.finish(done);
         let clock = self.shared.concluder.clock;
@@ -153,9 +162,10 @@ impl LaneTask {
         match done {
             Done::Answered {
                 ticket,
+                operation,
                 reply,
                 took,
-            } => self.answered(ticket, reply, took),
+            } => self.answered(ticket, operation, reply, took),
             Done::Settled { ticket, confirmed } => self.driver.settled(ticket, confirmed),
             Done::Refused => self.driver.refused(),
             Done::Evidence { ticket, found } => {
@@ -173,14 +183,14 @@ impl LaneTask {
         self.perform_with(repeated);
     }
 
-    fn answered(&mut self, ticket: Ticket, reply: Reply, took: Duration) {
+    fn answered(&mut self, ticket: Ticket, operation: Operation, reply: Reply, took: Duration) {
         self.observer.replied(&reply, &self.shared.rules);
         let usage = reply.usage();
         let traced = self.shared.spans.as_ref().map(|_| trace::answer(&reply));
         let outcome = self.shared.rules.classify(reply);
         self.observer.attempted(&outcome, took);
         if let Some(answer) = traced {
-            self.trace_send(ticket, &outcome, answer, took);
+            self.trace_send(ticket, operation, &outcome, answer, took);
         }
         let now = self.shared.now();
         self.driver

@@ -1,17 +1,19 @@
-//! What a lane's turns look like in a trace: the steps of the messages that have a journey.
+//! Tracing of a lane's turns: the steps of the messages that have a journey.
 
 use super::LaneTask;
 use super::observe::word;
 use crate::broker::delivery::Delivery;
-use crate::core::answer::{AnswerBody, Reply};
 use crate::core::lane::{Decision, Ticket};
+use crate::core::operation::Operation;
+use crate::core::outcome::answer::{AnswerBody, Reply};
 use crate::core::outcome::{Class, Outcome};
-use crate::core::report::{Report, Status};
+use crate::core::request::report::{Report, Status};
+use crate::graph::Template;
 use crate::spans::{Answer, End, Journey, Sent};
 use std::time::Duration;
 
 impl LaneTask {
-    /// It is sent now.
+    /// Notes that the message is sent now.
     pub(super) fn trace_pace(&mut self, ticket: Ticket) {
         if let Some(journey) = self.journey(ticket) {
             journey.paced();
@@ -21,6 +23,7 @@ impl LaneTask {
     pub(super) fn trace_send(
         &mut self,
         ticket: Ticket,
+        operation: Operation,
         outcome: &Outcome,
         answer: Answer,
         took: Duration,
@@ -28,12 +31,14 @@ impl LaneTask {
         if self.journey(ticket).is_none() {
             return;
         }
-        let url = self.url.clone();
-        let (lane, outcome) = (self.driver.id().clone(), word(outcome));
+        let graph = self.shared.graph.clone();
+        let Template { host, port, path } = graph.template(operation);
+        let outcome = word(outcome);
         let sent = Sent {
-            host: url.host_str(),
-            port: url.port_or_known_default(),
-            path: template(url.path(), lane.as_str()),
+            method: operation.facts().method.as_str(),
+            host,
+            port,
+            path,
             took,
             outcome,
             answer,
@@ -47,13 +52,6 @@ impl LaneTask {
         self.shared.spans.as_ref()?;
         self.driver.delivery(ticket).and_then(Delivery::journey)
     }
-}
-
-/// The path of a lane's messages, without its number.
-fn template(path: &str, lane: &str) -> String {
-    let end = format!("/{lane}/messages");
-    let base = path.strip_suffix(end.as_str()).unwrap_or_default();
-    format!("{base}/{{phone_number_id}}/messages")
 }
 
 /// An answer without its texts.
@@ -96,7 +94,7 @@ pub(super) fn end_of(report: &Report) -> End {
     }
 }
 
-/// Of a request that intake refuses.
+/// Describes the end of a request that intake refuses.
 pub(super) fn end_of_a_refusal() -> End {
     End {
         status: Status::Rejected.as_str(),

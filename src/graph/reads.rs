@@ -2,11 +2,11 @@
 //! Everything but sending needs the token's permission `whatsapp_business_management`.
 
 use super::{Graph, prove};
-use crate::core::answer::AnswerBody;
-use crate::core::holds::Health;
-use crate::core::message::LaneId;
-use crate::core::number::{NumberState, TEMPLATE_STATUSES, TemplateCounts, word};
-use crate::core::readers::TEMPLATES_PER_READ;
+use crate::core::fleet::holds::Health;
+use crate::core::fleet::number::{NumberState, TEMPLATE_STATUSES, TemplateCounts, word};
+use crate::core::fleet::readers::TEMPLATES_PER_READ;
+use crate::core::outcome::answer::AnswerBody;
+use crate::core::request::message::LaneId;
 use crate::credentials::Token;
 use anyhow::Context;
 use bytes::Bytes;

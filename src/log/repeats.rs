@@ -2,7 +2,7 @@
 //! not bury what an operator looks for. Lines of DEBUG and below are there for whoever asks for all of them.
 
 use crate::core::Now;
-use crate::core::pacing::{Debt, Spacing};
+use crate::core::lane::pacing::{Debt, Spacing};
 use crate::metrics::Metrics;
 use crate::tasks::Rounds;
 use std::collections::HashMap;

@@ -1,8 +1,8 @@
 //! Counters and histograms of one lane.
 
 use super::OUTCOMES;
-use crate::core::message::Priority;
-use crate::core::report::Status;
+use crate::core::request::message::Priority;
+use crate::core::request::report::Status;
 use prometheus::{Histogram, IntCounter};
 
 /// One lane's series, looked up once.

@@ -3,13 +3,15 @@
 use anyhow::{Context, Result};
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
-use whatsapp_dispatcher::core::answer::Accepted;
-use whatsapp_dispatcher::core::intake::{Inbound, IntakeConfig, intake};
-use whatsapp_dispatcher::core::lane::{Lane, LaneConfig, Luck, Redelivery, RedeliveryPolicy, Step};
-use whatsapp_dispatcher::core::message::LaneId;
+use whatsapp_dispatcher::core::lane::pacing::{PaceConfig, Spacing};
+use whatsapp_dispatcher::core::lane::{
+    Drawn, Lane, LaneConfig, Redelivery, RedeliveryPolicy, Step,
+};
 use whatsapp_dispatcher::core::outcome::Outcome;
-use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
-use whatsapp_dispatcher::core::retry::RetryPolicy;
+use whatsapp_dispatcher::core::outcome::answer::Accepted;
+use whatsapp_dispatcher::core::request::intake::{Inbound, IntakeConfig, intake};
+use whatsapp_dispatcher::core::request::message::LaneId;
+use whatsapp_dispatcher::core::request::retry::RetryPolicy;
 
 const PAIRS: u32 = 1_000_000;
 
@@ -23,7 +25,7 @@ pub(crate) fn run() -> Result<()> {
     };
     let before_mb = rss_mb()?;
     let mut lane = Lane::new(LaneId::new("10001"), config(), now);
-    let luck = Luck {
+    let luck = Drawn {
         jitter: 0.5,
         quick_pause: Duration::ZERO,
     };
@@ -40,7 +42,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn send_one(lane: &mut Lane, n: u32, now: Now, luck: Luck) -> Result<()> {
+fn send_one(lane: &mut Lane, n: u32, now: Now, luck: Drawn) -> Result<()> {
     let body = format!(r#"{{"to":"+1555{n:07}","type":"text","text":{{"body":"hi"}}}}"#);
     let id = n.to_string();
     let inbound = Inbound {

@@ -53,18 +53,13 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 2] = [
 ];
 
 /// Who else may name the crate of an edge, for what.
-const CRATE_EXCEPTIONS: [(&str, &str, &str); 5] = [
+const CRATE_EXCEPTIONS: [(&str, &str, &str); 4] = [
     (
         "lapin",
         "src/config/rules.rs",
         "broker.url is checked by the parser that will read it",
     ),
     ("reqwest", "src/config/rules.rs", "as is graph.base_url"),
-    (
-        "reqwest",
-        "src/dispatch.rs",
-        "a lane keeps its URL, parsed once",
-    ),
     (
         "reqwest",
         "src/credentials.rs",

@@ -1,8 +1,8 @@
 use super::ours::writer;
 use super::*;
-use crate::core::intake::Inbound;
-use crate::core::message::History;
-use crate::core::search::Stamp;
+use crate::core::evidence::search::Stamp;
+use crate::core::request::intake::Inbound;
+use crate::core::request::message::History;
 use lapin::types::AMQPValue::LongString;
 
 const COPIES: [Copy; 3] = [Copy::Result, Copy::Delayed, Copy::Dead];

@@ -5,8 +5,8 @@
 //! workers end with the same holds, and one that starts reads them back.
 
 use crate::core::Now;
+use crate::core::fleet::tenure::Tenures;
 use crate::core::outcome::Scope;
-use crate::core::tenure::Tenures;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -267,8 +267,8 @@ impl Holds {
     ///
     /// Times in a record are its writer's, whose clock may be hours off. How long something lasts is their difference, and how old a record
     /// is that was read as it was written, is known: nothing. Only of one that was `Missed` the two clocks have to tell.
-    pub fn heard(&mut self, record: Record, read: Read, now: Now) -> Option<Reach> {
-        if self.is_own(&record) && self.not_told(&record) {
+    pub fn apply_record(&mut self, record: Record, read: Read, now: Now) -> Option<Reach> {
+        if self.is_own(&record) && self.stop_waiting_for(&record) {
             return None;
         }
         // The record is another's, or ours written twice as its first confirm was lost: then the others go by the second.
@@ -322,14 +322,14 @@ impl Holds {
             News::TemplateHeld { until_ms } => {
                 self.templates.insert(reach.key.clone(), until_ms);
             }
-            // No holds: see [`crate::core::tenure`].
+            // No holds: see [`crate::core::fleet::tenure`].
             News::Taken | News::Left { .. } | News::Present { .. } => return None,
         }
         Some(reach)
     }
 
     /// The record came back, or never will: whatever comes from the log counts again. False if it was not waited for.
-    pub fn not_told(&mut self, record: &Record) -> bool {
+    pub fn stop_waiting_for(&mut self, record: &Record) -> bool {
         let slot = record.slot();
         let Some(waits) = self.outstanding.get_mut(&slot) else {
             return false;

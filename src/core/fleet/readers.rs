@@ -5,7 +5,7 @@
 //! moment there is a read too many, where none does one comes later.
 
 use crate::core::Now;
-use crate::core::placement::priority;
+use crate::core::fleet::placement::priority;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

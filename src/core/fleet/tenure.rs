@@ -1,7 +1,7 @@
 //! Tenures: who has which lane, as the workers' log tells it. RabbitMQ gives a lane to one worker at a time; what it does not say is
 //! whether the one before has sent what it gives back. So each worker writes when it takes a lane, and when it leaves one in order.
 
-use crate::core::recent::Identity;
+use crate::core::request::recent::Identity;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;

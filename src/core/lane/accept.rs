@@ -4,11 +4,11 @@ use super::{
     Decision, Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling, State,
 };
 use crate::core::Now;
-use crate::core::backlog::{Ticket, Waiting};
-use crate::core::message::{Message, OnUnknown};
-use crate::core::recent::{Identity, Known};
-use crate::core::report::{Report, Status};
-use crate::core::tenure::{Inherited, UNSENT_MAX, Unsent};
+use crate::core::fleet::tenure::{Inherited, UNSENT_MAX, Unsent};
+use crate::core::lane::backlog::{Ticket, Waiting};
+use crate::core::request::message::{Message, OnUnknown};
+use crate::core::request::recent::{Identity, Known};
+use crate::core::request::report::{Report, Status};
 use std::sync::Arc;
 
 impl Lane {

@@ -4,8 +4,8 @@
 //! bulk, and every n-th turn is bulk's. A recipient whose pair limit is used up is parked and wakes by itself.
 
 use crate::core::Now;
-use crate::core::message::{Message, Priority};
-use crate::core::pacing::Spacing;
+use crate::core::lane::pacing::Spacing;
+use crate::core::request::message::{Message, Priority};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A lane's memory of refusals that may be one request's own fault.
 
 use super::backlog::Key;
-use crate::core::message::{Message, MessageId};
+use crate::core::request::message::{Message, MessageId};
 
 /// A lane's memory of refusals that may be one request's own fault.
 #[derive(Default)]

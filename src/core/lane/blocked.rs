@@ -7,8 +7,8 @@
 use super::fate::{Fate, reach_of};
 use super::{Lane, Message};
 use crate::core::Now;
-use crate::core::backlog::Key;
-use crate::core::holds::{Finding, Hold, Why};
+use crate::core::fleet::holds::{Finding, Hold, Why};
+use crate::core::lane::backlog::Key;
 use crate::core::outcome::Outcome;
 
 /// Before a request comes again that was refused as the one to try: others are tried meanwhile, and go before it.

@@ -1,7 +1,7 @@
 //! A lane's bounds.
 
-use crate::core::pacing::{PaceConfig, Spacing};
-use crate::core::retry::RetryPolicy;
+use crate::core::lane::pacing::{PaceConfig, Spacing};
+use crate::core::request::retry::RetryPolicy;
 use std::time::Duration;
 
 /// Deliveries held ready at least, so that a slow lane need not wait for RabbitMQ between two sends.

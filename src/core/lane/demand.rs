@@ -3,7 +3,7 @@
 //! A backlog by itself is no reason for another worker: a lane sends at its limit and no faster, however many there are, and one that
 //! is throttled or blocked sends nothing. So what counts is the rate at which a lane may send now.
 
-use crate::core::lane::{Rest, State, View};
+use crate::core::lane::{HeldBy, State, View};
 use std::time::Duration;
 
 /// Longest time to drain that is told: messages are not kept for longer, and a backlog that grows takes for ever.
@@ -83,8 +83,8 @@ impl Demand {
         let backlog = self.ready.saturating_add(waiting);
         let rate_mps = view.bucket.rate_mps;
         let arrival_mps = self.arrival_mps.0.filter(|_| is_owned).unwrap_or(0.0);
-        let may_send = is_owned && view.state == State::Flowing && view.rest != Rest::Broker;
-        let due_mps = if view.rest == Rest::Pair {
+        let may_send = is_owned && view.state == State::Flowing && view.held_by != HeldBy::Broker;
+        let due_mps = if view.held_by == HeldBy::Pair {
             // All that wait are for people who must not be written to yet.
             arrival_mps
         } else {

@@ -1,18 +1,20 @@
 //! A lane's loop without I/O: what the shell is told happens, and what it has to do then. [`Lane`] decides about requests; the driver about
 //! deliveries, about whose the lane is, and about when it is left and how. The simulation drives the very same object.
 //!
-//! The shell calls an input, performs every [`Command`] in order, and asks [`Driver::turn`] when to look again. A lane that is to be left says
-//! so by [`Driver::is_leaving`]; [`Driver::leave_step`] then says what comes next.
+//! The shell calls an input, performs every [`Command`] in order, and asks [`Driver::turn`] when to look again. A lane that is to be left
+//! says so by [`Driver::is_leaving`]; [`Driver::leave_step`] then says what comes next.
 
-use super::{Evidence, Joined, Lane, LaneConfig, Luck, Resolved, Rest, State, Step, Ticket, View};
+use super::{
+    Drawn, Evidence, HeldBy, Joined, Lane, LaneConfig, Resolved, State, Step, Ticket, View,
+};
 use crate::core::Now;
-use crate::core::answer::Usage;
-use crate::core::intake::Refusal;
-use crate::core::message::{LaneId, Message};
+use crate::core::evidence::search::{Question, Wanted};
+use crate::core::fleet::tenure::Legacy;
 use crate::core::outcome::Outcome;
-use crate::core::recent::Identity;
-use crate::core::search::{Question, Wanted};
-use crate::core::tenure::Legacy;
+use crate::core::outcome::answer::Usage;
+use crate::core::request::intake::Refusal;
+use crate::core::request::message::{LaneId, Message};
+use crate::core::request::recent::Identity;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +45,7 @@ pub struct Driver<D> {
     config: DriverConfig,
     lane: Lane,
     ownership: Ownership,
-    /// What others have surely not sent, by the last orders.
+    /// Requests that others have surely not sent, by the last orders.
     unsent: Arc<[(Identity, u64)]>,
     quick: QuickPauses,
     /// Delivered before the lane was this worker's.
@@ -94,7 +96,7 @@ impl<D> Driver<D> {
         let view = self.lane.view();
         if self.is_fenced(consuming) {
             View {
-                rest: Rest::Broker,
+                held_by: HeldBy::Broker,
                 ..view
             }
         } else {
@@ -102,7 +104,7 @@ impl<D> Driver<D> {
         }
     }
 
-    /// It took the lane, and RabbitMQ delivers it here.
+    /// True if this worker took the lane, and RabbitMQ delivers it here.
     pub fn is_owner(&self) -> bool {
         self.ownership.is_held()
     }
@@ -117,7 +119,7 @@ impl<D> Driver<D> {
         self.commands.pop_front()
     }
 
-    /// It drains, and nothing is in flight any more: time to leave.
+    /// True if the lane drains, and nothing is in flight any more: time to leave.
     pub fn is_drained(&self) -> bool {
         let is_idle = self.under_way == 0 && self.lane.in_flight() == 0;
         self.lane.state() == State::Draining && is_idle
@@ -191,7 +193,7 @@ impl<D> Driver<D> {
         }
     }
 
-    /// It could send, and must not: RabbitMQ may give its messages away, or takes no results.
+    /// True if the lane could send, and must not: RabbitMQ may give its messages away, or takes no results.
     fn is_fenced(&self, consuming: Consuming) -> bool {
         let sends = matches!(
             self.lane.state(),
@@ -200,8 +202,8 @@ impl<D> Driver<D> {
         sends && !consuming.may_send
     }
 
-    /// What the process wants of the lane has changed.
-    pub fn obey(&mut self, orders: Orders<'_>, now: Now) {
+    /// Applies what the process wants of the lane, which has changed.
+    pub fn apply_orders(&mut self, orders: Orders<'_>, now: Now) {
         if orders.has_new_token {
             self.lane.token_changed();
         }
@@ -286,7 +288,7 @@ impl<D> Driver<D> {
         }
     }
 
-    /// What a delivery turned out to be.
+    /// Takes what a delivery turned out to be.
     pub fn checked(&mut self, delivery: D, checked: Result<Message, Refusal>, now: Now) {
         let message = match checked {
             Ok(message) => message,
@@ -299,7 +301,7 @@ impl<D> Driver<D> {
         };
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        // Nobody asks about what is new; a name costs an allocation.
+        // New requests are not asked about; a name costs an allocation.
         let history = &message.history;
         let may_ask = message.redelivered || history.hops > 0 || history.copied_ms > 0;
         let question = may_ask.then(|| self.question(&message, now));
@@ -336,7 +338,7 @@ impl<D> Driver<D> {
 
     /// Another worker may have sent it: the log of results may say how it has ended.
     fn question(&self, message: &Message, now: Now) -> Question {
-        // What a copy's twin has come to may be settled long since.
+        // The copy's twin may be settled long since.
         let is_of_a_copy = !message.redelivered || message.history.copied_ms > 0;
         Question {
             wanted: Wanted {
@@ -361,10 +363,10 @@ impl<D> Driver<D> {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// What the log of results has of a request.
+    /// Takes what the log of results has of a request.
     pub fn evidence(&mut self, ticket: Ticket, evidence: Evidence, now: Now) {
         self.under_way = self.under_way.saturating_sub(1);
-        // Its channel was lost in the meantime.
+        // The channel was lost in the meantime.
         if !self.deliveries.contains_key(&ticket) {
             return;
         }
@@ -395,12 +397,12 @@ impl<D> Driver<D> {
         ) {
             self.commands.push_back(Command::ReadLimit);
         }
-        let luck = Luck {
+        let drawn = Drawn {
             jitter: drawn,
             quick_pause,
         };
         let used_up = usage.and_then(|usage| self.lane.used(usage, now));
-        let verdict = self.lane.resolve(ticket, outcome, now, luck);
+        let verdict = self.lane.resolve(ticket, outcome, now, drawn);
         let findings = used_up.into_iter().chain(verdict.finding);
         self.commands.extend(findings.map(Command::Report));
         if let Some(resolved) = verdict.resolved {

@@ -1,7 +1,7 @@
 //! The fate of the message that an answer was about, and how far what it tells reaches.
 
 use crate::contract::words::Scope;
-use crate::core::message::Message;
+use crate::core::request::message::Message;
 
 /// The fate of the message that an answer was about.
 pub(super) enum Fate {

@@ -7,7 +7,7 @@
 //! window of W seconds a lane starts at most 1 + rate × (W + burst) messages.
 
 use crate::core::Now;
-use crate::core::ceiling::Ceiling;
+use crate::core::lane::ceiling::Ceiling;
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;

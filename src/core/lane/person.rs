@@ -3,9 +3,9 @@
 
 use super::{Decision, Joined, Lane, Step, Ticket, Waiting};
 use crate::core::Now;
-use crate::core::backlog::{Back, Key, Leaves};
-use crate::core::message::{Message, Priority};
+use crate::core::lane::backlog::{Back, Key, Leaves};
 use crate::core::outcome::Outcome;
+use crate::core::request::message::{Message, Priority};
 use std::time::Duration;
 
 /// Weight of the latest turn in the running mean: one part in so many.

@@ -1,15 +1,15 @@
 //! Answers and what they do: to the message, to its pair, to the lane, and to others.
 
 use super::fate::{Fate, reach_of};
-use super::{Decision, Flight, Lane, Luck, Verdict, given_back};
+use super::{Decision, Drawn, Flight, Lane, Verdict, given_back};
 use crate::core::Now;
-use crate::core::answer::Usage;
-use crate::core::backlog::{Key, Ticket};
-use crate::core::holds::{Finding, Why};
-use crate::core::message::Message;
+use crate::core::fleet::holds::{Finding, Why};
+use crate::core::lane::backlog::{Key, Ticket};
+use crate::core::outcome::answer::Usage;
 use crate::core::outcome::{Outcome, PAUSE, Scope, UNREACHABLE, WAIT};
-use crate::core::recent::Identity;
-use crate::core::retry::pair_pause_s;
+use crate::core::request::message::Message;
+use crate::core::request::recent::Identity;
+use crate::core::request::retry::pair_pause_s;
 use std::time::Duration;
 
 /// Longest that a usage header is believed to ask for.
@@ -20,7 +20,7 @@ const UNCHARGED_MAX: u32 = 10;
 
 impl Lane {
     /// The API's verdict on an attempt.
-    pub fn resolve(&mut self, ticket: Ticket, outcome: Outcome, now: Now, luck: Luck) -> Verdict {
+    pub fn resolve(&mut self, ticket: Ticket, outcome: Outcome, now: Now, drawn: Drawn) -> Verdict {
         let Some(flight) = self.flights.remove(&ticket) else {
             return Verdict::default();
         };
@@ -46,7 +46,7 @@ impl Lane {
             // Said of a token that is no longer in use.
             (Fate::Stays, None)
         } else {
-            self.judge(&mut waiting.message, &key, &outcome, sent_at, now, luck)
+            self.judge(&mut waiting.message, &key, &outcome, sent_at, now, drawn)
         };
         let gives_way = matches!(fate, Fate::Later { .. });
         let decided = match fate {
@@ -62,12 +62,12 @@ impl Lane {
                 None
             }
             Fate::Later { delay_s } => {
-                let terms = self.terms(now, luck.jitter);
+                let terms = self.terms(now, drawn.jitter);
                 let decision = terms.later(&waiting.message, delay_s, None);
                 Some((waiting.message, decision))
             }
             Fate::Decided { is_charged } => {
-                let terms = self.terms(now, luck.jitter);
+                let terms = self.terms(now, drawn.jitter);
                 let decision =
                     terms.answered(&mut waiting.message, sent_at_ms, outcome, is_charged);
                 Some((waiting.message, decision))
@@ -146,7 +146,7 @@ impl Lane {
         outcome: &Outcome,
         sent_at: Duration,
         now: Now,
-        luck: Luck,
+        drawn: Drawn,
     ) -> (Fate, Option<Finding>) {
         let decided = Fate::Decided { is_charged: true };
         match outcome {
@@ -157,7 +157,7 @@ impl Lane {
                 (decided, None)
             }
             Outcome::NotSent { .. } => {
-                let is_long = self.standing.unreachable(luck.quick_pause, now);
+                let is_long = self.standing.unreachable(drawn.quick_pause, now);
                 let finding = is_long
                     .then(|| self.finding(Scope::Lane, Why::Outage, None, UNREACHABLE, None));
                 (
@@ -184,7 +184,9 @@ impl Lane {
                 self.answers_well();
                 match scope {
                     Scope::Pair => (self.pair_refused(message, key, *pause_s, now), None),
-                    Scope::Template => self.template_held(message, error.code, *pause_s, now, luck),
+                    Scope::Template => {
+                        self.template_held(message, error.code, *pause_s, now, drawn)
+                    }
                     Scope::Message | Scope::Lane | Scope::Waba | Scope::Token | Scope::App => {
                         let pause = pause_s.map(|seconds| Duration::from_secs(seconds.into()));
                         let is_try = self.is_try_for(Why::Throttle, error.code);
@@ -294,7 +296,7 @@ impl Lane {
         code: Option<i64>,
         pause_s: Option<u32>,
         now: Now,
-        luck: Luck,
+        drawn: Drawn,
     ) -> (Fate, Option<Finding>) {
         let Some(template) = message.template.clone() else {
             return (Fate::Decided { is_charged: true }, None);
@@ -308,7 +310,7 @@ impl Lane {
             template: Some(template),
             ..self.finding(Scope::Template, Why::Throttle, code, PAUSE, Some(pause))
         };
-        let delay_s = super::templates::spread_s(u64::from(pause_s) * 1000, luck.jitter);
+        let delay_s = super::templates::spread_s(u64::from(pause_s) * 1000, drawn.jitter);
         (Fate::Later { delay_s }, is_news.then_some(finding))
     }
 }

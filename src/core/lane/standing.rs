@@ -1,7 +1,7 @@
 //! Whether a lane may send, and if not, why and until when.
 
 use crate::core::Now;
-use crate::core::holds::{Finding, Held, Hold, Why};
+use crate::core::fleet::holds::{Finding, Held, Hold, Why};
 use std::time::Duration;
 
 /// Longest that a lane sits on unacknowledged messages without sending. RabbitMQ's consumer timeout is far longer, but a

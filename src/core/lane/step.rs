@@ -1,9 +1,10 @@
 //! Words between a lane and the shell.
 
 use super::{Decision, State, Ticket};
-use crate::core::holds::Finding;
-use crate::core::message::Priority;
-use crate::core::pacing::Bucket;
+use crate::core::fleet::holds::Finding;
+use crate::core::lane::pacing::Bucket;
+use crate::core::operation::Operation;
+use crate::core::request::message::Priority;
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub enum Step {
 /// A request to the API. The body is never printed.
 pub struct Attempt {
     pub ticket: Ticket,
+    pub operation: Operation,
     pub body: Bytes,
     pub priority: Priority,
     /// From its delivery to now.
@@ -60,7 +62,7 @@ pub struct Verdict {
 
 /// The reason why the next message is not sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rest {
+pub enum HeldBy {
     /// No message waits.
     Nothing,
     /// The number's throughput.
@@ -75,7 +77,7 @@ pub enum Rest {
     Broker,
 }
 
-impl Rest {
+impl HeldBy {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -119,7 +121,7 @@ pub enum Evidence {
 
 /// The chance that a decision needs, drawn by the shell.
 #[derive(Clone, Copy, Debug)]
-pub struct Luck {
+pub struct Drawn {
     /// In [0, 1]: where in its range a retry's delay falls.
     pub jitter: f64,
     /// How long to hold the lane if nothing could be sent.
@@ -130,7 +132,7 @@ pub struct Luck {
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     pub state: State,
-    pub rest: Rest,
+    pub held_by: HeldBy,
     pub limit_mps: u32,
     /// The limit's share that the configuration wants used.
     pub configured_mps: f64,

@@ -2,13 +2,13 @@
 //! and a receipt without a person if it begins with r.
 
 use super::*;
-use crate::core::answer::{Accepted, Usage};
-use crate::core::holds::{Finding, Hold, Why};
-use crate::core::intake::{Header, Inbound, IntakeConfig, intake};
-use crate::core::message::History;
+use crate::core::fleet::holds::{Finding, Hold, Why};
+use crate::core::lane::pacing::{PaceConfig, Spacing};
+use crate::core::outcome::answer::{Accepted, Usage};
 use crate::core::outcome::{Class, ErrorReport, Outcome, Scope};
-use crate::core::pacing::{PaceConfig, Spacing};
-use crate::core::retry::RetryPolicy;
+use crate::core::request::intake::{Header, Inbound, IntakeConfig, intake};
+use crate::core::request::message::History;
+use crate::core::request::retry::RetryPolicy;
 
 mod blame;
 mod codes;
@@ -215,14 +215,14 @@ impl Story {
 
     fn answer(&mut self, name: &str, outcome: Outcome) -> String {
         let now = self.now;
-        let luck = Luck {
+        let drawn = Drawn {
             jitter: 1.0,
             quick_pause: Duration::from_millis(50),
         };
         // Under the ticket it was sent with.
         let sent = |ticket: &Ticket| self.lane.is_in_flight(*ticket) && self.name(*ticket) == name;
         let ticket = (0..self.names.len() as Ticket).find(sent).unwrap();
-        let verdict = self.lane.resolve(ticket, outcome, now, luck);
+        let verdict = self.lane.resolve(ticket, outcome, now, drawn);
         let decision = verdict.resolved.map(|resolved| told(&resolved.decision));
         let decision = decision.unwrap_or_else(|| "stays".to_owned());
         decision + &found(verdict.finding)

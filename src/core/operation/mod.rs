@@ -32,6 +32,14 @@ pub enum Method {
     Post,
 }
 
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+        }
+    }
+}
+
 /// The limits of the API that an operation counts against.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Budget {
@@ -113,7 +121,7 @@ impl Operation {
 
     /// The operation that this one turns out to be by its body.
     #[must_use]
-    pub fn told_by(self, body: &Value) -> Self {
+    pub fn seen_from(self, body: &Value) -> Self {
         match self {
             Self::Message if receipt::is_one(body) => Self::Receipt,
             Self::Message | Self::Receipt => self,
@@ -154,7 +162,7 @@ mod tests {
                 json!({"to": "49", "status": "read", "message_id": "m"}),
             ),
         ] {
-            assert_eq!(Operation::default().told_by(&body), operation);
+            assert_eq!(Operation::default().seen_from(&body), operation);
             let config = IntakeConfig {
                 max_body_bytes: 1_000,
                 check_sizes: true,

@@ -3,6 +3,7 @@
 //! Shapes after Meta's "Send messages" page (v24–v26) and the Graph API's "Error handling" page. Reading is
 //! lenient and total: a proxy in between may turn numbers into strings, and whatever arrives must end in a value.
 
+use crate::core::operation::AnswerForm;
 use std::fmt;
 
 use serde::Deserialize;
@@ -128,6 +129,13 @@ pub struct ApiError {
 }
 
 impl AnswerBody {
+    /// Reads the answer to an operation, in the form that the API gives it.
+    pub fn of(form: AnswerForm, bytes: &[u8]) -> AnswerBody {
+        match form {
+            AnswerForm::Sent => AnswerBody::read(bytes),
+        }
+    }
+
     /// Reads any bytes. An `error` wins over `messages`; see [`AnswerBody::Unreadable`] for what is left.
     pub fn read(bytes: &[u8]) -> AnswerBody {
         match read_usual(bytes) {

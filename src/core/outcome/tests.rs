@@ -1,6 +1,6 @@
 use serde_json::{Map, Value, json};
 
-use super::super::answer::Usage;
+use super::answer::Usage;
 use super::*;
 
 /// Answers as the API and what stands in front of it give them, and what must follow.

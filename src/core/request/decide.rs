@@ -1,11 +1,11 @@
 //! Deciding one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
 
 use crate::core::Now;
-use crate::core::ladder::MAX_DELAY_S;
-use crate::core::message::{History, LaneId, Message, OnUnknown};
 use crate::core::outcome::{Class, ErrorReport, Outcome};
-use crate::core::report::{POISON, Report, ReportedError, Status};
-use crate::core::retry::{Retry, RetryPolicy};
+use crate::core::request::ladder::MAX_DELAY_S;
+use crate::core::request::message::{History, LaneId, Message, OnUnknown};
+use crate::core::request::report::{POISON, Report, ReportedError, Status};
+use crate::core::request::retry::{Retry, RetryPolicy};
 use std::sync::Arc;
 
 /// The decision on one request.

@@ -6,11 +6,11 @@
 pub use crate::contract::fault::Fault;
 pub use crate::contract::request::{Header, ID_HEADERS, Inbound, MAX_HEADERS_BYTES};
 use crate::core::Now;
-use crate::core::ladder::MAX_DELAY_S;
-use crate::core::message::{History, Message, OnUnknown, Priority};
 pub use crate::core::operation::IntakeConfig;
 use crate::core::operation::{FACTS, Operation, body::splice};
-use crate::core::reply_to::ReplyTo;
+use crate::core::request::ladder::MAX_DELAY_S;
+use crate::core::request::message::{History, Message, OnUnknown, Priority};
+use crate::core::request::reply_to::ReplyTo;
 use bytes::Bytes;
 
 mod body;
@@ -82,7 +82,7 @@ pub fn intake(
     let document = body::read(body, body_bytes, &inbound, operation, config, &mut faults);
     let parsed = document.is_some();
     let checked = document.map(|(body, document)| {
-        let operation = operation.unwrap_or_default().told_by(&document);
+        let operation = operation.unwrap_or_default().seen_from(&document);
         let checked = operation.check(&document, config, &mut faults);
         (body, operation, checked)
     });

@@ -1,4 +1,5 @@
-//! The requests that a lane carries. A `Message` is only built by [`crate::core::intake`], so whoever holds one need not check it again.
+//! The requests that a lane carries. A `Message` is only built by [`crate::core::request::intake`], so whoever holds one need not check it
+//! again.
 
 pub use crate::contract::request::History;
 pub use crate::contract::words::{OnUnknown, Priority};

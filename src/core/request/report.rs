@@ -5,9 +5,9 @@ use crate::contract::request::Inbound;
 pub use crate::contract::result::{Report, ReportedError};
 pub use crate::contract::words::{POISON, Status, UNKNOWN_NUMBER};
 use crate::core::Now;
-use crate::core::answer::Accepted;
-use crate::core::message::{LaneId, Message};
 use crate::core::outcome::ErrorReport;
+use crate::core::outcome::answer::Accepted;
+use crate::core::request::message::{LaneId, Message};
 
 impl ReportedError {
     pub fn from_api(error: ErrorReport, retry_not_before: Option<u64>) -> Self {

@@ -5,7 +5,7 @@ use super::checks::{Checked, ensure};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use whatsapp_dispatcher::core::lane::View;
-use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
+use whatsapp_dispatcher::core::lane::pacing::{PaceConfig, Spacing};
 
 /// After a refusal by the pair limit, Meta's rule and not the account decides for this long: 4^4 s, and 45 × 6 s to regain.
 const PAIR_MEMORY: Us = 600_000_000;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use graph_sim::rules::{Ending, Method, Request, World};
 use graph_sim::{Entry, Fault, NumberRules, Options, Script, Token, TokenState, Usage, Whose};
 use serde_json::Value;
-use whatsapp_dispatcher::core::answer::{self, Answer, AnswerBody, Reply};
 use whatsapp_dispatcher::core::lane::Ticket;
+use whatsapp_dispatcher::core::outcome::answer::{self, Answer, AnswerBody, Reply};
 
 /// `graph.max_response_bytes`.
 const MAX_RESPONSE_BYTES: usize = 65_536;

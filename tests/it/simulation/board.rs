@@ -9,12 +9,12 @@ use super::worker::Who;
 use super::world::{Event, PATIENCE, Simulation};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use whatsapp_dispatcher::core::holds::{
+use whatsapp_dispatcher::core::fleet::holds::{
     Due, Finding, Health, Held, Holds, News, Place, Reach, Read, Record, Why,
 };
 use whatsapp_dispatcher::core::lane::State;
-use whatsapp_dispatcher::core::message::LaneId;
 use whatsapp_dispatcher::core::outcome::Scope;
+use whatsapp_dispatcher::core::request::message::LaneId;
 
 pub(crate) struct Board {
     pub(super) holds: Holds,
@@ -220,7 +220,7 @@ impl Simulation {
             true => Read::Live,
             false => Read::Missed,
         };
-        let Some(reach) = board.holds.heard(record.clone(), read, now) else {
+        let Some(reach) = board.holds.apply_record(record.clone(), read, now) else {
             return;
         };
         let age_ms = match read {

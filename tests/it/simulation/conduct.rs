@@ -10,10 +10,10 @@ use super::stops::{Reaction, Stops};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use whatsapp_dispatcher::core::Now;
-use whatsapp_dispatcher::core::holds::Held;
+use whatsapp_dispatcher::core::fleet::holds::Held;
 use whatsapp_dispatcher::core::lane::{Decision, LaneConfig, State, Ticket, View};
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
-use whatsapp_dispatcher::core::report::Status;
+use whatsapp_dispatcher::core::request::report::Status;
 
 /// How much later than the account says a wake-up may be: the limiter counts in hundredths of a message.
 const SLACK_US: Us = 1_000;

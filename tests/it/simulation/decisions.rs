@@ -5,7 +5,7 @@ use super::conduct::Item;
 use super::stops::Blame;
 use whatsapp_dispatcher::core::lane::Decision;
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
-use whatsapp_dispatcher::core::report::Status;
+use whatsapp_dispatcher::core::request::report::Status;
 
 /// Refused for more than its own sake.
 fn is_for_all(outcome: &Outcome) -> bool {

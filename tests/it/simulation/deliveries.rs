@@ -11,10 +11,10 @@ use super::plan::{Request, RequestNo};
 use super::publishing::{Held, Letter};
 use super::worker::Who;
 use super::world::{Event, Simulation};
-use whatsapp_dispatcher::core::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
+use whatsapp_dispatcher::core::fleet::placement;
 use whatsapp_dispatcher::core::lane::{Decision, Evidence, Joined, Ticket};
-use whatsapp_dispatcher::core::placement;
-use whatsapp_dispatcher::core::report::{Report, ReportedError, Status};
+use whatsapp_dispatcher::core::request::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
+use whatsapp_dispatcher::core::request::report::{Report, ReportedError, Status};
 
 const INTAKE: IntakeConfig = IntakeConfig {
     max_body_bytes: 262_144,

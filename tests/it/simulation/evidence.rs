@@ -4,7 +4,7 @@ use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
 use whatsapp_dispatcher::core::lane::{Decision, Ticket};
-use whatsapp_dispatcher::core::report::POISON;
+use whatsapp_dispatcher::core::request::report::POISON;
 
 impl Conduct {
     /// It waits for what the log of results has of it, and its person's others wait with it.

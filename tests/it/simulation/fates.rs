@@ -16,7 +16,7 @@
 use super::checks::{Checked, Violation, ensure};
 use super::plan::{Request, RequestNo};
 use std::sync::Arc;
-use whatsapp_dispatcher::core::report::{Report, Status};
+use whatsapp_dispatcher::core::request::report::{Report, Status};
 
 #[derive(Default)]
 struct Fate {

@@ -7,7 +7,7 @@ use super::worker::Who;
 use super::world::Simulation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use whatsapp_dispatcher::core::holds::{Finding, Hold, News, Place, Reach, Record, Why};
+use whatsapp_dispatcher::core::fleet::holds::{Finding, Hold, News, Place, Reach, Record, Why};
 use whatsapp_dispatcher::core::lane::{Decision, State};
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 

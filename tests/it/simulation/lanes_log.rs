@@ -6,7 +6,7 @@ use super::checks::{Checked, ensure};
 use super::flaws::Flaw;
 use super::plan::Mishap;
 use super::world::{Event, Simulation};
-use whatsapp_dispatcher::core::holds::{News, Place, Record, Why};
+use whatsapp_dispatcher::core::fleet::holds::{News, Place, Record, Why};
 use whatsapp_dispatcher::core::outcome::Scope;
 
 /// Each of a process's, in that life and session of it.
@@ -287,14 +287,14 @@ impl Simulation {
     /// `None`: what it thinks is its own affair.
     fn opinion(&self, board: &super::board::Board, place: &Place) -> Option<Opinion> {
         let held = board.holds.on(place, self.now());
-        let is_own = |hold: &whatsapp_dispatcher::core::holds::Hold| {
+        let is_own = |hold: &whatsapp_dispatcher::core::fleet::holds::Hold| {
             hold.why == Why::Outage && hold.code.is_none()
         };
         if held.hold.as_ref().is_some_and(is_own) {
             return None;
         }
         // It ends later for whoever heard of it later, or has missed it and has another clock than its writer.
-        let ends_soon = |hold: &whatsapp_dispatcher::core::holds::Hold| {
+        let ends_soon = |hold: &whatsapp_dispatcher::core::fleet::holds::Hold| {
             let left_ms = hold.until_ms.saturating_sub(self.now().steady_ms);
             hold.why == Why::Throttle && (left_ms < LATE_MS || !self.clocks_off_ms.is_empty())
         };

@@ -9,10 +9,10 @@ use super::links::{Undeliverable, undeliverable};
 use super::{again, clocks, faults, lanes_log};
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
-use whatsapp_dispatcher::core::holds::ProbePeriods;
+use whatsapp_dispatcher::core::fleet::holds::ProbePeriods;
+use whatsapp_dispatcher::core::lane::pacing::{PaceConfig, Spacing};
 use whatsapp_dispatcher::core::lane::{LaneConfig, Redelivery, RedeliveryPolicy};
-use whatsapp_dispatcher::core::pacing::{PaceConfig, Spacing};
-use whatsapp_dispatcher::core::retry::RetryPolicy;
+use whatsapp_dispatcher::core::request::retry::RetryPolicy;
 
 pub(crate) type RequestNo = usize;
 

@@ -8,7 +8,7 @@ use super::publishing::OperationNo;
 use super::results_log::Ledger;
 use super::worker::{Shell, Who};
 use super::world::{Event, Simulation};
-use whatsapp_dispatcher::core::quarantine::Quarantine;
+use whatsapp_dispatcher::core::connection::quarantine::Quarantine;
 
 #[derive(Default)]
 pub(crate) struct Process {

@@ -9,10 +9,10 @@ use super::worker::Who;
 use super::world::{Event, Simulation};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use whatsapp_dispatcher::core::evidence::search::{Stamp, Told};
 use whatsapp_dispatcher::core::lane::{Decision, Ticket};
-use whatsapp_dispatcher::core::message::History;
-use whatsapp_dispatcher::core::report::Report;
-use whatsapp_dispatcher::core::search::{Stamp, Told};
+use whatsapp_dispatcher::core::request::message::History;
+use whatsapp_dispatcher::core::request::report::Report;
 
 pub(crate) type OperationNo = u64;
 

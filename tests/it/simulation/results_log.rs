@@ -9,9 +9,11 @@ use super::plan::RequestNo;
 use super::worker::Who;
 use super::world::Simulation;
 use std::time::Duration;
+use whatsapp_dispatcher::core::evidence::search::{
+    Entry, Former, Question, Scan, Stamp, Told, Wanted,
+};
+use whatsapp_dispatcher::core::evidence::settling::Settling;
 use whatsapp_dispatcher::core::lane::Evidence;
-use whatsapp_dispatcher::core::search::{Entry, Former, Question, Scan, Stamp, Told, Wanted};
-use whatsapp_dispatcher::core::settling::Settling;
 
 /// Longer than RabbitMQ may take to notice that a worker is gone, and short enough that lanes are had for longer.
 const LOOKBACK: Duration = Duration::from_secs(20);

@@ -7,10 +7,10 @@ use super::plan::RequestNo;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
-use whatsapp_dispatcher::core::holds::{Held, Why};
+use whatsapp_dispatcher::core::fleet::holds::{Held, Why};
 use whatsapp_dispatcher::core::lane::{HOLD_MAX, State, View};
-use whatsapp_dispatcher::core::message::History;
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
+use whatsapp_dispatcher::core::request::message::History;
 
 /// Of the configured rate, the least that a lane slows down to.
 const SHARE_MIN: f64 = 0.05;

@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
-use whatsapp_dispatcher::core::answer::Reply;
 use whatsapp_dispatcher::core::lane::{
-    Attempt, Decision, Lane, LaneConfig, Luck, Resolved, State, Step, Ticket, Verdict,
+    Attempt, Decision, Drawn, Lane, LaneConfig, Resolved, State, Step, Ticket, Verdict,
 };
-use whatsapp_dispatcher::core::message::LaneId;
+use whatsapp_dispatcher::core::outcome::answer::Reply;
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
+use whatsapp_dispatcher::core::request::message::LaneId;
 
 /// As in `dispatch.rs`.
 const FENCED_PAUSE: Us = 200_000;
@@ -302,7 +302,7 @@ impl Simulation {
         let shell = self.shell_mut(who);
         shell.posting -= 1;
         let quick_pause = quick_pause(shell, &outcome);
-        let luck = Luck {
+        let luck = Drawn {
             jitter,
             quick_pause,
         };

@@ -20,12 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
-use whatsapp_dispatcher::core::answer::{AnswerBody, Reply};
-use whatsapp_dispatcher::core::holds::Record;
+use whatsapp_dispatcher::core::evidence::search::Stamp;
+use whatsapp_dispatcher::core::fleet::holds::Record;
 use whatsapp_dispatcher::core::lane::Ticket;
+use whatsapp_dispatcher::core::outcome::answer::{AnswerBody, Reply};
 use whatsapp_dispatcher::core::outcome::{Class, Override, Rules, Scope};
-use whatsapp_dispatcher::core::report::Report;
-use whatsapp_dispatcher::core::search::Stamp;
+use whatsapp_dispatcher::core::request::report::Report;
 
 /// After the calm, everything must have ended by then.
 pub(super) const PATIENCE: Us = 12 * 3_600 * 1_000_000;

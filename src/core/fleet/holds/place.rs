@@ -1,7 +1,7 @@
 //! The reach of a hold: a lane's place among accounts, tokens and apps.
 
-use crate::core::message::LaneId;
 use crate::core::outcome::Scope;
+use crate::core::request::message::LaneId;
 use std::sync::Arc;
 
 /// Where a lane belongs: what a fault of a wider scope strikes it by.

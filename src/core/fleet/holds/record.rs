@@ -2,9 +2,9 @@
 
 use super::{Hold, Reach, Why};
 use crate::contract::record::{NewsDocument, RecordDocument};
+use crate::core::fleet::tenure::Unsent;
 use crate::core::outcome::{Scope, remedy_like};
-use crate::core::recent::Identity;
-use crate::core::tenure::Unsent;
+use crate::core::request::recent::Identity;
 use std::sync::Arc;
 
 /// One thing that a worker tells all others.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::message::LaneId;
+use crate::core::request::message::LaneId;
 
 mod agreement;
 mod clocks;
@@ -75,7 +75,7 @@ fn a_hold_reaches_every_lane_of_its_scope_and_no_other() {
         // And the same in a worker that hears of it.
         let mut there = holds("b", 2);
         let record = Record::from_json(&record.unwrap().to_json()).unwrap();
-        there.heard(record, Read::Live, at(0)).unwrap();
+        there.apply_record(record, Read::Live, at(0)).unwrap();
         assert_eq!(struck(&there, 0), expected, "{scope:?}");
         let told = |holds: &Holds| holds.on(&place(1), at(0)).hold;
         assert_eq!(told(&here), told(&there));
@@ -211,7 +211,7 @@ fn a_throttle_ends_by_itself_everywhere() {
     let throttle = finding(Scope::Waba, Why::Throttle, Some(80_007), Some(60));
     let (reach, record) = here.found(&place(1), &throttle, &places(), at(0)).unwrap();
     let mut there = holds("b", 2);
-    there.heard(record.unwrap(), Read::Live, at(0));
+    there.apply_record(record.unwrap(), Read::Live, at(0));
     for holds in [&mut here, &mut there] {
         assert_eq!(struck(holds, 59), [1, 2]);
         assert!(struck(holds, 60).is_empty());
@@ -226,7 +226,7 @@ fn another_worker_asks_once_the_finder_is_gone() {
         .found(&place(1), &block(Scope::Waba), &places(), at(0))
         .unwrap();
     let mut there = holds("b", 2);
-    there.heard(record.unwrap(), Read::Live, at(0));
+    there.apply_record(record.unwrap(), Read::Live, at(0));
     assert_eq!(there.due(&places(), at(74)), []);
     assert_eq!(there.due(&places(), at(75)).len(), 1);
     // A worker without a lane in reach has nothing to ask for.
@@ -234,7 +234,7 @@ fn another_worker_asks_once_the_finder_is_gone() {
         .found(&place(3), &block(Scope::Waba), &places(), at(0))
         .unwrap();
     let mut elsewhere = holds("c", 3);
-    elsewhere.heard(record.unwrap(), Read::Live, at(0));
+    elsewhere.apply_record(record.unwrap(), Read::Live, at(0));
     assert_eq!(elsewhere.due(&[place(1)], at(999)), []);
 }
 
@@ -289,8 +289,8 @@ fn a_new_token_leaves_the_old_ones_block_behind() {
 fn operators_pause_and_resume_in_every_worker() {
     let (mut here, mut there) = (holds("a", 1), holds("b", 2));
     let record = here.pause(&place(1), at(0)).unwrap();
-    there.heard(record.clone(), Read::Live, at(0));
-    here.heard(record, Read::Live, at(0));
+    there.apply_record(record.clone(), Read::Live, at(0));
+    here.apply_record(record, Read::Live, at(0));
     here.found(&place(1), &block(Scope::Token), &places(), at(1))
         .unwrap();
     for holds in [&here, &there] {
@@ -300,7 +300,7 @@ fn operators_pause_and_resume_in_every_worker() {
     }
     // The other one lifts it all, and knows of the pause only.
     for (_, record) in there.resume(&place(1), at(9)) {
-        here.heard(record, Read::Live, at(0));
+        here.apply_record(record, Read::Live, at(0));
     }
     assert_eq!(here.on(&place(1), at(9)).paused_since_ms, None);
     let lifted = here.resume(&place(1), at(10));
@@ -317,7 +317,7 @@ fn what_was_written_twice_counts_twice_for_everybody() {
     let log = [&resumed, &paused, &resumed];
     for holds in [&mut here, &mut there] {
         for record in log {
-            holds.heard(record.clone(), Read::Live, at(0));
+            holds.apply_record(record.clone(), Read::Live, at(0));
         }
         assert_eq!(holds.on(&place(1), at(2)).paused_since_ms, None);
     }
@@ -343,7 +343,7 @@ fn a_pause_is_told_again_before_it_falls_out_of_the_log() {
     let (mut here, mut there) = (holds("a", 1), holds("b", 2));
     let record = here.pause(&place(1), at(0)).unwrap();
     for holds in [&mut here, &mut there] {
-        holds.heard(record.clone(), Read::Live, at(0));
+        holds.apply_record(record.clone(), Read::Live, at(0));
         holds.has_read(7_999_999);
         assert_eq!(holds.due(&places(), at(10)), []);
         assert!(!holds.is_due(at(10)));
@@ -358,8 +358,8 @@ fn a_pause_is_told_again_before_it_falls_out_of_the_log() {
     };
     assert_eq!(here.due(&places(), at(10)), []);
     there.has_read(8_000_000);
-    there.heard(record.clone(), Read::Live, at(10));
-    here.heard(record.clone(), Read::Live, at(10));
+    there.apply_record(record.clone(), Read::Live, at(10));
+    here.apply_record(record.clone(), Read::Live, at(10));
     // Should that one be gone, another does it.
     there.has_read(19_999_999);
     assert_eq!(there.due(&places(), at(20)), []);
@@ -383,7 +383,7 @@ fn a_paused_template_is_known_to_its_account() {
     assert!(here.found(&place(2), &parked, &places(), at(1)).is_none());
     let mut there = holds("b", 2);
     let record = Record::from_json(&record.unwrap().to_json()).unwrap();
-    there.heard(record, Read::Live, at(0));
+    there.apply_record(record, Read::Live, at(0));
     for holds in [&here, &there] {
         let held: Vec<_> = holds.templates("7").collect();
         assert_eq!(held, [("sale", START_MS + 3_600_000)]);

@@ -2,7 +2,7 @@
 
 use super::line::Key;
 use crate::core::Now;
-use crate::core::pacing::{Debt, Spacing};
+use crate::core::lane::pacing::{Debt, Spacing};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;

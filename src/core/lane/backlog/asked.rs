@@ -2,7 +2,7 @@
 
 use super::{Backlog, Key, Ticket, Waiting};
 use crate::core::Now;
-use crate::core::message::{Message, Priority};
+use crate::core::request::message::{Message, Priority};
 
 impl Backlog {
     /// Returns the request that is asked about under this ticket.

@@ -7,7 +7,7 @@
 use super::allowance::{Debtor, debtor};
 use super::line::Key;
 use crate::core::Now;
-use crate::core::message::{Message, Priority};
+use crate::core::request::message::{Message, Priority};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;

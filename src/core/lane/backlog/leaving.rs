@@ -3,7 +3,7 @@
 use super::away::{Back, Departure, Gone, Leaves, line_of, name};
 use super::{Backlog, Key, Waiting};
 use crate::core::Now;
-use crate::core::message::Message;
+use crate::core::request::message::Message;
 use std::time::Duration;
 
 impl Backlog {

@@ -1,6 +1,6 @@
 //! The line of what waits for one recipient.
 
-use crate::core::message::{Message, Priority, Recipient};
+use crate::core::request::message::{Message, Priority, Recipient};
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What the lane's stories cannot see: what is remembered of people, and for how long.
 
 use super::*;
-use crate::core::intake::{Inbound, IntakeConfig, intake};
+use crate::core::request::intake::{Inbound, IntakeConfig, intake};
 
 const PAIR: Spacing = Spacing {
     interval: Duration::from_secs(6),

@@ -1,9 +1,9 @@
 use super::*;
 use crate::core::Now;
+use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::lane::{Lane, LaneConfig, Redelivery, RedeliveryPolicy};
-use crate::core::message::LaneId;
-use crate::core::pacing::{PaceConfig, Spacing};
-use crate::core::retry::RetryPolicy;
+use crate::core::request::message::LaneId;
+use crate::core::request::retry::RetryPolicy;
 
 const TARGET: Duration = Duration::from_secs(100);
 
@@ -45,7 +45,7 @@ fn view(limit_mps: u32) -> View {
     let lane = Lane::new(LaneId::new("1"), config, now);
     View {
         state: State::Flowing,
-        rest: Rest::Rate,
+        held_by: HeldBy::Rate,
         ..lane.view()
     }
 }
@@ -103,13 +103,13 @@ fn what_must_not_be_sent_asks_for_nothing() {
     };
     assert_eq!(demand.work(&paused, true, TARGET).allowed_mps, 0.0);
     let fenced = View {
-        rest: Rest::Broker,
+        held_by: HeldBy::Broker,
         ..flowing
     };
     assert_eq!(demand.work(&fenced, true, TARGET).allowed_mps, 0.0);
     // People who must not be written to yet: only what comes in may be for others.
     let parked = View {
-        rest: Rest::Pair,
+        held_by: HeldBy::Pair,
         ..flowing
     };
     assert!(near(demand.work(&parked, true, TARGET).allowed_mps, 20.0));

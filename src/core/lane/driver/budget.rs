@@ -18,7 +18,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Of a turn that begins now.
+    /// Begins the budget of a turn.
     pub fn new(now: Duration) -> Self {
         Self {
             items: ITEMS,

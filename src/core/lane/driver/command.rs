@@ -1,15 +1,15 @@
-//! What a driver is given, and what it wants done.
+//! Input and output of a driver: what it is given, and what it wants done.
 
-use crate::core::holds::{Finding, Held};
-use crate::core::intake::Refusal;
+use crate::core::evidence::search::Question;
+use crate::core::fleet::holds::{Finding, Held};
+use crate::core::fleet::tenure::Owner;
 use crate::core::lane::{Attempt, Resolved, Ticket};
-use crate::core::recent::Identity;
-use crate::core::search::Question;
-use crate::core::tenure::Owner;
+use crate::core::request::intake::Refusal;
+use crate::core::request::recent::Identity;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a driver goes by, beside its lane's configuration.
+/// Settings of a driver, beside its lane's configuration.
 #[derive(Clone, Debug)]
 pub struct DriverConfig {
     /// `worker.id`.
@@ -22,18 +22,18 @@ pub struct DriverConfig {
     pub quick: (Duration, Duration),
 }
 
-/// What the process wants of the lane. Only the newest counts.
+/// Orders of the process to the lane. Only the newest counts.
 pub struct Orders<'a> {
     pub held: Held,
     /// Templates whose messages wait, until when, in steady milliseconds.
     pub templates: &'a [(Arc<str>, u64)],
-    /// Who has the lane, by the log.
+    /// The lane's owner, by the log.
     pub owner: Option<&'a Owner>,
-    /// What was surely not sent by others, as far as it was told since the lane was taken last.
+    /// Requests that others have surely not sent, as far as that was told since the lane was taken last.
     pub unsent: Arc<[(Identity, u64)]>,
     /// The number's limit, once the API has told it.
     pub limit_mps: Option<u32>,
-    /// What is sent from now on is sent with another token.
+    /// True if another token is used from now on.
     pub has_new_token: bool,
 }
 
@@ -44,11 +44,11 @@ pub struct Consuming {
     pub is_open: bool,
     /// RabbitMQ surely has not given the deliveries away, and takes results.
     pub may_send: bool,
-    /// It belongs on another connection.
+    /// The lane belongs on another connection.
     pub is_misplaced: bool,
 }
 
-/// What the shell has to do.
+/// A command to the shell.
 #[derive(Debug)]
 pub enum Command<D> {
     /// Tell all other workers that this one takes the lane. [`Driver::claimed`] follows.

@@ -3,7 +3,7 @@
 
 use super::leaving::{LeaveStep, Leaving, Stage};
 use super::{Command, Driver};
-use crate::core::tenure::{Unread, unsent_of_unread};
+use crate::core::fleet::tenure::{Unread, unsent_of_unread};
 use std::time::Duration;
 
 /// How long nothing may come before nothing is on its way: to a lane that holds as much as RabbitMQ may have given it, and to one that
@@ -17,12 +17,12 @@ impl<D> Driver<D> {
         self.leaving.is_some()
     }
 
-    /// It has drained: the lane is left for good.
+    /// The lane has drained, and is left for good.
     pub fn leave(&mut self) {
         self.leaving = Some(Leaving::at(Stage::Opening));
     }
 
-    /// What comes next. `prefetch`: what the channel was opened with.
+    /// Says what comes next. `prefetch`: what the channel was opened with.
     pub fn leave_step(&mut self, prefetch: u16) -> LeaveStep {
         if self.deliveries.is_empty() && self.under_way == 0 {
             self.go_on(Stage::GivingBack, Stage::Closing);
@@ -44,7 +44,7 @@ impl<D> Driver<D> {
             Stage::Unsent | Stage::UnsentAgain => LeaveStep::TellUnsent(self.lane.surely_unsent()),
             Stage::GivingBack => LeaveStep::GiveBack,
             Stage::Closing => LeaveStep::Close,
-            // Whoever has the lane by now waits a moment before it doubts what was delivered before.
+            // The next owner waits a moment before it doubts what was delivered before.
             Stage::Unread => LeaveStep::TellUnsent(leaving.news.clone()),
         }
     }

@@ -1,9 +1,9 @@
-//! What a lane that is left has to remember, and the steps of leaving.
+//! Leaving a lane: its steps, and what has to be remembered.
 
-use crate::core::tenure::{Unread, Unsent};
+use crate::core::fleet::tenure::{Unread, Unsent};
 use std::time::Duration;
 
-/// What a shell that leaves its lane does next. It performs all commands before it asks for the next step.
+/// The next step of a shell that leaves its lane. It performs all commands before it asks for the next step.
 #[derive(PartialEq, Debug)]
 pub enum LeaveStep {
     /// Let the other workers be told what holds the lane. [`Driver::told`] follows.
@@ -39,16 +39,16 @@ pub(super) enum Stage {
 
 pub(super) struct Leaving {
     pub(super) stage: Stage,
-    /// What RabbitMQ delivered when nobody took deliveries any more.
+    /// Deliveries that RabbitMQ made when nobody took them any more.
     pub(super) unread: Vec<Unread>,
-    /// Of that, what was surely not sent and is not told yet.
+    /// Deliveries of them that were surely not sent and are not told yet.
     pub(super) news: Unsent,
     /// Another worker took the lane: what still comes is claimed no more.
     pub(super) is_anothers: bool,
 }
 
 impl Leaving {
-    /// Whoever takes the lane next should know why it was left.
+    /// The next owner should know why the lane was left.
     pub(super) fn telling_why() -> Self {
         Self::at(Stage::Holds)
     }

@@ -1,10 +1,10 @@
-//! Whose the lane is. RabbitMQ delivers to one worker at a time, and the first delivery is the sign; nothing is read before all others can
-//! know.
+//! Ownership of the lane. RabbitMQ delivers to one worker at a time, and the first delivery is the sign; nothing is read before all others
+//! can know.
 
 use super::DriverConfig;
 use crate::core::Now;
-use crate::core::search::Former;
-use crate::core::tenure::Owner;
+use crate::core::evidence::search::Former;
+use crate::core::fleet::tenure::Owner;
 use std::time::Duration;
 
 /// Longest wait for the log to say that the lane is ours, however many others it says that of first. Without it RabbitMQ's word has to do;
@@ -28,11 +28,11 @@ pub(super) struct Ownership {
     claim: Claim,
     /// The run of whoever had the lane before, and when this worker noticed that it has not.
     former: Option<(u64, Duration)>,
-    /// Who has the lane, by the log.
+    /// The lane's owner, by the log.
     owner: Option<Owner>,
     /// Another worker took the lane from this one.
     is_overruled: bool,
-    /// Whom the lane was left to after a loss of RabbitMQ, and until when.
+    /// The owner that the lane was left to after a loss of RabbitMQ, and until when.
     left_to: Option<(Owner, Duration)>,
     /// The lane is not consumed before.
     not_before: Duration,
@@ -82,7 +82,7 @@ impl Ownership {
             return false;
         };
         self.claim = Claim::Held;
-        // Of whoever had it for long: what is delivered again was that one's then, and no earlier one's.
+        // Counts only who had it for long: what is delivered again was that one's then, and no earlier one's.
         let former = former.filter(|(_, had)| *had > lookback);
         self.former = former.map(|(run, _)| (run, at));
         true
@@ -106,7 +106,7 @@ impl Ownership {
         self.is_overruled
     }
 
-    /// Who has the lane by now. True if another worker took it from this one.
+    /// Takes who has the lane by now. True if another worker took it from this one.
     pub(super) fn told(&mut self, owner: Option<&Owner>) -> bool {
         if self.owner.as_ref() != owner {
             self.owner = owner.cloned();

@@ -1,14 +1,14 @@
 //! Stories of one driver. A delivery is its request's name.
 
 use super::*;
-use crate::core::holds::Held;
-use crate::core::intake::{Inbound, IntakeConfig, intake};
+use crate::core::fleet::holds::Held;
+use crate::core::fleet::tenure::Owner;
+use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::lane::{Decision, LaneConfig, Redelivery, RedeliveryPolicy};
 use crate::core::outcome::Rules;
-use crate::core::pacing::{PaceConfig, Spacing};
-use crate::core::recent::Identity;
-use crate::core::retry::RetryPolicy;
-use crate::core::tenure::Owner;
+use crate::core::request::intake::{Inbound, IntakeConfig, intake};
+use crate::core::request::recent::Identity;
+use crate::core::request::retry::RetryPolicy;
 use std::fmt::Write;
 
 mod leaving;
@@ -155,11 +155,11 @@ fn own(driver: &mut Driver<&'static str>) {
 }
 
 fn accepted() -> Outcome {
-    Outcome::Accepted(crate::core::answer::Accepted::default())
+    Outcome::Accepted(crate::core::outcome::answer::Accepted::default())
 }
 
 fn not_sent() -> Outcome {
-    Rules::default().classify(crate::core::answer::Reply::NotSent("connect"))
+    Rules::default().classify(crate::core::outcome::answer::Reply::NotSent("connect"))
 }
 
 fn orders(owner: Option<&Owner>) -> Orders<'_> {
@@ -262,7 +262,7 @@ fn what_the_one_before_has_not_sent_is_sent_without_asking() {
 #[test]
 fn a_lane_is_left_to_its_owner_once_all_have_lost_rabbitmq() {
     let mut driver = driver();
-    driver.obey(orders(Some(&owner("b"))), now(0.0));
+    driver.apply_orders(orders(Some(&owner("b"))), now(0.0));
     driver.session_changed(false, now(1.0));
     assert_eq!(
         driver.wanted_at(),
@@ -279,7 +279,7 @@ fn a_lane_is_left_to_its_owner_once_all_have_lost_rabbitmq() {
         is_us: false,
         ..owner("a")
     };
-    driver.obey(orders(Some(&earlier)), now(23.0));
+    driver.apply_orders(orders(Some(&earlier)), now(23.0));
     driver.session_changed(true, now(23.0));
     assert_eq!(driver.wanted_at(), Some(Duration::ZERO));
 }
@@ -295,7 +295,7 @@ fn a_fenced_lane_sends_nothing_and_looks_again() {
     };
     assert_eq!(driver.turn(fenced, now(2.0)), Some(now(2.2).mono));
     assert_eq!(perform(&mut driver, now(2.0)), "");
-    assert_eq!(driver.view(fenced).rest, Rest::Broker);
+    assert_eq!(driver.view(fenced).held_by, HeldBy::Broker);
     let cut_off = Consuming::default();
     assert_eq!(driver.turn(cut_off, now(2.0)), None);
     assert_eq!(turn(&mut driver, OPEN, 2.2), "send 1");
@@ -340,16 +340,17 @@ fn maintenance_announces_another_limit() {
     own(&mut driver);
     deliver(&mut driver, "x", 2.0);
     turn(&mut driver, OPEN, 2.0);
-    let error = crate::core::answer::ApiError {
+    let error = crate::core::outcome::answer::ApiError {
         code: 131_057,
-        ..crate::core::answer::ApiError::default()
+        ..crate::core::outcome::answer::ApiError::default()
     };
-    let reply = crate::core::answer::Reply::Answered(crate::core::answer::Answer {
-        status: 500,
-        usage: Usage::default(),
-        retry_after_s: None,
-        body: crate::core::answer::AnswerBody::Error(error),
-    });
+    let reply =
+        crate::core::outcome::answer::Reply::Answered(crate::core::outcome::answer::Answer {
+            status: 500,
+            usage: Usage::default(),
+            retry_after_s: None,
+            body: crate::core::outcome::answer::AnswerBody::Error(error),
+        });
     driver.answered(1, Rules::default().classify(reply), None, 0.5, now(2.0));
     let done = perform(&mut driver, now(2.0));
     assert!(done.starts_with("read limit"), "{done}");

@@ -1,8 +1,8 @@
 //! Every code of the API, all the way: what it costs its message, what it does to the lane, and whom else it strikes.
 
 use super::*;
-use crate::core::answer::{Answer, AnswerBody, Reply};
 use crate::core::outcome::Rules;
+use crate::core::outcome::answer::{Answer, AnswerBody, Reply};
 use serde_json::Value;
 
 /// Also read by the tests of the classification.
@@ -32,11 +32,13 @@ fn lived(case: &Value) -> (String, &'static str, Option<&'static str>) {
     let Step::Send(attempt) = story.lane.next(story.now) else {
         panic!("not sent");
     };
-    let luck = Luck {
+    let drawn = Drawn {
         jitter: 1.0,
         quick_pause: Duration::ZERO,
     };
-    let verdict = story.lane.resolve(attempt.ticket, outcome, story.now, luck);
+    let verdict = story
+        .lane
+        .resolve(attempt.ticket, outcome, story.now, drawn);
     let decision = verdict.resolved.map(|resolved| told(&resolved.decision));
     (
         decision.unwrap_or_else(|| "stays".to_owned()),

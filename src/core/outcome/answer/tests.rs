@@ -101,11 +101,11 @@ fn deep_nesting_is_no_stack_overflow() {
 
 #[test]
 fn any_bytes_are_read() {
-    let mut luck = Luck(0x5eed);
+    let mut drawn = Drawn(0x5eed);
     for round in 0..200_000 {
-        let mut bytes = SEEDS[luck.below(SEEDS.len())].as_bytes().to_vec();
-        for _ in 0..luck.below(4) {
-            luck.spoil(&mut bytes);
+        let mut bytes = SEEDS[drawn.below(SEEDS.len())].as_bytes().to_vec();
+        for _ in 0..drawn.below(4) {
+            drawn.spoil(&mut bytes);
         }
         let body = AnswerBody::read(&bytes);
         assert!(well_formed(&body), "round {round}: {bytes:?}");
@@ -114,10 +114,10 @@ fn any_bytes_are_read() {
 
 #[test]
 fn noise_is_read() {
-    let mut luck = Luck(0xca5e);
+    let mut drawn = Drawn(0xca5e);
     for _ in 0..50_000 {
-        let length = luck.below(64);
-        let bytes: Vec<u8> = (0..length).map(|_| luck.byte()).collect();
+        let length = drawn.below(64);
+        let bytes: Vec<u8> = (0..length).map(|_| drawn.byte()).collect();
         assert!(well_formed(&AnswerBody::read(&bytes)), "{bytes:?}");
     }
 }
@@ -173,9 +173,9 @@ fn debug_prints_nothing_private() {
 }
 
 /// A small generator (splitmix64), so that a failure repeats and no dependency is needed.
-struct Luck(u64);
+struct Drawn(u64);
 
-impl Luck {
+impl Drawn {
     fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

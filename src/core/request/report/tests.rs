@@ -1,7 +1,7 @@
 use super::*;
-use crate::core::intake::{Inbound, IntakeConfig, intake};
-use crate::core::message::History;
 use crate::core::outcome::Class;
+use crate::core::request::intake::{Inbound, IntakeConfig, intake};
+use crate::core::request::message::History;
 use serde_json::{Value, json};
 
 const NOW: Now = Now {

@@ -56,14 +56,14 @@ proptest! {
             log.extend(perform(&mut workers[who], act, at(second as u64)));
             for (worker, reads) in [(0, reads_a), (1, reads_b)] {
                 for _ in 0..reads.min(log.len() - read[worker]) {
-                    workers[worker].heard(log[read[worker]].clone(), Read::Live, at(second as u64));
+                    workers[worker].apply_record(log[read[worker]].clone(), Read::Live, at(second as u64));
                     read[worker] += 1;
                 }
             }
         }
         for worker in [0, 1] {
             for record in &log[read[worker]..] {
-                workers[worker].heard(record.clone(), Read::Live, at(100));
+                workers[worker].apply_record(record.clone(), Read::Live, at(100));
             }
         }
         let [one, other] = &workers;

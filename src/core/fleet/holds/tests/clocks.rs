@@ -55,7 +55,9 @@ fn a_worker_with_another_clock_holds_for_as_long() {
                 .found(&place(1), &throttle(), &places(), began)
                 .unwrap();
             let mut there = holds("b", 2);
-            there.heard(record.unwrap(), Read::Live, at(1)).unwrap();
+            there
+                .apply_record(record.unwrap(), Read::Live, at(1))
+                .unwrap();
             assert!(is_held(&there, at(60)), "{hours}");
             assert!(!is_held(&there, at(61)), "{hours}");
         }
@@ -75,7 +77,7 @@ fn what_was_missed_has_been_going_on_since() {
             .clone()
             .moved_to(record.at_ms + ahead_hours * HOUR_MS);
         let mut there = holds("b", 2);
-        there.heard(record, Read::Missed, at(30)).unwrap();
+        there.apply_record(record, Read::Missed, at(30)).unwrap();
         assert!(is_held(&there, at(ends_s - 1)), "{ahead_hours}");
         assert!(!is_held(&there, at(ends_s)), "{ahead_hours}");
     }

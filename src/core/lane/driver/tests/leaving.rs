@@ -1,7 +1,7 @@
 //! How a lane is left, and what the others are told of it.
 
 use super::*;
-use crate::core::holds::{Hold, Why};
+use crate::core::fleet::holds::{Hold, Why};
 use crate::core::outcome::Scope;
 
 #[test]
@@ -9,14 +9,14 @@ fn a_lane_that_another_took_is_left_and_claimed_no_more() {
     let mut driver = driver();
     own(&mut driver);
     deliver(&mut driver, "x", 2.0);
-    driver.obey(orders(Some(&owner("a"))), now(2.0));
+    driver.apply_orders(orders(Some(&owner("a"))), now(2.0));
     assert_eq!(perform(&mut driver, now(2.0)), "");
-    driver.obey(orders(Some(&owner("b"))), now(2.0));
+    driver.apply_orders(orders(Some(&owner("b"))), now(2.0));
     assert_eq!(perform(&mut driver, now(2.0)), "overruled");
     assert_eq!(turn(&mut driver, OPEN, 2.0), "");
     assert!(driver.is_leaving());
     // It was told once.
-    driver.obey(orders(Some(&owner("b"))), now(2.0));
+    driver.apply_orders(orders(Some(&owner("b"))), now(2.0));
     assert_eq!(perform(&mut driver, now(2.0)), "");
     assert_eq!(
         left(&mut driver, true),
@@ -41,7 +41,7 @@ fn a_lane_that_another_took_does_not_even_try_whether_a_hold_is_over() {
         hold: Some(hold),
         ..Held::default()
     };
-    driver.obey(
+    driver.apply_orders(
         Orders {
             held,
             ..orders(None)
@@ -50,7 +50,7 @@ fn a_lane_that_another_took_does_not_even_try_whether_a_hold_is_over() {
     );
     turn(&mut driver, OPEN, 2.0);
     left(&mut driver, false);
-    driver.obey(orders(None), now(4.0));
+    driver.apply_orders(orders(None), now(4.0));
     let prefetch = driver.config().prefetch();
     driver.subscribed(prefetch, now(4.0));
     assert_eq!(driver.state().as_str(), "probing");
@@ -58,7 +58,7 @@ fn a_lane_that_another_took_does_not_even_try_whether_a_hold_is_over() {
     driver.claimed(Legacy::default(), now(4.0));
     driver.read();
     perform(&mut driver, now(4.0));
-    driver.obey(orders(Some(&owner("b"))), now(5.0));
+    driver.apply_orders(orders(Some(&owner("b"))), now(5.0));
     assert_eq!(perform(&mut driver, now(5.0)), "overruled");
     assert_eq!(turn(&mut driver, OPEN, 6.0), "");
     assert!(driver.is_leaving());

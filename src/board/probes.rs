@@ -1,8 +1,8 @@
 //! Looking after holds: the API is asked whether they are over, what is over ends, and pauses are told again.
 
 use super::{Board, Inner};
-use crate::core::holds::{Due, Health, Reach};
-use crate::core::message::LaneId;
+use crate::core::fleet::holds::{Due, Health, Reach};
+use crate::core::request::message::LaneId;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 impl Board {
     /// Asks the API what may be over, ends what is, for ever.
-    pub(super) async fn tend(&self) {
+    pub(super) async fn probe_loop(&self) {
         let mut asking: FuturesUnordered<BoxFuture<'static, (Reach, Health)>> =
             FuturesUnordered::new();
         loop {
             asking.extend(self.see_to_what_is_due());
             tokio::select! {
                 Some((reach, health)) = asking.next(), if !asking.is_empty() => self.asked(&reach, health),
-                () = self.to_tend.notified() => {}
+                () = self.to_probe.notified() => {}
                 () = self.sleep_until_due() => {}
             }
         }
