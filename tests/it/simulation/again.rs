@@ -12,7 +12,10 @@ pub(crate) fn publish_again(plan: &mut Plan, span: Us, chance: &mut Chance) {
     let loses = |mishap: &Mishap| {
         matches!(
             mishap,
-            Mishap::SessionLost { .. } | Mishap::ChannelLost { .. }
+            Mishap::SessionLost { .. }
+                | Mishap::ChannelLost { .. }
+                | Mishap::Stopped { .. }
+                | Mishap::BrokerLost { .. }
         )
     };
     let is_quiet = plan.workers == 1 && !plan.mishaps.iter().any(|(_, mishap)| loses(mishap));

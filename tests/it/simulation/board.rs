@@ -7,12 +7,12 @@ use super::knowledge::Knowledge;
 use super::plan::{Plan, WALL_START_MS};
 use super::worker::Who;
 use super::world::{Event, PATIENCE, Simulation};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use whatsapp_dispatcher::core::fleet::holds::{
-    Due, Finding, Health, Held, Holds, News, Place, Reach, Read, Record, Why,
+    Due, Finding, Health, Holds, News, Place, Reach, Read, Record, Why,
 };
-use whatsapp_dispatcher::core::lane::State;
+use whatsapp_dispatcher::core::fleet::tenure::{Owner, Tenures};
 use whatsapp_dispatcher::core::outcome::Scope;
 use whatsapp_dispatcher::core::request::message::LaneId;
 
@@ -35,15 +35,10 @@ pub(crate) struct Board {
     /// Its lanes begin once it has read so many.
     pub(super) catches_up_to: Option<usize>,
     pub(super) knowledge: Knowledge,
+    pub(super) tenures: Tenures,
+    /// Lanes that wait for the log to say that they are this worker's.
+    pub(super) claims: BTreeMap<Arc<str>, Record>,
     timer: u64,
-}
-
-/// What the process wants of one lane. Only the newest counts.
-pub(crate) struct Orders {
-    held: Held,
-    token: u64,
-    /// Whose messages wait, until when.
-    templates: Vec<(Arc<str>, u64)>,
 }
 
 /// What a board is woken by, in that life of its process.
@@ -54,6 +49,16 @@ pub(crate) enum Tending {
     Asked(usize, u64, Option<Us>, Reach, bool),
     /// A new token of an account's was loaded.
     TokenTold(usize, u64, usize, u64),
+}
+
+impl Tending {
+    pub(super) fn worker(&self) -> usize {
+        match self {
+            Self::Due(worker, ..) | Self::Asked(worker, ..) | Self::TokenTold(worker, ..) => {
+                *worker
+            }
+        }
+    }
 }
 
 impl Board {
@@ -68,7 +73,7 @@ impl Board {
             }
         };
         Self {
-            holds: Holds::new(&format!("worker-{worker}"), run, plan.probes),
+            holds: Holds::new(&plan.name(worker), run, plan.probes),
             places: (0..plan.lanes.len()).map(place).collect(),
             tokens,
             outgoing: VecDeque::new(),
@@ -79,8 +84,27 @@ impl Board {
             has_read: false,
             catches_up_to: None,
             knowledge: Knowledge::default(),
+            tenures: Tenures::default(),
+            claims: BTreeMap::new(),
             timer: 0,
         }
+    }
+}
+
+impl Board {
+    /// Of a lane.
+    pub(super) fn reach(&self, lane: usize) -> Option<Reach> {
+        self.places[lane].reach(Scope::Lane)
+    }
+
+    /// Who has a lane, by the log.
+    pub(super) fn owner(&self, lane: &str) -> Option<Owner> {
+        let tenure = self.tenures.of(lane).filter(|tenure| !tenure.left)?;
+        Some(Owner {
+            worker: tenure.worker.clone(),
+            since_ms: tenure.since_ms,
+            is_us: self.holds.is_run(tenure.run),
+        })
     }
 }
 
@@ -145,71 +169,20 @@ impl Simulation {
         }
     }
 
-    fn order_lane(&mut self, who: Who) {
-        let now = self.now_of(who.worker);
-        let account = self.plan.lanes[who.lane].account;
-        let Some(board) = &self.processes[who.worker].board else {
-            return;
-        };
-        let place = &board.places[who.lane];
-        let templates = board.holds.templates(&place.waba);
-        let orders = Orders {
-            held: board.holds.on(place, now),
-            token: board.tokens[account],
-            templates: templates
-                .map(|(name, until)| (name.into(), until))
-                .collect(),
-        };
-        self.shell_mut(who).orders = Some(orders);
-        self.after(0, Event::Obey(who));
-    }
-
-    /// A lane looks for orders before it looks at anything else.
-    pub(super) fn obey(&mut self, who: Who) {
-        let (now, flaw) = (self.now(), self.flaw);
-        let shell = self.shell_mut(who);
-        let Some(orders) = shell.orders.take() else {
-            return;
-        };
-        let Orders {
-            held,
-            token,
-            templates,
-        } = orders;
-        for (template, until_ms) in templates {
-            shell.lane.hold_template(&template, until_ms, now);
-            shell
-                .conduct
-                .hold_template(&template, until_ms, now.steady_ms);
-        }
-        if token != shell.token {
-            shell.token = token;
-            shell.lane.token_changed();
-            shell.conduct.token_changed();
-        }
-        let flows = matches!(shell.lane.state(), State::Flowing | State::Cooling { .. });
-        shell.conduct.told(&held, flows, now);
-        if held.paused_since_ms.is_none() || flaw != Some(Flaw::OverhearsPause) {
-            shell.lane.held(held, now);
-        }
-        let state = shell.lane.state();
-        self.note(|| format!("{who} is told, and is {}", state.as_str()));
-    }
-
     pub(super) fn has_told(&self, worker: usize) -> bool {
         let board = self.processes[worker].board.as_ref();
         board.is_none_or(|board| board.outgoing.is_empty())
     }
 
-    pub(super) fn obeyed(&mut self, who: Who) -> Checked {
-        if !self.is_alive(who) {
-            return Ok(());
+    pub(super) fn heard(&mut self, worker: usize, record: Record) -> Checked {
+        if record.is_of_tenure() {
+            return self.heard_of_tenure(worker, &record);
         }
-        self.obey(who);
-        self.turn(who)
+        self.heard_of_hold(worker, record);
+        Ok(())
     }
 
-    pub(super) fn heard(&mut self, worker: usize, record: Record) {
+    fn heard_of_hold(&mut self, worker: usize, record: Record) {
         let (now, true_ms) = (self.now_of(worker), self.now().steady_ms);
         let joined = self.processes[worker].joined;
         let Some(board) = &mut self.processes[worker].board else {

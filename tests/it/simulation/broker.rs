@@ -27,6 +27,17 @@ pub(crate) struct Copy {
     pub(crate) position: u64,
 }
 
+impl Copy {
+    /// Returned.
+    fn again(self) -> Self {
+        Self {
+            redelivered: true,
+            returns: self.returns + 1,
+            ..self
+        }
+    }
+}
+
 pub(crate) struct Delivery {
     pub(crate) worker: usize,
     pub(crate) channel: ChannelId,
@@ -142,16 +153,30 @@ impl Broker {
             let mut returned = vec![];
             for (tag, copy) in consumer.unacked {
                 returned.push((tag, copy.request));
-                let copy = Copy {
-                    redelivered: true,
-                    returns: copy.returns + 1,
-                    ..copy
-                };
-                queue.returned.insert(copy.position, copy);
+                queue.returned.insert(copy.position, copy.again());
             }
             return returned;
         }
         vec![]
+    }
+
+    /// Something is delivered on the channel, and not acknowledged.
+    pub(crate) fn holds_some(&self, channel: ChannelId) -> bool {
+        let mut consumers = self.lanes.iter().flat_map(|queue| &queue.consumers);
+        consumers.any(|c| c.channel == channel && !c.unacked.is_empty())
+    }
+
+    /// The channel stays open, and what it held is back at the head.
+    pub(crate) fn give_back(&mut self, channel: ChannelId) {
+        for queue in &mut self.lanes {
+            let consumers = queue.consumers.iter_mut();
+            let Some(consumer) = consumers.into_iter().find(|c| c.channel == channel) else {
+                continue;
+            };
+            for (_, copy) in std::mem::take(&mut consumer.unacked) {
+                queue.returned.insert(copy.position, copy.again());
+            }
+        }
     }
 
     /// Nothing happens if the channel is gone. P1 is checked here, where a copy ceases to exist. Returns the request if that was its last.

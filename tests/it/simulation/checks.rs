@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Which promise broke, and how. P1 to P7 as in README.md, "What is promised"; `shell` is what the loop around the core must keep. Of holds: `scope` is who
-/// sends and who stays away, `cost` how many refusals a block takes, `log` that all agree once it is read, `start` that it is read first.
+/// Which promise broke, and how. P1 to P7 as in README.md, "What is promised"; `shell` is what the loop around the core must keep. Of holds:
+/// `scope` is who sends and who stays away, `cost` how many refusals a block takes, `log` that all agree once it is read, `start` that it
+/// is read first. Of lanes that pass from worker to worker: `claim` is that all can know whose one is before anything is sent, `told` that
+/// what goes back unsent is told, `owner` that whoever had one is the first to have it again.
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) check: &'static str,

@@ -46,6 +46,8 @@ pub(crate) struct Conduct {
     pub(super) asked: BTreeSet<Ticket>,
     /// That ever were so: they have their place, room or not.
     pub(super) doubted: BTreeSet<Ticket>,
+    /// Requests of which that was so, whatever their tickets.
+    pub(super) ever_doubted: BTreeSet<(RequestNo, u32)>,
     pub(super) settling: BTreeMap<Ticket, Item>,
     /// Of those, the ones that end with a result.
     pub(super) reported: BTreeSet<Ticket>,
@@ -77,6 +79,7 @@ impl Conduct {
             orphans: BTreeSet::new(),
             asked: BTreeSet::new(),
             doubted: BTreeSet::new(),
+            ever_doubted: BTreeSet::new(),
             settling: BTreeMap::new(),
             reported: BTreeSet::new(),
             let_go: BTreeSet::new(),
@@ -95,11 +98,21 @@ impl Conduct {
         self.stops.rejoin();
     }
 
-    pub(crate) fn rejoined(&mut self, prefetch: u16, now: Us) {
+    /// So many may come at once.
+    pub(crate) fn opened(&mut self, prefetch: u16) {
         self.prefetch = prefetch.into();
         self.prefetch_max = self.prefetch_max.max(self.prefetch);
+    }
+
+    pub(crate) fn rejoined(&mut self, prefetch: u16, now: Us) {
+        self.opened(prefetch);
         self.prefetch_believed = Some(prefetch);
         self.stops.rejoined(now);
+        self.rate.begin(now);
+    }
+
+    /// It is this worker's, whatever the one before has sent.
+    pub(crate) fn took_over(&mut self, now: Us) {
         self.rate.begin(now);
     }
 

@@ -1,18 +1,19 @@
-//! A lane's consumer and what it delivers: opened when the lane wants messages, lost, opened again, closed; as `dispatch/consumer.rs`
-//! and the delivering half of `dispatch.rs` do it.
+//! A lane's consumer and what it delivers: opened when the lane wants messages, lost, opened again.
 
 use super::Us;
 use super::allowance::us;
 use super::broker::{ChannelId, Copy, Tag};
-use super::checks::{Checked, ensure};
+use super::checks::{Checked, Violation, ensure};
 use super::conduct::Item;
 use super::flaws::Flaw;
 use super::plan::{Request, RequestNo};
-use super::publishing::{Held, Letter};
+use super::publishing::{Held, Letter, concluded as concluded_by};
 use super::worker::Who;
 use super::world::{Event, Simulation};
+use whatsapp_dispatcher::core::evidence::search::Question;
 use whatsapp_dispatcher::core::fleet::placement;
-use whatsapp_dispatcher::core::lane::{Decision, Evidence, Joined, Ticket};
+use whatsapp_dispatcher::core::lane::driver::Command;
+use whatsapp_dispatcher::core::lane::{Decision, Evidence, Resolved, Ticket};
 use whatsapp_dispatcher::core::request::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
 use whatsapp_dispatcher::core::request::report::{Report, ReportedError, Status};
 
@@ -24,26 +25,34 @@ const INTAKE: IntakeConfig = IntakeConfig {
 
 impl Simulation {
     /// Starts to subscribe if the lane wants it and the time has come. Returns when to look again.
-    pub(super) fn open_if_due(&mut self, who: Who) -> Option<Us> {
+    pub(super) fn open_if_due(&mut self, who: Who) -> Result<Option<Us>, Violation> {
         if !self.processes[who.worker].joined {
-            return None;
+            return Ok(None);
         }
         let now = self.now_us;
         let shell = self.shell_mut(who);
         if shell.channel.is_some() || shell.is_opening {
-            return None;
+            return Ok(None);
         }
-        let at = us(shell.lane.rejoin_at()?).max(shell.open_not_before);
+        let Some(wanted_at) = shell.driver.wanted_at() else {
+            return Ok(None);
+        };
+        let mut at = us(wanted_at).max(shell.open_not_before);
+        if shell.flaw == Some(Flaw::OvertakesOwner) {
+            at = shell.open_not_before;
+        }
         if at > now {
-            return Some(at);
+            return Ok(Some(at));
         }
+        self.check_owner_first(who)?;
+        let shell = self.shell_mut(who);
         shell.is_opening = true;
         shell.opening += 1;
-        shell.opening_prefetch = shell.lane.config().prefetch();
+        shell.opening_prefetch = shell.driver.config().prefetch();
         let opening = shell.opening;
         let there_and_back = self.hop() + self.hop();
         self.after(there_and_back, Event::Opened(who, opening));
-        None
+        Ok(None)
     }
 
     pub(super) fn opened(&mut self, who: Who, opening: u64) -> Checked {
@@ -54,20 +63,25 @@ impl Simulation {
         if !current {
             return Ok(());
         }
-        self.obey(who);
-        let now = self.now();
-        let shell = self.shell_mut(who);
         // As it was when the broker was asked: the limit may have changed since.
-        let prefetch = shell.opening_prefetch;
-        let name = format!("worker-{}", who.worker);
-        let priority = placement::priority(&name, shell.lane.id().as_str());
+        let prefetch = self.shell_mut(who).opening_prefetch;
+        let priority =
+            placement::priority(&self.plan.name(who.worker), &self.plan.lanes[who.lane].id);
         let ready = self.ready_on_link(who, prefetch);
         let channel = self.broker.subscribe(who.lane, who.worker, priority, ready);
         let shell = self.shell_mut(who);
         shell.is_opening = false;
         shell.channel = Some(channel);
-        shell.lane.rejoined(prefetch, now);
-        let state = shell.lane.state();
+        if shell.driver.is_leaving() {
+            shell.conduct.opened(prefetch);
+            self.deliver_all(who.lane);
+            return self.leave_on(who);
+        }
+        self.obey(who)?;
+        let now = self.now();
+        let shell = self.shell_mut(who);
+        shell.driver.subscribed(prefetch, now);
+        let state = shell.driver.state();
         shell.conduct.rejoined(prefetch, us(now.mono));
         self.note(|| format!("{who} subscribes, {}", state.as_str()));
         self.deliver_all(who.lane);
@@ -75,13 +89,27 @@ impl Simulation {
     }
 
     pub(super) fn take(&mut self, who: Who, channel: ChannelId, tag: Tag, copy: Copy) -> Checked {
-        if !self.is_alive(who) || self.shell_mut(who).channel != Some(channel) {
+        if !self.is_alive(who) {
             return Ok(());
         }
-        self.obey(who);
-        let (now, request) = (self.now(), copy.request);
-        self.note_arrival(who, &copy);
-        self.claim(who);
+        let held = Held::new(channel, tag, copy);
+        if self.shell_mut(who).driver.is_leaving() {
+            return self.take_while_leaving(who, held);
+        }
+        if self.shell_mut(who).channel != Some(channel) {
+            return Ok(());
+        }
+        self.obey(who)?;
+        let now = self.now();
+        self.shell_mut(who).driver.delivered(held, now);
+        self.perform_all(who)?;
+        self.turn(who)
+    }
+
+    pub(super) fn check(&mut self, who: Who, held: Held) -> Checked {
+        let (now, copy, request) = (self.now(), held.copy.clone(), held.request);
+        let is_certain = self.can_know_unsent(who, &copy);
+        self.note_arrival(who, &copy, is_certain);
         let facts = &self.plan.requests[request];
         let (expires_at, not_before) = (rfc3339(facts.expires_at_ms), rfc3339(facts.not_before_ms));
         let inbound = Inbound {
@@ -100,101 +128,111 @@ impl Simulation {
             // Some protocols have no message id, but headers.
             ..named(facts.id.as_deref(), request % 5 == 4)
         };
-        let held = Held::new(request, channel, tag);
-        let message = match intake(facts.body.clone().into(), inbound, &INTAKE, now) {
-            Ok(message) => message,
-            Err(refusal) => return self.refuse(who, held, refusal),
-        };
-        let item = Item {
+        let checked = intake(facts.body.clone().into(), inbound, &INTAKE, now);
+        let person = facts.person;
+        let item = checked.is_ok().then_some(Item {
             request,
-            person: facts.person,
+            person,
             copy,
             token: 0,
-        };
-        let shell = self.shell_mut(who);
-        let ticket = shell.new_ticket();
-        let joined = shell.lane.accept(message, ticket, now);
-        self.joined(who, ticket, (held, item), joined)?;
-        self.turn(who)
+        });
+        let driver = &mut self.shell_mut(who).driver;
+        driver.checked(held.clone(), checked, now);
+        let commands = self.commands(who);
+        if let Some(item) = item {
+            self.note_joined(who, &held, item, &commands)?;
+        }
+        for command in commands {
+            self.perform(who, command)?;
+        }
+        Ok(())
     }
 
-    fn joined(
+    /// What became of a delivery, by what the driver wants done.
+    fn note_joined(
         &mut self,
         who: Who,
-        ticket: Ticket,
-        (held, item): (Held, Item),
-        joined: Joined,
+        held: &Held,
+        item: Item,
+        commands: &[Command<Held>],
     ) -> Checked {
-        let (channel, tag) = (held.channel, held.tag);
+        let tag = held.tag;
+        let mut concluded: Option<(Tag, &Resolved)> = None;
+        let (mut void, mut asks) = (None, false);
+        for command in commands {
+            if let Some((delivery, resolved)) = concluded_by(command) {
+                concluded = Some((delivery.tag, resolved));
+            } else if let Command::GiveBack(before) = command {
+                void = Some(before.tag);
+            } else if let Command::Ask { .. } = command {
+                asks = true;
+            }
+        }
         let shell = self.shell_mut(who);
-        match joined {
-            Joined::Waits => {
-                shell.deliveries.insert(ticket, held);
-                shell.conduct.joined(ticket, item)?;
+        let ticket = shell.new_ticket();
+        let place = match (&concluded, void) {
+            (Some((other, _)), _) if *other != tag => shell.tickets.remove(other),
+            (_, Some(void)) => shell.tickets.remove(&void),
+            (Some(_) | None, None) => Some(ticket),
+        };
+        let place = place.unwrap_or(ticket);
+        shell.tickets.insert(tag, place);
+        match (concluded, void) {
+            (Some((other, resolved)), _) if other == tag => {
+                let decision = &resolved.decision;
+                shell.conduct.decided_at_once(ticket, item, decision)?;
+                self.note_departure(who, held, decision);
+                return Ok(());
             }
-            Joined::Asks => {
-                shell.deliveries.insert(ticket, held);
-                shell.conduct.joined(ticket, item)?;
-                shell.conduct.asks(ticket);
-                let took = self.chance.within(1_000..=300_000);
-                self.after(took, Event::Evidence(who, channel, ticket));
+            (Some((_, let_go)), _) => {
+                let decision = &let_go.decision;
+                shell.conduct.replaced(place, item, ticket, decision)?;
+                self.touched.insert(tag);
+                self.tally.count("replaced by its copy");
             }
-            Joined::Decided(resolved) => {
-                shell.deliveries.insert(ticket, held.clone());
-                shell
-                    .conduct
-                    .decided_at_once(ticket, item, &resolved.decision)?;
-                self.note_departure(who, &held, &resolved.decision);
-                self.carry_out(who, resolved)?;
-            }
-            Joined::InFlight(original) => {
-                shell.deliveries.insert(original, held);
-                shell.conduct.adopted(original, &item)?;
+            (None, Some(_)) => {
+                shell.conduct.adopted(place, &item)?;
                 self.touched.insert(tag);
                 self.tally.count("adopted by a redelivery");
             }
-            Joined::Replaces {
-                earlier,
-                let_go,
-                asks,
-            } => {
-                if let Some(before) = shell.deliveries.insert(earlier, held) {
-                    shell.deliveries.insert(ticket, before);
-                }
-                shell
-                    .conduct
-                    .replaced(earlier, item, ticket, &let_go.decision)?;
-                if asks {
-                    shell.conduct.asks(earlier);
-                    let took = self.chance.within(1_000..=300_000);
-                    self.after(took, Event::Evidence(who, channel, earlier));
-                }
-                self.touched.insert(tag);
-                self.tally.count("replaced by its copy");
-                self.carry_out(who, let_go)?;
-            }
+            (None, None) => shell.conduct.joined(ticket, item)?,
+        }
+        if asks {
+            self.shell_mut(who).conduct.asks(place);
         }
         Ok(())
     }
 
     /// The log of results was read up to now.
-    pub(super) fn evidence(&mut self, who: Who, channel: ChannelId, ticket: Ticket) -> Checked {
-        if !self.is_alive(who) || self.shell_mut(who).channel != Some(channel) {
+    pub(super) fn evidence(
+        &mut self,
+        who: Who,
+        ticket: Ticket,
+        question: Question,
+        asked_at: Us,
+    ) -> Checked {
+        if !self.is_alive(who) {
             return Ok(());
         }
-        self.obey(who);
+        if self.shell_mut(who).driver.is_leaving() {
+            // Nobody looks at it meanwhile.
+            self.after(1_000, Event::Evidence(who, ticket, question, asked_at));
+            return Ok(());
+        }
+        self.obey(who)?;
         let now = self.now();
-        let held = self.shell_mut(who).deliveries.get(&ticket);
-        let Some(request) = held.map(|held| held.request) else {
-            return Ok(());
-        };
-        let Some(copy) = self.shell_mut(who).conduct.copy(ticket) else {
-            return Ok(());
+        let held = self.shell_mut(who).driver.delivery(ticket);
+        let request = held.map(|held| held.request);
+        let copy = self.shell_mut(who).conduct.copy(ticket);
+        let (Some(request), Some(copy)) = (request, copy) else {
+            let driver = &mut self.shell_mut(who).driver;
+            driver.evidence(ticket, Evidence::Nothing, now);
+            return self.turn(who);
         };
         let is_over = self.is_in_log(request, &copy);
         let evidence = match self.has_answer(request) {
             Some(answered) if answered != request => Evidence::Result,
-            Some(_) | None => self.search(who, request, &copy),
+            Some(_) | None => self.search(request, &copy, question, asked_at),
         };
         self.tally.count(match evidence {
             Evidence::Result => "evidence found",
@@ -206,32 +244,58 @@ impl Simulation {
             Some(Flaw::IgnoresEvidence) => Evidence::Nothing,
             Some(_) | None => evidence,
         };
-        let resolved = shell.lane.evidence(ticket, seen, now);
-        let decision = resolved.as_ref().map(|resolved| &resolved.decision);
+        shell.driver.evidence(ticket, seen, now);
+        let commands = self.commands(who);
+        self.judge_evidence(who, ticket, is_over, &commands)?;
+        for command in commands {
+            self.perform(who, command)?;
+        }
+        self.turn(who)
+    }
+
+    fn judge_evidence(
+        &mut self,
+        who: Who,
+        ticket: Ticket,
+        is_over: bool,
+        commands: &[Command<Held>],
+    ) -> Checked {
+        let concluded = commands.iter().find_map(concluded_by);
+        let decision = concluded.map(|(_, resolved)| &resolved.decision);
+        let shell = self.shell_mut(who);
+        let request = shell.conduct.copy(ticket).map(|copy| copy.request);
+        let copy = shell.conduct.copy(ticket);
         shell.conduct.evident(ticket, decision, is_over)?;
-        let asks_for_report = self.plan.requests[request].on_unknown == Some("report");
-        ensure(decision.is_some() || !asks_for_report, "P3", || {
-            format!(
-                "request {request} asks for a report, and will be sent although it may have been"
-            )
-        })?;
+        let is_sure = copy.is_some_and(|copy| self.is_surely_unsent(&copy));
+        let asks_for_report =
+            request.is_some_and(|request| self.plan.requests[request].on_unknown == Some("report"));
+        ensure(
+            decision.is_some() || !asks_for_report || is_sure,
+            "P3",
+            || {
+                format!(
+                    "request {request:?} asks for a report, and will be sent although it may have been"
+                )
+            },
+        )?;
         match decision {
             Some(Decision::Delay { .. }) => self.tally.count("suspected"),
             Some(Decision::Bury(report)) => self.tally.count(report.dead_reason()),
             Some(_) | None => {}
         }
-        if let Some(resolved) = resolved {
-            self.carry_out(who, resolved)?;
-        }
-        self.turn(who)
+        Ok(())
     }
 
-    fn note_arrival(&mut self, who: Who, copy: &Copy) {
+    fn note_arrival(&mut self, who: Who, copy: &Copy, is_certain: bool) {
         let (request, again, hops) = (copy.request, copy.redelivered, copy.history.hops);
         self.note(|| format!("{who} gets request {request}, again: {again}, hop {hops}"));
         if again {
             self.tally.count("redelivered");
-            self.fates.redelivered(request);
+            if is_certain {
+                self.tally.count("known to be unsent");
+            } else {
+                self.fates.redelivered(request);
+            }
         }
     }
 
@@ -251,13 +315,13 @@ impl Simulation {
         first.filter(|_| self.flaw == Some(Flaw::TakesAnothersResult))
     }
 
-    fn refuse(&mut self, who: Who, held: Held, refusal: Refusal) -> Checked {
+    pub(super) fn refuse(&mut self, who: Who, held: Held, refusal: Refusal) {
         let mut letters = vec![];
         if refusal.dead_reason.is_some() {
             letters.push(Letter::Dead);
         }
         let error = ReportedError::from_faults(refusal.faults);
-        let lane = self.shell_mut(who).lane.id().clone();
+        let lane = self.shell_mut(who).driver.id().clone();
         let inbound = Inbound {
             message_id: refusal.id.as_deref(),
             ..Inbound::default()
@@ -266,39 +330,45 @@ impl Simulation {
         letters.push(Letter::Result(report.into()));
         self.tally.count("refused at intake");
         self.begin(who, held, None, letters);
-        self.turn(who)
     }
 
     /// What waited is the broker's again; what is in flight is awaited.
-    pub(super) fn lose_channel(&mut self, who: Who, open_not_before: Us) {
+    pub(super) fn lose_channel(&mut self, who: Who, open_not_before: Us) -> Checked {
+        if !self.is_alive(who) {
+            return Ok(());
+        }
+        if self.shell_mut(who).driver.is_leaving() {
+            self.leave_at_once(who)?;
+            if !self.is_alive(who) {
+                return Ok(());
+            }
+        }
         let shell = self.shell_mut(who);
         shell.open_not_before = open_not_before;
         shell.is_opening = false;
         shell.channel = None;
-        shell.has_claim = false;
+        shell.claim = None;
         if shell.flaw != Some(Flaw::ForgetsChannelLoss) {
             shell.conduct.channel_lost();
-            shell.lane.channel_lost();
+            shell.driver.channel_lost();
         }
-        let lane = &shell.lane;
-        shell
-            .deliveries
-            .retain(|ticket, _| lane.is_in_flight(*ticket));
+        self.perform_all(who)
     }
 
-    /// Closes the channel, behind all acknowledgements: nothing is in flight.
-    pub(super) fn leave(&mut self, who: Who) {
-        if let Some(channel) = self.shell_mut(who).channel {
-            self.note(|| format!("{who} gives its lane back"));
-            self.tally.count("lane given back");
-            let at = self.frame(channel, false);
-            self.at(at, Event::ChannelClosed(channel));
-            let shell = self.shell_mut(who);
-            shell.lane.left();
-            shell.conduct.left();
+    /// There is a session that was not there before, or none any more.
+    pub(super) fn change_session(&mut self, who: Who) -> Checked {
+        self.lose_channel(who, 0)?;
+        if !self.is_alive(who) {
+            return Ok(());
         }
-        let open_not_before = self.shell_mut(who).open_not_before;
-        self.lose_channel(who, open_not_before);
+        let (now, process) = (self.now(), &self.processes[who.worker]);
+        let is_back = process.joined && process.sessions > 1;
+        self.note_owner(who, is_back);
+        if self.flaw != Some(Flaw::ForgetsChannelLoss) {
+            let driver = &mut self.shell_mut(who).driver;
+            driver.session_changed(is_back, now);
+        }
+        self.perform_all(who)
     }
 }
 

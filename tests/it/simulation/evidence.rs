@@ -3,6 +3,7 @@
 use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
+use super::plan::RequestNo;
 use whatsapp_dispatcher::core::lane::{Decision, Ticket};
 use whatsapp_dispatcher::core::request::report::POISON;
 
@@ -11,6 +12,8 @@ impl Conduct {
     pub(crate) fn asks(&mut self, ticket: Ticket) {
         self.doubted.insert(ticket);
         self.asked.insert(ticket);
+        let item = self.waiting.get(&ticket);
+        self.ever_doubted.extend(item.map(Item::identity));
     }
 
     /// The copy has the place of an earlier delivery that waits or is in flight. That one is let go, under the copy's ticket.
@@ -134,6 +137,25 @@ impl Conduct {
     /// The channel was closed in order: nothing that has ended comes again.
     pub(crate) fn left(&mut self) {
         self.ended.clear();
+    }
+
+    /// Given back while its channel was open, all that waits came once more.
+    pub(crate) fn delivered_again(&mut self) {
+        for item in self.waiting.values_mut() {
+            item.copy.returns += 1;
+        }
+    }
+
+    /// What waits and nobody can have sent: request, hops and count.
+    pub(crate) fn surely_unsent(&self) -> Vec<(RequestNo, u32, u64)> {
+        let waiting = self.waiting.iter();
+        let sure = waiting.filter(|(ticket, item)| {
+            let is_doubted =
+                self.doubted.contains(ticket) || self.ever_doubted.contains(&item.identity());
+            !is_doubted && !item.copy.history.possible_duplicate
+        });
+        sure.map(|(_, item)| (item.request, item.copy.history.hops, item.copy.returns))
+            .collect()
     }
 
     pub(crate) fn channel_lost(&mut self) {

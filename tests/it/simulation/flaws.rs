@@ -47,17 +47,38 @@ pub(crate) enum Flaw {
     SharesForEver,
     /// What leaves for its person's sake comes back whenever it likes.
     MixesDelays,
+    /// A lane is read before the log has said whose it is.
+    SendsUnclaimed,
+    /// That another worker took the lane is not heeded.
+    IgnoresOwner,
+    /// Whoever has this worker's name is taken for this worker.
+    TrustsNames,
+    /// A worker that was stopped goes on as if nothing had been.
+    IgnoresFence,
+    /// What a lane that leaves has not sent is not told.
+    TellsNothingUnsent,
+    /// The channel is closed before the others can know.
+    ClosesUntold,
+    /// What came again as it was given back is not told again.
+    TellsOnce,
+    /// A lane waits for ever for the log to say whose it is.
+    WaitsForTheLog,
+    /// A lane is consumed at once where its owner is to be first.
+    OvertakesOwner,
 }
 
 impl Flaw {
     /// Each, with the checks that may be the first to notice.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 27] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 36] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
         (Self::ForgetsAttempts, &["P4"]),
         (Self::ForgetsConfirms, &["P3"]),
-        (Self::ForgetsChannelLoss, &["P1", "P7", "shell"]),
+        (
+            Self::ForgetsChannelLoss,
+            &["P1", "P7", "claim", "owner", "shell"],
+        ),
         (Self::OverhearsPause, &["P4", "wake"]),
         (Self::OversleepsTimers, &["wake"]),
         (Self::NeverRejoins, &["wake"]),
@@ -71,13 +92,22 @@ impl Flaw {
         (Self::IgnoresEvidence, &["P3"]),
         (Self::SearchesTooLittle, &["P3"]),
         (Self::ForgetsToReport, &["P3"]),
-        (Self::BeginsUnread, &["start"]),
-        (Self::BeginsWithoutLog, &["start"]),
+        (Self::BeginsUnread, &["start", "told"]),
+        (Self::BeginsWithoutLog, &["P3", "start"]),
         (Self::TrustsTheWall, &["P4", "log", "scope", "wake"]),
         (Self::ForgetsCopies, &["P3"]),
         (Self::MistakesPublications, &["P1", "P3"]),
         (Self::TakesAnothersResult, &["P1", "P4"]),
         (Self::SharesForEver, &["isolation"]),
         (Self::MixesDelays, &["order"]),
+        (Self::SendsUnclaimed, &["claim"]),
+        (Self::IgnoresOwner, &["claim", "owner"]),
+        (Self::TrustsNames, &["claim"]),
+        (Self::IgnoresFence, &["P3", "P4", "claim"]),
+        (Self::TellsNothingUnsent, &["told"]),
+        (Self::ClosesUntold, &["told"]),
+        (Self::TellsOnce, &["told"]),
+        (Self::WaitsForTheLog, &["told", "wake"]),
+        (Self::OvertakesOwner, &["owner"]),
     ];
 }

@@ -293,7 +293,7 @@ impl Simulation {
         // The timer that ends a pause may be late.
         now.steady_ms -= self.plan.network.late_us / 1_000 + 1;
         let shell = self.shell_mut(who);
-        let is_away = matches!(shell.lane.state(), State::Away { .. }) && shell.orders.is_none();
+        let is_away = matches!(shell.driver.state(), State::Away { .. }) && shell.orders.is_none();
         let Some(board) = self.processes[who.worker]
             .board
             .as_ref()

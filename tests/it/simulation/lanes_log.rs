@@ -19,6 +19,18 @@ pub(crate) enum LogEvent {
     Compare,
 }
 
+impl LogEvent {
+    /// Who does it, if that is a worker.
+    pub(super) fn worker(&self) -> Option<usize> {
+        match self {
+            Self::CatchUp(worker, ..) | Self::Confirm(worker, ..) | Self::Read(worker, ..) => {
+                Some(*worker)
+            }
+            Self::Reach(..) | Self::Compare => None,
+        }
+    }
+}
+
 /// In one seed of three, and then often before any worker has read it.
 pub(super) fn away(span: Us, chance: &mut Chance) -> Option<(Us, Mishap)> {
     let later = chance.within(0..=span);
@@ -93,7 +105,8 @@ impl Simulation {
     /// A record reaches the broker, unless its session ended on the way and took it along.
     fn log_reach(&mut self, worker: usize, life: u64, session: Us, record: Record) {
         let is_cut_off = !self.is_session(worker, life, session);
-        if is_cut_off && self.chance.percent(50) {
+        let is_given_up = !is_cut_off && self.processes[worker].is_given_up;
+        if is_given_up || is_cut_off && self.chance.percent(50) {
             return;
         }
         self.note(|| format!("log: {record:?}"));
@@ -125,7 +138,7 @@ impl Simulation {
         self.write_on(worker);
         // Whoever waited for the others to be told before it left.
         for who in self.whos(worker) {
-            self.turn(who)?;
+            self.is_told(who)?;
         }
         self.check_agreement()
     }
@@ -203,7 +216,7 @@ impl Simulation {
         let record = self.log[board.read].clone();
         board.read += 1;
         if self.flaw != Some(Flaw::IgnoresLog) {
-            self.heard(worker, record);
+            self.heard(worker, record)?;
         }
         self.check_pauses(worker)?;
         self.join_if_read(worker)?;

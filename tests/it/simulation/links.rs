@@ -102,7 +102,7 @@ impl Simulation {
             let assigned = self.processes[who.worker]
                 .quarantine
                 .assignment(&ids[member.lane]);
-            self.lose_channel(*member, us(assigned.not_before).max(now_us + RECONNECT));
+            self.lose_channel(*member, us(assigned.not_before).max(now_us + RECONNECT))?;
         }
         if self.processes[who.worker]
             .quarantine

@@ -1,11 +1,86 @@
 //! What befalls the workers and the API, as the plan says.
 
+use super::Us;
 use super::board::Tending;
 use super::checks::Checked;
 use super::lanes_log::LogEvent;
-use super::plan::Mishap;
 use super::world::{Event, Simulation};
 use graph_sim::Usage;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mishap {
+    SessionLost {
+        worker: usize,
+        for_us: Us,
+    },
+    ChannelLost {
+        worker: usize,
+        lane: usize,
+    },
+    Crash {
+        worker: usize,
+        for_us: Us,
+    },
+    Drain {
+        worker: usize,
+        for_us: Us,
+    },
+    /// An operator's word, to one worker.
+    Pause {
+        worker: usize,
+        lane: usize,
+        for_us: Us,
+    },
+    SetLimit {
+        lane: usize,
+        limit_mps: u32,
+    },
+    /// For good, if a new one takes its place.
+    TokenExpires {
+        account: usize,
+        for_us: Us,
+        renews: bool,
+    },
+    AccountBlocked {
+        account: usize,
+        code: i64,
+        for_us: Us,
+    },
+    /// Customers write.
+    Inbound {
+        lane: usize,
+        mps: u32,
+        for_us: Us,
+    },
+    /// The account's calls are counted, and told.
+    Usage {
+        account: usize,
+        percent: u32,
+        regain_minutes: u32,
+        for_us: Us,
+    },
+    Outage {
+        for_us: Us,
+    },
+    /// The process is stopped, and goes on.
+    Stopped {
+        worker: usize,
+        for_us: Us,
+    },
+    /// All workers lose the broker.
+    BrokerLost {
+        for_us: Us,
+    },
+    /// A worker's wall clock.
+    ClockSet {
+        worker: usize,
+        by_ms: i64,
+    },
+    /// `wa.lanes.log` takes and gives nothing.
+    LogAway {
+        for_us: Us,
+    },
+}
 
 /// What was going on ends.
 pub(crate) enum End {
@@ -33,6 +108,10 @@ impl Simulation {
                 for_us,
             } => {
                 self.after(for_us, Event::Ends(End::Pause(lane)));
+                // A worker that was stopped may obey it as late as that.
+                if self.now_us >= self.plan.calm_at {
+                    self.after(20_000_000, Event::Ends(End::Pauses));
+                }
                 if let Some(who) = self.whos(worker).get(lane).copied() {
                     self.tally.count("paused by an operator");
                     self.pause(who);
@@ -74,6 +153,8 @@ impl Simulation {
             }
             Mishap::ClockSet { worker, by_ms } => self.set_clock(worker, by_ms),
             Mishap::LogAway { for_us } => self.log_goes_away(for_us),
+            Mishap::Stopped { worker, for_us } => self.stop(worker, for_us),
+            Mishap::BrokerLost { for_us } => return self.broker_lost(for_us),
             Mishap::Outage { for_us } => {
                 let until = self.now_us + for_us;
                 self.api.go_out(until);
@@ -97,12 +178,9 @@ impl Simulation {
             return Ok(());
         }
         self.plan.lanes[lane].config.pace.limit_mps = limit_mps;
-        let now = self.now();
         for worker in 0..self.processes.len() {
             if let Some(who) = self.whos(worker).get(lane).copied() {
-                self.obey(who);
-                self.shell_mut(who).set_limit(limit_mps, now);
-                self.turn(who)?;
+                self.set_limit(who, limit_mps)?;
             }
         }
         Ok(())
@@ -167,7 +245,8 @@ impl Simulation {
                 }
             }
         }
-        let is_gone = self.processes.iter().any(|process| !process.joined);
+        let is_gone =
+            self.processes.iter().any(|process| !process.joined) || !self.stopped.is_empty();
         if is_paused || is_gone || !self.paused.is_empty() {
             self.after(20_000_000, Event::Ends(End::Pauses));
         }

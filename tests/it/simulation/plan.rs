@@ -6,7 +6,8 @@ use super::Us;
 use super::api::waba;
 use super::chance::Chance;
 use super::links::{Undeliverable, undeliverable};
-use super::{again, clocks, faults, lanes_log};
+pub(crate) use super::mishaps::Mishap;
+use super::{again, clocks, faults, handover, lanes_log};
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
 use whatsapp_dispatcher::core::fleet::holds::ProbePeriods;
@@ -25,6 +26,8 @@ pub(crate) const WALL_START_MS: u64 = 1_800_000_000_000;
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) workers: usize,
+    /// All have one name.
+    pub(crate) has_namesakes: bool,
     pub(crate) lanes: Vec<LanePlan>,
     /// Each with its token.
     pub(crate) accounts: usize,
@@ -86,72 +89,6 @@ pub(crate) struct Request {
     pub(crate) is_valid: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Mishap {
-    SessionLost {
-        worker: usize,
-        for_us: Us,
-    },
-    ChannelLost {
-        worker: usize,
-        lane: usize,
-    },
-    Crash {
-        worker: usize,
-        for_us: Us,
-    },
-    Drain {
-        worker: usize,
-        for_us: Us,
-    },
-    /// An operator's word, to one worker.
-    Pause {
-        worker: usize,
-        lane: usize,
-        for_us: Us,
-    },
-    SetLimit {
-        lane: usize,
-        limit_mps: u32,
-    },
-    /// For good, if a new one takes its place.
-    TokenExpires {
-        account: usize,
-        for_us: Us,
-        renews: bool,
-    },
-    AccountBlocked {
-        account: usize,
-        code: i64,
-        for_us: Us,
-    },
-    /// Customers write.
-    Inbound {
-        lane: usize,
-        mps: u32,
-        for_us: Us,
-    },
-    /// The account's calls are counted, and told.
-    Usage {
-        account: usize,
-        percent: u32,
-        regain_minutes: u32,
-        for_us: Us,
-    },
-    Outage {
-        for_us: Us,
-    },
-    /// A worker's wall clock.
-    ClockSet {
-        worker: usize,
-        by_ms: i64,
-    },
-    /// `wa.lanes.log` takes and gives nothing.
-    LogAway {
-        for_us: Us,
-    },
-}
-
 impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
@@ -174,6 +111,7 @@ impl Plan {
         let mut plan = Self {
             seed,
             workers,
+            has_namesakes: false,
             requests,
             mishaps,
             faults: lone
@@ -203,6 +141,7 @@ impl Plan {
         };
         plan.mishaps.extend(lanes_log::away(span, chance));
         plan.mishaps.extend(clocks::set(workers, span, chance));
+        handover::draw(&mut plan, span, seed);
         again::publish_again(&mut plan, span, chance);
         plan
     }

@@ -3,12 +3,16 @@
 use super::Us;
 use super::board::Board;
 use super::checks::Checked;
+use super::handover::{OWNER_FIRST, name_of};
 use super::lanes_log::LogEvent;
 use super::publishing::OperationNo;
-use super::results_log::Ledger;
+use super::results_log::{LOOKBACK, Ledger};
 use super::worker::{Shell, Who};
 use super::world::{Event, Simulation};
+use std::time::Duration;
 use whatsapp_dispatcher::core::connection::quarantine::Quarantine;
+use whatsapp_dispatcher::core::fleet::holds::News;
+use whatsapp_dispatcher::core::lane::driver::DriverConfig;
 
 #[derive(Default)]
 pub(crate) struct Process {
@@ -18,6 +22,12 @@ pub(crate) struct Process {
     /// Which of all lives of all workers.
     pub(crate) run: u64,
     pub(crate) session: Option<u64>,
+    /// How many there were in this life.
+    pub(crate) sessions: u64,
+    /// RabbitMQ was not heard of for so long that nothing may be sent.
+    pub(crate) is_fenced: bool,
+    /// RabbitMQ has ended its session, and it does not know yet.
+    pub(crate) is_given_up: bool,
     pub(crate) ledger: Ledger,
     /// The log was read in this session: the lanes have it too.
     pub(crate) joined: bool,
@@ -36,17 +46,21 @@ impl Simulation {
         let tokens = self.api.tokens().to_vec();
         self.runs += 1;
         let board = Board::new(&self.plan, worker, self.runs, tokens.clone());
+        let driver = DriverConfig {
+            worker: name_of(&self.plan, worker),
+            owner_first: OWNER_FIRST,
+            lookback: LOOKBACK,
+            quick: (Duration::from_millis(100), Duration::from_secs(1)),
+        };
         let lanes = self.plan.lanes.iter();
         let shells = lanes.map(|plan| {
             let mut config = plan.config;
             if plan.reads_limit {
                 config.pace.limit_mps = 1;
             }
-            let mut shell = Shell::new(&plan.id, config, tokens[plan.account], flaw, now);
-            if plan.reads_limit {
-                shell.await_limit(now);
-            }
-            shell
+            let token = tokens[plan.account];
+            let more = (plan.reads_limit, flaw);
+            Shell::new(&plan.id, config, driver.clone(), token, more, now)
         });
         self.processes[worker].shells = shells.collect();
         self.processes[worker].board = Some(board);
@@ -66,9 +80,8 @@ impl Simulation {
         if !self.is_alive(who) {
             return Ok(());
         }
-        let (limit_mps, now) = (self.plan.lanes[who.lane].config.pace.limit_mps, self.now());
-        self.shell_mut(who).set_limit(limit_mps, now);
-        self.turn(who)
+        let limit_mps = self.plan.lanes[who.lane].config.pace.limit_mps;
+        self.set_limit(who, limit_mps)
     }
 
     pub(super) fn shell_mut(&mut self, who: Who) -> &mut Shell {
@@ -94,6 +107,9 @@ impl Simulation {
             return Ok(());
         }
         process.session = Some(self.now_us);
+        process.sessions += 1;
+        process.is_fenced = false;
+        process.is_given_up = false;
         process.ledger.connects(self.now_us);
         self.publish_again(worker);
         let there_and_back = self.hop() + self.hop();
@@ -112,8 +128,8 @@ impl Simulation {
         self.write_on(worker);
         self.read_on(worker);
         for who in self.whos(worker) {
-            self.obey(who);
-            self.lose_channel(who, 0);
+            self.obey(who)?;
+            self.change_session(who)?;
             self.turn(who)?;
         }
         Ok(())
@@ -131,6 +147,9 @@ impl Simulation {
             board.is_writing = false;
             board.is_reading = false;
             board.catches_up_to = None;
+            // What it had just taken it does not have. Said later, it would take the lane from whoever has it by then.
+            board.claims.clear();
+            board.outgoing.retain(|record| record.news != News::Taken);
         }
         for who in self.whos(worker) {
             if let Some(channel) = self.shell_mut(who).channel {
@@ -141,7 +160,7 @@ impl Simulation {
         }
         self.lose_publishes(worker);
         for who in self.whos(worker) {
-            self.lose_channel(who, 0);
+            self.change_session(who)?;
             self.turn(who)?;
         }
         let life = self.processes[worker].life;
@@ -160,7 +179,7 @@ impl Simulation {
         self.tally.count("channel lost");
         self.channel_gone(channel);
         let again_at = self.now_us + 200_000;
-        self.lose_channel(who, again_at);
+        self.lose_channel(who, again_at)?;
         self.turn(who)
     }
 
@@ -207,6 +226,7 @@ impl Simulation {
     }
 
     fn process_ended(&mut self, worker: usize, for_us: Us) {
+        self.stopped.remove(&worker);
         self.processes[worker] = Process {
             life: self.processes[worker].life + 1,
             ..Process::default()

@@ -10,26 +10,29 @@ use super::world::{Event, Simulation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use whatsapp_dispatcher::core::evidence::search::{Stamp, Told};
-use whatsapp_dispatcher::core::lane::{Decision, Ticket};
+use whatsapp_dispatcher::core::lane::driver::Command;
+use whatsapp_dispatcher::core::lane::{Decision, Resolved, Ticket};
 use whatsapp_dispatcher::core::request::message::History;
 use whatsapp_dispatcher::core::request::report::Report;
 
 pub(crate) type OperationNo = u64;
 
 /// A delivery that a lane keeps.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) request: RequestNo,
     pub(crate) channel: ChannelId,
     pub(crate) tag: Tag,
+    pub(crate) copy: Copy,
 }
 
 impl Held {
-    pub(super) fn new(request: RequestNo, channel: ChannelId, tag: Tag) -> Self {
+    pub(super) fn new(channel: ChannelId, tag: Tag, copy: Copy) -> Self {
         Self {
-            request,
+            request: copy.request,
             channel,
             tag,
+            copy,
         }
     }
 }
@@ -60,6 +63,14 @@ impl Letter {
     fn is_optional(&self) -> bool {
         matches!(self, Self::CopyNoted(_))
     }
+}
+
+/// The delivery that is to be concluded, and how.
+pub(super) fn concluded(command: &Command<Held>) -> Option<(&Held, &Resolved)> {
+    if let Command::Conclude { delivery, resolved } = command {
+        return Some((delivery, resolved));
+    }
+    None
 }
 
 /// One decision on its way: its letters in order, then the acknowledgement.
@@ -162,7 +173,8 @@ impl Simulation {
     ) -> OperationNo {
         self.next_operation += 1;
         self.touched.insert(held.tag);
-        self.shell_mut(who).publishing += 1;
+        self.touched_copies
+            .insert((held.request, held.copy.history.hops));
         let unsettled = self.ends_soon(who.worker);
         let publishing = Publishing {
             who,
@@ -318,6 +330,10 @@ impl Simulation {
     ) -> Checked {
         let process = &self.processes[who.worker];
         let is_cut_off = process.life != who.life || process.session != Some(session);
+        if process.is_given_up && !is_cut_off {
+            self.fates.lost_sight(request, false);
+            return Ok(());
+        }
         if is_cut_off {
             let is_scheduled = matches!(letter, Letter::Ladder { .. } | Letter::CopyNoted(_))
                 && self.waits_for_its_time(request);
@@ -388,17 +404,30 @@ impl Simulation {
     }
 
     pub(super) fn done(&mut self, operation: OperationNo) -> Checked {
+        let Some(who) = self
+            .operations
+            .get(&operation)
+            .map(|operation| operation.who)
+        else {
+            return Ok(());
+        };
+        if self.is_alive(who) && self.shell_mut(who).driver.is_leaving() {
+            // Nobody looks at it meanwhile.
+            self.after(1_000, Event::Done(operation));
+            return Ok(());
+        }
         let Some(publishing) = self.operations.remove(&operation) else {
             return Ok(());
         };
-        let who = publishing.who;
-        self.obey(who);
+        self.obey(who)?;
         let confirmed = publishing.confirmed && self.flaw != Some(Flaw::ForgetsConfirms);
         let shell = self.shell_mut(who);
-        shell.publishing -= 1;
-        if let Some(ticket) = publishing.ticket {
-            shell.lane.settled(ticket, confirmed);
-            shell.conduct.settled(ticket, publishing.confirmed);
+        match publishing.ticket {
+            Some(ticket) => {
+                shell.driver.settled(ticket, confirmed);
+                shell.conduct.settled(ticket, publishing.confirmed);
+            }
+            None => shell.driver.refused(),
         }
         self.turn(who)
     }

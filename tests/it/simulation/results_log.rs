@@ -6,7 +6,6 @@ use super::allowance::us;
 use super::broker::Copy;
 use super::flaws::Flaw;
 use super::plan::RequestNo;
-use super::worker::Who;
 use super::world::Simulation;
 use std::time::Duration;
 use whatsapp_dispatcher::core::evidence::search::{
@@ -16,7 +15,7 @@ use whatsapp_dispatcher::core::evidence::settling::Settling;
 use whatsapp_dispatcher::core::lane::Evidence;
 
 /// Longer than RabbitMQ may take to notice that a worker is gone, and short enough that lanes are had for longer.
-const LOOKBACK: Duration = Duration::from_secs(20);
+pub(super) const LOOKBACK: Duration = Duration::from_secs(20);
 const PROBE_EVERY: Us = 1_000_000;
 const ANSWERED_WITHIN: Us = 1_000_000;
 /// Entries: so that there are steps at all.
@@ -42,12 +41,6 @@ pub(crate) struct Ledger {
     next_probe: Us,
     /// Probes that are not answered yet: when they will be, and what they prove.
     asked: Vec<(Us, Duration)>,
-}
-
-/// Who has a lane, since when.
-pub(crate) struct Tenure {
-    run: u64,
-    since: Us,
 }
 
 impl Ledger {
@@ -138,36 +131,20 @@ impl Simulation {
         });
     }
 
-    /// The first delivery on a channel: the lane is this process's now.
-    pub(super) fn claim(&mut self, who: Who) {
-        let (now, run) = (self.now_us, self.processes[who.worker].run);
-        let shell = self.shell_mut(who);
-        if !std::mem::replace(&mut shell.has_claim, true) {
-            self.tenures
-                .entry(who.lane)
-                .or_default()
-                .push(Tenure { run, since: now });
-        }
-    }
-
-    /// Who had the lane before, if for long.
-    fn former(&self, lane: usize) -> Option<Former> {
-        let tenures = self.tenures.get(&lane)?;
-        let [.., before, last] = &tenures[..] else {
-            return None;
-        };
-        let had_it_for_long = last.since - before.since > us(LOOKBACK);
-        had_it_for_long.then(|| Former {
-            run: before.run,
-            gone: time(self.now_us - last.since),
-        })
-    }
-
     /// What the log has of a request, as far as it is read.
-    pub(super) fn search(&mut self, who: Who, request: RequestNo, copy: &Copy) -> Evidence {
+    pub(super) fn search(
+        &mut self,
+        request: RequestNo,
+        copy: &Copy,
+        question: Question,
+        asked_at: Us,
+    ) -> Evidence {
         let wanted = self.wanted(request, copy);
-        let is_of_a_copy = !copy.redelivered || copy.history.copied_ms > 0;
-        let former = self.former(who.lane).filter(|_| !is_of_a_copy);
+        let gone_since = time(self.now_us - asked_at);
+        let former = question.former.map(|former| Former {
+            gone: former.gone + gone_since,
+            ..former
+        });
         let question = Question {
             wanted: wanted.clone(),
             former,

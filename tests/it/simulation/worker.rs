@@ -1,30 +1,28 @@
-//! One lane in a worker, driven as `dispatch.rs` does it: an event, then a turn.
+//! One lane in a worker: its driver, and a shell that performs what that says.
 
 use super::Us;
 use super::allowance::us;
 use super::api::{self, Call};
-use super::board::Orders;
-use super::broker::ChannelId;
+use super::broker::{ChannelId, Tag};
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
 use super::flaws::Flaw;
-use super::publishing::Held;
+use super::leaving::Leaving;
+use super::orders::Orders;
+use super::publishing::{Held, concluded};
 use super::stops::Reaction;
 use super::world::{Event, Simulation};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
+use whatsapp_dispatcher::core::lane::driver::{Command, Consuming, Driver, DriverConfig};
 use whatsapp_dispatcher::core::lane::{
-    Attempt, Decision, Drawn, Lane, LaneConfig, Resolved, State, Step, Ticket, Verdict,
+    Attempt, Decision, Lane, LaneConfig, Resolved, State, Ticket,
 };
 use whatsapp_dispatcher::core::outcome::answer::Reply;
 use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
 use whatsapp_dispatcher::core::request::message::LaneId;
-
-/// As in `dispatch.rs`.
-const FENCED_PAUSE: Us = 200_000;
-const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One lane in one life of one worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,58 +43,74 @@ impl fmt::Display for Who {
 }
 
 pub(crate) struct Shell {
-    pub(super) lane: Lane,
+    pub(super) driver: Driver<Held>,
     pub(super) conduct: Conduct,
     pub(super) channel: Option<ChannelId>,
-    /// Something was delivered on it.
-    pub(super) has_claim: bool,
     pub(super) flaw: Option<Flaw>,
     pub(super) is_opening: bool,
     /// Which attempt to subscribe, with the prefetch it asked for.
     pub(super) opening: u64,
     pub(super) opening_prefetch: u16,
     pub(super) open_not_before: Us,
-    pub(super) publishing: usize,
-    pub(super) deliveries: BTreeMap<Ticket, Held>,
-    pub(super) next_ticket: Ticket,
+    /// Under which ticket each delivery is, by a second account.
+    pub(super) tickets: BTreeMap<Tag, Ticket>,
+    next_ticket: Ticket,
     /// Not obeyed yet.
     pub(super) orders: Option<Orders>,
+    /// The last that it obeyed.
+    pub(super) obeyed: Option<Orders>,
     /// Which token of its account's it sends with.
     pub(super) token: u64,
-    posting: usize,
+    pub(super) leaving: Leaving,
+    /// Since its channel was opened: when it claimed the lane, and how long the log was then.
+    pub(super) claim: Option<(Us, usize)>,
+    /// After a loss of the broker: the run that it leaves the lane to, and until when.
+    pub(super) owner_first: Option<(u64, Us)>,
+    /// It is not to be consumed before.
+    pub(super) owner_until: Us,
+    /// It has read since that another took it.
+    pub(super) is_overruled: bool,
     timer: u64,
-    quick_ms: u64,
-    drained: bool,
+    pub(super) drained: bool,
     /// How often it lost its connection by another lane's delivery.
     pub(super) disturbed: u32,
 }
 
 impl Shell {
+    /// `reads_limit`: it is being read from the API.
     pub(super) fn new(
         id: &str,
         config: LaneConfig,
+        driver: DriverConfig,
         token: u64,
-        flaw: Option<Flaw>,
+        (reads_limit, flaw): (bool, Option<Flaw>),
         now: Now,
     ) -> Self {
+        let lane = Lane::new(LaneId::new(id), config, now);
+        let mut conduct = Conduct::new(config, us(now.mono));
+        if reads_limit {
+            conduct.await_limit();
+        }
         Self {
-            lane: Lane::new(LaneId::new(id), config, now),
-            conduct: Conduct::new(config, us(now.mono)),
+            driver: Driver::new(lane, driver, reads_limit, now),
+            conduct,
             channel: None,
-            has_claim: false,
             flaw,
             is_opening: false,
             opening: 0,
             opening_prefetch: 0,
             open_not_before: 0,
-            publishing: 0,
-            deliveries: BTreeMap::new(),
+            tickets: BTreeMap::new(),
             next_ticket: 0,
             orders: None,
+            obeyed: None,
             token,
-            posting: 0,
+            leaving: Leaving::default(),
+            claim: None,
+            owner_first: None,
+            owner_until: 0,
+            is_overruled: false,
             timer: 0,
-            quick_ms: 50,
             drained: false,
             disturbed: 0,
         }
@@ -107,42 +121,14 @@ impl Shell {
         self.next_ticket - 1
     }
 
-    /// Its limit is being read from the API.
-    pub(super) fn await_limit(&mut self, now: Now) {
-        self.conduct.await_limit();
-        self.lane.await_limit(now.mono + LIMIT_PATIENCE);
-    }
-
-    pub(super) fn set_limit(&mut self, limit_mps: u32, now: Now) {
-        self.lane.set_limit(limit_mps, now);
-        self.conduct
-            .set_limit(limit_mps, self.lane.state(), us(now.mono));
-    }
-
     pub(super) fn drain(&mut self) {
         self.conduct.drain();
-        self.lane.drain();
+        self.driver.drain();
     }
 
     pub(super) fn is_drained(&self) -> bool {
         self.drained
     }
-
-    fn has_work(&self) -> bool {
-        self.posting + self.publishing > 0
-    }
-
-    fn sends(&self) -> bool {
-        matches!(
-            self.lane.state(),
-            State::Flowing | State::Cooling { .. } | State::Probing { .. }
-        )
-    }
-}
-
-enum Performed {
-    Until(Option<Us>),
-    GiveBack,
 }
 
 impl Simulation {
@@ -151,54 +137,79 @@ impl Simulation {
         if !current {
             return Ok(());
         }
-        self.obey(who);
+        self.obey(who)?;
         self.turn(who)
     }
 
-    /// What every event ends with: perform what the core wants, see to the consumer, sleep until something is due.
+    fn consuming(&mut self, who: Who) -> Consuming {
+        let process = &self.processes[who.worker];
+        let (has_session, is_fenced) = (process.joined, process.is_fenced);
+        let is_open = self.shell_mut(who).channel.is_some();
+        let heeds_fence = self.flaw != Some(Flaw::IgnoresFence);
+        Consuming {
+            has_session,
+            is_open,
+            may_send: has_session && is_open && !(is_fenced && heeds_fence),
+            is_misplaced: false,
+        }
+    }
+
+    /// What every event ends with: perform what the driver wants, see to the consumer, sleep until something is due.
     pub(super) fn turn(&mut self, who: Who) -> Checked {
         if !self.is_alive(who) || self.shell_mut(who).drained {
             return Ok(());
         }
-        let wake = match self.perform(who)? {
-            Performed::Until(wake) => wake,
-            Performed::GiveBack => {
-                // Whoever takes the lane next should know why it was left.
-                let has_told = self.has_told(who.worker);
-                let shell = self.shell_mut(who);
-                let is_open = shell.channel.is_some() && shell.lane.state() != State::Draining;
-                if is_open && !shell.has_work() && has_told {
-                    self.leave(who);
-                    // What a shell did that asked only before it left.
-                    if self.flaw == Some(Flaw::NeverRejoins) {
-                        return self.rest(who, None);
-                    }
-                }
-                None
-            }
-        };
-        let open_at = self.open_if_due(who);
+        let is_stopped = self.stopped.contains_key(&who.worker);
+        if is_stopped || self.shell_mut(who).driver.is_leaving() {
+            return Ok(());
+        }
+        let (consuming, mut now) = (self.consuming(who), self.now());
+        let hurries = self.flaw == Some(Flaw::HurriesTheClock);
+        if hurries {
+            now.mono += now.mono / 10;
+        }
+        let shell = self.shell_mut(who);
+        let was_owner = shell.driver.is_owner();
+        let wake = shell.driver.turn(consuming, now);
+        if shell.driver.is_owner() && !was_owner {
+            shell.conduct.took_over(us(now.mono));
+            self.tally.count("claim given up");
+        }
+        for command in self.commands(who) {
+            self.perform_in_turn(who, command)?;
+        }
+        if self.shell_mut(who).driver.is_leaving() {
+            return self.leave_on(who);
+        }
+        if self.shell_mut(who).driver.unread().is_some() {
+            self.read_unclaimed(who)?;
+            return self.turn(who);
+        }
+        ensure(wake.is_none_or(|wake| wake > now.mono), "wake", || {
+            format!("{who} is to wait until {wake:?}, and it is {:?}", now.mono)
+        })?;
+        let wake = wake.map(|wake| us(if hurries { wake * 10 / 11 } else { wake }));
+        let claims = self.shell_mut(who).driver.claim_until().is_some();
+        let waits = self.flaw == Some(Flaw::WaitsForTheLog) && claims;
+        let wake = wake.filter(|_| !waits);
+        let open_at = self.open_if_due(who)?;
         self.rest(who, [wake, open_at].into_iter().flatten().min())
     }
 
-    fn rest(&mut self, who: Who, wake: Option<Us>) -> Checked {
+    pub(super) fn rest(&mut self, who: Who, wake: Option<Us>) -> Checked {
         let oversleeps = self.flaw == Some(Flaw::OversleepsTimers) && self.chance.percent(5);
         let wake = wake.filter(|_| !oversleeps);
         self.check_away(who)?;
-        let now = self.now_us;
-        let has_session = self.processes[who.worker].joined;
+        let (consuming, now) = (self.consuming(who), self.now_us);
         let shell = self.shell_mut(who);
         shell.timer += 1;
-        let (timer, view) = (shell.timer, shell.lane.view());
-        let may_send = has_session && shell.channel.is_some();
+        let (timer, view) = (shell.timer, shell.driver.view(consuming));
+        let may_send = consuming.may_send;
         shell.conduct.rests(&view, may_send, wake, now)?;
-        let is_drained =
-            shell.lane.state() == State::Draining && !shell.has_work() && view.in_flight == 0;
-        if is_drained {
-            shell.drained = true;
-            self.leave(who);
-            self.lane_drained(who);
-            return Ok(());
+        if shell.driver.is_drained() {
+            shell.driver.leave();
+            shell.leaving.is_final = true;
+            return self.leave_on(who);
         }
         if let Some(at) = wake {
             let late_us = self.plan.network.late_us;
@@ -208,45 +219,75 @@ impl Simulation {
         Ok(())
     }
 
-    /// Sends and decides until the core says wait.
-    fn perform(&mut self, who: Who) -> Result<Performed, Violation> {
-        let has_session = self.processes[who.worker].joined;
-        let (mut now, now_us) = (self.now(), self.now_us);
-        let hurries = self.flaw == Some(Flaw::HurriesTheClock);
-        if hurries {
-            now.mono += now.mono / 10;
+    /// All that the driver wants done, in order.
+    pub(super) fn commands(&mut self, who: Who) -> Vec<Command<Held>> {
+        let driver = &mut self.shell_mut(who).driver;
+        std::iter::from_fn(|| driver.next_command()).collect()
+    }
+
+    fn perform_in_turn(&mut self, who: Who, command: Command<Held>) -> Checked {
+        if let Command::Conclude { delivery, resolved } = &command {
+            let (ticket, decision) = (resolved.ticket, &resolved.decision);
+            let conduct = &mut self.shell_mut(who).conduct;
+            conduct.decided_in_turn(ticket, decision)?;
+            self.note_departure(who, delivery, decision);
         }
-        let shell = self.shell_mut(who);
-        if shell.sends() && !(has_session && shell.channel.is_some()) {
-            return Ok(Performed::Until(
-                has_session.then_some(now_us + FENCED_PAUSE),
-            ));
+        self.perform(who, command)
+    }
+
+    pub(super) fn perform_all(&mut self, who: Who) -> Checked {
+        for command in self.commands(who) {
+            self.perform(who, command)?;
         }
-        loop {
-            match self.shell_mut(who).lane.next(now) {
-                Step::Send(attempt) => self.send(who, attempt)?,
-                Step::Decide(resolved) => {
-                    for resolved in resolved {
-                        self.decided_in_turn(who, resolved)?;
-                    }
-                }
-                Step::Wait(until) => {
-                    ensure(until > now.mono, "wake", || {
-                        format!("{who} is to wait until {until:?}, and it is {:?}", now.mono)
-                    })?;
-                    let until = if hurries { until * 10 / 11 } else { until };
-                    return Ok(Performed::Until(Some(us(until))));
-                }
-                Step::Idle => return Ok(Performed::Until(None)),
-                Step::GiveBack => return Ok(Performed::GiveBack),
+        Ok(())
+    }
+
+    pub(super) fn perform(&mut self, who: Who, command: Command<Held>) -> Checked {
+        if self.waits_for_the_end_of_leaving(who, &command) {
+            self.shell_mut(who).leaving.later.push(command);
+            return Ok(());
+        }
+        match command {
+            Command::Claim => self.claim(who),
+            Command::Check(held) => self.check(who, held),
+            Command::Refuse { delivery, refusal } => {
+                self.refuse(who, delivery, refusal);
+                Ok(())
+            }
+            Command::Ask { ticket, question } => {
+                let took = self.chance.within(1_000..=300_000);
+                let asked_at = self.now_us;
+                self.after(took, Event::Evidence(who, ticket, question, asked_at));
+                Ok(())
+            }
+            Command::Send(attempt) => self.send(who, attempt),
+            Command::Conclude { delivery, resolved } => {
+                self.carry_out(who, delivery, resolved);
+                Ok(())
+            }
+            Command::GiveBack(_) => Ok(()),
+            Command::Report(finding) => self.found(who, &finding),
+            Command::ReadLimit => {
+                self.tally.count("limit is to be read anew");
+                Ok(())
+            }
+            Command::Overruled => {
+                self.tally.count("another took the lane");
+                self.note(|| format!("{who} leaves its lane to another"));
+                self.shell_mut(who).conduct.await_limit();
+                Ok(())
+            }
+            Command::NoDelivery(_) => {
+                Violation::of("shell", format!("{who}: a decision without its delivery"))
             }
         }
     }
 
     fn send(&mut self, who: Who, attempt: Attempt) -> Checked {
-        let (now, now_us) = (self.now(), self.now_us);
+        self.check_claim(who)?;
+        let (now, now_us, consuming) = (self.now(), self.now_us, self.consuming(who));
         let shell = self.shell_mut(who);
-        let (view, token) = (shell.lane.view(), shell.token);
+        let (view, token) = (shell.driver.view(consuming), shell.token);
         let item = shell.conduct.sent(attempt.ticket, &view, now_us)?;
         let request = item.request;
         let template = self.plan.requests[request].template;
@@ -257,12 +298,11 @@ impl Simulation {
         ensure(in_time, "P1", || {
             format!("request {request} was sent before or after its time")
         })?;
-        let tag = self
-            .shell_mut(who)
-            .deliveries
-            .get(&attempt.ticket)
-            .map(|held| held.tag);
+        let held = self.shell_mut(who).driver.delivery(attempt.ticket);
+        let tag = held.map(|held| held.tag);
         self.touched.extend(tag);
+        self.touched_copies
+            .insert((request, item.copy.history.hops));
         self.fates.check_blame(request, item.copy.history.blamed)?;
         let is_first = self.fates.sent(request);
         if is_first && !self.fates.has_left(request) {
@@ -270,7 +310,6 @@ impl Simulation {
         }
         self.tally.count("sent");
         self.note(|| format!("{who} sends request {request}"));
-        self.shell_mut(who).posting += 1;
         let call = Call {
             who,
             ticket: attempt.ticket,
@@ -293,35 +332,55 @@ impl Simulation {
         if !self.is_alive(who) {
             return Ok(());
         }
-        self.obey(who);
-        let now = self.now();
+        self.obey(who)?;
+        let (now, consuming) = (self.now(), self.consuming(who));
         let usage = reply.usage();
         let outcome = self.rules.classify(reply);
         self.tally.count(word(&outcome));
-        let jitter = self.chance.unit();
+        let drawn = self.chance.unit();
         let shell = self.shell_mut(who);
-        shell.posting -= 1;
-        let quick_pause = quick_pause(shell, &outcome);
-        let luck = Drawn {
-            jitter,
-            quick_pause,
-        };
-        let used_up = usage.and_then(|usage| shell.lane.used(usage, now));
+        let quick_pause = shell
+            .driver
+            .answered(ticket, outcome.clone(), usage, drawn, now);
+        let commands = self.commands(who);
+        let shell = self.shell_mut(who);
+        let view = shell.driver.view(consuming);
         if usage.is_some_and(|usage| usage.percent.is_some_and(|percent| percent > 90)) {
-            shell.conduct.used(&shell.lane.view(), us(now.mono));
+            shell.conduct.used(&view, us(now.mono));
         }
         if usage.is_some_and(|usage| usage.regain_minutes.is_some_and(|m| m > 0)) {
             shell.conduct.used_up();
         }
-        let Verdict { resolved, finding } = shell.lane.resolve(ticket, outcome.clone(), now, luck);
-        let decision = resolved.as_ref().map(|resolved| &resolved.decision);
+        let decision = commands.iter().find_map(|command| {
+            let resolved = concluded(command)?.1;
+            (resolved.ticket == ticket).then_some(&resolved.decision)
+        });
+        self.judge(who, ticket, &outcome, decision, quick_pause)?;
+        for command in commands {
+            self.perform(who, command)?;
+        }
+        self.turn(who)
+    }
+
+    /// What the lane made of an answer, by the second account.
+    fn judge(
+        &mut self,
+        who: Who,
+        ticket: Ticket,
+        outcome: &Outcome,
+        decision: Option<&Decision>,
+        quick_pause: Duration,
+    ) -> Checked {
+        let (now, consuming) = (self.now(), self.consuming(who));
+        let shell = self.shell_mut(who);
         let reaction = Reaction {
-            view: shell.lane.view(),
+            view: shell.driver.view(consuming),
             quick_pause,
         };
+        let now_us = us(now.mono);
         let item = shell
             .conduct
-            .resolved(ticket, &outcome, decision, &reaction, us(now.mono))?;
+            .resolved(ticket, outcome, decision, &reaction, now_us)?;
         let attempts = match decision {
             Some(Decision::Delay { message, .. }) => message.history.attempts,
             Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
@@ -330,13 +389,10 @@ impl Simulation {
         let is_charged = attempts > item.copy.history.attempts;
         // While another one tries, nobody else is told.
         let may_be_its_own = is_charged || matches!(reaction.view.state, State::Probing { .. });
-        self.note_cost(who, &item, &outcome, may_be_its_own)?;
-        self.note_blame(&item, &outcome, decision, is_charged);
-        self.note_template(who, &item, &outcome);
-        for finding in used_up.iter().chain(&finding) {
-            self.found(who, finding)?;
-        }
-        self.note_doubt(&item, &outcome);
+        self.note_cost(who, &item, outcome, may_be_its_own)?;
+        self.note_blame(&item, outcome, decision, is_charged);
+        self.note_template(who, &item, outcome);
+        self.note_doubt(&item, outcome);
         if is_charged {
             self.fates.attempted(item.request);
         } else if matches!(decision, Some(Decision::Delay { .. }))
@@ -347,13 +403,7 @@ impl Simulation {
         if reaction.view.bucket.rate_mps < reaction.view.configured_mps {
             self.tally.count("slowed down");
         }
-        if let Some(resolved) = resolved {
-            ensure(resolved.ticket == ticket, "shell", || {
-                format!("request {} was decided under another ticket", item.request)
-            })?;
-            self.carry_out(who, resolved)?;
-        }
-        self.turn(who)
+        Ok(())
     }
 
     /// The lane knows at once that the others of this template would be refused too.
@@ -372,18 +422,7 @@ impl Simulation {
         }
     }
 
-    fn decided_in_turn(&mut self, who: Who, resolved: Resolved) -> Checked {
-        let shell = self.shell_mut(who);
-        let (ticket, decision) = (resolved.ticket, &resolved.decision);
-        shell.conduct.decided_in_turn(ticket, decision)?;
-        if let Some(held) = shell.deliveries.get(&ticket).cloned() {
-            self.note_departure(who, &held, decision);
-        }
-        self.carry_out(who, resolved)
-    }
-
-    pub(super) fn carry_out(&mut self, who: Who, resolved: Resolved) -> Checked {
-        let ticket = resolved.ticket;
+    fn carry_out(&mut self, who: Who, held: Held, resolved: Resolved) {
         self.tally.count(match &resolved.decision {
             Decision::Finish(report) => report.status.as_str(),
             Decision::Delay { .. } => "delay",
@@ -392,25 +431,8 @@ impl Simulation {
             Decision::Forget => "forget",
             Decision::Abandon => "abandon",
         });
-        let Some(held) = self.shell_mut(who).deliveries.remove(&ticket) else {
-            return Violation::of("shell", format!("{who}: a decision without its delivery"));
-        };
-        self.conclude(who, held, ticket, resolved.decision);
-        Ok(())
+        self.conclude(who, held, resolved.ticket, resolved.decision);
     }
-}
-
-/// One step of the backoff per pause of the lane, however many sends failed together.
-fn quick_pause(shell: &mut Shell, outcome: &Outcome) -> Duration {
-    if !matches!(outcome, Outcome::NotSent { .. }) {
-        shell.quick_ms = 50;
-        return Duration::ZERO;
-    }
-    if let State::Cooling { .. } = shell.lane.state() {
-        return Duration::ZERO;
-    }
-    shell.quick_ms = (shell.quick_ms * 2).min(1_000);
-    Duration::from_millis(shell.quick_ms)
 }
 
 fn word(outcome: &Outcome) -> &'static str {

@@ -2,27 +2,25 @@
 
 use super::Us;
 use super::api::{Api, Call};
-use super::board::Tending;
-use super::broker::{Broker, ChannelId, Copy, Tag};
+use super::broker::{Broker, ChannelId, Tag};
 use super::chance::Chance;
 use super::checks::{Checked, Tally, Violation, ensure};
+pub(crate) use super::events::Event;
 use super::fates::Fates;
 use super::faults::TEMPLATE_PAUSED;
 use super::flaws::Flaw;
+use super::handover::ToldUnsent;
 use super::lanes_log::LogEvent;
-use super::mishaps::End;
-use super::plan::{Mishap, Plan, Request, RequestNo, WALL_START_MS};
+use super::plan::{Plan, Request, RequestNo, WALL_START_MS};
 use super::process::Process;
-use super::publishing::{Letter, OperationNo, Publishing};
-use super::results_log::{Tenure, Written};
+use super::publishing::{OperationNo, Publishing};
+use super::results_log::Written;
 use super::worker::Who;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
-use whatsapp_dispatcher::core::evidence::search::Stamp;
 use whatsapp_dispatcher::core::fleet::holds::Record;
-use whatsapp_dispatcher::core::lane::Ticket;
 use whatsapp_dispatcher::core::outcome::answer::{AnswerBody, Reply};
 use whatsapp_dispatcher::core::outcome::{Class, Override, Rules, Scope};
 use whatsapp_dispatcher::core::request::report::Report;
@@ -30,50 +28,6 @@ use whatsapp_dispatcher::core::request::report::Report;
 /// After the calm, everything must have ended by then.
 pub(super) const PATIENCE: Us = 12 * 3_600 * 1_000_000;
 const STEPS_MAX: u64 = 3_000_000;
-
-pub(crate) enum Event {
-    Publish(RequestNo),
-    OffLadder(Copy),
-    Deliver(Who, ChannelId, Tag, Copy),
-    Ack(ChannelId, Tag),
-    /// The broker finds it dead.
-    ChannelGone(ChannelId),
-    /// The worker closed it: nothing was under way on it.
-    ChannelClosed(ChannelId),
-    /// What the log of results has of a delivery that is asked about.
-    Evidence(Who, ChannelId, Ticket),
-    Arrive(Call),
-    Answer(Who, Ticket, Reply),
-    /// A publish reaches the broker. Carries what it publishes: it may outlive its sender.
-    Reach {
-        operation: OperationNo,
-        trial: u64,
-        request: RequestNo,
-        who: Who,
-        session: u64,
-        letter: (Letter, Stamp),
-    },
-    Confirm(OperationNo, u64),
-    Refused(OperationNo, u64),
-    Again(OperationNo, u64),
-    Done(OperationNo),
-    /// The broker answers an attempt to subscribe.
-    Opened(Who, u64),
-    Wake(Who, u64),
-    Mishap(Mishap),
-    SessionUp(usize, u64),
-    Start(usize),
-    /// Orders from its process reach a lane.
-    Obey(Who),
-    Log(LogEvent),
-    Tend(Tending),
-    Ends(End),
-    /// A worker has read a number's limit from the API.
-    LimitRead(Who),
-    WorkersLimit(usize, u32, u64),
-    ApisLimit(usize, u32, u64),
-    Calm,
-}
 
 pub(crate) struct Simulation {
     pub(super) plan: Plan,
@@ -88,8 +42,10 @@ pub(crate) struct Simulation {
     pub(super) next_operation: OperationNo,
     pub(super) fates: Fates,
     pub(super) results_log: Vec<Written>,
-    /// By lane, in order.
-    pub(super) tenures: BTreeMap<usize, Vec<Tenure>>,
+    /// What was told to be unsent, by request, hops, and the run that told it.
+    pub(super) told_unsent: BTreeMap<(RequestNo, u32, u64), ToldUnsent>,
+    /// Copies of requests of which something has left a worker: a send, or what was published for them.
+    pub(super) touched_copies: BTreeSet<(RequestNo, u32)>,
     pub(super) tally: Tally,
     /// Deliveries of which something left the worker: a send, or what was published for them.
     pub(super) touched: BTreeSet<Tag>,
@@ -120,6 +76,8 @@ pub(crate) struct Simulation {
     pub(super) clocks_off_ms: BTreeMap<usize, i64>,
     /// Lives of workers so far.
     pub(super) runs: u64,
+    /// Workers that are stopped, until when.
+    pub(super) stopped: BTreeMap<usize, Us>,
     /// Lanes with customers who wrote more than planned.
     pub(super) busy_inbound: BTreeSet<usize>,
     trace: Option<Vec<String>>,
@@ -139,7 +97,8 @@ impl Simulation {
             next_operation: 0,
             fates: Fates::new(plan.requests.len()),
             results_log: vec![],
-            tenures: BTreeMap::new(),
+            told_unsent: BTreeMap::new(),
+            touched_copies: BTreeSet::new(),
             tally: Tally::default(),
             touched: BTreeSet::new(),
             scheduled: BTreeSet::new(),
@@ -160,6 +119,7 @@ impl Simulation {
             log_away_until: 0,
             clocks_off_ms: BTreeMap::new(),
             runs: 0,
+            stopped: BTreeMap::new(),
             busy_inbound: BTreeSet::new(),
             trace: traced.then(Vec::new),
             plan,
@@ -186,6 +146,9 @@ impl Simulation {
         while let Some(((at, _), event)) = self.events.pop_first() {
             steps += 1;
             self.now_us = at;
+            let Some(event) = self.unless_stopped(event) else {
+                continue;
+            };
             let late = at > self.plan.calm_at + PATIENCE || steps > STEPS_MAX;
             ensure(!late, "wake", || {
                 format!(
@@ -233,11 +196,12 @@ impl Simulation {
                 self.deliver_everywhere();
             }
             Event::ChannelGone(channel) => self.channel_gone(channel),
-            Event::ChannelClosed(channel) => {
-                self.broker.close(channel);
-                self.deliver_everywhere();
+            Event::ChannelClosed(channel) => self.channel_closed(channel),
+            Event::Evidence(who, ticket, question, asked_at) => {
+                return self.evidence(who, ticket, question, asked_at);
             }
-            Event::Evidence(who, channel, ticket) => return self.evidence(who, channel, ticket),
+            Event::GivenBack(channel) => self.given_back(channel),
+            Event::Leave(who, step) => return self.leave_goes_on(who, step),
             Event::Arrive(call) => return self.arrive(call),
             Event::Answer(who, ticket, reply) => return self.answered(who, ticket, reply),
             Event::Reach {
@@ -261,6 +225,7 @@ impl Simulation {
             Event::Obey(who) => return self.obeyed(who),
             Event::Log(event) => return self.log_happens(event),
             Event::Tend(event) => self.tends(event),
+            Event::Worker(event) => return self.happen_to_worker(event),
             Event::Ends(end) => self.ends(end),
             Event::WorkersLimit(lane, limit_mps, change) => {
                 return self.workers_limit(lane, limit_mps, change);
@@ -298,6 +263,16 @@ impl Simulation {
         for lane in 0..self.plan.lanes.len() {
             self.deliver_all(lane);
         }
+    }
+
+    fn channel_closed(&mut self, channel: ChannelId) {
+        self.broker.close(channel);
+        self.deliver_everywhere();
+    }
+
+    fn given_back(&mut self, channel: ChannelId) {
+        self.broker.give_back(channel);
+        self.deliver_everywhere();
     }
 
     pub(super) fn channel_gone(&mut self, channel: ChannelId) {
