@@ -2,6 +2,7 @@
 
 use crate::admin::{self, Admin};
 use crate::board::Board;
+use crate::broker::held::HeldByWorker;
 use crate::broker::links::Links;
 use crate::broker::publish::Publisher;
 use crate::broker::session::Session;
@@ -78,6 +79,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         rules: Rules::new(config.outcomes.clone()),
         intake: config.intake,
         retry: config.retry.policy,
+        bodies: HeldByWorker::default(),
         concluder: Concluder {
             publisher: publisher(&config, &sessions, &metrics, &served, writer.clone()),
             metrics: metrics.clone(),

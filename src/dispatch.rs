@@ -18,6 +18,7 @@ pub use handle::{LaneHandle, Seen};
 use crate::board::{Board, Orders};
 use crate::broker::Sessions;
 use crate::broker::delivery::Delivery;
+use crate::broker::held::{HeldByLane, HeldByWorker};
 use crate::broker::links::Links;
 use crate::broker::results_log::Found;
 use crate::core::Now;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub rules: Rules,
     pub intake: IntakeConfig,
     pub retry: RetryPolicy,
+    /// Bodies that all lanes hold.
+    pub bodies: HeldByWorker,
     pub concluder: Concluder,
     pub board: Arc<Board>,
     pub evidence: Evidence,
@@ -112,6 +115,7 @@ pub struct LaneTask {
     consumer: Consumer,
     /// Says that the lane is this worker's, while that is asked for.
     claim: Option<oneshot::Receiver<Legacy>>,
+    bodies: HeldByLane,
     /// The last turn left something that is ready: it is the other lanes' turn first.
     is_cut_short: bool,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -152,6 +156,7 @@ impl LaneTask {
                 shared.spans.clone(),
             ),
             claim: None,
+            bodies: HeldByLane::new(&shared.bodies),
             is_cut_short: false,
             work: FuturesUnordered::new(),
             moves: Arc::new(Semaphore::new(MOVES_MAX)),

@@ -182,20 +182,37 @@ impl Subscription {
     /// worker would start at once while we still hold messages. True if RabbitMQ says that it is closed: it has every acknowledgement
     /// that was made on it then. And what it had delivered meanwhile, which is void.
     pub async fn close(mut self) -> (bool, Vec<Delivery>) {
-        let closing = self.channel.close(200, "OK".into());
+        let channel = self.channel.clone();
+        let mut unread = vec![];
+        // Deliveries that still come must not gather in memory.
+        let gathering = async {
+            while let Ok(mut delivery) = self.next().await {
+                delivery.turn_back();
+                unread.push(delivery);
+            }
+            std::future::pending().await
+        };
+        let closing = async {
+            tokio::select! {
+                biased;
+                closed = channel.close(200, "OK".into()) => closed,
+                never = gathering => never,
+            }
+        };
         let closed = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
         if closed.is_err() {
             tracing::warn!("the broker did not confirm a channel's end");
         }
-        let unread = self.take_unread();
+        unread.extend(self.take_unread());
         self.membership.leave();
         (matches!(closed, Ok(Ok(()))), unread)
     }
 
-    /// Takes what has come and was not asked for yet.
+    /// Takes what has come and was not asked for yet, without the bodies.
     pub fn take_unread(&mut self) -> Vec<Delivery> {
         let mut unread = vec![];
-        while let Some(Ok(delivery)) = self.next().now_or_never() {
+        while let Some(Ok(mut delivery)) = self.next().now_or_never() {
+            delivery.turn_back();
             unread.push(delivery);
         }
         unread

@@ -1,6 +1,7 @@
 //! One delivery, settled once. The acker never leaves this file.
 
 use super::headers::{self, HOPS, Headers};
+use super::held::{Held, HeldByLane};
 use super::link::Link;
 use super::publish::Confirmed;
 use super::topology;
@@ -35,6 +36,10 @@ pub struct Delivery {
     pub body: Bytes,
     /// How large the body was, if it was larger than a request may be: it is not kept in memory.
     pub(super) left_out_bytes: Option<usize>,
+    /// Share of the body in what this worker has in memory.
+    held: Option<Held>,
+    /// There was no room for its body: it goes back unread.
+    is_turned_back: bool,
     pub redelivered: bool,
     routing_key: String,
     /// The phone number id it is for.
@@ -66,6 +71,8 @@ impl Delivery {
             acker: delivery.acker,
             body: delivery.data.into(),
             left_out_bytes: None,
+            held: None,
+            is_turned_back: false,
             redelivered: delivery.redelivered,
             routing_key: delivery.routing_key.as_str().to_owned(),
             properties: delivery.properties,
@@ -137,6 +144,21 @@ impl Delivery {
             self.left_out_bytes = Some(self.body.len());
             self.body = Bytes::new();
         }
+    }
+
+    /// Counts its body as the lane's until it is settled or given back.
+    pub fn hold(&mut self, by: &HeldByLane) {
+        self.held = Some(by.hold(self.body.len()));
+    }
+
+    /// Lets go of its body: it will be given back.
+    pub fn turn_back(&mut self) {
+        self.is_turned_back = true;
+        self.body = Bytes::new();
+    }
+
+    pub fn is_turned_back(&self) -> bool {
+        self.is_turned_back
     }
 
     /// The request's id, if it has one.

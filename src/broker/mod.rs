@@ -10,6 +10,7 @@ pub mod declare;
 pub mod delivery;
 pub mod depth;
 mod headers;
+pub mod held;
 pub mod lanes_log;
 mod letters;
 mod link;

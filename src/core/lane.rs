@@ -22,15 +22,18 @@ mod blame;
 mod blocked;
 pub mod ceiling;
 mod config;
+mod crowd;
 pub mod demand;
 pub mod driver;
 mod fate;
 pub mod pacing;
 mod person;
 mod resolve;
+mod room;
 mod standing;
 mod step;
 mod templates;
+pub mod window;
 
 pub use super::request::decide::Decision;
 pub use backlog::Ticket;
@@ -39,8 +42,10 @@ pub use standing::{HOLD_MAX, State};
 pub use step::{Attempt, Drawn, Evidence, HeldBy, Joined, Resolved, Step, Verdict, View};
 
 use blame::Blame;
+use crowd::Crowd;
 use standing::Standing;
 use templates::Templates;
+use window::Window;
 
 /// A turn, as long as nothing is known of the API.
 const TURN_AT_FIRST: Duration = Duration::from_millis(250);
@@ -86,6 +91,9 @@ pub struct Lane {
     settling: HashMap<Ticket, Settling>,
     recent: Recent,
     blame: Blame,
+    /// Window of messages that the lane asks for, where they are large.
+    window: Window,
+    crowd: Crowd,
     /// Requests that the worker before this one has not sent.
     inherited: Inherited,
     tokens_before: u32,
@@ -100,7 +108,7 @@ pub struct Lane {
 
 /// Ended and given back requests to remember: all that one session can hand out, and the session before it.
 fn remembered(config: &LaneConfig) -> usize {
-    4 * usize::from(config.prefetch())
+    4 * usize::from(config.prefetch_wanted())
 }
 
 fn given_back(message: &Message) -> Known {
@@ -125,6 +133,8 @@ impl Lane {
             orphans: HashMap::new(),
             settling: HashMap::new(),
             blame: Blame::default(),
+            window: Window::default(),
+            crowd: Crowd::default(),
             inherited: Inherited::default(),
             tokens_before: 0,
             templates: Templates::default(),
@@ -244,6 +254,11 @@ impl Lane {
     /// Says what to do now. Call again until it says `Wait`, `Idle` or `GiveBack`.
     pub fn next(&mut self, now: Now) -> Step {
         self.standing.wake(now);
+        self.window.widen(self.config.prefetch_wanted(), now.mono);
+        self.config.window_max = self.window.most();
+        if let Some(at) = self.crowd.rejoin_at {
+            self.standing.make_room(at);
+        }
         // A pause or a probe came in between when the limit changed.
         let is_outdated = self
             .prefetch
@@ -317,7 +332,7 @@ impl Lane {
         let attempt = Attempt {
             ticket: waiting.ticket,
             operation: waiting.message.operation,
-            body: waiting.message.body.clone(),
+            body: waiting.message.to_send(),
             priority,
             waited: now.mono.saturating_sub(waiting.accepted_at),
             would_wait: self.is_over_shadow(now),
@@ -363,6 +378,9 @@ impl Lane {
             self.recent
                 .remember(Identity::of(&message), given_back(&message));
         }
+        for (identity, known) in std::mem::take(&mut self.crowd).returning {
+            self.recent.remember(identity, known);
+        }
         for (ticket, flight) in &mut self.flights {
             if !std::mem::replace(&mut flight.orphaned, true) {
                 let identity = Identity::of(&flight.waiting.message);
@@ -377,6 +395,7 @@ impl Lane {
     /// RabbitMQ took back what waits and delivered it once more, before this lane could see to it.
     pub fn delivered_again(&mut self) {
         self.backlog.count_delivery();
+        self.crowd.count_delivery();
     }
 
     /// RabbitMQ says that the lane's channel is closed: it has every acknowledgement.

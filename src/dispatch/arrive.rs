@@ -66,6 +66,7 @@ impl LaneTask {
 
     pub(super) fn arrive(&mut self, mut delivery: Delivery) {
         delivery.bound_body(self.shared.intake.max_body_bytes);
+        self.find_room(&mut delivery);
         self.driver.delivered(delivery, self.shared.now());
         self.perform();
     }
@@ -82,6 +83,25 @@ impl LaneTask {
                 self.is_cut_short = true;
                 return;
             }
+        }
+    }
+
+    /// Keeps the body in memory if there is room for it; else the delivery goes back with the lane's channel.
+    fn find_room(&mut self, delivery: &mut Delivery) {
+        let (bytes, loads) = (delivery.body.len(), self.bodies.load());
+        if self.driver.has_room(bytes, loads) {
+            return delivery.hold(&self.bodies);
+        }
+        let (is_first, now) = (!self.driver.is_crowded(), self.shared.now());
+        let inbound = delivery.inbound();
+        if !self.driver.crowd_out(&inbound, bytes, loads, now) {
+            return delivery.hold(&self.bodies);
+        }
+        delivery.turn_back();
+        if is_first {
+            let (phone_number_id, size_bytes) = (self.driver.id(), bytes);
+            let count = self.driver.config().prefetch();
+            tracing::info!(%phone_number_id, size_bytes, count, "no room for another body in memory: the lane asks for fewer at once");
         }
     }
 }

@@ -299,8 +299,9 @@ impl Consumer {
                 tracing::debug!(%error, "the channel ended before it was given up");
                 return false;
             }
-            while let Ok(delivery) = subscription.next().await {
+            while let Ok(mut delivery) = subscription.next().await {
                 let is_again = delivery.redelivered;
+                delivery.turn_back();
                 unread.push(delivery);
                 if is_again {
                     return true;

@@ -49,6 +49,10 @@ impl LaneTask {
     }
 
     fn check(&mut self, mut delivery: Delivery) {
+        if delivery.is_turned_back() {
+            self.driver.turn_back(&delivery.inbound());
+            return delivery.give_back();
+        }
         let now = self.shared.now();
         if delivery.redelivered {
             self.shared.concluder.metrics.redelivered.inc();

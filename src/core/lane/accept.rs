@@ -28,7 +28,7 @@ impl Lane {
                 Recalled::Nothing => is_doubtful = true,
                 Recalled::Unsent => {}
             }
-        } else if self.is_second_copy(&identity, &message) {
+        } else if self.is_second_copy(&identity, message.history.copied_ms) {
             return Joined::Decided(self.decided(ticket, message, Decision::Forget));
         } else {
             let doubted_ms = self.recent.forget(&identity).unwrap_or(0);
@@ -198,13 +198,13 @@ impl Lane {
             .sure()
             .filter(|message| !message.history.possible_duplicate);
         let named = sure.map(|message| (Identity::of(message), message.delivery_count));
-        named.take(UNSENT_MAX).collect()
+        named.chain(self.crowd.unsent()).take(UNSENT_MAX).collect()
     }
 
     /// Copies on the ladder are our own: of two with one name one was written twice, and if the other has ended, both have. Unless
     /// nothing tells publications of this id apart: then they may be copies of two.
-    fn is_second_copy(&mut self, identity: &Identity, message: &Message) -> bool {
-        let is_named = identity.incarnation().is_some() || message.history.copied_ms > 0;
+    pub(super) fn is_second_copy(&mut self, identity: &Identity, copied_ms: u64) -> bool {
+        let is_named = identity.incarnation().is_some() || copied_ms > 0;
         let is_ours = identity.hops() > 0 && is_named;
         is_ours && self.recent.recall(identity, 0) == Some(Known::Ended)
     }

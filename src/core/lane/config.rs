@@ -39,6 +39,8 @@ pub struct LaneConfig {
     pub max_in_flight: usize,
     /// Deliveries held ready beyond those in flight: rate × buffer.
     pub buffer: Duration,
+    /// Unacknowledged deliveries at most where they are large; see [`crate::core::lane::window`].
+    pub window_max: Option<u16>,
     /// One send in this many is bulk while high requests wait.
     pub bulk_every: u32,
     pub retry: RetryPolicy,
@@ -55,24 +57,36 @@ impl LaneConfig {
 
     /// Unacknowledged deliveries at most; also what can be in doubt after a crash.
     pub fn prefetch(&self) -> u16 {
-        u16::try_from(self.in_flight_max() + self.ahead()).unwrap_or(u16::MAX)
+        let wanted = self.prefetch_wanted();
+        self.window_max.map_or(wanted, |most| wanted.min(most))
+    }
+
+    /// As many as its rate asks for.
+    pub fn prefetch_wanted(&self) -> u16 {
+        u16::try_from(self.in_flight_max() + self.ahead_wanted()).unwrap_or(u16::MAX)
+    }
+
+    fn ahead_wanted(&self) -> usize {
+        let ahead_max = self.max_in_flight.max(AHEAD_MIN);
+        per(self.pace.rate_mps(), self.buffer).clamp(AHEAD_MIN, ahead_max)
     }
 
     /// Deliveries held ready beyond those in flight.
     fn ahead(&self) -> usize {
-        let ahead_max = self.max_in_flight.max(AHEAD_MIN);
-        per(self.pace.rate_mps(), self.buffer).clamp(AHEAD_MIN, ahead_max)
+        let wanted = self.ahead_wanted();
+        let part = self.window_max.map(|most| usize::from(most) / 3);
+        part.map_or(wanted, |part| wanted.min(part))
     }
 
     /// Requests of one person and class that wait here at most, beside the one in flight; twice that, of those that have been on the
     /// delay ladder. A quarter of what is held ready: one person's burst must not leave a lane without work for others.
     pub fn person_max(&self) -> usize {
-        self.ahead() / 4
+        (self.ahead() / 4).max(1)
     }
 
     /// Requests of all people together that wait here for their pair limits at most, each for up to `pair_wait_max`.
     pub fn parked_max(&self) -> usize {
-        self.ahead() / 2
+        (self.ahead() / 2).max(1)
     }
 }
 

@@ -25,6 +25,7 @@ mod leave;
 mod leaving;
 mod ownership;
 mod quick;
+mod room;
 
 pub use budget::Budget;
 pub use command::{Command, Consuming, DriverConfig, Orders};

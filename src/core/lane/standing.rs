@@ -315,6 +315,22 @@ impl Standing {
         }
     }
 
+    /// Something came that must go back with all that waits.
+    pub(super) fn make_room(&mut self, at: Duration) {
+        match self.state {
+            State::Probing { hold } => {
+                let lifted = Some(hold);
+                self.state = State::Rejoining { at, lifted };
+            }
+            State::Flowing
+            | State::Cooling { .. }
+            | State::Rejoining { .. }
+            | State::Away { .. }
+            | State::Paused { .. }
+            | State::Draining => self.rejoin(at),
+        }
+    }
+
     pub(super) fn drain(&mut self) {
         self.state = State::Draining;
     }

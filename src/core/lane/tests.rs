@@ -17,6 +17,7 @@ mod outages;
 mod pairs;
 mod pauses;
 mod redelivery;
+mod room;
 mod turns;
 mod words;
 
@@ -49,6 +50,7 @@ fn config() -> LaneConfig {
         latency: Duration::from_secs(1),
         max_in_flight: 4,
         buffer: Duration::ZERO,
+        window_max: None,
         bulk_every: 3,
         retry: RetryPolicy {
             max_attempts: 2,
@@ -70,6 +72,9 @@ enum Do {
     GetWith(&'static str, History),
     /// As RabbitMQ says.
     Comes(&'static str, Inbound<'static>),
+    /// As RabbitMQ says, and a lane that holds 128 bodies of 256 KiB has no room for another.
+    NoRoom(&'static str, Inbound<'static>),
+    Prefetch,
     GetTemplate(&'static str, &'static str),
     GetTimed(&'static str, &'static str, &'static str),
     /// Redelivered, with its count of returns.
@@ -259,6 +264,12 @@ impl Story {
             .collect()
     }
 
+    fn take_over(&mut self, unsent: Vec<(&'static str, u64)>) {
+        let unsent = unsent.into_iter();
+        let unsent = unsent.map(|(name, count)| (original(name), count));
+        self.lane.took_over(unsent.collect(), self.now);
+    }
+
     fn happen(&mut self, what: Do) -> String {
         let now = self.now;
         match what {
@@ -272,6 +283,8 @@ impl Story {
                 return self.get(name, inbound);
             }
             Comes(name, inbound) => return self.get(name, inbound),
+            NoRoom(name, inbound) => return self.has_no_room(name, inbound),
+            Prefetch => return self.lane.config().prefetch().to_string(),
             GetTemplate(name, template) => {
                 let template = format!(
                     r#""type":"template","template":{{"name":"{template}","language":{{"code":"en"}}}}"#
@@ -305,11 +318,7 @@ impl Story {
             Evidence(name, false) => return self.evidence(name, step::Evidence::Nothing),
             CopyFound(name) => return self.evidence(name, step::Evidence::Copy),
             Inherits(name, count) => self.lane.inherit(&[(original(name), count)]),
-            Takes(unsent) => {
-                let unsent = unsent.into_iter();
-                let unsent = unsent.map(|(name, count)| (original(name), count));
-                self.lane.took_over(unsent.collect(), now);
-            }
+            Takes(unsent) => self.take_over(unsent),
             Used(percent, minutes) => {
                 let usage = Usage {
                     percent: Some(percent),

@@ -34,6 +34,7 @@ enum Text {
 }
 
 /// A member that the API wants, and whether the body has it.
+#[derive(Clone, Copy)]
 pub struct Added {
     name: &'static str,
     text: Text,

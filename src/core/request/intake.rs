@@ -7,7 +7,7 @@ pub use crate::contract::fault::Fault;
 pub use crate::contract::request::{Header, ID_HEADERS, Inbound, MAX_HEADERS_BYTES};
 use crate::core::Now;
 pub use crate::core::operation::IntakeConfig;
-use crate::core::operation::{FACTS, Operation, body::splice};
+use crate::core::operation::{FACTS, Operation};
 use crate::core::request::ladder::MAX_DELAY_S;
 use crate::core::request::message::{History, Message, OnUnknown, Priority};
 use crate::core::request::reply_to::ReplyTo;
@@ -89,7 +89,8 @@ pub fn intake(
 
     match (id, checked) {
         (Some(id), Some((body, operation, checked))) if faults.is_empty() => Ok(Message {
-            body: splice(body, &checked.added, id.as_str()),
+            body,
+            added: checked.added,
             operation,
             recipient: checked.recipient,
             priority: Priority::of(inbound.priority),
@@ -102,14 +103,7 @@ pub fn intake(
             redelivered: inbound.redelivered,
             delivery_count: inbound.delivery_count,
             incarnation: inbound.incarnation,
-            history: History {
-                first_seen_ms: if inbound.history.first_seen_ms == 0 {
-                    now.wall_ms
-                } else {
-                    inbound.history.first_seen_ms
-                },
-                ..inbound.history
-            },
+            history: age(inbound.history, now),
             id,
         }),
         (id, _) => Err(Refusal {
@@ -122,6 +116,14 @@ pub fn intake(
             faults,
         }),
     }
+}
+
+/// Has the request's age count from a worker's first sight of it.
+fn age(mut history: History, now: Now) -> History {
+    if history.first_seen_ms == 0 {
+        history.first_seen_ms = now.wall_ms;
+    }
+    history
 }
 
 fn operation(kind: Option<&str>, faults: &mut Vec<Fault>) -> Option<Operation> {

@@ -5,6 +5,7 @@ pub use crate::contract::request::History;
 pub use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
 pub use crate::core::operation::Recipient;
+use crate::core::operation::body::{Added, splice};
 use crate::core::operation::{Operation, Repeat};
 use bytes::Bytes;
 use std::fmt;
@@ -62,8 +63,10 @@ pub struct Message {
     /// Absent where the operation names no person: no pair limit and no order apply.
     pub recipient: Option<Recipient>,
     pub priority: Priority,
-    /// The body that is POSTed, byte for byte what was published but for the members we add at the front.
+    /// The body as it was published.
     pub body: Bytes,
+    /// Members that the body lacks.
+    pub added: Vec<Added>,
     pub operation: Operation,
     /// `None`: the request does not say. A lost answer is then reported, and of a redelivery `redelivery.policy` decides.
     pub on_unknown: Option<OnUnknown>,
@@ -85,6 +88,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// The body that is POSTed, byte for byte what was published but for the members we add. Made when it is sent: what waits is held once.
+    pub fn to_send(&self) -> Bytes {
+        splice(self.body.clone(), &self.added, self.id.as_str())
+    }
+
     /// True if repeating it reaches nobody twice.
     pub fn is_harmless_to_repeat(&self) -> bool {
         self.operation.facts().repeat == Repeat::Harmless

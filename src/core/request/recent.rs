@@ -3,6 +3,7 @@
 //! RabbitMQ only redelivers what it believes unacknowledged, and that is never more than the prefetch of the lane's channel.
 //! So remembering a few times the prefetch is enough for everything this process can be asked again.
 
+use crate::core::request::intake::Inbound;
 use crate::core::request::message::{Message, MessageId};
 use crate::core::request::report::Report;
 use std::collections::{HashMap, VecDeque};
@@ -41,6 +42,12 @@ impl Identity {
     /// However far on its way.
     pub fn is_same_request(&self, other: &Self) -> bool {
         self.id == other.id && self.incarnation == other.incarnation
+    }
+
+    /// `None`: it has no id.
+    pub fn of_inbound(delivery: &Inbound<'_>) -> Option<Self> {
+        let hops = delivery.history.hops;
+        Some(Self::new(delivery.id()?, hops, delivery.incarnation))
     }
 
     pub fn of(message: &Message) -> Self {

@@ -8,5 +8,6 @@ mod order;
 mod person;
 mod properties;
 mod refused;
+mod room;
 mod token;
 mod unknown;

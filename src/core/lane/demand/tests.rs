@@ -24,6 +24,7 @@ fn view(limit_mps: u32) -> View {
         latency: Duration::from_secs(1),
         max_in_flight: 100,
         buffer: Duration::ZERO,
+        window_max: None,
         bulk_every: 10,
         retry: RetryPolicy {
             max_attempts: 1,

@@ -24,7 +24,8 @@ impl<D> Driver<D> {
 
     /// Says what comes next. `prefetch`: what the channel was opened with.
     pub fn leave_step(&mut self, prefetch: u16) -> LeaveStep {
-        if self.deliveries.is_empty() && self.under_way == 0 {
+        let turned_back = self.lane.turned_back();
+        if self.deliveries.is_empty() && self.under_way == 0 && turned_back == 0 {
             self.go_on(Stage::GivingBack, Stage::Closing);
         }
         let Some(leaving) = &self.leaving else {
@@ -35,7 +36,7 @@ impl<D> Driver<D> {
             Stage::Opening => LeaveStep::FinishOpening,
             Stage::Listening => {
                 // With nothing acknowledged since, no more comes than the prefetch allows.
-                let held = self.deliveries.len() + self.unclaimed.len();
+                let held = self.deliveries.len() + self.unclaimed.len() + turned_back;
                 let is_full = held >= usize::from(prefetch);
                 let quiet = if is_full { ON_ITS_WAY } else { MORE_ON_ITS_WAY };
                 LeaveStep::Listen { quiet }

@@ -37,6 +37,7 @@ fn lane_config() -> LaneConfig {
         latency: Duration::from_secs(1),
         max_in_flight: 4,
         buffer: Duration::ZERO,
+        window_max: None,
         bulk_every: 3,
         retry: RetryPolicy {
             max_attempts: 2,

@@ -137,7 +137,8 @@ fn a_member_that_is_null_is_absent_and_passes_on() {
     ] {
         let body = format!(" {{{members} }} ");
         let message = take(&body, sound()).unwrap_or_else(|r| panic!("{body}: {:?}", r.faults));
-        let sent = std::str::from_utf8(&message.body).unwrap();
+        let sent = message.to_send();
+        let sent = std::str::from_utf8(&sent).unwrap();
         assert_eq!(sent, format!(" {{{front}{members} {back}}} "));
         let sent: Value = serde_json::from_str(sent).unwrap();
         assert_eq!(sent["messaging_product"], "whatsapp");
@@ -209,7 +210,7 @@ fn a_body_of_amqp_1_0_is_unwrapped_or_told_in_one_fault() {
         |code: u8, json: &str| [&[0, 0x53, 0x77, code, json.len() as u8], json.as_bytes()].concat();
     for code in [0xa0, 0xa1] {
         let message = intake(encoded(code, TEXT).into(), from("amqp-1.0"), &BOUNDS, NOW).unwrap();
-        assert_eq!(message.body, take(TEXT, sound()).unwrap().body);
+        assert_eq!(message.to_send(), take(TEXT, sound()).unwrap().to_send());
     }
     let faults = |body: Vec<u8>, inbound: Inbound<'_>| {
         let refusal = intake(body.into(), inbound, &BOUNDS, NOW).unwrap_err();

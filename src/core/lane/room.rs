@@ -1,0 +1,107 @@
+//! Deliveries that have no room in the worker's memory go back with the lane's channel, unread, and the lane asks for fewer messages.
+
+use super::{Known, Lane, Settling};
+use crate::core::Now;
+use crate::core::lane::window::{AGAIN, Load, fits};
+use crate::core::request::intake::Inbound;
+use crate::core::request::recent::Identity;
+use std::time::Duration;
+
+impl Lane {
+    /// Whether a body has room beside what the lane and its worker hold. What else comes before the lane has left has none either: it would
+    /// only go back.
+    pub fn has_room(&mut self, bytes: usize, (lane, worker): (Load, Load)) -> bool {
+        let has_room = !self.is_crowded() && fits(bytes, lane, worker);
+        if has_room {
+            self.window.holds(bytes, lane, worker);
+        }
+        has_room
+    }
+
+    /// A delivery has no room: its body need not be kept. It is [`Lane::turn_back`]'s once the lane is this worker's. False: it stays all
+    /// the same, as what it asks for is in flight here.
+    pub fn crowd_out(
+        &mut self,
+        delivery: &Inbound<'_>,
+        bytes: usize,
+        loads: (Load, Load),
+        now: Now,
+    ) -> bool {
+        let identity = Identity::of_inbound(delivery);
+        if identity.is_some_and(|identity| self.orphans.contains_key(&identity)) {
+            return false;
+        }
+        if !self.is_crowded() {
+            let asked_for = self.prefetch.unwrap_or_else(|| self.config.prefetch());
+            self.window.narrow(bytes, loads, asked_for, now.mono);
+            self.config.window_max = self.window.most();
+            let pause = if loads.0.deliveries == 0 {
+                AGAIN
+            } else {
+                Duration::ZERO
+            };
+            self.crowd.rejoin_at = Some(now.mono + pause);
+        }
+        true
+    }
+
+    /// RabbitMQ has it again once the lane's channel is closed: what is known of it goes on, one delivery later.
+    pub fn turn_back(&mut self, delivery: &Inbound<'_>) {
+        self.crowd.count += 1;
+        let Some(identity) = Identity::of_inbound(delivery) else {
+            return;
+        };
+        let (delivery_count, history) = (delivery.delivery_count, &delivery.history);
+        let unsent = |possible_duplicate: bool| Known::Unsent {
+            delivery_count,
+            possible_duplicate: possible_duplicate | history.possible_duplicate,
+        };
+        let known = if delivery.redelivered {
+            match self.recent.recall(&identity, delivery_count) {
+                // Ended stays known.
+                Some(Known::Ended) => return,
+                Some(Known::Decided { report, .. }) => Known::Decided {
+                    delivery_count,
+                    report,
+                },
+                Some(Known::Unsent {
+                    possible_duplicate, ..
+                }) => unsent(possible_duplicate),
+                None if self.inherited.is_unsent(&identity, delivery_count) => unsent(false),
+                None => return self.is_settled_later(&identity, delivery_count),
+            }
+        } else if self.is_second_copy(&identity, history.copied_ms) {
+            return;
+        } else {
+            self.orphans.remove(&identity);
+            match self.recent.forget(&identity) {
+                None => unsent(false),
+                // The original is in doubt, which is looked up when this one comes again.
+                Some(_) => return,
+            }
+        };
+        self.crowd.returning.push((identity, known));
+    }
+
+    /// Counts the delivery for a decision whose result is not confirmed yet.
+    fn is_settled_later(&mut self, identity: &Identity, delivery_count: u64) {
+        let mut settling = self.settling.values_mut();
+        let is_it = |settling: &&mut Settling| {
+            let is_next = settling.delivery_count + 1 == delivery_count;
+            settling.orphaned && is_next && settling.identity == *identity
+        };
+        if let Some(settling) = settling.find(is_it) {
+            settling.delivery_count = delivery_count;
+        }
+    }
+
+    /// Something had no room since the lane subscribed.
+    pub fn is_crowded(&self) -> bool {
+        self.crowd.rejoin_at.is_some()
+    }
+
+    /// Deliveries that were turned back since the lane subscribed.
+    pub fn turned_back(&self) -> usize {
+        self.crowd.count
+    }
+}
