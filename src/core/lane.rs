@@ -8,7 +8,7 @@ use super::fleet::holds::Held;
 use super::fleet::tenure::Inherited;
 use super::request::decide::Terms;
 use super::request::message::{LaneId, Message, Priority};
-use super::request::recent::{Identity, Known, Recent};
+use super::request::recent::{Identity, Known, Over, Recent};
 use super::request::report::Report;
 use backlog::{Backlog, Key, Waiting};
 use pacing::{Debt, Pace, Spacing};
@@ -69,8 +69,8 @@ struct Settling {
     delivery_count: u64,
     /// The request's result, unless it ends on the ladder.
     report: Option<Arc<Report>>,
-    /// The request is done with then, and not let go because of another.
-    ends: bool,
+    /// Deliveries that are over then; `None`: none, it is let go because of another.
+    over: Option<Over>,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.
     orphaned: bool,
 }
@@ -204,19 +204,23 @@ impl Lane {
     /// Notes a decision, and counts it as in flight until [`Lane::settled`].
     fn decided(&mut self, ticket: Ticket, message: Message, mut decision: Decision) -> Resolved {
         let (identity, delivery_count) = (Identity::of(&message), message.delivery_count);
-        let report = match &mut decision {
-            Decision::Finish(report) | Decision::Bury(report) => Some(report.clone()),
-            Decision::Delay { message, .. } => {
-                message.history.hops += 1;
-                None
+        let (report, over) = match &mut decision {
+            Decision::Finish(report) | Decision::Bury(report) => {
+                (Some(report.clone()), Some(Over::WHOLE))
             }
-            Decision::Repeat { .. } | Decision::Forget | Decision::Abandon => None,
+            Decision::Delay { message, .. } => {
+                let over = Over::up_to(message.history.hops);
+                message.history.hops += 1;
+                (None, Some(over))
+            }
+            Decision::Repeat { .. } => (None, Some(Over::WHOLE)),
+            Decision::Forget | Decision::Abandon => (None, None),
         };
         let settling = Settling {
             identity,
             delivery_count,
             report,
-            ends: !matches!(decision, Decision::Forget | Decision::Abandon),
+            over,
             orphaned: false,
         };
         self.settling.insert(ticket, settling);
@@ -237,17 +241,17 @@ impl Lane {
             identity,
             delivery_count,
             report,
-            ends,
+            over,
             orphaned: _,
         } = settling;
-        if confirmed && ends {
-            self.recent.remember(identity, Known::Ended);
+        if let Some(over) = over.filter(|_| confirmed) {
+            self.recent.ended(identity, over);
         } else if let Some(report) = report {
             let decided = Known::Decided {
                 delivery_count,
                 report,
             };
-            self.recent.remember(identity, decided);
+            self.recent.given_back(identity, decided);
         }
     }
 
@@ -376,10 +380,10 @@ impl Lane {
     pub fn channel_lost(&mut self) {
         for message in self.backlog.clear() {
             self.recent
-                .remember(Identity::of(&message), given_back(&message));
+                .given_back(Identity::of(&message), given_back(&message));
         }
         for (identity, known) in std::mem::take(&mut self.crowd).returning {
-            self.recent.remember(identity, known);
+            self.recent.given_back(identity, known);
         }
         for (ticket, flight) in &mut self.flights {
             if !std::mem::replace(&mut flight.orphaned, true) {
@@ -400,7 +404,7 @@ impl Lane {
 
     /// RabbitMQ says that the lane's channel is closed: it has every acknowledgement.
     pub fn left(&mut self) {
-        self.recent.forget_ended();
+        self.recent.all_acknowledged();
     }
 
     /// Subscribed (again): starts with an empty bucket, and carefully if it was blocked.

@@ -28,15 +28,20 @@ impl Lane {
                 Recalled::Nothing => is_doubtful = true,
                 Recalled::Unsent => {}
             }
-        } else if self.is_second_copy(&identity, message.history.copied_ms) {
-            return Joined::Decided(self.decided(ticket, message, Decision::Forget));
+        } else if identity.hops() > 0 && self.is_over(&identity, message.history.copied_ms) {
+            if !message.history.possible_duplicate {
+                return Joined::Decided(self.decided(ticket, message, Decision::Forget));
+            }
+            // Another worker has sent it since, which the result that there is may not say.
+            is_doubtful = true;
         } else {
-            let doubted_ms = self.recent.forget(&identity).unwrap_or(0);
+            self.recent.forget(&identity);
             self.orphans.remove(&identity);
-            message.history.copied_ms = message.history.copied_ms.max(doubted_ms);
         }
+        let doubted_ms = self.recent.doubted_ms(&identity);
+        message.history.copied_ms = message.history.copied_ms.max(doubted_ms);
         is_doubtful |= message.history.copied_ms > 0;
-        if (is_doubtful || message.redelivered) && self.has_other_copy(&message, ticket) {
+        if self.has_other_copy(&message, ticket) {
             return Joined::Decided(self.decided(ticket, message, Decision::Forget));
         }
         if let Some(replaces) = self.replace_earlier(&message, ticket, is_doubtful) {
@@ -119,7 +124,8 @@ impl Lane {
             return None;
         }
         let is_copied = evidence == Evidence::Copy || self.has_other_copy(asked, ticket);
-        let has_ended = is_copied || evidence == Evidence::Result;
+        let is_over = self.is_over(&identity, asked.history.copied_ms);
+        let has_ended = is_over || is_copied || evidence == Evidence::Result;
         if !has_ended && is_resent && !is_poison_suspect {
             // Somebody may have sent it, or copied it, and died before that was written.
             self.recent.doubt(identity, now.wall_ms);
@@ -131,8 +137,11 @@ impl Lane {
         let decision = if evidence == Evidence::Result {
             let flagged = message.history.possible_duplicate;
             Decision::Repeat { flagged }
-        } else if is_copied {
+        } else if is_copied || is_over && !message.history.possible_duplicate {
             Decision::Forget
+        } else if is_over {
+            // The result is too old to be found, and says nothing of another send.
+            self.terms(now, 0.0).doubtful(&message)
         } else {
             let is_harmless = message.is_harmless_to_repeat();
             message.may_have_been_handled(now);
@@ -146,28 +155,25 @@ impl Lane {
         Some(self.decided(ticket, message, decision))
     }
 
-    /// Whether another delivery of this request, of which there may be several, is in the lane's hands: then that one's end is the end
-    /// of both. What is RabbitMQ's again does not count, it may be this very delivery; nor what is let go of itself.
+    /// Whether another delivery of this request, which has come as far, is in the lane's hands: then that one's end is the end of both.
+    /// What is RabbitMQ's again does not count, it may be this very delivery; nor what is let go of itself; nor, for an earlier one may
+    /// be let go for this very copy, what has not come as far.
     fn has_other_copy(&self, message: &Message, ticket: Ticket) -> bool {
         let identity = Identity::of(message);
-        let is_copied = message.history.copied_ms > 0;
-        // An earlier one does not count: it may be let go for this very copy.
-        let is_other = |other: &Identity| {
-            identity.is_same_request(other)
-                && if is_copied {
-                    other.hops() >= identity.hops()
-                } else {
-                    // An original whose copy is here. Unless it may be the copy of another publication.
-                    identity.incarnation().is_some() && other.hops() > identity.hops()
-                }
-        };
-        let is_it = |other: &Message| is_other(&Identity::of(other));
+        // A first delivery from the caller has no copies yet.
+        let may_have_copies = message.redelivered || identity.hops() > 0;
+        if !may_have_copies || !message.is_named() {
+            return false;
+        }
+        let is_as_far =
+            |other: &Identity| identity.is_same_request(other) && other.hops() >= identity.hops();
+        let is_it = |other: &Message| is_as_far(&Identity::of(other));
         let is_in_flight = |(other, flight): (&Ticket, &Flight)| {
             *other != ticket && !flight.orphaned && is_it(&flight.waiting.message)
         };
         let ends = |(other, settling): (&Ticket, &Settling)| {
             let is_here = *other != ticket && !settling.orphaned;
-            is_here && settling.ends && is_other(&settling.identity)
+            is_here && settling.over.is_some() && is_as_far(&settling.identity)
         };
         let waits = |other: &Waiting| is_it(&other.message);
         self.backlog.has_other(message, ticket, waits)
@@ -201,12 +207,10 @@ impl Lane {
         named.chain(self.crowd.unsent()).take(UNSENT_MAX).collect()
     }
 
-    /// Copies on the ladder are our own: of two with one name one was written twice, and if the other has ended, both have. Unless
-    /// nothing tells publications of this id apart: then they may be copies of two.
-    pub(super) fn is_second_copy(&mut self, identity: &Identity, copied_ms: u64) -> bool {
+    /// Whether a delivery of the same request has ended here after which none is needed: copies are our own, and one was written twice.
+    pub(super) fn is_over(&self, identity: &Identity, copied_ms: u64) -> bool {
         let is_named = identity.incarnation().is_some() || copied_ms > 0;
-        let is_ours = identity.hops() > 0 && is_named;
-        is_ours && self.recent.recall(identity, 0) == Some(Known::Ended)
+        is_named && self.recent.is_over(identity)
     }
 
     fn adopt(&mut self, identity: &Identity, again: &Message) -> Option<Ticket> {

@@ -54,7 +54,7 @@ impl Lane {
             Fate::Stays if orphaned => {
                 let message = waiting.message;
                 self.recent
-                    .remember(Identity::of(&message), given_back(&message));
+                    .given_back(Identity::of(&message), given_back(&message));
                 Some((message, Decision::Abandon))
             }
             Fate::Stays => {

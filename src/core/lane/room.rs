@@ -70,15 +70,16 @@ impl Lane {
                 None if self.inherited.is_unsent(&identity, delivery_count) => unsent(false),
                 None => return self.is_settled_later(&identity, delivery_count),
             }
-        } else if self.is_second_copy(&identity, history.copied_ms) {
+        } else if identity.hops() > 0 && self.is_over(&identity, history.copied_ms) {
             return;
         } else {
             self.orphans.remove(&identity);
-            match self.recent.forget(&identity) {
-                None => unsent(false),
-                // The original is in doubt, which is looked up when this one comes again.
-                Some(_) => return,
+            self.recent.forget(&identity);
+            if self.recent.doubted_ms(&identity) > 0 {
+                // Its original is in doubt: that is looked up when it comes again.
+                return;
             }
+            unsent(false)
         };
         self.crowd.returning.push((identity, known));
     }

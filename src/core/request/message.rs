@@ -111,11 +111,15 @@ impl Message {
         }
     }
 
-    /// Whether this one came off the ladder as a copy of `earlier`, and is not another publication's, for all one can see.
+    /// Whether what has its id and incarnation is the same request, for all one can see. Else it may be another publication of the id.
+    pub fn is_named(&self) -> bool {
+        self.incarnation.is_some() || self.history.copied_ms > 0
+    }
+
+    /// Whether this one came off the ladder as a copy of `earlier`.
     pub fn is_copy_of(&self, earlier: &Self) -> bool {
-        let is_named = self.incarnation.is_some() || self.history.copied_ms > 0;
         let is_same = self.id == earlier.id && self.incarnation == earlier.incarnation;
-        is_named && is_same && self.history.hops > earlier.history.hops
+        self.is_named() && is_same && self.history.hops > earlier.history.hops
     }
 
     /// Puts its own copy in its place. Returns the earlier one.

@@ -18,7 +18,10 @@ pub(crate) fn publish_again(plan: &mut Plan, span: Us, chance: &mut Chance) {
                 | Mishap::BrokerLost { .. }
         )
     };
-    let is_quiet = plan.workers == 1 && !plan.mishaps.iter().any(|(_, mishap)| loses(mishap));
+    // A delivery that ends its connection is lost with acknowledgements, and comes again although the worker has not seen it.
+    let is_lossy =
+        plan.undeliverable.is_some() || plan.mishaps.iter().any(|(_, mishap)| loses(mishap));
+    let is_quiet = plan.workers == 1 && !is_lossy;
     let stamped = chance.pick(&[0, 50, 100]);
     for (no, request) in plan.requests.iter_mut().enumerate() {
         let is_stamped = chance.percent(stamped);
@@ -67,7 +70,8 @@ impl Simulation {
             position: 0,
         };
         let lane = facts.lane;
-        self.note(|| format!("request {request} is published to lane {lane}"));
+        let name = format!("{:?}, stamped {:?}", facts.id, facts.incarnation);
+        self.note(|| format!("request {request} ({name}) is published to lane {lane}"));
         self.broker.enqueue(copy);
         let publication = self.publications.len() as u64 + 1;
         self.publications.insert(request, publication);

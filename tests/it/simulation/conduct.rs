@@ -21,6 +21,8 @@ const SLACK_US: Us = 1_000;
 #[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) request: RequestNo,
+    /// Something tells it apart from other publications of its id.
+    pub(crate) is_stamped: bool,
     pub(crate) person: Option<usize>,
     pub(crate) copy: Copy,
     /// How many tokens the lane had had before the one it was sent with.
@@ -172,7 +174,9 @@ impl Conduct {
                 .is_some_and(|f| f.identity() == item.identity())
         };
         let in_flight = item.copy.redelivered && self.orphans.iter().any(is_orphan);
-        let is_known = self.must_know(&item) || self.has_decided(&item);
+        // Of two that nothing tells apart one may have ended, and the other have been given back.
+        let is_another = !item.is_stamped && self.was_given_back(&item);
+        let is_known = self.must_know(&item) && !is_another || self.has_decided(&item);
         if !item.copy.redelivered {
             self.ended.retain(|known| *known != item.identity());
         }
@@ -205,6 +209,11 @@ impl Conduct {
         })
     }
 
+    /// Unsent, and nobody has had it since.
+    fn was_given_back(&self, item: &Item) -> bool {
+        self.unsent.get(&item.identity()) == Some(&item.copy.returns)
+    }
+
     /// Decided on arrival.
     pub(crate) fn decided_at_once(
         &mut self,
@@ -220,8 +229,7 @@ impl Conduct {
         let known = may_be_known && is_known || has_other;
         let doubtful =
             matches!(decision, Decision::Finish(report) if report.status == Status::Unknown);
-        let given_back = self.unsent.get(&item.identity());
-        let was_ours = given_back.is_some_and(|returns| *returns == item.copy.returns);
+        let was_ours = self.was_given_back(&item);
         ensure(known || !doubtful || !was_ours, "P4", || {
             format!("request {} came back unsent and was doubted", item.request)
         })?;

@@ -132,6 +132,7 @@ impl Simulation {
         let person = facts.person;
         let item = checked.is_ok().then_some(Item {
             request,
+            is_stamped: facts.incarnation.is_some(),
             person,
             copy,
             token: 0,
@@ -234,6 +235,7 @@ impl Simulation {
             Some(answered) if answered != request => Evidence::Result,
             Some(_) | None => self.search(request, &copy, question, asked_at),
         };
+        self.note(|| format!("{who} finds evidence of request {request}: {evidence:?}"));
         self.tally.count(match evidence {
             Evidence::Result => "evidence found",
             Evidence::Copy => "evidence of a copy",
@@ -278,6 +280,12 @@ impl Simulation {
                 )
             },
         )?;
+        let is_receipt = request.is_some_and(|request| self.plan.requests[request].is_receipt);
+        if decision.is_none() && !is_sure && !is_receipt {
+            let shell = self.shell_mut(who);
+            let tag = shell.driver.delivery(ticket).map(|held| held.tag);
+            shell.doubtful.extend(tag);
+        }
         match decision {
             Some(Decision::Delay { .. }) => self.tally.count("suspected"),
             Some(Decision::Bury(report)) => self.tally.count(report.dead_reason()),

@@ -4,6 +4,8 @@
 //! * The API takes a request a second time only if there was a *cause* before: an outcome that may have been a send and that the
 //!   policy repeats (`Unknown` with `on-unknown: resend`, a transient error that proves nothing), or a delivery that was lost
 //!   (session, channel or process gone) after something of it had left the worker: a send, or a publish.
+//!   A copy for the ladder of what was not due yet is such a cause only if the original, which came again, was due by then and sent,
+//!   and the copy comes to another process: for the first time, and without a mark, as it was written before the original came again.
 //! * Then at least one of its results says `possible_duplicate`; with one result, that one. (Two results that differ exist only
 //!   where a delivery or a confirm was lost between the delay ladder and the acknowledgement: the copy on the ladder does not
 //!   know of the original's second life.)
@@ -15,6 +17,7 @@
 
 use super::checks::{Checked, Violation, ensure};
 use super::plan::{Request, RequestNo};
+use super::worker::Who;
 use std::sync::Arc;
 use whatsapp_dispatcher::core::request::report::{Report, Status};
 
@@ -31,6 +34,10 @@ struct Fate {
     wamids: Vec<String>,
     /// A second send has a cause.
     may_repeat: bool,
+    /// A copy of it may be on the ladder of which nobody knows.
+    has_stray_copy: bool,
+    /// Which life of which worker sent last what it knew to be sent already, perhaps.
+    doubtful_sender: Option<(usize, u64)>,
     /// A second result has a cause.
     may_answer_twice: bool,
     /// A process died, or let go of it, that might have been the one to say that it was sent again.
@@ -58,10 +65,17 @@ impl Fates {
         self.0[request].is_published
     }
 
-    /// True for its first send.
-    pub(crate) fn sent(&mut self, request: RequestNo) -> bool {
-        self.0[request].sends += 1;
-        self.0[request].sends == 1
+    /// True for its first send. `is_marked`: it was delivered before, or says that there may be two copies of it.
+    pub(crate) fn sent(&mut self, request: RequestNo, who: Who, is_marked: bool) -> bool {
+        let fate = &mut self.0[request];
+        fate.sends += 1;
+        let sender = (who.worker, who.life);
+        let others = fate.doubtful_sender.filter(|other| *other != sender);
+        fate.may_repeat |= fate.has_stray_copy && others.is_some() && !is_marked;
+        if is_marked {
+            fate.doubtful_sender = Some(sender);
+        }
+        fate.sends == 1
     }
 
     pub(crate) fn blamed(&mut self, request: RequestNo) {
@@ -107,6 +121,7 @@ impl Fates {
         let fate = &mut self.0[request];
         fate.may_answer_twice = true;
         fate.may_repeat |= !is_scheduled;
+        fate.has_stray_copy |= is_scheduled;
     }
 
     /// A process dies with the request in flight or with its result unpublished, or leaves it to its next delivery.

@@ -1,7 +1,7 @@
 //! Publish, wait for the confirm, then settle: what `broker/publish.rs` and `Delivery::settle` do, over sessions that come and go.
 
 use super::broker::{ChannelId, Copy, Tag};
-use super::checks::Checked;
+use super::checks::{Checked, ensure};
 use super::flaws::Flaw;
 use super::plan::RequestNo;
 use super::results_log::Unsettled;
@@ -142,7 +142,6 @@ impl Simulation {
                 vec![]
             }
             Decision::Abandon => {
-                self.fates.let_go(held.request);
                 let operation = self.new_operation(who, held, Some(ticket), vec![]);
                 return self.give_up(operation);
             }
@@ -247,6 +246,7 @@ impl Simulation {
             publishing.confirmed = false;
             publishing.letters.clear();
             let (worker, unsettled) = (publishing.who.worker, publishing.unsettled);
+            self.fates.let_go(publishing.held.request);
             self.is_settled(worker, unsettled, false);
         }
         self.after(0, Event::Done(operation));
@@ -356,6 +356,15 @@ impl Simulation {
             }
             Letter::CopyNoted(hops) => self.write_result(request, Told::Copied(hops), stamp),
             Letter::Ladder { delay_s, history } => {
+                let tag = self.operations.get(&operation).map(|of| of.held.tag);
+                let is_second = tag.is_some_and(|tag| {
+                    self.is_alive(who) && self.shell_mut(who).doubtful.contains(&tag)
+                });
+                ensure(!is_second || history.copied_ms > 0, "P3", || {
+                    format!(
+                        "request {request} may have two copies now, and the second does not say so"
+                    )
+                })?;
                 self.note(|| format!("request {request} is on the ladder for {delay_s} s"));
                 let copy = Copy {
                     request,

@@ -10,9 +10,11 @@ use super::world::{Event, Simulation};
 use std::collections::BTreeMap;
 use whatsapp_dispatcher::core::lane::Decision;
 
-/// What takes the lane's memory of places, or has a copy come behind others.
-const DISORDER: [&str; 4] = [
+/// What takes the lane's memory of places, or has a copy come behind others. What a lost channel had on its way comes again as if it had
+/// had its place here before those that left meanwhile.
+const DISORDER: [&str; 5] = [
     "session lost",
+    "connection ended by a delivery",
     "channel lost",
     "lane given back",
     "publish refused",

@@ -12,7 +12,7 @@ use super::orders::Orders;
 use super::publishing::{Held, concluded};
 use super::stops::Reaction;
 use super::world::{Event, Simulation};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
@@ -74,6 +74,8 @@ pub(crate) struct Shell {
     pub(super) drained: bool,
     /// How often it lost its connection by another lane's delivery.
     pub(super) disturbed: u32,
+    /// Deliveries that were let through although nothing was found of them: they may have a copy already.
+    pub(super) doubtful: BTreeSet<Tag>,
 }
 
 impl Shell {
@@ -113,6 +115,7 @@ impl Shell {
             timer: 0,
             drained: false,
             disturbed: 0,
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -304,7 +307,8 @@ impl Simulation {
         self.touched_copies
             .insert((request, item.copy.history.hops));
         self.fates.check_blame(request, item.copy.history.blamed)?;
-        let is_first = self.fates.sent(request);
+        let is_marked = item.copy.redelivered || item.copy.history.copied_ms > 0;
+        let is_first = self.fates.sent(request, who, is_marked);
         if is_first && !self.fates.has_left(request) {
             self.check_order(who.lane, &item)?;
         }

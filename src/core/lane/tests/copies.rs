@@ -253,6 +253,130 @@ fn of_an_original_and_its_copy_the_copy_stays() {
     check(config(), ends);
 }
 
+/// The original was let through in doubt, so its second copy says that there may be two, and the first does not.
+#[test]
+fn the_first_of_two_copies_is_known_whenever_and_as_often_as_it_comes() {
+    let marked = || History {
+        copied_ms: 1,
+        ..copy_of(1)
+    };
+    check(
+        config(),
+        vec![
+            (Comes("a1", stamped(marked())), "asks"),
+            // Before, it would wait, or leave for want of room and come again.
+            (Comes("a1", stamped(copy_of(1))), "forget"),
+            (EvidenceFirst("a1", false), "stays"),
+            (Comes("a1", stamped(copy_of(1))), "forget"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1 !"),
+            (SettledFirst("a1", true), "flowing"),
+            // It was turned away meanwhile, and what ended had not.
+            (Comes("a1", stamped(copy_of(3))), "forget"),
+            // The lane was given back in between.
+            (Left, "flowing"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Comes("a1", stamped(copy_of(2))), "forget"),
+            (Get("a1"), "waits"),
+        ],
+    );
+    // The original was let through here, and both of its copies are not sure.
+    check(
+        config(),
+        vec![
+            (Comes("a1", named_again(1)), "asks"),
+            (Evidence("a1", false), "stays"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Comes("a1", stamped(copy_of(1))), "asks"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (Comes("a1", stamped(copy_of(1))), "asks"),
+            (Comes("a1", stamped(copy_of(2))), "asks"),
+        ],
+    );
+}
+
+/// By another worker, which wrote the copy, and cannot know of the result here.
+#[test]
+fn a_copy_that_was_sent_since_its_request_ended_is_told() {
+    let flagged = || History {
+        possible_duplicate: true,
+        ..copy_of(1)
+    };
+    let story = |evidence, told| {
+        vec![
+            (Comes("a1", stamped(History::default())), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Settled("a1", true), "flowing"),
+            (Comes("a1", stamped(flagged())), "asks"),
+            (Evidence("a1", evidence), told),
+        ]
+    };
+    check(config(), story(true, "repeat !"));
+    // Too long ago.
+    check(config(), story(false, "unknown #0 !"));
+}
+
+/// With nothing that tells the two apart. What is known of the first, and of its copies, is not known of the second.
+#[test]
+fn an_id_that_is_published_again_begins_anew() {
+    let first_ended = || {
+        vec![
+            (GetWith("a1", copy_of(1)), "waits"),
+            (Next, "send a1, idle"),
+            (Answer("a1", accepted()), "accepted #1"),
+            (Settled("a1", true), "flowing"),
+        ]
+    };
+    // A delivery that ends its connection is not seen before it comes again.
+    let mut unseen = first_ended();
+    unseen.extend([
+        (
+            GetTimed("a1", "not-before", "2027-01-15T08:00:20Z"),
+            "delay 20 #0",
+        ),
+        (Settled("a1", true), "flowing"),
+        (Lost, "flowing"),
+        (Rejoined, "flowing"),
+        // Before, it was acknowledged, and had no result.
+        (Comes("a1", again_with(copy_of(1))), "asks"),
+    ]);
+    check(config(), unseen);
+    let mut doubted = vec![
+        (Again("a1", 1), "asks"),
+        (Evidence("a1", false), "stays"),
+        (Next, "send a1, idle"),
+        (Answer("a1", accepted()), "accepted #1 !"),
+        (Settled("a1", true), "flowing"),
+    ];
+    doubted.extend([
+        (
+            GetTimed("a1", "not-before", "2027-01-15T08:00:20Z"),
+            "delay 20 #0",
+        ),
+        (Settled("a1", true), "flowing"),
+        (GetWith("a1", copy_of(1)), "waits"),
+    ]);
+    check(config(), doubted);
+}
+
+fn again_with(history: History) -> Inbound<'static> {
+    Inbound {
+        history,
+        ..again(1)
+    }
+}
+
+fn named_again(delivery_count: u64) -> Inbound<'static> {
+    Inbound {
+        incarnation: Some(1),
+        ..again(delivery_count)
+    }
+}
+
 /// Both were given back unsent.
 #[test]
 fn of_an_original_and_its_copy_that_come_again_the_copy_stays() {
