@@ -213,7 +213,10 @@ impl Simulation {
     /// What of that which waits, by the second account, is about to be told as unsent.
     pub(super) fn note_unsent(&mut self, who: Who, told: &Unsent) {
         let (run, at, end) = (self.processes[who.worker].run, self.now_us, self.log.len());
-        for (request, hops, returns) in self.shell_mut(who).conduct.surely_unsent() {
+        let shell = self.shell_mut(who);
+        let waits: Vec<_> = shell.conduct.surely_unsent().into_iter().collect();
+        let came: Vec<_> = shell.leaving.came.iter().copied().collect();
+        for (request, hops, returns) in waits.into_iter().chain(came) {
             let facts = &self.plan.requests[request];
             let id = facts.id.as_deref().unwrap_or_default();
             let identity = Identity::new(id, hops, facts.incarnation);

@@ -4,9 +4,11 @@ use super::allowance::us;
 use super::broker::ChannelId;
 use super::checks::Checked;
 use super::flaws::Flaw;
+use super::plan::RequestNo;
 use super::publishing::Held;
 use super::worker::Who;
 use super::world::{Event, Simulation};
+use std::collections::BTreeSet;
 use whatsapp_dispatcher::core::fleet::holds::News;
 use whatsapp_dispatcher::core::fleet::tenure::{Legacy, Unread, Unsent};
 use whatsapp_dispatcher::core::lane::driver::{Command, LeaveStep};
@@ -25,6 +27,8 @@ pub(crate) struct Leaving {
     /// The channel is being closed: what was delivered on it meanwhile is read by nobody.
     closing: Option<ChannelId>,
     unread: Vec<Unread>,
+    /// All that came while it was being left, by the second account: request, hops, returns.
+    pub(super) came: BTreeSet<(RequestNo, u32, u64)>,
     /// The worker ends with it.
     pub(super) is_final: bool,
     /// What nobody does before the lane is left.
@@ -282,6 +286,9 @@ impl Simulation {
         let now = self.now();
         let unread = self.unread_of(&held);
         let shell = self.shell_mut(who);
+        let copy = &held.copy;
+        let came = (copy.request, copy.history.hops, copy.returns);
+        shell.leaving.came.insert(came);
         if shell.leaving.closing == Some(held.channel) {
             shell.leaving.unread.push(unread);
             return Ok(());
