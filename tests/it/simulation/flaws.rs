@@ -68,7 +68,7 @@ pub(crate) enum Flaw {
 }
 
 impl Flaw {
-    /// Each, with the checks that may be the first to notice.
+    /// Each, with the checks that are there for it. Others may notice what comes of it earlier.
     pub(crate) const ALL: [(Self, &'static [&'static str]); 36] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
@@ -92,7 +92,7 @@ impl Flaw {
         (Self::IgnoresEvidence, &["P3"]),
         (Self::SearchesTooLittle, &["P3"]),
         (Self::ForgetsToReport, &["P3"]),
-        (Self::BeginsUnread, &["start", "told"]),
+        (Self::BeginsUnread, &["claim", "start", "told"]),
         (Self::BeginsWithoutLog, &["P3", "start"]),
         (Self::TrustsTheWall, &["P4", "log", "scope", "wake"]),
         (Self::ForgetsCopies, &["P3"]),
@@ -107,7 +107,7 @@ impl Flaw {
         (Self::TellsNothingUnsent, &["told"]),
         (Self::ClosesUntold, &["told"]),
         (Self::TellsOnce, &["told"]),
-        (Self::WaitsForTheLog, &["told", "wake"]),
+        (Self::WaitsForTheLog, &["P8", "told", "wake"]),
         (Self::OvertakesOwner, &["owner"]),
     ];
 }
