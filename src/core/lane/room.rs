@@ -76,7 +76,7 @@ impl Lane {
             self.orphans.remove(&identity);
             self.recent.forget(&identity);
             if self.recent.doubted_ms(&identity) > 0 {
-                // Its original is in doubt: that is looked up when it comes again.
+                // The original is in doubt, which is looked up when this one comes again.
                 return;
             }
             unsent(false)

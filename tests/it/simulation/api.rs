@@ -9,6 +9,7 @@ use graph_sim::rules::{Ending, Method, Request, World};
 use graph_sim::{Entry, Fault, NumberRules, Options, Script, Token, TokenState, Usage, Whose};
 use serde_json::Value;
 use whatsapp_dispatcher::core::lane::Ticket;
+use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::outcome::answer::{self, Answer, AnswerBody, Reply};
 
 /// `graph.max_response_bytes`.
@@ -269,4 +270,17 @@ fn refused_by_rules(reply: &Reply) -> Option<i64> {
     };
     let scripted = error.details.as_deref() == Some(SCRIPTED) || answer.status == 200;
     (!scripted).then_some(error.code)
+}
+
+/// What the tally calls an answer.
+pub(super) fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted(_) => "outcome accepted",
+        Outcome::Refused { .. } => "outcome refused",
+        Outcome::NotSent { .. } => "outcome not sent",
+        Outcome::Transient { .. } => "outcome transient",
+        Outcome::Throttled { .. } => "outcome throttled",
+        Outcome::Blocked { .. } => "outcome blocked",
+        Outcome::Unknown { .. } => "outcome unknown",
+    }
 }

@@ -340,7 +340,7 @@ impl Simulation {
         let (now, consuming) = (self.now(), self.consuming(who));
         let usage = reply.usage();
         let outcome = self.rules.classify(reply);
-        self.tally.count(word(&outcome));
+        self.tally.count(api::word(&outcome));
         let drawn = self.chance.unit();
         let shell = self.shell_mut(who);
         let quick_pause = shell
@@ -436,17 +436,5 @@ impl Simulation {
             Decision::Abandon => "abandon",
         });
         self.conclude(who, held, resolved.ticket, resolved.decision);
-    }
-}
-
-fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Accepted(_) => "outcome accepted",
-        Outcome::Refused { .. } => "outcome refused",
-        Outcome::NotSent { .. } => "outcome not sent",
-        Outcome::Transient { .. } => "outcome transient",
-        Outcome::Throttled { .. } => "outcome throttled",
-        Outcome::Blocked { .. } => "outcome blocked",
-        Outcome::Unknown { .. } => "outcome unknown",
     }
 }
