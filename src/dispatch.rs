@@ -1,5 +1,5 @@
-//! One task per lane: performs what [`Driver`] says. The only file that knows the order
-//! intake → validate → pace → send → classify → decide → publish → settle.
+//! One task per lane: tells its [`Driver`] what happens, and performs what that commands. In which order a message passes its steps is
+//! the driver's to say.
 
 mod arrive;
 mod conclude;

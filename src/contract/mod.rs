@@ -1,5 +1,6 @@
-//! The contract, all that others see: names of queues, words, and documents. Nothing is decided here, and all that is written as JSON for
-//! others does.
+//! The contract with callers, readers of results and the other workers: names of exchanges and queues, words, and the form of requests,
+//! results and records. What is written into them is decided in the core; headers have their table in `src/broker/headers.rs`, and what
+//! `/lanes` shows is in `src/admin/lanes.rs`.
 
 pub mod fault;
 pub mod names;

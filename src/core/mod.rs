@@ -1,5 +1,5 @@
 //! The decisions. Nothing in here waits, reads a clock, draws a random number or touches a socket:
-//! time, drawn and configuration are arguments, and what must happen is a returned value.
+//! time, chance and configuration are arguments, and what must happen is a returned value.
 //! That is what lets a seeded simulation run the very code that production runs.
 
 pub mod connection;

@@ -3,7 +3,6 @@
 use super::backlog::Key;
 use crate::core::request::message::{Message, MessageId};
 
-/// A lane's memory of refusals that may be one request's own fault.
 #[derive(Default)]
 pub(super) struct Blame {
     /// The request that met the last one, if nothing has passed since.

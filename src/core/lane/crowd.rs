@@ -3,7 +3,6 @@
 use crate::core::request::recent::{Identity, Known};
 use std::time::Duration;
 
-/// Deliveries that had no room, since the lane subscribed.
 #[derive(Default)]
 pub(super) struct Crowd {
     /// The lane subscribes anew, then.

@@ -3,7 +3,6 @@
 use crate::contract::words::Scope;
 use crate::core::request::message::Message;
 
-/// The fate of the message that an answer was about.
 pub(super) enum Fate {
     /// The message keeps its place, at no cost of an attempt.
     Stays,

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// is being written to the API is there twice.
 const SHARED: usize = 64 << 20;
 
-/// Bytes that all lanes may hold with what each may have in any case.
+/// Bytes of bodies that all lanes may have taken in, with what each may have in any case. The process takes more: what RabbitMQ has sent and no
+/// lane has taken yet, and copies on their way to the API or to RabbitMQ, are not counted.
 const ALL: usize = 128 << 20;
 
 /// Bytes that a lane may have in any case; and one body, however large.

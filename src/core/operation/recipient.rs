@@ -1,9 +1,8 @@
-//! The recipient of a message.
+//! The recipient of a message, reduced to what the pair limit counts by. Never printed.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The recipient of a message, reduced to what the pair limit counts by. Never printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Recipient(Arc<str>);
 
