@@ -251,15 +251,15 @@ families! {
     LANE_BACKLOG: Gauge, "lane_backlog_messages", [NUMBER], "Requests that wait for their turn, in RabbitMQ and in the worker; told by who has the lane, and by all while it is held or paused: of several workers take the largest.";
     LANE_ARRIVAL: Gauge, "lane_arrival_messages_per_second", [NUMBER], "Requests that come in; 0 unless this worker has the lane, so add the workers up.";
     LANE_WORK_ALLOWED: Gauge, "lane_work_allowed_messages_per_second", [NUMBER], "What may be sent now: the lane's rate, or less if less comes in and waits; 0 unless this worker has the lane and it flows, so add the workers up.";
-    LANE_TIME_TO_DRAIN: Gauge, "lane_time_to_drain_seconds", [NUMBER], "How long the backlog takes at the lane's rate, less what comes in; 2592000 at most. Of a lane that is held: once it may send.";
+    LANE_TIME_TO_DRAIN: Gauge, "lane_time_to_drain_seconds", [NUMBER], "How long the backlog takes at the lane's rate, less what comes in; 2592000 at most. Of a lane that is held: once it may send. Of several workers take the largest.";
     LANES_FOLDED: Gauge, "lanes_folded", [], "Lanes beyond metrics.max_lanes, told together as other.";
 
     // The process, on Linux only.
-    PROCESS_CPU: Counter, "process_cpu_seconds_total", [], "User and system CPU time.";
-    PROCESS_RESIDENT: Gauge, "process_resident_memory_bytes", [], "Resident memory.";
-    PROCESS_OPEN_FDS: Gauge, "process_open_fds", [], "Open file descriptors.";
-    PROCESS_MAX_FDS: Gauge, "process_max_fds", [], "File descriptors at most.";
-    PROCESS_START_TIME: Gauge, "process_start_time_seconds", [], "When the process started (Unix time).";
+    PROCESS_CPU: Counter, "process_cpu_seconds_total", [], "User and system CPU time. Linux only.";
+    PROCESS_RESIDENT: Gauge, "process_resident_memory_bytes", [], "Resident memory. Linux only.";
+    PROCESS_OPEN_FDS: Gauge, "process_open_fds", [], "Open file descriptors. Linux only.";
+    PROCESS_MAX_FDS: Gauge, "process_max_fds", [], "File descriptors at most. Linux only.";
+    PROCESS_START_TIME: Gauge, "process_start_time_seconds", [], "When the process started (Unix time). Linux only.";
 }
 
 #[cfg(test)]
