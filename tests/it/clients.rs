@@ -1,7 +1,7 @@
 //! Requests as callers of other clients and protocols publish them, each by the real client: `clients/publish.py` and `clients/publish.js`.
 //! They log in with an upstream service's rights and no more. deploy/contract/README.md, "Callers of other clients and protocols", is the table of these.
 //!
-//! Where a client is not installed its test says so and passes; `deploy/dev test` tells in the end what was not checked.
+//! Where a client is not installed its test passes, unchecked; `deploy/dev test` tells at its start which could not be installed.
 
 use crate::support::broker::VirtualHost;
 use crate::support::client::{Inbox, Letter};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Which promise broke, and how. P1 to P7 as in README.md, "What is promised"; `shell` is what the loop around the core must keep. Of holds:
-/// `scope` is who sends and who stays away, `cost` how many refusals a block takes, `log` that all agree once it is read, `start` that it
+/// Which promise broke, and how. P1 to P4, P7 and P8 as in README.md, "What is promised"; `shell` is what the loop around the core must
+/// keep, `wake` that nothing waits for ever, `order` that a person's requests keep theirs, `isolation` that lanes lose few connections by
+/// another's delivery. Of holds: `scope` is who sends and who stays away, `cost` how many refusals a block takes, `log` that all agree once it is read, `start` that it
 /// is read first. Of lanes that pass from worker to worker: `claim` is that all can know whose one is before anything is sent, `told` that
 /// what goes back unsent is told, `owner` that whoever had one is the first to have it again.
 #[derive(Debug)]
