@@ -2,8 +2,7 @@
 //! in [`scrape`]. Series exist from the start, at zero. A recipient is never a label; API error codes
 //! outside the built-in table are counted as `other`, and so are lanes beyond `metrics.max_lanes`.
 
-use crate::core::request::message::Priority;
-use crate::core::request::report::Status;
+use crate::contract::words::{Priority, Status};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,

@@ -1,8 +1,8 @@
 //! Accounts: their tokens, and their templates.
 
 use super::{Board, Inner};
+use crate::contract::words::Scope;
 use crate::core::fleet::holds::{Reach, Why};
-use crate::core::outcome::Scope;
 use crate::credentials::Token;
 use std::sync::Arc;
 

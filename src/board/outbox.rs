@@ -103,8 +103,8 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::words::Scope;
     use crate::core::fleet::holds::{News, Reach};
-    use crate::core::outcome::Scope;
 
     fn record(lane: &str, since_ms: u64) -> Record {
         Record {

@@ -2,10 +2,10 @@
 
 use super::lanes_told::LanesTold;
 use super::{Board, Inner};
+use crate::contract::words::Scope;
 use crate::core::Now;
 use crate::core::fleet::holds::{News, Reach, Record};
 use crate::core::fleet::namesakes::PRESENT_EVERY;
-use crate::core::outcome::Scope;
 use std::time::Duration;
 
 /// How often a worker says which lanes it has: the log of tenures forgets in hours, or sooner if much is written, who took them.

@@ -2,10 +2,10 @@
 
 use super::{Board, Inner, is_told};
 use crate::broker::lanes_log::Log;
+use crate::contract::words::Scope;
 use crate::core::Now;
 use crate::core::fleet::holds::{News, Record};
 use crate::core::fleet::tenure::{Legacy, Owner, Tenure, Unsent};
-use crate::core::outcome::Scope;
 use crate::core::request::message::LaneId;
 use std::sync::Arc;
 use std::time::Duration;

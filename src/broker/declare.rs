@@ -1,6 +1,7 @@
 //! Declares the topology, or checks that it is there; and says what to do when RabbitMQ refuses.
 
-use super::topology::{self, Argument, Arguments, ExchangeKind, Object, Retention, lane_queue};
+use super::topology::{self, Argument, Arguments, ExchangeKind, Object, Retention};
+use crate::contract::names::{self, lane_queue};
 use lapin::options::{
     BasicPublishOptions, BasicQosOptions, ExchangeBindOptions, ExchangeDeclareOptions,
     ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions,
@@ -107,7 +108,7 @@ pub(super) async fn check_used(connection: &Connection) -> Result<(), TopologyEr
 pub(super) async fn declare_common(connection: &Connection) -> Result<(), TopologyError> {
     let open = || async {
         let channel = connection.create_channel().await;
-        channel.map_err(|error| explain(topology::SEND, error))
+        channel.map_err(|error| explain(names::SEND, error))
     };
     let mut channel = open().await?;
     let mut declared = declare(&channel, topology::common(), Mode::Declare).await;
@@ -127,10 +128,10 @@ pub(super) async fn check_rights(
     exchanges: Vec<String>,
 ) -> Result<(), TopologyError> {
     let opened = connection.create_channel().await;
-    let channel = opened.map_err(|error| explain(topology::UNROUTED, error))?;
+    let channel = opened.map_err(|error| explain(names::UNROUTED, error))?;
     for exchange in exchanges {
         let options = ExchangeUnbindOptions::default();
-        let (from, none) = (topology::UNROUTED.into(), FieldTable::default());
+        let (from, none) = (names::UNROUTED.into(), FieldTable::default());
         let asked = channel.exchange_unbind(
             exchange.as_str().into(),
             from,

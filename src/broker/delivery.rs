@@ -4,11 +4,11 @@ use super::headers::{self, HOPS, Headers};
 use super::held::{Held, HeldByLane};
 use super::link::Link;
 use super::publish::Confirmed;
-use super::topology;
 use super::unsettled::Unsettled;
-use crate::core::request::intake::Inbound;
+use crate::contract::names;
+use crate::contract::request::Inbound;
+use crate::contract::words::Priority;
 use crate::core::request::ladder;
-use crate::core::request::message::Priority;
 use crate::spans::{Arrival, End, Journey, Parent, Publishing, Spans};
 use bytes::Bytes;
 use lapin::options::BasicAckOptions;
@@ -97,18 +97,18 @@ impl Delivery {
         }
         let parent = parent.map(|parent| parent.with_state(headers.text("tracestate")));
         let (lane, key) = (self.lane(), self.routing_key.as_str());
-        let is_of_a_lane = queue == topology::LANE_PREFIX;
+        let is_of_a_lane = queue == names::LANE_PREFIX;
         let whole_queue = if is_of_a_lane {
-            topology::lane_queue(lane)
+            names::lane_queue(lane)
         } else {
             queue.to_owned()
         };
         let arrival = Arrival {
             message_id: headers::id(&self.properties),
             exchange: if ladder::lane_of(key) == key {
-                topology::SEND
+                names::SEND
             } else {
-                topology::DELAY_OUT
+                names::DELAY_OUT
             },
             routing_key: is_of_a_lane.then_some(key),
             queue: &whole_queue,
@@ -242,7 +242,7 @@ impl Delivery {
 /// The lane that RabbitMQ took it out of.
 fn died_in(headers: Headers<'_>) -> Option<&str> {
     let queue = headers.text("x-last-death-queue")?;
-    queue.strip_prefix(topology::LANE_PREFIX)
+    queue.strip_prefix(names::LANE_PREFIX)
 }
 
 /// The lane of a request that comes from no lane's queue.

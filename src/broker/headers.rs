@@ -2,7 +2,7 @@
 //! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). deploy/contract/README.md, "What becomes of properties and headers", is
 //! this table.
 
-use crate::core::request::intake::MAX_HEADERS_BYTES;
+use crate::contract::request::MAX_HEADERS_BYTES;
 use crate::spans::Trace;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};

@@ -8,6 +8,7 @@
 use super::declare::{Mode, TopologyError, declare, explain};
 use super::session::Session;
 use super::topology;
+use crate::contract::names;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
@@ -42,8 +43,8 @@ pub enum Log {
 impl Log {
     pub fn name(self) -> &'static str {
         match self {
-            Self::Holds => topology::LANES_LOG,
-            Self::Tenures => topology::TENURES_LOG,
+            Self::Holds => names::LANES_LOG,
+            Self::Tenures => names::TENURES_LOG,
         }
     }
 

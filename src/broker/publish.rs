@@ -9,10 +9,10 @@ use super::headers;
 use super::refusals::Refusals;
 use super::replies::Replies;
 use super::session::Session;
-use super::topology;
 use super::unsettled::Writer;
 use super::ways::{Courses, Way};
 use crate::config::BrokerConfig;
+use crate::contract::names;
 use crate::metrics::Metrics;
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -308,7 +308,7 @@ async fn publish_by(
     writer: &Writer,
 ) -> Result<Confirmation, lapin::Error> {
     let mut properties = letter.properties.clone();
-    if letter.exchange == topology::RESULTS {
+    if letter.exchange == names::RESULTS {
         properties = headers::stamped(properties, writer.stamp());
     }
     let options = BasicPublishOptions {

@@ -3,7 +3,7 @@
 //! those of which it does not say that it has taken them: a queue that does not answer. Such a confirm is awaited. A lane whose results
 //! are refused or late sends nothing meanwhile: what it sent could not be told either.
 
-use super::topology::RESULTS;
+use crate::contract::names::RESULTS;
 use crate::metrics::Metrics;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

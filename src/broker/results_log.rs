@@ -9,8 +9,8 @@ use super::connect::{SessionError, connect};
 use super::declare::{TopologyError, explain};
 use super::headers::Headers;
 use super::lanes_log::OFFSET;
-use super::topology;
 use crate::config::BrokerConfig;
+use crate::contract::names;
 use crate::core::evidence::search::{Entry, Scan, Told};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -118,7 +118,7 @@ async fn read_end(channel: &Channel, scan: &mut Scan<Found>) -> Result<u64, Unre
 }
 
 fn named(error: lapin::Error) -> TopologyError {
-    explain(topology::RESULTS_LOG, error)
+    explain(names::RESULTS_LOG, error)
 }
 
 /// Says which entries to acknowledge, so that so many come and no more, few at a time.
@@ -163,7 +163,7 @@ impl Entries {
         qos.await.map_err(named)?;
         let mut arguments = FieldTable::default();
         arguments.insert(OFFSET.into(), from);
-        let (queue, options) = (topology::RESULTS_LOG.into(), BasicConsumeOptions::default());
+        let (queue, options) = (names::RESULTS_LOG.into(), BasicConsumeOptions::default());
         let consuming = channel.basic_consume(queue, "".into(), options, arguments);
         Ok(Self {
             consumer: consuming.await.map_err(named)?,
@@ -227,7 +227,7 @@ async fn write_mark(channel: &Channel, mark: &str) -> Result<(), lapin::Error> {
         .await?;
     let options = BasicPublishOptions::default();
     let properties = BasicProperties::default().with_message_id(mark.into());
-    let exchange = topology::RESULTS_LOG.into();
+    let exchange = names::RESULTS_LOG.into();
     let sent = channel.basic_publish(exchange, "".into(), options, b"", properties);
     sent.await?.await?;
     Ok(())

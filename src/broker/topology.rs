@@ -4,9 +4,9 @@
 //! A queue's arguments can never change once it exists, so only what must be an argument is one; limits that operators tune
 //! (lengths, timeouts) are policies.
 
-pub use crate::contract::names::{
-    DEAD, DELAY, DELAY_OUT, EVENTS, LANE_PREFIX, LANES_LOG, RESULTS, RESULTS_LOG, SEND,
-    TENURES_LOG, UNROUTED, lane_queue, rung,
+use crate::contract::names::{
+    DEAD, DELAY_OUT, EVENTS, LANES_LOG, RESULTS, RESULTS_LOG, SEND, TENURES_LOG, UNROUTED,
+    lane_queue, rung,
 };
 use crate::core::request::ladder;
 use serde_json::{Map, Value, json};

@@ -7,10 +7,11 @@ use super::settings::{
     LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, PacingConfig, RetryConfig,
     Secret, TracingConfig,
 };
+use crate::contract::words::Class;
 use crate::core::lane::pacing::Spacing;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};
-use crate::core::outcome::{Class, Override};
-use crate::core::request::intake::IntakeConfig;
+use crate::core::operation::IntakeConfig;
+use crate::core::outcome::Override;
 use crate::core::request::message::LaneId;
 use crate::core::request::retry::RetryPolicy;
 use ::config::{Map, Value};

@@ -6,10 +6,11 @@
 use super::Now;
 use super::fleet::holds::Held;
 use super::fleet::tenure::Inherited;
-use super::request::decide::Terms;
-use super::request::message::{LaneId, Message, Priority};
+use super::request::decide::{Decision, Terms};
+use super::request::message::{LaneId, Message};
 use super::request::recent::{Identity, Known, Over, Recent};
-use super::request::report::Report;
+use crate::contract::result::Report;
+use crate::contract::words::Priority;
 use backlog::{Backlog, Key, Waiting};
 use pacing::{Debt, Pace, Spacing};
 use std::collections::HashMap;
@@ -35,7 +36,6 @@ mod step;
 mod templates;
 pub mod window;
 
-pub use super::request::decide::Decision;
 pub use backlog::Ticket;
 pub use config::{LaneConfig, Redelivery, RedeliveryPolicy};
 pub use standing::{HOLD_MAX, State};

@@ -13,7 +13,7 @@ mod overrides;
 mod row;
 mod table;
 
-pub use crate::contract::words::{Class, Scope, UnknownWord};
+use crate::contract::words::{Class, Scope};
 pub use overrides::Override;
 pub use row::{Effect, Row, When, fetch_failed};
 pub use table::{SOURCES, TABLE};

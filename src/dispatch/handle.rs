@@ -4,7 +4,7 @@ use crate::board::Orders;
 use crate::contract::names::lane_queue;
 use crate::core::lane::View;
 use crate::core::request::message::LaneId;
-pub use crate::metrics::Seen;
+use crate::metrics::Seen;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 

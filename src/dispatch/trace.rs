@@ -3,11 +3,13 @@
 use super::LaneTask;
 use super::observe::word;
 use crate::broker::delivery::Delivery;
-use crate::core::lane::{Decision, Ticket};
+use crate::contract::result::Report;
+use crate::contract::words::{Class, Status};
+use crate::core::lane::Ticket;
 use crate::core::operation::Operation;
+use crate::core::outcome::Outcome;
 use crate::core::outcome::answer::{AnswerBody, Reply};
-use crate::core::outcome::{Class, Outcome};
-use crate::core::request::report::{Report, Status};
+use crate::core::request::decide::Decision;
 use crate::graph::Template;
 use crate::spans::{Answer, End, Journey, Sent};
 use std::time::Duration;

@@ -2,14 +2,12 @@
 //! are all made from these rows; a name that is in no row cannot be written.
 
 use crate::contract::names::{DEAD, DELAY, RESULTS, WATCHED};
+use crate::contract::words::{Priority, Scope, Status};
 use crate::core::fleet::holds::{Health, Why};
 use crate::core::fleet::number::{
     MESSAGING_LIMITS, QUALITY_RATINGS, STATUSES, TEMPLATE_STATUSES, THROUGHPUT_LEVELS,
 };
 use crate::core::lane::State;
-use crate::core::outcome::Scope;
-use crate::core::request::message::Priority;
-use crate::core::request::report::Status;
 
 /// Slow reads of the API's own state, for `what`.
 pub const READS: [&str; 3] = ["number", "token", "templates"];

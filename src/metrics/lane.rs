@@ -1,8 +1,7 @@
 //! Counters and histograms of one lane.
 
 use super::OUTCOMES;
-use crate::core::request::message::Priority;
-use crate::core::request::report::Status;
+use crate::contract::words::{Priority, Status};
 use prometheus::{Histogram, IntCounter};
 
 /// One lane's series, looked up once.

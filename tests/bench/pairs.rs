@@ -2,14 +2,16 @@
 
 use anyhow::{Context, Result};
 use std::time::Duration;
+use whatsapp_dispatcher::contract::request::Inbound;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::lane::pacing::{PaceConfig, Spacing};
 use whatsapp_dispatcher::core::lane::{
     Drawn, Lane, LaneConfig, Redelivery, RedeliveryPolicy, Step,
 };
+use whatsapp_dispatcher::core::operation::IntakeConfig;
 use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::outcome::answer::Accepted;
-use whatsapp_dispatcher::core::request::intake::{Inbound, IntakeConfig, intake};
+use whatsapp_dispatcher::core::request::intake::intake;
 use whatsapp_dispatcher::core::request::message::LaneId;
 use whatsapp_dispatcher::core::request::retry::RetryPolicy;
 

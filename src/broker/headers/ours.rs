@@ -5,8 +5,8 @@ use super::{
     INCARNATION, LAST_ERROR, PHONE_NUMBER_ID, POSSIBLE_DUPLICATE, SUSPECTED, THROTTLES, UNCHARGED,
     WRITER,
 };
+use crate::contract::request::History;
 use crate::core::evidence::search::Stamp;
-use crate::core::request::message::History;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 

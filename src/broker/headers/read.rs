@@ -5,9 +5,8 @@ use super::{
     ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR,
     POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
+use crate::contract::request::{Header, History, ID_HEADERS, Inbound};
 use crate::core::evidence::search::Stamp;
-use crate::core::request::intake::{Header, ID_HEADERS, Inbound};
-use crate::core::request::message::History;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 

@@ -1,8 +1,7 @@
 use super::ours::writer;
 use super::*;
+use crate::contract::request::{History, Inbound};
 use crate::core::evidence::search::Stamp;
-use crate::core::request::intake::Inbound;
-use crate::core::request::message::History;
 use lapin::types::AMQPValue::LongString;
 
 const COPIES: [Copy; 3] = [Copy::Result, Copy::Delayed, Copy::Dead];

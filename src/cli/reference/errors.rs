@@ -1,7 +1,8 @@
 //! Every error code of the API, and what is done about it.
 
 use super::page::{as_code, begin_page, push_columns, push_row};
-use crate::core::outcome::{Effect, Row, SOURCES, Scope, TABLE, When, of_status, of_unknown_code};
+use crate::contract::words::Scope;
+use crate::core::outcome::{Effect, Row, SOURCES, TABLE, When, of_status, of_unknown_code};
 
 const INTRODUCTION: &str = "\
 What the dispatcher does about an error answer of the API, by its code. The code decides, not the HTTP status. Rows of

@@ -1,7 +1,7 @@
 use super::*;
+use crate::contract::words::{Class, Scope};
 use crate::core::lane::RedeliveryPolicy;
 use crate::core::outcome::Override;
-use crate::core::outcome::{Class, Scope};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 

@@ -4,9 +4,9 @@
 //! A worker acts on what it finds at once and publishes it to `wa.lanes.log`; what comes from there counts in the log's order. So all
 //! workers end with the same holds, and one that starts reads them back.
 
+use crate::contract::words::Scope;
 use crate::core::Now;
 use crate::core::fleet::tenure::Tenures;
-use crate::core::outcome::Scope;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;

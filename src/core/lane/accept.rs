@@ -1,14 +1,14 @@
 //! A delivery comes in: new, or one that this worker or another had before.
 
-use super::{
-    Decision, Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling, State,
-};
+use super::{Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling, State};
+use crate::contract::result::Report;
+use crate::contract::words::{OnUnknown, Status};
 use crate::core::Now;
 use crate::core::fleet::tenure::{Inherited, UNSENT_MAX, Unsent};
 use crate::core::lane::backlog::{Ticket, Waiting};
-use crate::core::request::message::{Message, OnUnknown};
+use crate::core::request::decide::Decision;
+use crate::core::request::message::Message;
 use crate::core::request::recent::{Identity, Known};
-use crate::core::request::report::{Report, Status};
 use std::sync::Arc;
 
 impl Lane {

@@ -3,9 +3,10 @@
 //! At most one request per person is in flight, in order, so what is ready to go are recipients and not requests. High goes before
 //! bulk, and every n-th turn is bulk's. A recipient whose pair limit is used up is parked and wakes by itself.
 
+use crate::contract::words::Priority;
 use crate::core::Now;
 use crate::core::lane::pacing::Spacing;
-use crate::core::request::message::{Message, Priority};
+use crate::core::request::message::Message;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 

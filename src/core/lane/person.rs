@@ -1,11 +1,13 @@
 //! The share of the lane that one person may hold. A person's requests are sent one at a time, so a burst of them would fill all that
 //! RabbitMQ hands out at once, and everybody else would wait behind it. What is beyond waits in RabbitMQ, on the delay ladder, in order.
 
-use super::{Decision, Joined, Lane, Step, Ticket, Waiting};
+use super::{Joined, Lane, Step, Ticket, Waiting};
+use crate::contract::words::Priority;
 use crate::core::Now;
 use crate::core::lane::backlog::{Back, Key, Leaves};
 use crate::core::outcome::Outcome;
-use crate::core::request::message::{Message, Priority};
+use crate::core::request::decide::Decision;
+use crate::core::request::message::Message;
 use std::time::Duration;
 
 /// Weight of the latest turn in the running mean: one part in so many.

@@ -1,12 +1,14 @@
 //! Answers and what they do: to the message, to its pair, to the lane, and to others.
 
 use super::fate::{Fate, reach_of};
-use super::{Decision, Drawn, Flight, Lane, Verdict, given_back};
+use super::{Drawn, Flight, Lane, Verdict, given_back};
+use crate::contract::words::Scope;
 use crate::core::Now;
 use crate::core::fleet::holds::{Finding, Why};
 use crate::core::lane::backlog::{Key, Ticket};
 use crate::core::outcome::answer::Usage;
-use crate::core::outcome::{Outcome, PAUSE, Scope, UNREACHABLE, WAIT};
+use crate::core::outcome::{Outcome, PAUSE, UNREACHABLE, WAIT};
+use crate::core::request::decide::Decision;
 use crate::core::request::message::Message;
 use crate::core::request::recent::Identity;
 use crate::core::request::retry::pair_pause_s;

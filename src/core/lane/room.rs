@@ -1,9 +1,9 @@
 //! Deliveries that have no room in the worker's memory go back with the lane's channel, unread, and the lane asks for fewer messages.
 
 use super::{Known, Lane, Settling};
+use crate::contract::request::Inbound;
 use crate::core::Now;
 use crate::core::lane::window::{AGAIN, Load, fits};
-use crate::core::request::intake::Inbound;
 use crate::core::request::recent::Identity;
 use std::time::Duration;
 

@@ -1,10 +1,11 @@
 //! Words between a lane and the shell.
 
-use super::{Decision, State, Ticket};
+use super::{State, Ticket};
+use crate::contract::words::Priority;
 use crate::core::fleet::holds::Finding;
 use crate::core::lane::pacing::Bucket;
 use crate::core::operation::Operation;
-use crate::core::request::message::Priority;
+use crate::core::request::decide::Decision;
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;

@@ -2,12 +2,14 @@
 //! and a receipt without a person if it begins with r.
 
 use super::*;
+use crate::contract::request::{Header, History, Inbound};
+use crate::contract::words::{Class, Scope};
 use crate::core::fleet::holds::{Finding, Hold, Why};
 use crate::core::lane::pacing::{PaceConfig, Spacing};
+use crate::core::operation::IntakeConfig;
 use crate::core::outcome::answer::{Accepted, Usage};
-use crate::core::outcome::{Class, ErrorReport, Outcome, Scope};
-use crate::core::request::intake::{Header, Inbound, IntakeConfig, intake};
-use crate::core::request::message::History;
+use crate::core::outcome::{ErrorReport, Outcome};
+use crate::core::request::intake::intake;
 use crate::core::request::retry::RetryPolicy;
 
 mod blame;

@@ -1,10 +1,12 @@
 //! Deciding one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
 
+use crate::contract::request::History;
+use crate::contract::result::{Report, ReportedError};
+use crate::contract::words::{Class, OnUnknown, POISON, Status};
 use crate::core::Now;
-use crate::core::outcome::{Class, ErrorReport, Outcome};
+use crate::core::outcome::{ErrorReport, Outcome};
 use crate::core::request::ladder::MAX_DELAY_S;
-use crate::core::request::message::{History, LaneId, Message, OnUnknown};
-use crate::core::request::report::{POISON, Report, ReportedError, Status};
+use crate::core::request::message::{LaneId, Message};
 use crate::core::request::retry::{Retry, RetryPolicy};
 use std::sync::Arc;
 

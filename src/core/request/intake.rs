@@ -3,13 +3,15 @@
 //! Only what is certain is checked: the API grows faster than any dispatcher is released, so unknown members and types pass
 //! through byte for byte. No fault ever repeats a value: where it is, what was expected, the limit and the length must do.
 
-pub use crate::contract::fault::Fault;
-pub use crate::contract::request::{Header, ID_HEADERS, Inbound, MAX_HEADERS_BYTES};
+use crate::contract::fault::Fault;
+use crate::contract::request::History;
+use crate::contract::request::{Header, Inbound, MAX_HEADERS_BYTES};
+use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
-pub use crate::core::operation::IntakeConfig;
+use crate::core::operation::IntakeConfig;
 use crate::core::operation::{FACTS, Operation};
 use crate::core::request::ladder::MAX_DELAY_S;
-use crate::core::request::message::{History, Message, OnUnknown, Priority};
+use crate::core::request::message::Message;
 use crate::core::request::reply_to::ReplyTo;
 use bytes::Bytes;
 

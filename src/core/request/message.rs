@@ -1,10 +1,10 @@
 //! The requests that a lane carries. A `Message` is only built by [`crate::core::request::intake`], so whoever holds one need not check it
 //! again.
 
-pub use crate::contract::request::History;
-pub use crate::contract::words::{OnUnknown, Priority};
+use crate::contract::request::History;
+use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
-pub use crate::core::operation::Recipient;
+use crate::core::operation::Recipient;
 use crate::core::operation::body::{Added, splice};
 use crate::core::operation::{Operation, Repeat};
 use bytes::Bytes;

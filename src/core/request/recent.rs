@@ -3,9 +3,9 @@
 //! RabbitMQ only redelivers what it believes unacknowledged, and that is never more than the prefetch of the lane's channel.
 //! So remembering a few times the prefetch is enough for everything this process can be asked again.
 
-use crate::core::request::intake::Inbound;
+use crate::contract::request::Inbound;
+use crate::contract::result::Report;
 use crate::core::request::message::{Message, MessageId};
-use crate::core::request::report::Report;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 

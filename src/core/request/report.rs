@@ -2,8 +2,8 @@
 
 use crate::contract::fault::Fault;
 use crate::contract::request::Inbound;
-pub use crate::contract::result::{Report, ReportedError};
-pub use crate::contract::words::{POISON, Status, UNKNOWN_NUMBER};
+use crate::contract::result::{Report, ReportedError};
+use crate::contract::words::{POISON, Status};
 use crate::core::Now;
 use crate::core::outcome::ErrorReport;
 use crate::core::outcome::answer::Accepted;

@@ -1,8 +1,8 @@
 //! When a request that failed is tried again. The wait itself happens in RabbitMQ (see [`crate::core::request::ladder`]).
 
+use crate::contract::request::History;
 use crate::core::Now;
 use crate::core::request::ladder::MAX_DELAY_S;
-use crate::core::request::message::History;
 
 /// The bounds of trying again; both are hard.
 #[derive(Clone, Copy, Debug)]

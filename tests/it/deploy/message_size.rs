@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use whatsapp_dispatcher::config::Config;
-use whatsapp_dispatcher::core::request::intake::MAX_HEADERS_BYTES;
+use whatsapp_dispatcher::contract::request::MAX_HEADERS_BYTES;
 
 /// What ships, and the broker of `deploy/dev`, in which tests put what others refuse.
 const SHIPPED: [&str; 3] = [

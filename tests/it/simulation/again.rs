@@ -5,7 +5,7 @@ use super::broker::Copy;
 use super::chance::Chance;
 use super::plan::{Mishap, Plan, Request, RequestNo, WALL_START_MS};
 use super::world::{Event, Simulation};
-use whatsapp_dispatcher::core::request::message::History;
+use whatsapp_dispatcher::contract::request::History;
 
 /// Stamps some of the requests, and adds more of the same ids.
 pub(crate) fn publish_again(plan: &mut Plan, span: Us, chance: &mut Chance) {

@@ -9,11 +9,11 @@ use super::worker::Who;
 use super::world::{Event, PATIENCE, Simulation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::fleet::holds::{
     Due, Finding, Health, Holds, News, Place, Reach, Read, Record, Why,
 };
 use whatsapp_dispatcher::core::fleet::tenure::{Owner, Tenures};
-use whatsapp_dispatcher::core::outcome::Scope;
 use whatsapp_dispatcher::core::request::message::LaneId;
 
 pub(crate) struct Board {

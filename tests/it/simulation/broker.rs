@@ -7,7 +7,7 @@ use super::Us;
 use super::checks::Violation;
 use super::plan::RequestNo;
 use std::collections::{BTreeMap, VecDeque};
-use whatsapp_dispatcher::core::request::message::History;
+use whatsapp_dispatcher::contract::request::History;
 
 pub(crate) type ChannelId = u64;
 pub(crate) type Tag = u64;

@@ -9,11 +9,12 @@ use super::plan::RequestNo;
 use super::stops::{Reaction, Stops};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use whatsapp_dispatcher::contract::words::{Scope, Status};
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::fleet::holds::Held;
-use whatsapp_dispatcher::core::lane::{Decision, LaneConfig, State, Ticket, View};
-use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
-use whatsapp_dispatcher::core::request::report::Status;
+use whatsapp_dispatcher::core::lane::{LaneConfig, State, Ticket, View};
+use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::request::decide::Decision;
 
 /// How much later than the account says a wake-up may be: the limiter counts in hundredths of a message.
 const SLACK_US: Us = 1_000;

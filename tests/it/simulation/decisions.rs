@@ -3,9 +3,9 @@
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::Item;
 use super::stops::Blame;
-use whatsapp_dispatcher::core::lane::Decision;
-use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
-use whatsapp_dispatcher::core::request::report::Status;
+use whatsapp_dispatcher::contract::words::{Scope, Status};
+use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::request::decide::Decision;
 
 /// Refused for more than its own sake.
 fn is_for_all(outcome: &Outcome) -> bool {

@@ -10,12 +10,16 @@ use super::plan::{Request, RequestNo};
 use super::publishing::{Held, Letter, concluded as concluded_by};
 use super::worker::Who;
 use super::world::{Event, Simulation};
+use whatsapp_dispatcher::contract::request::{Header, Inbound};
+use whatsapp_dispatcher::contract::result::{Report, ReportedError};
+use whatsapp_dispatcher::contract::words::Status;
 use whatsapp_dispatcher::core::evidence::search::Question;
 use whatsapp_dispatcher::core::fleet::placement;
 use whatsapp_dispatcher::core::lane::driver::Command;
-use whatsapp_dispatcher::core::lane::{Decision, Evidence, Resolved, Ticket};
-use whatsapp_dispatcher::core::request::intake::{Header, Inbound, IntakeConfig, Refusal, intake};
-use whatsapp_dispatcher::core::request::report::{Report, ReportedError, Status};
+use whatsapp_dispatcher::core::lane::{Evidence, Resolved, Ticket};
+use whatsapp_dispatcher::core::operation::IntakeConfig;
+use whatsapp_dispatcher::core::request::decide::Decision;
+use whatsapp_dispatcher::core::request::intake::{Refusal, intake};
 
 const INTAKE: IntakeConfig = IntakeConfig {
     max_body_bytes: 262_144,

@@ -4,8 +4,9 @@ use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
 use super::plan::RequestNo;
-use whatsapp_dispatcher::core::lane::{Decision, Ticket};
-use whatsapp_dispatcher::core::request::report::POISON;
+use whatsapp_dispatcher::contract::words::POISON;
+use whatsapp_dispatcher::core::lane::Ticket;
+use whatsapp_dispatcher::core::request::decide::Decision;
 
 impl Conduct {
     /// It waits for what the log of results has of it, and its person's others wait with it.

@@ -19,7 +19,8 @@ use super::checks::{Checked, Violation, ensure};
 use super::plan::{Request, RequestNo};
 use super::worker::Who;
 use std::sync::Arc;
-use whatsapp_dispatcher::core::request::report::{Report, Status};
+use whatsapp_dispatcher::contract::result::Report;
+use whatsapp_dispatcher::contract::words::Status;
 
 #[derive(Default)]
 struct Fate {

@@ -7,9 +7,11 @@ use super::worker::Who;
 use super::world::Simulation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::fleet::holds::{Finding, Hold, News, Place, Reach, Record, Why};
-use whatsapp_dispatcher::core::lane::{Decision, State};
-use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
+use whatsapp_dispatcher::core::lane::State;
+use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::request::decide::Decision;
 
 #[derive(Clone, Copy, Default)]
 struct Known {

@@ -6,8 +6,8 @@ use super::checks::{Checked, ensure};
 use super::flaws::Flaw;
 use super::plan::Mishap;
 use super::world::{Event, Simulation};
+use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::fleet::holds::{News, Place, Record, Why};
-use whatsapp_dispatcher::core::outcome::Scope;
 
 /// Each of a process's, in that life and session of it.
 pub(crate) enum LogEvent {

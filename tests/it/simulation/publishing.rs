@@ -9,11 +9,12 @@ use super::worker::Who;
 use super::world::{Event, Simulation};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use whatsapp_dispatcher::contract::request::History;
+use whatsapp_dispatcher::contract::result::Report;
 use whatsapp_dispatcher::core::evidence::search::{Stamp, Told};
 use whatsapp_dispatcher::core::lane::driver::Command;
-use whatsapp_dispatcher::core::lane::{Decision, Resolved, Ticket};
-use whatsapp_dispatcher::core::request::message::History;
-use whatsapp_dispatcher::core::request::report::Report;
+use whatsapp_dispatcher::core::lane::{Resolved, Ticket};
+use whatsapp_dispatcher::core::request::decide::Decision;
 
 pub(crate) type OperationNo = u64;
 

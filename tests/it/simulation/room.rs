@@ -8,7 +8,7 @@ use super::publishing::Held;
 use super::worker::Who;
 use super::world::{Event, Simulation};
 use std::collections::BTreeMap;
-use whatsapp_dispatcher::core::lane::Decision;
+use whatsapp_dispatcher::core::request::decide::Decision;
 
 /// What takes the lane's memory of places, or has a copy come behind others. What a lost channel had on its way comes again as if it had
 /// had its place here before those that left meanwhile.

@@ -6,11 +6,12 @@ use super::checks::{Checked, ensure};
 use super::plan::RequestNo;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use whatsapp_dispatcher::contract::request::History;
+use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::fleet::holds::{Held, Why};
 use whatsapp_dispatcher::core::lane::{HOLD_MAX, State, View};
-use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
-use whatsapp_dispatcher::core::request::message::History;
+use whatsapp_dispatcher::core::outcome::Outcome;
 
 /// Of the configured rate, the least that a lane slows down to.
 const SHARE_MIN: f64 = 0.05;

@@ -15,13 +15,13 @@ use super::world::{Event, Simulation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
+use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::lane::driver::{Command, Consuming, Driver, DriverConfig};
-use whatsapp_dispatcher::core::lane::{
-    Attempt, Decision, Lane, LaneConfig, Resolved, State, Ticket,
-};
+use whatsapp_dispatcher::core::lane::{Attempt, Lane, LaneConfig, Resolved, State, Ticket};
+use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::outcome::answer::Reply;
-use whatsapp_dispatcher::core::outcome::{Outcome, Scope};
+use whatsapp_dispatcher::core::request::decide::Decision;
 use whatsapp_dispatcher::core::request::message::LaneId;
 
 /// One lane in one life of one worker.

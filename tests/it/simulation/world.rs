@@ -19,11 +19,12 @@ use super::worker::Who;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use whatsapp_dispatcher::contract::result::Report;
+use whatsapp_dispatcher::contract::words::{Class, Scope};
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::fleet::holds::Record;
 use whatsapp_dispatcher::core::outcome::answer::{AnswerBody, Reply};
-use whatsapp_dispatcher::core::outcome::{Class, Override, Rules, Scope};
-use whatsapp_dispatcher::core::request::report::Report;
+use whatsapp_dispatcher::core::outcome::{Override, Rules};
 
 /// After the calm, everything must have ended by then.
 pub(super) const PATIENCE: Us = 12 * 3_600 * 1_000_000;

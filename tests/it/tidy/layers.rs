@@ -93,6 +93,17 @@ fn documents_stand_in_the_contract() {
     );
 }
 
+/// A word of the contract has one home, by which everybody names it.
+#[test]
+fn nobody_passes_the_contract_on() {
+    let mut broken = vec![];
+    for (name, source) in program() {
+        let lines = source.lines_with("pub use crate::contract").into_iter();
+        broken.extend(lines.map(|line| format!("{name}:{line}: import it from where it stands")));
+    }
+    none(&broken);
+}
+
 #[test]
 fn every_room_is_there() {
     let files: Vec<String> = imports().into_keys().collect();

@@ -3,8 +3,8 @@
 use super::entry::Entry;
 use super::pause::Pause;
 use super::{Health, Holds, News, Place, Reach, Record, Why, ms};
+use crate::contract::words::Scope;
 use crate::core::Now;
-use crate::core::outcome::Scope;
 use crate::core::request::message::LaneId;
 
 /// The work that a moment brings.

@@ -1,7 +1,7 @@
 //! One hold, and how long it is left alone before it is looked whether it is over.
 
+use crate::contract::words::Scope;
 use crate::core::Now;
-use crate::core::outcome::Scope;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The reach of a hold: a lane's place among accounts, tokens and apps.
 
-use crate::core::outcome::Scope;
+use crate::contract::words::Scope;
 use crate::core::request::message::LaneId;
 use std::sync::Arc;
 

@@ -2,8 +2,9 @@
 
 use super::{Hold, Reach, Why};
 use crate::contract::record::{NewsDocument, RecordDocument};
+use crate::contract::words::Scope;
 use crate::core::fleet::tenure::Unsent;
-use crate::core::outcome::{Scope, remedy_like};
+use crate::core::outcome::remedy_like;
 use crate::core::request::recent::Identity;
 use std::sync::Arc;
 

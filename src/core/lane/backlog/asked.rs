@@ -1,8 +1,9 @@
 //! Requests of which it is being found out whether they were sent already.
 
 use super::{Backlog, Key, Ticket, Waiting};
+use crate::contract::words::Priority;
 use crate::core::Now;
-use crate::core::request::message::{Message, Priority};
+use crate::core::request::message::Message;
 
 impl Backlog {
     /// Returns the request that is asked about under this ticket.

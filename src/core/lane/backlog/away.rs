@@ -6,8 +6,9 @@
 
 use super::allowance::{Debtor, debtor};
 use super::line::Key;
+use crate::contract::words::Priority;
 use crate::core::Now;
-use crate::core::request::message::{Message, Priority};
+use crate::core::request::message::Message;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! The line of what waits for one recipient.
 
-use crate::core::request::message::{Message, Priority, Recipient};
+use crate::contract::words::Priority;
+use crate::core::operation::Recipient;
+use crate::core::request::message::Message;
 use std::collections::VecDeque;
 use std::time::Duration;
 

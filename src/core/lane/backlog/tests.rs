@@ -1,7 +1,9 @@
 //! What the lane's stories cannot see: what is remembered of people, and for how long.
 
 use super::*;
-use crate::core::request::intake::{Inbound, IntakeConfig, intake};
+use crate::contract::request::Inbound;
+use crate::core::operation::IntakeConfig;
+use crate::core::request::intake::intake;
 
 const PAIR: Spacing = Spacing {
     interval: Duration::from_secs(6),

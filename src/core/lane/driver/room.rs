@@ -1,9 +1,9 @@
 //! Deliveries that have no room in the worker's memory, as the shell asks for them; the lane's verbs of the same names say what they do.
 
 use super::Driver;
+use crate::contract::request::Inbound;
 use crate::core::Now;
 use crate::core::lane::window::Load;
-use crate::core::request::intake::Inbound;
 
 impl<D> Driver<D> {
     pub fn has_room(&mut self, bytes: usize, loads: (Load, Load)) -> bool {

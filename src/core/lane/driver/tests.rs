@@ -1,12 +1,15 @@
 //! Stories of one driver. A delivery is its request's name.
 
 use super::*;
+use crate::contract::request::Inbound;
 use crate::core::fleet::holds::Held;
 use crate::core::fleet::tenure::Owner;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
-use crate::core::lane::{Decision, LaneConfig, Redelivery, RedeliveryPolicy};
+use crate::core::lane::{LaneConfig, Redelivery, RedeliveryPolicy};
+use crate::core::operation::IntakeConfig;
 use crate::core::outcome::Rules;
-use crate::core::request::intake::{Inbound, IntakeConfig, intake};
+use crate::core::request::decide::Decision;
+use crate::core::request::intake::intake;
 use crate::core::request::recent::Identity;
 use crate::core::request::retry::RetryPolicy;
 use std::fmt::Write;

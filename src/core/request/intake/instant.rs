@@ -1,6 +1,6 @@
 //! Moments, however a client writes them into a header: the one reader of all of them.
 
-use super::Header;
+use crate::contract::request::Header;
 use jiff::civil::date;
 use jiff::fmt::temporal::Pieces;
 

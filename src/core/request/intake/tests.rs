@@ -1,4 +1,5 @@
 use super::*;
+use crate::contract::request::ID_HEADERS;
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -1,7 +1,8 @@
 use super::*;
-use crate::core::outcome::Class;
-use crate::core::request::intake::{Inbound, IntakeConfig, intake};
-use crate::core::request::message::History;
+use crate::contract::request::{History, Inbound};
+use crate::contract::words::Class;
+use crate::core::operation::IntakeConfig;
+use crate::core::request::intake::intake;
 use serde_json::{Value, json};
 
 const NOW: Now = Now {

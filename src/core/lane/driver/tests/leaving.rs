@@ -1,8 +1,8 @@
 //! How a lane is left, and what the others are told of it.
 
 use super::*;
+use crate::contract::words::Scope;
 use crate::core::fleet::holds::{Hold, Why};
-use crate::core::outcome::Scope;
 
 #[test]
 fn a_lane_that_another_took_is_left_and_claimed_no_more() {

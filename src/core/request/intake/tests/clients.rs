@@ -1,7 +1,7 @@
 //! What clients of other languages and protocols send, and mean.
 
 use super::*;
-use crate::core::request::message::Recipient;
+use crate::core::operation::Recipient;
 
 #[test]
 fn an_id_may_stand_in_a_header_and_the_fault_says_what_came() {
