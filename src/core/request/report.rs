@@ -1,9 +1,9 @@
 //! How a result is made: of a request and what became of it.
 
 use crate::contract::fault::Fault;
-use crate::contract::request::Inbound;
+use crate::contract::request::{History, Inbound};
 use crate::contract::result::{Report, ReportedError};
-use crate::contract::words::{POISON, Status};
+use crate::contract::words::{Class, POISON, Status};
 use crate::core::Now;
 use crate::core::outcome::ErrorReport;
 use crate::core::outcome::answer::Accepted;
@@ -56,7 +56,7 @@ impl ReportedError {
             at: faults.first().map(|f| f.at.clone()),
             faults,
             ..Self::own(
-                crate::contract::words::Class::Invalid.as_str(),
+                Class::Invalid.as_str(),
                 "refused by the dispatcher before sending",
             )
         }
@@ -74,6 +74,36 @@ impl Report {
     ) -> Self {
         Self {
             id: Some(message.id.0.clone()),
+            biz_opaque_callback_data: message.own_opaque.clone(),
+            enqueued_at: message.enqueued_at_ms,
+            ..Self::begin(&message.history, lane, status, error, now)
+        }
+    }
+
+    /// For a request that never became a `Message`.
+    pub fn unread(
+        inbound: &Inbound<'_>,
+        lane: &LaneId,
+        status: Status,
+        error: Option<ReportedError>,
+        now: Now,
+    ) -> Self {
+        Self {
+            id: inbound.id().map(Into::into),
+            enqueued_at: inbound.enqueued_at_ms(now),
+            ..Self::begin(&inbound.history, lane, status, error, now)
+        }
+    }
+
+    fn begin(
+        history: &History,
+        lane: &LaneId,
+        status: Status,
+        error: Option<ReportedError>,
+        now: Now,
+    ) -> Self {
+        Self {
+            id: None,
             phone_number_id: lane.0.clone(),
             status,
             wamid: None,
@@ -81,10 +111,10 @@ impl Report {
             user_id: None,
             message_status: None,
             error,
-            attempts: message.history.attempts,
-            possible_duplicate: message.history.possible_duplicate,
-            biz_opaque_callback_data: message.own_opaque.clone(),
-            enqueued_at: message.enqueued_at_ms,
+            attempts: history.attempts,
+            possible_duplicate: history.possible_duplicate,
+            biz_opaque_callback_data: None,
+            enqueued_at: None,
             sent_at: None,
             completed_at: now.wall_ms,
         }
@@ -122,32 +152,6 @@ impl Report {
             message_status: accepted.message_status,
             sent_at: Some(sent_at),
             ..Self::new(message, lane, Status::Accepted, None, now)
-        }
-    }
-
-    /// For a request that never became a `Message`.
-    pub fn unread(
-        inbound: &Inbound<'_>,
-        lane: &LaneId,
-        status: Status,
-        error: Option<ReportedError>,
-        now: Now,
-    ) -> Self {
-        Self {
-            id: inbound.id().map(Into::into),
-            phone_number_id: lane.0.clone(),
-            status,
-            wamid: None,
-            wa_id: None,
-            user_id: None,
-            message_status: None,
-            error,
-            attempts: inbound.history.attempts,
-            possible_duplicate: inbound.history.possible_duplicate,
-            biz_opaque_callback_data: None,
-            enqueued_at: inbound.enqueued_at_ms(now),
-            sent_at: None,
-            completed_at: now.wall_ms,
         }
     }
 }
