@@ -22,8 +22,8 @@ impl LaneTask {
         self.perform_with(None);
     }
 
-    /// `found`: the result that is to be published again, if one of the commands is to do so.
-    fn perform_with(&mut self, mut found: Option<FoundResult>) {
+    /// `found`: the result of that ticket's request, should it be decided to publish it again.
+    fn perform_with(&mut self, mut found: Option<(Ticket, FoundResult)>) {
         while let Some(command) = self.driver.next_command() {
             match command {
                 Command::Claim => self.claim = Some(self.shared.board.claim(self.driver.id())),
@@ -32,7 +32,8 @@ impl LaneTask {
                 Command::Ask { ticket, question } => self.ask(ticket, question),
                 Command::Send(attempt) => self.send(attempt),
                 Command::Conclude { delivery, resolved } => {
-                    self.conclude(delivery, resolved, found.take());
+                    let found = found.take_if(|(ticket, _)| *ticket == resolved.ticket);
+                    self.conclude(delivery, resolved, found.map(|(_, found)| found));
                 }
                 Command::GiveBack(delivery) => delivery.give_back(),
                 Command::Report(finding) => self.shared.board.found(self.driver.id(), &finding),
@@ -176,7 +177,7 @@ impl LaneTask {
             Done::Evidence { ticket, found } => {
                 let evidence = match found {
                     Some(Found::Result(result)) => {
-                        repeated = Some(result);
+                        repeated = Some((ticket, result));
                         Evidence::Result
                     }
                     Some(Found::Copy) => Evidence::Copy,
