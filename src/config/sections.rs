@@ -7,7 +7,7 @@ use super::settings::{
     LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, PacingConfig, RetryConfig,
     Secret, TracingConfig,
 };
-use crate::contract::words::Class;
+use crate::contract::words::{Class, Scope};
 use crate::core::lane::pacing::Spacing;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};
 use crate::core::operation::IntakeConfig;
@@ -205,9 +205,9 @@ fn outcome(s: &mut Section<'_>) -> Option<Override> {
     s.require("code");
     s.require("class");
     let code = s.maybe_whole("code");
-    let class = s.text("class").parse::<Class>();
+    let class = Class::of_word(&s.text("class"));
     let subcode = s.maybe_whole("subcode");
-    let scope = s.maybe_text("scope").and_then(|word| word.parse().ok());
+    let scope = s.maybe_text("scope").and_then(|word| Scope::of_word(&word));
     let (max_retries, min_delay_s) = (s.maybe_whole("max_retries"), s.maybe_whole("min_delay_s"));
     let (proves_unsent, pause_s) = (s.maybe_flag("proves_unsent"), s.maybe_whole("pause_s"));
     let then_invalid = s.maybe_flag("then_invalid");
@@ -216,7 +216,7 @@ fn outcome(s: &mut Section<'_>) -> Option<Override> {
     let rule = Override {
         code: code?,
         subcode,
-        class: class.ok()?,
+        class: class?,
         scope,
         max_retries,
         min_delay_s,

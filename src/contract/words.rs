@@ -1,9 +1,6 @@
 //! Words that stand in results, in metrics and in the configuration.
 
 use serde::Serialize;
-use std::error::Error;
-use std::fmt;
-use std::str::FromStr;
 
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
@@ -125,6 +122,11 @@ impl Class {
         Class::Ambiguous,
     ];
 
+    /// The one of that word, if there is one.
+    pub fn of_word(word: &str) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Class::Transient => "transient",
@@ -149,6 +151,11 @@ impl Scope {
         Scope::Template,
     ];
 
+    /// The one of that word, if there is one.
+    pub fn of_word(word: &str) -> Option<Scope> {
+        Scope::ALL.into_iter().find(|scope| scope.as_str() == word)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Scope::Message => "message",
@@ -159,41 +166,5 @@ impl Scope {
             Scope::App => "app",
             Scope::Template => "template",
         }
-    }
-}
-
-/// Not one of the words; says which there are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownWord {
-    expected: Vec<&'static str>,
-}
-
-impl fmt::Display for UnknownWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected one of {}", self.expected.join(", "))
-    }
-}
-
-impl Error for UnknownWord {}
-
-impl FromStr for Class {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Class, UnknownWord> {
-        let found = Class::ALL.into_iter().find(|class| class.as_str() == word);
-        found.ok_or_else(|| UnknownWord {
-            expected: Class::ALL.map(Class::as_str).to_vec(),
-        })
-    }
-}
-
-impl FromStr for Scope {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Scope, UnknownWord> {
-        let found = Scope::ALL.into_iter().find(|scope| scope.as_str() == word);
-        found.ok_or_else(|| UnknownWord {
-            expected: Scope::ALL.map(Scope::as_str).to_vec(),
-        })
     }
 }

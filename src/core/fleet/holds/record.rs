@@ -116,7 +116,7 @@ impl Record {
     /// `None`: not a record that this version knows.
     pub fn from_json(bytes: &[u8]) -> Option<Self> {
         let wire: RecordDocument<'_> = serde_json::from_slice(bytes).ok()?;
-        let scope: Scope = wire.scope.parse().ok()?;
+        let scope = Scope::of_word(&wire.scope)?;
         Some(Self {
             at_ms: wire.at_ms,
             worker: wire.worker.into(),
