@@ -210,7 +210,7 @@ impl LaneTask {
         if self.driver.is_leaving() {
             self.leave().await;
         }
-        let (prefetch, now) = (self.driver.config().prefetch(), self.shared.now().mono);
+        let (prefetch, now) = (self.driver.prefetch(), self.shared.now().mono);
         let wanted_at = self.driver.wanted_at();
         let open_at = self.consumer.open_if_due(wanted_at, prefetch, now);
         self.observer.state(self.driver.state());

@@ -295,7 +295,6 @@ impl Config {
             latency: self.lanes.latency,
             max_in_flight: self.lanes.max_in_flight,
             buffer: self.lanes.buffer,
-            window_max: None,
             bulk_every: self.pacing.bulk_every,
             retry: self.retry.policy,
             redelivery: self.redelivery,

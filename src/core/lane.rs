@@ -38,6 +38,7 @@ pub mod window;
 
 pub use backlog::Ticket;
 pub use config::{LaneConfig, Redelivery, RedeliveryPolicy};
+pub use room::Room;
 pub use standing::{HOLD_MAX, State};
 pub use step::{Attempt, Drawn, Evidence, HeldBy, Joined, Resolved, Step, Verdict, View};
 
@@ -83,7 +84,7 @@ pub struct Lane {
     /// Requests that it was given to send, ever.
     taken: u64,
     /// The prefetch that the channel was opened with.
-    prefetch: Option<u16>,
+    asked_for: Option<u16>,
     backlog: Backlog,
     flights: HashMap<Ticket, Flight>,
     /// In flight while their session ended: who they are when RabbitMQ delivers them again.
@@ -108,7 +109,7 @@ pub struct Lane {
 
 /// Ended and given back requests to remember: all that one session can hand out, and the session before it.
 fn remembered(config: &LaneConfig) -> usize {
-    4 * usize::from(config.prefetch_wanted())
+    4 * usize::from(config.prefetch(None))
 }
 
 fn given_back(message: &Message) -> Known {
@@ -127,7 +128,7 @@ impl Lane {
             config,
             standing: Standing::new(),
             taken: 0,
-            prefetch: None,
+            asked_for: None,
             backlog: Backlog::new(config.pair, config.pairs_max, config.bulk_every),
             flights: HashMap::new(),
             orphans: HashMap::new(),
@@ -147,8 +148,9 @@ impl Lane {
     pub fn id(&self) -> &LaneId {
         &self.id
     }
-    pub fn config(&self) -> &LaneConfig {
-        &self.config
+    /// How many deliveries to ask for at once.
+    pub fn prefetch(&self) -> u16 {
+        self.config.prefetch(self.window.most())
     }
     pub fn state(&self) -> State {
         self.standing.state()
@@ -162,7 +164,7 @@ impl Lane {
             configured_mps: self.config.pace.rate_mps(),
             bucket: self.pace.bucket(),
             taken: self.taken,
-            prefetch: self.config.prefetch(),
+            prefetch: self.prefetch(),
             waiting: self.backlog.len(),
             in_flight: self.in_flight(),
             in_flight_max: self.config.in_flight_max(),
@@ -192,11 +194,11 @@ impl Lane {
 
     /// The API's limit for this number, now known or changed. A prefetch can only be changed by subscribing anew.
     pub fn set_limit(&mut self, limit_mps: u32, now: Now) {
-        let prefetch = self.config.prefetch();
+        let prefetch = self.prefetch();
         self.config.pace.limit_mps = limit_mps;
         self.pace.set_limit(limit_mps, now);
         self.recent.grow(remembered(&self.config));
-        if self.config.prefetch() != prefetch || matches!(self.state(), State::Rejoining { .. }) {
+        if self.prefetch() != prefetch || matches!(self.state(), State::Rejoining { .. }) {
             self.standing.rejoin(now.mono);
         }
     }
@@ -258,15 +260,13 @@ impl Lane {
     /// Says what to do now. Call again until it says `Wait`, `Idle` or `GiveBack`.
     pub fn next(&mut self, now: Now) -> Step {
         self.standing.wake(now);
-        self.window.widen(self.config.prefetch_wanted(), now.mono);
-        self.config.window_max = self.window.most();
+        self.window.widen(self.config.prefetch(None), now.mono);
         if let Some(at) = self.crowd.rejoin_at {
             self.standing.make_room(at);
         }
         // A pause or a probe came in between when the limit changed.
-        let is_outdated = self
-            .prefetch
-            .is_some_and(|prefetch| prefetch != self.config.prefetch());
+        let prefetch = self.prefetch();
+        let is_outdated = self.asked_for.is_some_and(|before| before != prefetch);
         if is_outdated && self.state() == State::Flowing {
             self.standing.rejoin(now.mono);
         }
@@ -411,7 +411,7 @@ impl Lane {
     pub fn rejoined(&mut self, prefetch: u16, now: Now) {
         self.pace.empty(now);
         self.standing.rejoined(now);
-        self.prefetch = Some(prefetch);
+        self.asked_for = Some(prefetch);
     }
 
     /// All that holds the lane, as of now: what it found itself, what others did, and operators' pauses.

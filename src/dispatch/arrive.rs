@@ -4,6 +4,8 @@ use super::LaneTask;
 use super::consumer::Event;
 use crate::broker::consume::Ended;
 use crate::broker::delivery::Delivery;
+use crate::core::Now;
+use crate::core::lane::Room;
 use crate::core::lane::driver::Budget;
 
 impl LaneTask {
@@ -66,8 +68,9 @@ impl LaneTask {
 
     pub(super) fn arrive(&mut self, mut delivery: Delivery) {
         delivery.bound_body(self.shared.intake.max_body_bytes);
-        self.find_room(&mut delivery);
-        self.driver.delivered(delivery, self.shared.now());
+        let now = self.shared.now();
+        self.find_room(&mut delivery, now);
+        self.driver.delivered(delivery, now);
         self.perform();
     }
 
@@ -87,21 +90,19 @@ impl LaneTask {
     }
 
     /// Keeps the body in memory if there is room for it; else the delivery goes back with the lane's channel.
-    fn find_room(&mut self, delivery: &mut Delivery) {
+    fn find_room(&mut self, delivery: &mut Delivery, now: Now) {
         let (bytes, loads) = (delivery.body.len(), self.bodies.load());
-        if self.driver.has_room(bytes, loads) {
-            return delivery.hold(&self.bodies);
-        }
-        let (is_first, now) = (!self.driver.is_crowded(), self.shared.now());
-        let inbound = delivery.inbound();
-        if !self.driver.crowd_out(&inbound, bytes, loads, now) {
-            return delivery.hold(&self.bodies);
-        }
-        delivery.turn_back();
-        if is_first {
-            let (phone_number_id, size_bytes) = (self.driver.id(), bytes);
-            let count = self.driver.config().prefetch();
-            tracing::info!(%phone_number_id, size_bytes, count, "no room for another body in memory: the lane asks for fewer at once");
+        let inbound = || delivery.inbound();
+        match self.driver.take_room(bytes, loads, inbound, now) {
+            Room::Taken => delivery.hold(&self.bodies),
+            Room::None { is_first } => {
+                delivery.turn_back();
+                if is_first {
+                    let (phone_number_id, size_bytes) = (self.driver.id(), bytes);
+                    let count = self.driver.prefetch();
+                    tracing::info!(%phone_number_id, size_bytes, count, "no room for another body in memory: the lane asks for fewer at once");
+                }
+            }
         }
     }
 }

@@ -86,7 +86,6 @@ fn config() -> LaneConfig {
         latency: Duration::from_millis(10),
         max_in_flight: 10,
         buffer: Duration::ZERO,
-        window_max: None,
         breaker_failures: 5,
         bulk_every: 10,
         retry: RetryPolicy {

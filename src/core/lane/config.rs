@@ -24,6 +24,7 @@ pub enum RedeliveryPolicy {
     Report,
 }
 
+/// `window`: see [`crate::core::lane::window::Window::most`].
 #[derive(Clone, Copy, Debug)]
 pub struct LaneConfig {
     pub pace: PaceConfig,
@@ -39,8 +40,6 @@ pub struct LaneConfig {
     pub max_in_flight: usize,
     /// Deliveries held ready beyond those in flight: rate × buffer.
     pub buffer: Duration,
-    /// Unacknowledged deliveries at most where they are large; see [`crate::core::lane::window`].
-    pub window_max: Option<u16>,
     /// One send in this many is bulk while high requests wait.
     pub bulk_every: u32,
     pub retry: RetryPolicy,
@@ -55,38 +54,28 @@ impl LaneConfig {
         per(self.pace.rate_mps(), self.latency).clamp(1, self.max_in_flight)
     }
 
-    /// Unacknowledged deliveries at most; also what can be in doubt after a crash.
-    pub fn prefetch(&self) -> u16 {
-        let wanted = self.prefetch_wanted();
-        self.window_max.map_or(wanted, |most| wanted.min(most))
-    }
-
-    /// As many as its rate asks for.
-    pub fn prefetch_wanted(&self) -> u16 {
-        u16::try_from(self.in_flight_max() + self.ahead_wanted()).unwrap_or(u16::MAX)
-    }
-
-    fn ahead_wanted(&self) -> usize {
-        let ahead_max = self.max_in_flight.max(AHEAD_MIN);
-        per(self.pace.rate_mps(), self.buffer).clamp(AHEAD_MIN, ahead_max)
+    /// Unacknowledged deliveries at most, as its rate asks for and its window allows; also what can be in doubt after a crash.
+    pub fn prefetch(&self, window: Option<u16>) -> u16 {
+        let wanted = u16::try_from(self.in_flight_max() + self.ahead(None)).unwrap_or(u16::MAX);
+        window.map_or(wanted, |most| wanted.min(most))
     }
 
     /// Deliveries held ready beyond those in flight.
-    fn ahead(&self) -> usize {
-        let wanted = self.ahead_wanted();
-        let part = self.window_max.map(|most| usize::from(most) / 3);
-        part.map_or(wanted, |part| wanted.min(part))
+    fn ahead(&self, window: Option<u16>) -> usize {
+        let ahead_max = self.max_in_flight.max(AHEAD_MIN);
+        let wanted = per(self.pace.rate_mps(), self.buffer).clamp(AHEAD_MIN, ahead_max);
+        window.map_or(wanted, |most| wanted.min(usize::from(most) / 3))
     }
 
     /// Requests of one person and class that wait here at most, beside the one in flight; twice that, of those that have been on the
     /// delay ladder. A quarter of what is held ready: one person's burst must not leave a lane without work for others.
-    pub fn person_max(&self) -> usize {
-        (self.ahead() / 4).max(1)
+    pub fn person_max(&self, window: Option<u16>) -> usize {
+        (self.ahead(window) / 4).max(1)
     }
 
     /// Requests of all people together that wait here for their pair limits at most, each for up to `pair_wait_max`.
-    pub fn parked_max(&self) -> usize {
-        (self.ahead() / 2).max(1)
+    pub fn parked_max(&self, window: Option<u16>) -> usize {
+        (self.ahead(window) / 2).max(1)
     }
 }
 

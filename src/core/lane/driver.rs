@@ -4,9 +4,7 @@
 //! The shell calls an input, performs every [`Command`] in order, and asks [`Driver::turn`] when to look again. A lane that is to be left
 //! says so by [`Driver::is_leaving`]; [`Driver::leave_step`] then says what comes next.
 
-use super::{
-    Drawn, Evidence, HeldBy, Joined, Lane, LaneConfig, Resolved, State, Step, Ticket, View,
-};
+use super::{Drawn, Evidence, HeldBy, Joined, Lane, Resolved, State, Step, Ticket, View};
 use crate::core::Now;
 use crate::core::evidence::search::{Question, Wanted};
 use crate::core::fleet::tenure::Legacy;
@@ -84,8 +82,9 @@ impl<D> Driver<D> {
         self.lane.id()
     }
 
-    pub fn config(&self) -> &LaneConfig {
-        self.lane.config()
+    /// How many deliveries the lane asks for at once.
+    pub fn prefetch(&self) -> u16 {
+        self.lane.prefetch()
     }
 
     pub fn state(&self) -> State {

@@ -25,7 +25,7 @@ impl Lane {
     /// Between two that leave: a little more than it takes to send one, not so many at once that they have no room here, and what the
     /// pair limit asks for once the allowance is used up.
     fn spacing(&self, key: &Key, now: Now) -> Duration {
-        let at_once = u32::try_from(self.config.person_max()).unwrap_or(u32::MAX);
+        let at_once = u32::try_from(self.config.person_max(self.window.most())).unwrap_or(u32::MAX);
         let spacing = (self.turn * 5 / 4).max(Duration::from_secs(1) / at_once.max(1));
         if self.backlog.pair_not_before(key) > now.mono {
             spacing.max(self.config.pair.interval)
@@ -43,7 +43,7 @@ impl Lane {
         now: Now,
     ) -> Option<Joined> {
         let key = Key::Person(message.recipient.clone()?);
-        let most = self.config.person_max();
+        let most = self.config.person_max(self.window.most());
         let leaves = self.backlog.has_to_leave(message, back, most)?;
         let here = self.backlog.waiting_in(&key, message.priority);
         let here = u32::try_from(here).unwrap_or(u32::MAX);
@@ -71,7 +71,7 @@ impl Lane {
         let last = not_before + self.config.pair.interval.saturating_mul(behind);
         let is_soon = last <= now.mono + self.config.pair_wait_max;
         let parked = self.backlog.parked_requests() + self.backlog.waiting_in(key, priority);
-        if is_soon && parked <= self.config.parked_max() {
+        if is_soon && parked <= self.config.parked_max(self.window.most()) {
             self.backlog.park(key, priority, not_before);
             return None;
         }

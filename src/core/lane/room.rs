@@ -7,34 +7,37 @@ use crate::core::lane::window::{AGAIN, Load, fits};
 use crate::core::request::recent::Identity;
 use std::time::Duration;
 
-impl Lane {
-    /// Whether a body has room beside what the lane and its worker hold. What else comes before the lane has left has none either: it would
-    /// only go back.
-    pub fn has_room(&mut self, bytes: usize, (lane, worker): (Load, Load)) -> bool {
-        let has_room = !self.is_crowded() && fits(bytes, lane, worker);
-        if has_room {
-            self.window.holds(bytes, lane, worker);
-        }
-        has_room
-    }
+/// Room for a body in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// The body is kept.
+    Taken,
+    /// The body need not be kept: the delivery is [`Lane::turn_back`]'s once the lane is this worker's. `is_first`: since it subscribed.
+    None { is_first: bool },
+}
 
-    /// A delivery has no room: its body need not be kept. It is [`Lane::turn_back`]'s once the lane is this worker's. False: it stays all
-    /// the same, as what it asks for is in flight here.
-    pub fn crowd_out(
+impl Lane {
+    /// Takes room for a body beside what the lane and its worker hold. What else comes before the lane has left has none either: it would
+    /// only go back; unless what it asks for is in flight here.
+    pub fn take_room<'a>(
         &mut self,
-        delivery: &Inbound<'_>,
         bytes: usize,
         loads: (Load, Load),
+        delivery: impl FnOnce() -> Inbound<'a>,
         now: Now,
-    ) -> bool {
-        let identity = Identity::of_inbound(delivery);
-        if identity.is_some_and(|identity| self.orphans.contains_key(&identity)) {
-            return false;
+    ) -> Room {
+        let is_first = !self.is_crowded();
+        if is_first && fits(bytes, loads.0, loads.1) {
+            self.window.holds(bytes, loads.0, loads.1);
+            return Room::Taken;
         }
-        if !self.is_crowded() {
-            let asked_for = self.prefetch.unwrap_or_else(|| self.config.prefetch());
+        let identity = Identity::of_inbound(&delivery());
+        if identity.is_some_and(|identity| self.orphans.contains_key(&identity)) {
+            return Room::Taken;
+        }
+        if is_first {
+            let asked_for = self.asked_for.unwrap_or_else(|| self.prefetch());
             self.window.narrow(bytes, loads, asked_for, now.mono);
-            self.config.window_max = self.window.most();
             let pause = if loads.0.deliveries == 0 {
                 AGAIN
             } else {
@@ -42,7 +45,7 @@ impl Lane {
             };
             self.crowd.rejoin_at = Some(now.mono + pause);
         }
-        true
+        Room::None { is_first }
     }
 
     /// RabbitMQ has it again once the lane's channel is closed: what is known of it goes on, one delivery later.
@@ -68,7 +71,7 @@ impl Lane {
                     possible_duplicate, ..
                 }) => unsent(possible_duplicate),
                 None if self.inherited.is_unsent(&identity, delivery_count) => unsent(false),
-                None => return self.is_settled_later(&identity, delivery_count),
+                None => return self.count_for_settling(&identity, delivery_count),
             }
         } else if identity.hops() > 0 && self.is_over(&identity, history.copied_ms) {
             return;
@@ -85,7 +88,7 @@ impl Lane {
     }
 
     /// Counts the delivery for a decision whose result is not confirmed yet.
-    fn is_settled_later(&mut self, identity: &Identity, delivery_count: u64) {
+    fn count_for_settling(&mut self, identity: &Identity, delivery_count: u64) {
         let mut settling = self.settling.values_mut();
         let is_it = |settling: &&mut Settling| {
             let is_next = settling.delivery_count + 1 == delivery_count;
@@ -97,7 +100,7 @@ impl Lane {
     }
 
     /// Something had no room since the lane subscribed.
-    pub fn is_crowded(&self) -> bool {
+    fn is_crowded(&self) -> bool {
         self.crowd.rejoin_at.is_some()
     }
 

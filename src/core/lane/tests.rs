@@ -27,7 +27,6 @@ use words::*;
 
 const WALL_MS: u64 = 1_800_000_000_000;
 
-/// Fast, and with little in flight; what a story needs otherwise it changes.
 fn redelivery(policy: RedeliveryPolicy) -> Redelivery {
     Redelivery {
         policy,
@@ -35,7 +34,8 @@ fn redelivery(policy: RedeliveryPolicy) -> Redelivery {
     }
 }
 
-fn config() -> LaneConfig {
+/// Fast, and with little in flight; what a story needs otherwise it changes.
+pub(super) fn config() -> LaneConfig {
     LaneConfig {
         pace: PaceConfig {
             limit_mps: 1_000,
@@ -52,7 +52,6 @@ fn config() -> LaneConfig {
         latency: Duration::from_secs(1),
         max_in_flight: 4,
         buffer: Duration::ZERO,
-        window_max: None,
         bulk_every: 3,
         retry: RetryPolicy {
             max_attempts: 2,
@@ -286,7 +285,7 @@ impl Story {
             }
             Comes(name, inbound) => return self.get(name, inbound),
             NoRoom(name, inbound) => return self.has_no_room(name, inbound),
-            Prefetch => return self.lane.config().prefetch().to_string(),
+            Prefetch => return self.lane.prefetch().to_string(),
             GetTemplate(name, template) => {
                 let template = format!(
                     r#""type":"template","template":{{"name":"{template}","language":{{"code":"en"}}}}"#
@@ -312,7 +311,7 @@ impl Story {
             Lost => self.lane.channel_lost(),
             CameAgain => return self.came_again(),
             Left => self.lane.left(),
-            Rejoined => self.lane.rejoined(self.lane.config().prefetch(), now),
+            Rejoined => self.lane.rejoined(self.lane.prefetch(), now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),
             Order(held) => self.lane.held(held, now),
             Token => self.lane.token_changed(),

@@ -133,7 +133,7 @@ impl Conduct {
     /// Its channel was opened with another prefetch than the limit asks for.
     fn is_outdated(&self) -> bool {
         let asked_for = self.prefetch_believed;
-        asked_for.is_some_and(|prefetch| prefetch != self.config.prefetch())
+        asked_for.is_some_and(|prefetch| prefetch != self.config.prefetch(None))
     }
 
     pub(crate) fn drain(&mut self) {

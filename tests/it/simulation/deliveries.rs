@@ -52,7 +52,7 @@ impl Simulation {
         let shell = self.shell_mut(who);
         shell.is_opening = true;
         shell.opening += 1;
-        shell.opening_prefetch = shell.driver.config().prefetch();
+        shell.opening_prefetch = shell.driver.prefetch();
         let opening = shell.opening;
         let there_and_back = self.hop() + self.hop();
         self.after(there_and_back, Event::Opened(who, opening));

@@ -168,7 +168,6 @@ fn lane(index: u64, account: usize, chance: &mut Chance) -> LanePlan {
         latency: Duration::from_millis(chance.pick(&[50, 300, 1_000])),
         max_in_flight: chance.pick(&[1, 8, 200]),
         buffer: Duration::from_millis(chance.pick(&[0, 500, 2_000])),
-        window_max: None,
         bulk_every: chance.pick(&[2, 3, 10]),
         retry: RetryPolicy {
             max_attempts: chance.pick(&[1, 2, 5]),

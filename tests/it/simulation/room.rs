@@ -32,7 +32,7 @@ impl Conduct {
         }
         let most = people.into_values().max().unwrap_or(0);
         // The one that was in flight may have come back to its place.
-        let room = 2 * self.config.person_max() + 1;
+        let room = 2 * self.config.person_max(None) + 1;
         ensure(most <= room, "P8", || {
             format!("{most} requests to one person wait, there is room for {room}")
         })

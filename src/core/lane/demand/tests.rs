@@ -1,9 +1,8 @@
 use super::*;
 use crate::core::Now;
-use crate::core::lane::pacing::{PaceConfig, Spacing};
-use crate::core::lane::{Lane, LaneConfig, Redelivery, RedeliveryPolicy};
+use crate::core::lane::pacing::PaceConfig;
+use crate::core::lane::{Lane, LaneConfig};
 use crate::core::request::message::LaneId;
-use crate::core::request::retry::RetryPolicy;
 
 const TARGET: Duration = Duration::from_secs(100);
 
@@ -14,29 +13,8 @@ fn view(limit_mps: u32) -> View {
             utilization: 1.0,
             burst: Duration::ZERO,
         },
-        shadow_mps: None,
-        pair: Spacing {
-            interval: Duration::ZERO,
-            burst: 1,
-        },
-        pairs_max: 1_000,
-        pair_wait_max: Duration::ZERO,
-        latency: Duration::from_secs(1),
         max_in_flight: 100,
-        buffer: Duration::ZERO,
-        window_max: None,
-        bulk_every: 10,
-        retry: RetryPolicy {
-            max_attempts: 1,
-            max_age_s: 1,
-            base_s: 1,
-            max_delay_s: 1,
-        },
-        redelivery: Redelivery {
-            policy: RedeliveryPolicy::Resend,
-            max_deliveries: 20,
-        },
-        breaker_failures: 5,
+        ..crate::core::lane::tests::config()
     };
     let now = Now {
         mono: Duration::ZERO,

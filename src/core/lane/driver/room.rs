@@ -3,26 +3,19 @@
 use super::Driver;
 use crate::contract::request::Inbound;
 use crate::core::Now;
+use crate::core::lane::Room;
 use crate::core::lane::window::Load;
 
 impl<D> Driver<D> {
-    pub fn has_room(&mut self, bytes: usize, loads: (Load, Load)) -> bool {
-        self.lane.has_room(bytes, loads)
-    }
-
-    pub fn is_crowded(&self) -> bool {
-        self.lane.is_crowded()
-    }
-
-    /// If true, the shell answers [`super::Command::Check`] with [`Driver::turn_back`].
-    pub fn crowd_out(
+    /// Without room, the shell answers [`super::Command::Check`] with [`Driver::turn_back`].
+    pub fn take_room<'a>(
         &mut self,
-        delivery: &Inbound<'_>,
         bytes: usize,
         loads: (Load, Load),
+        delivery: impl FnOnce() -> Inbound<'a>,
         now: Now,
-    ) -> bool {
-        self.lane.crowd_out(delivery, bytes, loads, now)
+    ) -> Room {
+        self.lane.take_room(bytes, loads, delivery, now)
     }
 
     pub fn turn_back(&mut self, delivery: &Inbound<'_>) {

@@ -4,14 +4,13 @@ use super::*;
 use crate::contract::request::Inbound;
 use crate::core::fleet::holds::Held;
 use crate::core::fleet::tenure::Owner;
-use crate::core::lane::pacing::{PaceConfig, Spacing};
-use crate::core::lane::{LaneConfig, Redelivery, RedeliveryPolicy};
+use crate::core::lane::LaneConfig;
+use crate::core::lane::pacing::Spacing;
 use crate::core::operation::IntakeConfig;
 use crate::core::outcome::Rules;
 use crate::core::request::decide::Decision;
 use crate::core::request::intake::intake;
 use crate::core::request::recent::Identity;
-use crate::core::request::retry::RetryPolicy;
 use std::fmt::Write;
 
 mod leaving;
@@ -24,35 +23,13 @@ const OPEN: Consuming = Consuming {
 };
 
 fn lane_config() -> LaneConfig {
+    let pair = Spacing {
+        interval: Duration::ZERO,
+        burst: 45,
+    };
     LaneConfig {
-        pace: PaceConfig {
-            limit_mps: 1_000,
-            utilization: 1.0,
-            burst: Duration::from_millis(100),
-        },
-        pair: Spacing {
-            interval: Duration::ZERO,
-            burst: 45,
-        },
-        shadow_mps: None,
-        pairs_max: 1_000,
-        pair_wait_max: Duration::from_secs(30),
-        latency: Duration::from_secs(1),
-        max_in_flight: 4,
-        buffer: Duration::ZERO,
-        window_max: None,
-        bulk_every: 3,
-        retry: RetryPolicy {
-            max_attempts: 2,
-            max_age_s: 3_600,
-            base_s: 2,
-            max_delay_s: 60,
-        },
-        redelivery: Redelivery {
-            policy: RedeliveryPolicy::Resend,
-            max_deliveries: 20,
-        },
-        breaker_failures: 3,
+        pair,
+        ..crate::core::lane::tests::config()
     }
 }
 
@@ -78,7 +55,7 @@ fn driver() -> Driver<&'static str> {
     let lane = Lane::new(LaneId::new("1"), lane_config(), now(0.0));
     let mut driver = Driver::new(lane, config(), false, now(0.0));
     driver.session_changed(false, now(0.0));
-    let prefetch = driver.config().prefetch();
+    let prefetch = driver.prefetch();
     driver.subscribed(prefetch, now(0.0));
     driver
 }

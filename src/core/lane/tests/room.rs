@@ -22,15 +22,15 @@ fn wide() -> LaneConfig {
 
 impl Story {
     pub(super) fn has_no_room(&mut self, name: &'static str, inbound: Inbound<'_>) -> String {
-        let (bytes, delivery) = (
-            256 << 10,
-            Inbound {
-                message_id: Some(name),
-                ..inbound
-            },
-        );
-        assert!(!self.lane.has_room(bytes, full()));
-        if !self.lane.crowd_out(&delivery, bytes, full(), self.now) {
+        let message_id = Some(name);
+        let delivery = Inbound {
+            message_id,
+            ..inbound
+        };
+        let room = self
+            .lane
+            .take_room(256 << 10, full(), || delivery.clone(), self.now);
+        if room == Room::Taken {
             return "stays".to_owned();
         }
         self.lane.turn_back(&delivery);

@@ -51,7 +51,7 @@ fn a_lane_that_another_took_does_not_even_try_whether_a_hold_is_over() {
     turn(&mut driver, OPEN, 2.0);
     left(&mut driver, false);
     driver.apply_orders(orders(None), now(4.0));
-    let prefetch = driver.config().prefetch();
+    let prefetch = driver.prefetch();
     driver.subscribed(prefetch, now(4.0));
     assert_eq!(driver.state().as_str(), "probing");
     deliver(&mut driver, "x", 4.0);
