@@ -105,7 +105,8 @@ async fn serve(
     while let Some(()) = answering.next().await {}
     match left {
         Left::Drained | Left::Moved => {
-            subscription.close().await;
+            let (_, void) = subscription.close().await;
+            void.into_iter().for_each(Delivery::give_back);
         }
         Left::Lost => {}
     }

@@ -42,6 +42,8 @@ pub struct Delivery {
     is_turned_back: bool,
     pub redelivered: bool,
     routing_key: String,
+    /// Mark of this publication, which tells it from others of its id.
+    incarnation: Option<u64>,
     /// The phone number id it is for.
     lane: Arc<str>,
     pub(super) properties: BasicProperties,
@@ -69,6 +71,7 @@ impl Delivery {
             lane,
             delivery_tag: delivery.delivery_tag,
             acker: delivery.acker,
+            incarnation: headers::incarnation_of(&delivery.properties, &delivery.data),
             body: delivery.data.into(),
             left_out_bytes: None,
             held: None,
@@ -220,6 +223,7 @@ impl Delivery {
     pub fn inbound(&self) -> Inbound<'_> {
         Inbound {
             body_bytes: self.left_out_bytes.unwrap_or(self.body.len()),
+            incarnation: self.incarnation,
             ..headers::inbound(&self.properties, self.redelivered)
         }
     }
@@ -231,7 +235,7 @@ impl Delivery {
 
     /// Returns what tells this publication of its id from others.
     pub fn incarnation(&self) -> Option<u64> {
-        self.inbound().incarnation
+        self.incarnation
     }
 
     fn headers(&self) -> Headers<'_> {

@@ -13,7 +13,7 @@ mod read;
 mod size;
 
 pub(super) use ours::{body_bytes, epitaph, history, incarnation, of_a_record, stamped};
-pub(super) use read::{Headers, id, inbound};
+pub(super) use read::{Headers, id, inbound, incarnation_of};
 use size::table_bytes;
 
 /// Our own headers on requests that went through the delay ladder.

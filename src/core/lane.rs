@@ -396,12 +396,6 @@ impl Lane {
         }
     }
 
-    /// RabbitMQ took back what waits and delivered it once more, before this lane could see to it.
-    pub fn delivered_again(&mut self) {
-        self.backlog.count_delivery();
-        self.crowd.count_delivery();
-    }
-
     /// RabbitMQ says that the lane's channel is closed: it has every acknowledgement.
     pub fn left(&mut self) {
         self.recent.all_acknowledged();

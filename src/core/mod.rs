@@ -5,6 +5,7 @@
 pub mod connection;
 pub mod evidence;
 pub mod fleet;
+pub mod hash;
 pub mod lane;
 pub mod operation;
 pub mod outcome;

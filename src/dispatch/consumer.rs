@@ -26,6 +26,9 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// once, nobody waits for the end of this.
 const COMES_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long nothing may come before all that comes again has come: RabbitMQ delivers it at one go.
+const ALL_CAME_AGAIN: Duration = Duration::from_millis(10);
+
 #[expect(
     clippy::large_enum_variant,
     reason = "nearly all events are deliveries; a box would cost each an allocation"
@@ -283,34 +286,35 @@ impl Consumer {
         }
     }
 
-    /// Gives back all that the channel holds while it is open. True if it came again, as no other worker waits for it. `unread`: gets
-    /// what comes meanwhile.
+    /// Gives back all that the channel holds while it is open. Returns what came meanwhile, in order: what no other worker waits for comes
+    /// once more.
     ///
     /// The end of the channel would return it, too. But RabbitMQ 4.3.6 keeps a consumer that holds messages when its channel ends while
     /// one of higher priority waits for them: sooner or later that dead consumer is the active one, and the lane stands still.
-    pub(super) async fn give_back(&mut self, unread: &mut Vec<Delivery>) -> bool {
+    pub(super) async fn give_back(&mut self) -> Vec<Delivery> {
+        let mut unread = vec![];
         let Some(subscription) = &mut self.subscription else {
-            return false;
+            return unread;
         };
         let giving = async {
             // The client forgets what it has not handed out when everything is given back.
             unread.extend(subscription.take_unread());
             if let Err(error) = subscription.give_back().await {
                 tracing::debug!(%error, "the channel ended before it was given up");
-                return false;
+                return;
             }
-            while let Ok(mut delivery) = subscription.next().await {
-                let is_again = delivery.redelivered;
+            let mut quiet = COMES_AGAIN;
+            while let Ok(Ok(mut delivery)) = tokio::time::timeout(quiet, subscription.next()).await
+            {
+                if delivery.redelivered {
+                    quiet = ALL_CAME_AGAIN;
+                }
                 delivery.turn_back();
                 unread.push(delivery);
-                if is_again {
-                    return true;
-                }
             }
-            false
         };
-        let came_again = tokio::time::timeout(COMES_AGAIN, giving).await;
-        came_again.unwrap_or(false)
+        drop(tokio::time::timeout(COMES_AGAIN, giving).await);
+        unread
     }
 
     /// Waits until the consumer is open, if it is being opened. Half open it cannot be closed: it would stay, with nobody to read it.

@@ -39,9 +39,8 @@ impl LaneTask {
                     self.driver.told();
                 }
                 LeaveStep::GiveBack => {
-                    let mut unread = vec![];
-                    let came_again = self.consumer.give_back(&mut unread).await;
-                    self.driver.given_back(came_again, let_go(unread));
+                    let unread = self.consumer.give_back().await;
+                    self.driver.given_back(let_go(unread));
                 }
                 LeaveStep::Close => {
                     let (in_order, unread) = self.consumer.close().await;

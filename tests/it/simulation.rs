@@ -48,7 +48,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 76] = [
+const EVENTS: [&str; 77] = [
     "130429 by the rules",
     "131056 by the rules",
     "a block held against its request",
@@ -67,6 +67,7 @@ const EVENTS: [&str; 76] = [
     "came again as it was given back",
     "channel lost",
     "claim answered",
+    "claim given up",
     "connection ended by a delivery",
     "crash",
     "delay",

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::contract::request::{Header, History, ID_HEADERS, Inbound};
 use crate::core::evidence::search::Stamp;
+use crate::core::hash::stable_hash;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -74,12 +75,19 @@ impl<'a> Headers<'a> {
         count.and_then(|count| count.try_into().ok()).unwrap_or(0)
     }
 
-    /// Returns what tells this publication of its id from others, finest first.
-    fn incarnation(self, timestamp_s: Option<u64>) -> Option<u64> {
+    /// Returns what tells this publication of its id from others, finest first. Where only the second is known, its milliseconds are made of
+    /// the body: what has the same id may go to many people within a second.
+    fn incarnation(self, timestamp_s: Option<u64>, body: &[u8]) -> Option<u64> {
         let stamp = self.int(INCARNATION).or_else(|| self.int(TAKEN_AT_MS));
         let stamp = stamp.map(|stamp| u64::try_from(stamp).unwrap_or(0));
-        let stamp = stamp.or_else(|| timestamp_s?.checked_mul(1000));
-        stamp.filter(|stamp| *stamp > 0)
+        let of_body = || stable_hash(body.iter().copied()) % 1000;
+        let of_second = || {
+            let second_ms = timestamp_s
+                .filter(|second| *second > 0)?
+                .checked_mul(1000)?;
+            second_ms.checked_add(of_body())
+        };
+        stamp.or_else(of_second).filter(|stamp| *stamp > 0)
     }
 
     /// How often it has come off the ladder.
@@ -141,6 +149,11 @@ fn named(properties: &BasicProperties) -> Inbound<'_> {
     }
 }
 
+/// See [`Inbound::incarnation`].
+pub(in crate::broker) fn incarnation_of(properties: &BasicProperties, body: &[u8]) -> Option<u64> {
+    Headers::of(properties).incarnation(*properties.timestamp(), body)
+}
+
 pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool) -> Inbound<'_> {
     let headers = Headers::of(properties);
     let content_encoding = properties.content_encoding().as_ref();
@@ -153,7 +166,8 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         compression: headers.get("compression"),
         redelivered,
         delivery_count: headers.delivery_count(),
-        incarnation: headers.incarnation(*properties.timestamp()),
+        // The caller knows the body.
+        incarnation: None,
         headers_bytes: headers.carried_bytes(),
         expires_at: headers.get("expires-at"),
         not_before: headers.get("not-before"),

@@ -294,6 +294,7 @@ fn what_is_read_is_known() {
             "{:?}",
             Inbound {
                 headers_bytes: 0,
+                incarnation: incarnation_of(properties, b""),
                 ..inbound
             }
         )
@@ -419,5 +420,29 @@ fn the_contract_shows_this_table() {
         contract.contains(&shown()),
         "deploy/contract/README.md lacks:\n{}",
         shown()
+    );
+}
+
+#[test]
+fn publications_of_a_second_are_told_apart_by_their_bodies() {
+    let dated = BasicProperties::default().with_timestamp(1_790_000_000);
+    let of = |properties: &BasicProperties, body: &str| incarnation_of(properties, body.as_bytes());
+    let (one, other) = (of(&dated, "to one"), of(&dated, "to another"));
+    assert_ne!(one, other);
+    assert_eq!(of(&dated, "to one"), one);
+    for stamp in [one, other] {
+        assert_eq!(stamp.unwrap() / 1000, 1_790_000_000);
+    }
+    // What says more, as a copy on the ladder does, is taken at its word.
+    let named = only(INCARNATION, AMQPValue::LongLongInt(7)).with_timestamp(1_790_000_000);
+    assert_eq!(of(&named, "to one"), Some(7));
+    assert_eq!(of(&BasicProperties::default(), "to one"), None);
+    assert_eq!(of(&dated.with_timestamp(0), "to one"), None);
+    assert_eq!(
+        of(
+            &BasicProperties::default().with_timestamp(u64::MAX),
+            "to one"
+        ),
+        None
     );
 }

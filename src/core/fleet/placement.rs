@@ -1,16 +1,11 @@
 //! Which worker should own which lane: rendezvous hashing, told to RabbitMQ as the consumer's priority.
 //! RabbitMQ (4.0 and later, quorum queues) activates the highest; nobody else needs to know the members.
 
+use crate::core::hash::stable_hash;
+
 /// The priority of `worker_id` on `lane`: the same on every machine and in every version, 31 bits so that any client can encode it.
 pub fn priority(worker_id: &str, lane: &str) -> i32 {
-    // FNV-1a, then splitmix64's finaliser: FNV alone leaves the high bits of like names alike, and the order lives there.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in worker_id.bytes().chain([0]).chain(lane.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^= hash >> 31;
+    let hash = stable_hash(worker_id.bytes().chain([0]).chain(lane.bytes()));
     i32::try_from(hash >> 33).unwrap_or(i32::MAX)
 }
 

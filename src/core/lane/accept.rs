@@ -4,11 +4,12 @@ use super::{Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling
 use crate::contract::result::Report;
 use crate::contract::words::{OnUnknown, Status};
 use crate::core::Now;
-use crate::core::fleet::tenure::{Inherited, UNSENT_MAX, Unsent};
+use crate::core::fleet::tenure::{Inherited, UNSENT_MAX, Unread, Unsent};
 use crate::core::lane::backlog::{Ticket, Waiting};
 use crate::core::request::decide::Decision;
 use crate::core::request::message::Message;
 use crate::core::request::recent::{Identity, Known};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Lane {
@@ -205,6 +206,22 @@ impl Lane {
             .filter(|message| !message.history.possible_duplicate);
         let named = sure.map(|message| (Identity::of(message), message.delivery_count));
         named.chain(self.crowd.unsent()).take(UNSENT_MAX).collect()
+    }
+
+    /// RabbitMQ took back what waits, and delivered these once more, which nobody read. What of it waits here is known one delivery later.
+    pub fn came_again(&mut self, unread: &[Unread]) {
+        let counts = unread.iter();
+        let counts = counts.map(|delivery| (&delivery.identity, delivery.delivery_count));
+        let counts: HashMap<_, _> = counts.collect();
+        let is_next = |identity: &Identity, count: u64| counts.get(identity) == Some(&(count + 1));
+        self.backlog.recount(is_next);
+        self.crowd.recount(is_next);
+    }
+
+    /// Whether a copy that comes for the first time may be of a request that was handled here.
+    pub(super) fn knows_of(&self, copy: &Identity) -> bool {
+        let recent = &self.recent;
+        copy.hops() > 0 && (recent.is_over(copy) || recent.doubted_ms(copy) > 0)
     }
 
     /// Whether a delivery of the same request has ended here after which none is needed: copies are our own, and one was written twice.

@@ -7,6 +7,7 @@ use crate::contract::words::Priority;
 use crate::core::Now;
 use crate::core::lane::pacing::Spacing;
 use crate::core::request::message::Message;
+use crate::core::request::recent::Identity;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -262,12 +263,14 @@ impl Backlog {
         }
     }
 
-    /// All that waits was delivered once more.
-    pub(super) fn count_delivery(&mut self) {
+    /// Counts one more delivery of what waits and came again. `is_next`: by identity, and how often it was delivered before.
+    pub(super) fn recount(&mut self, is_next: impl Fn(&Identity, u64) -> bool) {
         for line in self.lines.values_mut() {
             let ranks = [&mut line.high, &mut line.bulk].into_iter();
             for waiting in ranks.flat_map(|rank| &mut rank.queue) {
-                waiting.message.delivery_count += 1;
+                let message = &mut waiting.message;
+                let came_again = is_next(&Identity::of(message), message.delivery_count);
+                message.delivery_count += u64::from(came_again);
             }
         }
     }

@@ -13,12 +13,12 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// RabbitMQ took them back and delivered them once more.
-    pub(super) fn count_delivery(&mut self) {
-        for (_, known) in &mut self.returning {
+    /// Counts one more delivery of those that came again. `is_next`: by identity, and how often it was delivered before.
+    pub(super) fn recount(&mut self, is_next: impl Fn(&Identity, u64) -> bool) {
+        for (identity, known) in &mut self.returning {
             match known {
                 Known::Unsent { delivery_count, .. } | Known::Decided { delivery_count, .. } => {
-                    *delivery_count += 1;
+                    *delivery_count += u64::from(is_next(identity, *delivery_count));
                 }
                 Known::Ended => {}
             }

@@ -214,8 +214,11 @@ impl<D> Driver<D> {
             self.lane.set_limit(limit_mps, now);
         }
         self.lane.held(orders.held, now);
-        self.lane.inherit(&orders.unsent);
         self.unsent = orders.unsent;
+        // A lane that is another's inherits when it is claimed.
+        if !self.ownership.is_none() {
+            self.lane.inherit(&self.unsent);
+        }
         // RabbitMQ has given it away, though this worker may not have noticed yet.
         if self.ownership.told(orders.owner) {
             self.commands.push_back(Command::Overruled);

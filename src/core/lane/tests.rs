@@ -5,6 +5,7 @@ use super::*;
 use crate::contract::request::{Header, History, Inbound};
 use crate::contract::words::{Class, Scope};
 use crate::core::fleet::holds::{Finding, Hold, Why};
+use crate::core::fleet::tenure::Unread;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::operation::IntakeConfig;
 use crate::core::outcome::answer::{Accepted, Usage};
@@ -90,8 +91,8 @@ enum Do {
     /// The oldest delivery of that name.
     SettledFirst(&'static str, bool),
     Lost,
-    /// Given back while its channel was open, all that waits came once more.
-    CameAgain,
+    /// Given back while its channel was open, these came once more, with these counts.
+    CameAgain(&'static [(&'static str, u64)]),
     /// Its channel was closed in order.
     Left,
     Rejoined,
@@ -258,11 +259,17 @@ impl Story {
         decision.unwrap_or_else(|| "stays".to_owned())
     }
 
-    fn came_again(&mut self) -> String {
-        self.lane.delivered_again();
+    fn came_again(&mut self, unread: &[(&str, u64)]) -> String {
+        let unread = unread.iter().map(|(name, delivery_count)| Unread {
+            identity: original(name),
+            delivery_count: *delivery_count,
+            is_doubtful: true,
+        });
+        self.lane.came_again(&unread.collect::<Vec<_>>());
         let told = self.lane.surely_unsent().into_iter();
-        told.map(|(what, count)| format!("{} {count}", what.id()))
-            .collect()
+        let told = told.map(|(what, count)| format!("{} {count}", what.id()));
+        let told: std::collections::BTreeSet<_> = told.collect();
+        told.into_iter().collect::<Vec<_>>().join(", ")
     }
 
     fn take_over(&mut self, unsent: Vec<(&'static str, u64)>) {
@@ -309,7 +316,7 @@ impl Story {
             Settled(name, confirmed) => self.lane.settled(self.ticket(name), confirmed),
             SettledFirst(name, confirmed) => self.lane.settled(self.first(name), confirmed),
             Lost => self.lane.channel_lost(),
-            CameAgain => return self.came_again(),
+            CameAgain(unread) => return self.came_again(unread),
             Left => self.lane.left(),
             Rejoined => self.lane.rejoined(self.lane.prefetch(), now),
             Limit(limit_mps) => self.lane.set_limit(limit_mps, now),

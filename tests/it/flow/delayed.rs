@@ -4,6 +4,7 @@ use crate::support::client::{Letter, Request};
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
 use graph_sim::{Action, Fault, Match, NumberRules, Script, Sim};
+use std::collections::BTreeSet;
 
 /// The API answers the first `times` sends with this code.
 fn fail(sim: &Sim, code: i64, times: u64) {
@@ -303,4 +304,26 @@ async fn a_retry_whose_lane_is_gone_is_answered_and_blocks_no_other() {
     );
     world.worker.ready().await;
     world.finish().await;
+}
+
+/// As a campaign may: one id for all, published within a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_written_to_under_one_id_within_a_second_are_all_answered() {
+    let mut world = World::start(Setup::default()).await;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let people = ["34600000001", "34600000002", "34600000003"];
+    let requests = people.map(|to| {
+        let request = Request::text("campaign", to).header("not-before", &soon.to_string());
+        request.with(|p| p.with_timestamp(1_790_000_000))
+    });
+    world.client.publish(requests).await;
+    let all = |letters: &[Letter]| letters.len() == people.len();
+    let letters = world.results.until("a result for each", all).await;
+    for letter in letters {
+        assert_eq!(letter.json()["status"], "accepted");
+    }
+    let sent = world.sim.ledger();
+    let sent: BTreeSet<_> = sent.iter().map(|entry| entry.recipient.as_str()).collect();
+    assert_eq!(sent, people.into());
+    world.worker.drain().await;
 }

@@ -354,6 +354,8 @@ impl Simulation {
             if !self.is_alive(who) {
                 return Ok(());
             }
+            // Orders that came meanwhile.
+            self.at(self.now_us, Event::Obey(who));
         }
         let shell = self.shell_mut(who);
         shell.open_not_before = open_not_before;

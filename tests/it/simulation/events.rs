@@ -71,6 +71,8 @@ pub(crate) enum WorkerEvent {
     /// A stopped worker goes on, after so long.
     GoesOn(usize, u64, Us),
     LearnsOfLoss(usize, u64),
+    /// A lane that claimed then has waited for as long as it may.
+    ClaimDue(Who, Us),
 }
 
 impl Event {
@@ -125,7 +127,9 @@ impl Event {
             | Self::Ends(_)
             | Self::WorkersLimit(..)
             | Self::ApisLimit(..)
-            | Self::Worker(WorkerEvent::SessionDead(..) | WorkerEvent::GoesOn(..))
+            | Self::Worker(
+                WorkerEvent::SessionDead(..) | WorkerEvent::GoesOn(..) | WorkerEvent::ClaimDue(..),
+            )
             | Self::Calm => None,
         }
     }

@@ -140,9 +140,14 @@ impl Conduct {
         self.ended.clear();
     }
 
-    /// Given back while its channel was open, all that waits came once more.
-    pub(crate) fn delivered_again(&mut self) {
-        for item in self.waiting.values_mut() {
+    /// Given back while its channel was open, this came once more, if it was what waits here.
+    pub(crate) fn came_again(&mut self, copy: &Copy) {
+        let is_it = |item: &&mut Item| {
+            let is_same = item.request == copy.request;
+            let is_next = item.copy.returns + 1 == copy.returns;
+            is_same && item.copy.history.hops == copy.history.hops && is_next
+        };
+        if let Some(item) = self.waiting.values_mut().find(is_it) {
             item.copy.returns += 1;
         }
     }

@@ -107,7 +107,7 @@ impl Flaw {
         (Self::TellsNothingUnsent, &["told"]),
         (Self::ClosesUntold, &["told"]),
         (Self::TellsOnce, &["told"]),
-        (Self::WaitsForTheLog, &["P8", "told", "wake"]),
+        (Self::WaitsForTheLog, &["P8"]),
         (Self::OvertakesOwner, &["owner"]),
     ];
 }

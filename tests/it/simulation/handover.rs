@@ -16,10 +16,13 @@ use std::time::Duration;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::fleet::holds::{News, Record};
 use whatsapp_dispatcher::core::fleet::tenure::{Legacy, Tenure, Unsent};
+use whatsapp_dispatcher::core::lane::driver::LeaveStep;
 use whatsapp_dispatcher::core::request::recent::Identity;
 
 /// How long the log may take to say whose a lane is. As in `core/lane/driver/ownership.rs`.
 const CLAIM_PATIENCE: Us = 10_000_000;
+/// How late a lane may notice that.
+const CLAIM_SLACK: Us = 1_000_000;
 /// A worker that is stopped for so long goes by its fence when it goes on; for longer, and the broker gives its lanes away.
 const FENCE: Us = 1_500_000;
 const BROKER_NOTICES: Us = 2_500_000;
@@ -77,6 +80,8 @@ impl Simulation {
         shell.claim = Some((now_us, end));
         shell.is_overruled = false;
         let until = shell.driver.claim_until();
+        let due = WorkerEvent::ClaimDue(who, now_us);
+        self.after(CLAIM_PATIENCE + CLAIM_SLACK, Event::Worker(due));
         let is_hasty = self.flaw == Some(Flaw::SendsUnclaimed);
         if is_hasty {
             self.answer_claim(who, Legacy::default())?;
@@ -96,10 +101,31 @@ impl Simulation {
         Ok(())
     }
 
+    /// No lane waits for ever for a log that does not answer.
+    fn check_patience(&mut self, who: Who, at: Us) -> Checked {
+        let due = Event::Worker(WorkerEvent::ClaimDue(who, at));
+        if let Some(until) = self.stopped.get(&who.worker) {
+            self.at(until + CLAIM_SLACK, due);
+            return Ok(());
+        }
+        let shell = self.shell_mut(who);
+        let waits = shell.claim.is_some_and(|(claimed_at, _)| claimed_at == at);
+        let waits = waits && shell.driver.claim_until().is_some();
+        ensure(!waits, "P8", || {
+            format!("{who} claimed its lane at {at}, and still waits for the log to answer")
+        })
+    }
+
     /// A lane hears that it is its worker's.
     fn answer_claim(&mut self, who: Who, legacy: Legacy) -> Checked {
         let now = self.now();
         let shell = self.shell_mut(who);
+        let is_leaving = shell.driver.is_leaving();
+        let prefetch = shell.opening_prefetch;
+        // Nobody listens any more.
+        if is_leaving && shell.driver.leave_step(prefetch) != LeaveStep::AwaitClaim {
+            return Ok(());
+        }
         if !shell.driver.is_owner() {
             shell.conduct.took_over(us(now.mono));
         }
@@ -216,7 +242,7 @@ impl Simulation {
         let shell = self.shell_mut(who);
         let waits: Vec<_> = shell.conduct.surely_unsent().into_iter().collect();
         let came: Vec<_> = shell.leaving.came.iter().copied().collect();
-        for (request, hops, returns) in waits.into_iter().chain(came) {
+        for (request, hops, returns) in came.into_iter().chain(waits) {
             let facts = &self.plan.requests[request];
             let id = facts.id.as_deref().unwrap_or_default();
             let identity = Identity::new(id, hops, facts.incarnation);
@@ -306,7 +332,8 @@ impl Simulation {
             WorkerEvent::SetLimit(who, limit_mps) if self.is_alive(who) => {
                 self.set_limit(who, limit_mps)
             }
-            WorkerEvent::SetLimit(..) => Ok(()),
+            WorkerEvent::ClaimDue(who, at) if self.is_alive(who) => self.check_patience(who, at),
+            WorkerEvent::SetLimit(..) | WorkerEvent::ClaimDue(..) => Ok(()),
             WorkerEvent::GoesOn(worker, life, for_us) => self.goes_on(worker, life, for_us),
             WorkerEvent::LearnsOfLoss(worker, life) => self.learns_of_loss(worker, life),
             WorkerEvent::SessionDead(worker, life) => {

@@ -18,6 +18,7 @@ use whatsapp_dispatcher::core::request::recent::Identity;
 const TELL_PATIENCE: u64 = 1_000_000;
 const LEAVE_PATIENCE: u64 = 10_000_000;
 const COMES_AGAIN: u64 = 2_000_000;
+const ALL_CAME_AGAIN: u64 = 10_000;
 
 /// What a lane that leaves has to remember.
 #[derive(Default)]
@@ -221,7 +222,10 @@ impl Simulation {
             LeaveStep::AwaitClaim => shell.driver.claimed(Legacy::default(), now),
             LeaveStep::GiveBack => {
                 let unread = std::mem::take(&mut shell.leaving.unread);
-                shell.driver.given_back(false, unread);
+                let is_noticed = shell.flaw != Some(Flaw::TellsOnce);
+                shell
+                    .driver
+                    .given_back(if is_noticed { unread } else { vec![] });
             }
             LeaveStep::Close => {
                 shell.leaving.closing = None;
@@ -268,6 +272,7 @@ impl Simulation {
     }
 
     fn left(&mut self, who: Who) -> Checked {
+        self.shell_mut(who).leaving.came.clear();
         self.perform_all(who)?;
         self.end_of_leaving(who)?;
         if !self.is_alive(who) || self.shell_mut(who).drained {
@@ -298,16 +303,12 @@ impl Simulation {
         }
         match shell.driver.leave_step(shell.opening_prefetch) {
             LeaveStep::GiveBack => {
-                let is_again = held.copy.redelivered;
+                shell.conduct.came_again(&held.copy);
                 shell.leaving.unread.push(unread);
-                if is_again {
-                    let unread = std::mem::take(&mut shell.leaving.unread);
+                if held.copy.redelivered {
+                    let step = shell.leaving.step;
                     self.tally.count("came again as it was given back");
-                    let is_noticed = self.flaw != Some(Flaw::TellsOnce);
-                    let shell = self.shell_mut(who);
-                    shell.conduct.delivered_again();
-                    shell.driver.given_back(is_noticed, unread);
-                    return self.leave_on(who);
+                    self.at(self.now_us + ALL_CAME_AGAIN, Event::Leave(who, step));
                 }
                 Ok(())
             }

@@ -172,6 +172,9 @@ impl Simulation {
             now.mono += now.mono / 10;
         }
         let shell = self.shell_mut(who);
+        if shell.driver.is_leaving() {
+            return Ok(());
+        }
         let was_owner = shell.driver.is_owner();
         let wake = shell.driver.turn(consuming, now);
         if shell.driver.is_owner() && !was_owner {

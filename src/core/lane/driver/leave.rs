@@ -3,7 +3,9 @@
 
 use super::leaving::{LeaveStep, Leaving, Stage};
 use super::{Command, Driver};
-use crate::core::fleet::tenure::{Unread, unsent_of_unread};
+use crate::core::fleet::tenure::{UNSENT_MAX, Unread, Unsent, unsent_of_unread};
+use crate::core::request::recent::Identity;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long nothing may come before nothing is on its way: to a lane that holds as much as RabbitMQ may have given it, and to one that
@@ -42,11 +44,11 @@ impl<D> Driver<D> {
                 LeaveStep::Listen { quiet }
             }
             Stage::Claiming => LeaveStep::AwaitClaim,
-            Stage::Unsent | Stage::UnsentAgain => LeaveStep::TellUnsent(self.lane.surely_unsent()),
+            Stage::Unsent => LeaveStep::TellUnsent(self.lane.surely_unsent()),
             Stage::GivingBack => LeaveStep::GiveBack,
             Stage::Closing => LeaveStep::Close,
-            // The next owner waits a moment before it doubts what was delivered before.
-            Stage::Unread => LeaveStep::TellUnsent(leaving.news.clone()),
+            // At the last, the next owner waits a moment before it doubts what was delivered before.
+            Stage::UnsentAgain | Stage::Unread => LeaveStep::TellUnsent(leaving.news.clone()),
         }
     }
 
@@ -104,31 +106,42 @@ impl<D> Driver<D> {
             || self.go_on(Stage::UnsentAgain, Stage::Closing);
     }
 
-    /// RabbitMQ has back what the channel held. `came_again`: and has delivered it here once more, as nobody else waits for it. `unread`:
-    /// what came meanwhile, in order.
-    pub fn given_back(&mut self, came_again: bool, unread: Vec<Unread>) {
-        self.note_unread(unread);
-        if came_again {
-            self.lane.delivered_again();
-        }
-        let next = if came_again && self.ownership.is_held() {
-            Stage::UnsentAgain
+    /// RabbitMQ has back what the channel held. `unread`: what it delivered meanwhile, in order; that which nobody else waits for comes once
+    /// more.
+    pub fn given_back(&mut self, unread: Vec<Unread>) {
+        let is_held = self.ownership.is_held();
+        let unread = self.doubt(unread);
+        let told = self.lane.surely_unsent();
+        self.lane.came_again(&unread);
+        let known = self.lane.surely_unsent();
+        let Some(leaving) = &mut self.leaving else {
+            return;
+        };
+        if is_held {
+            leaving.news = with_known(unsent_of_unread(told, unread), known);
         } else {
+            leaving.unread = unread;
+        }
+        let next = if leaving.news.is_empty() {
             Stage::Closing
+        } else {
+            Stage::UnsentAgain
         };
         self.go_on(Stage::GivingBack, next);
     }
 
-    fn note_unread(&mut self, unread: Vec<Unread>) {
-        if let Some(leaving) = &mut self.leaving {
-            leaving.unread.extend(unread);
+    /// Marks what came off the ladder and may be the copy of a request that was handled here: that is looked up.
+    fn doubt(&self, mut unread: Vec<Unread>) -> Vec<Unread> {
+        for delivery in &mut unread {
+            delivery.is_doubtful |= self.lane.knows_of(&delivery.identity);
         }
+        unread
     }
 
     /// The channel is closed. `in_order`: RabbitMQ says so, and so has every acknowledgement. `unread`: what it had delivered meanwhile.
     pub fn closed(&mut self, in_order: bool, unread: Vec<Unread>) {
-        self.note_unread(unread);
-        let told = self.lane.surely_unsent();
+        let unread = self.doubt(unread);
+        let mut told = self.lane.surely_unsent();
         if in_order {
             self.lane.left();
         }
@@ -136,10 +149,25 @@ impl<D> Driver<D> {
         let Some(leaving) = &mut self.leaving else {
             return;
         };
-        leaving.news = unsent_of_unread(told, std::mem::take(&mut leaving.unread));
+        told.append(&mut leaving.news);
+        leaving.unread.extend(unread);
+        let news = unsent_of_unread(told.clone(), std::mem::take(&mut leaving.unread));
+        leaving.news = with_known(news, told);
         leaving.stage = Stage::Unread;
         if leaving.news.is_empty() {
             self.leaving = None;
         }
     }
+}
+
+/// Adds what is known as well, if there is news: a record that was not sent yet makes way for the next one of its lane.
+fn with_known(mut news: Unsent, known: Unsent) -> Unsent {
+    if news.is_empty() {
+        return news;
+    }
+    let named: HashSet<Identity> = news.iter().map(|(identity, _)| identity.clone()).collect();
+    let others = known.into_iter();
+    news.extend(others.filter(|(identity, _)| !named.contains(identity)));
+    news.truncate(UNSENT_MAX);
+    news
 }

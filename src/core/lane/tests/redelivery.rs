@@ -283,11 +283,16 @@ fn what_was_given_back_and_came_again_is_as_sure_as_before() {
         config(),
         vec![
             (Get("a1"), "waits"),
-            (CameAgain, "a1 1"),
+            (Get("b1"), "waits"),
+            (Get("c1"), "waits"),
+            // Another worker had b1 in between, and c1 is with it.
+            (CameAgain(&[("a1", 1), ("b1", 2)]), "a1 1, b1 0, c1 0"),
             (Left, "flowing"),
             (Lost, "flowing"),
             (Rejoined, "flowing"),
             (Again("a1", 2), "waits"),
+            (Again("b1", 3), "asks"),
+            (Again("c1", 2), "asks"),
         ],
     );
 }

@@ -63,7 +63,10 @@ fn what_has_no_room_goes_back_unsent_and_its_lane_asks_for_fewer() {
             (Prefetch, "96"),
             (Next, "give back"),
             // Others are told of all of them.
-            (CameAgain, "a1 1b1 1c1 1"),
+            (
+                CameAgain(&[("a1", 1), ("b1", 1), ("c1", 1)]),
+                "a1 1, b1 1, c1 1",
+            ),
             (Lost, "rejoining"),
             (Rejoined, "flowing"),
             (Again("a1", 2), "waits"),

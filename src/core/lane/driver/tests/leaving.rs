@@ -3,6 +3,7 @@
 use super::*;
 use crate::contract::words::Scope;
 use crate::core::fleet::holds::{Hold, Why};
+use crate::core::fleet::tenure::Unread;
 
 #[test]
 fn a_lane_that_another_took_is_left_and_claimed_no_more() {
@@ -19,7 +20,7 @@ fn a_lane_that_another_took_is_left_and_claimed_no_more() {
     driver.apply_orders(orders(Some(&owner("b"))), now(2.0));
     assert_eq!(perform(&mut driver, now(2.0)), "");
     assert_eq!(
-        left(&mut driver, true),
+        left(&mut driver, &[unread("x", 1)]),
         ["holds", "opening", "listen", "give back", "close"]
     );
 }
@@ -49,7 +50,7 @@ fn a_lane_that_another_took_does_not_even_try_whether_a_hold_is_over() {
         now(2.0),
     );
     turn(&mut driver, OPEN, 2.0);
-    left(&mut driver, false);
+    left(&mut driver, &[]);
     driver.apply_orders(orders(None), now(4.0));
     let prefetch = driver.prefetch();
     driver.subscribed(prefetch, now(4.0));
@@ -64,12 +65,21 @@ fn a_lane_that_another_took_does_not_even_try_whether_a_hold_is_over() {
     assert!(driver.is_leaving());
 }
 
-/// Leaves to the end. `came_again`: RabbitMQ delivers what it is given back once more.
-fn left(driver: &mut Driver<&'static str>, came_again: bool) -> Vec<&'static str> {
+/// What came as the lane was given back: never before, or with that count.
+fn unread(id: &str, delivery_count: u64) -> Unread {
+    Unread {
+        identity: Identity::new(id, 0, None),
+        delivery_count,
+        is_doubtful: delivery_count > 0,
+    }
+}
+
+/// Leaves to the end. `unread`: what RabbitMQ delivers as it is given back what it had delivered.
+fn left(driver: &mut Driver<&'static str>, unread: &[Unread]) -> Vec<String> {
     let mut steps = vec![];
     loop {
         perform(driver, now(3.0));
-        steps.push(match driver.leave_step(10) {
+        let step = match driver.leave_step(10) {
             LeaveStep::TellHolds => {
                 driver.told();
                 "holds"
@@ -89,16 +99,15 @@ fn left(driver: &mut Driver<&'static str>, came_again: bool) -> Vec<&'static str
             }
             LeaveStep::TellUnsent(unsent) => {
                 driver.told();
-                let ids: Vec<_> = unsent.iter().map(|(id, count)| (id.id(), *count)).collect();
-                match ids[..] {
-                    [] => "unsent none",
-                    [("x", 0)] => "unsent x",
-                    [("x", 1)] => "unsent x, once more",
-                    _ => panic!("{ids:?}"),
-                }
+                let named = unsent
+                    .iter()
+                    .map(|(id, count)| format!(" {} {count}", id.id()));
+                let named: String = named.collect();
+                steps.push(format!("unsent{named}"));
+                continue;
             }
             LeaveStep::GiveBack => {
-                driver.given_back(came_again, vec![]);
+                driver.given_back(unread.to_vec());
                 "give back"
             }
             LeaveStep::Close => {
@@ -106,7 +115,8 @@ fn left(driver: &mut Driver<&'static str>, came_again: bool) -> Vec<&'static str
                 "close"
             }
             LeaveStep::Left => return steps,
-        });
+        };
+        steps.push(step.to_owned());
     }
 }
 
@@ -119,13 +129,13 @@ fn what_waits_is_told_before_it_goes_back_and_again_as_it_came_again() {
     turn(&mut driver, OPEN, 2.0);
     assert!(driver.is_drained());
     driver.leave();
-    let steps = left(&mut driver, true);
+    let steps = left(&mut driver, &[unread("x", 1)]);
     let expected = [
         "opening",
         "listen",
-        "unsent x",
+        "unsent x 0",
         "give back",
-        "unsent x, once more",
+        "unsent x 1",
         "close",
     ];
     assert_eq!(steps, expected);
@@ -137,14 +147,14 @@ fn a_lane_that_ends_before_it_is_its_own_claims_what_it_was_given() {
     deliver(&mut driver, "x", 2.0);
     driver.drain();
     driver.leave();
-    let steps = left(&mut driver, false);
+    let steps = left(&mut driver, &[]);
     assert_eq!(
         steps,
         [
             "opening",
             "listen",
             "claim",
-            "unsent x",
+            "unsent x 0",
             "give back",
             "close"
         ]
@@ -158,7 +168,31 @@ fn an_empty_lane_has_nothing_to_give_back() {
     driver.drain();
     driver.leave();
     assert_eq!(
-        left(&mut driver, false),
-        ["opening", "listen", "unsent none", "close"]
+        left(&mut driver, &[]),
+        ["opening", "listen", "unsent", "close"]
     );
+}
+
+/// Another worker may have had it in between, and have sent it.
+#[test]
+fn what_did_not_come_again_is_not_told_as_if_it_had() {
+    let mut driver = driver();
+    own(&mut driver);
+    deliver(&mut driver, "x", 2.0);
+    deliver(&mut driver, "y", 2.0);
+    driver.drain();
+    driver.leave();
+    let steps = left(
+        &mut driver,
+        &[unread("x", 1), unread("y", 2), unread("z", 0)],
+    );
+    let expected = [
+        "opening",
+        "listen",
+        "unsent x 0 y 0",
+        "give back",
+        "unsent x 1 z 0 y 0",
+        "close",
+    ];
+    assert_eq!(steps, expected);
 }
