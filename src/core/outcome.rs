@@ -2,7 +2,7 @@
 //!
 //! The order of evidence: the API's own code, its `is_transient`, the HTTP status, the phase of the transport.
 //! The status comes late because Meta documents 400 for most throttles and 500 for faults that never heal
-//! ("Error codes", November 2025). What cannot be known is [`Outcome::Unknown`], not a failure.
+//! ("Error codes", November 2025). What cannot be known is [`Effect::Ambiguous`], not a failure.
 
 use std::fmt;
 
@@ -15,11 +15,9 @@ mod table;
 
 use crate::contract::words::{Class, Scope};
 pub use overrides::Override;
-pub use row::{Effect, Row, When, fetch_failed};
+pub use row::{Effect, MAX_RETRY_AFTER_S, Row, When, fetch_failed};
+use table::{INVALID, TOO_FAST, blocked, maybe_sent, second_recipient};
 pub use table::{SOURCES, TABLE};
-
-/// The longest wait that a `Retry-After` header is believed: it is undocumented for this API.
-pub const MAX_RETRY_AFTER_S: u32 = 3600;
 
 /// Remedy of an outage.
 pub const WAIT: &str =
@@ -34,11 +32,9 @@ pub const PAUSE: &str = "none needed: the API asked for this pause";
 pub fn remedy_like(text: &str) -> &'static str {
     let of_table = table::TABLE.iter().filter_map(|row| match row.effect {
         Effect::Blocked { remedy, .. } => Some(remedy),
-        Effect::Transient { .. }
+        Effect::Refused { .. }
+        | Effect::Transient { .. }
         | Effect::Throttled { .. }
-        | Effect::Invalid { .. }
-        | Effect::Undeliverable
-        | Effect::Policy { .. }
         | Effect::Ambiguous => None,
     });
     let own = [WAIT, UNREACHABLE, PAUSE, NEW_TOKEN, LOOK_UP, BASE_URL];
@@ -50,52 +46,21 @@ pub fn remedy_like(text: &str) -> &'static str {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Accepted(Accepted),
-    /// Final for this message.
-    Refused {
-        /// `Invalid`, `Undeliverable` or `Policy`.
-        class: Class,
-        error: ErrorReport,
-        retry_not_before_s: Option<u64>,
-    },
     /// Nothing can have reached the API: safe to repeat at once.
     NotSent {
         error: ErrorReport,
     },
-    /// Try again; costs an attempt.
-    Transient {
-        /// The scope that a run of them stops; [`Scope::Message`]: nobody else.
-        scope: Scope,
-        error: ErrorReport,
-        max_retries: Option<u32>,
-        min_delay_s: Option<u32>,
-        /// False: a repeat may reach a person twice.
-        proves_unsent: bool,
-        /// Out of these retries, the request is taken to be wrong.
-        then_invalid: bool,
-    },
-    /// Keeps the message and costs no attempt.
-    Throttled {
-        scope: Scope,
-        error: ErrorReport,
-        pause_s: Option<u32>,
-        /// The lane is too fast, whatever pause comes with it.
-        slow_down: bool,
-        /// The number's limit is another one afterwards.
-        new_limit: bool,
-    },
-    /// All in scope cannot send until something changes. Keeps the message and costs no attempt.
-    Blocked {
-        scope: Scope,
-        error: ErrorReport,
-        remedy: &'static str,
-        /// Lifts by itself, in hours.
-        is_penalty: bool,
-        second_recipient: bool,
-    },
-    /// The message may have been sent.
-    Unknown {
-        error: ErrorReport,
-    },
+    /// The API's answer, or that there is none. Its effect has the waits that the server asks for.
+    Failed(Effect, ErrorReport),
+}
+
+impl Outcome {
+    pub fn effect(&self) -> Option<Effect> {
+        match self {
+            Outcome::Failed(effect, _) => Some(*effect),
+            Outcome::Accepted(_) | Outcome::NotSent { .. } => None,
+        }
+    }
 }
 
 /// The error of a result. Without a code, the title is our own wording.
@@ -134,9 +99,10 @@ impl Rules {
             Reply::NotSent(reason) => Outcome::NotSent {
                 error: ErrorReport::own(Class::Transient, format!("not sent: {reason}")),
             },
-            Reply::NoAnswer(reason) => Outcome::Unknown {
-                error: ErrorReport::own(Class::Ambiguous, format!("no answer: {reason}")),
-            },
+            Reply::NoAnswer(reason) => Outcome::Failed(
+                Effect::Ambiguous,
+                ErrorReport::own(Class::Ambiguous, format!("no answer: {reason}")),
+            ),
         }
     }
 
@@ -159,11 +125,8 @@ impl Rules {
                     || of_unknown_code(error.is_transient, status),
                     |row| row.effect,
                 );
-                outcome(
-                    effect,
-                    ErrorReport::of_api(effect.class(), error),
-                    retry_after_s,
-                )
+                let error = ErrorReport::of_api(effect.class(), error);
+                Outcome::Failed(effect.with_retry_after(retry_after_s), error)
             }
             AnswerBody::Success | AnswerBody::Unreadable => {
                 let effect = of_status(status);
@@ -171,7 +134,7 @@ impl Rules {
                     effect.class(),
                     format!("HTTP {status} without an answer of the API"),
                 );
-                outcome(effect, error, retry_after_s)
+                Outcome::Failed(effect.with_retry_after(retry_after_s), error)
             }
         }
     }
@@ -190,32 +153,18 @@ const NEW_TOKEN: &str = "load a new token";
 const LOOK_UP: &str = "look the code up in Meta's list of error codes";
 const BASE_URL: &str = "check graph.base_url and what stands between here and the API";
 
-const TOO_MANY: Effect = Effect::Throttled {
-    scope: Scope::Lane,
-    pause_s: None,
-    new_limit: false,
-};
-
 /// An error of the API whose code is in no row: Meta adds several a year.
 pub fn of_unknown_code(is_transient: bool, status: u16) -> Effect {
     if is_transient {
-        return Effect::Transient {
-            scope: Scope::Lane,
-            max_retries: None,
-            min_delay_s: None,
-            proves_unsent: false,
-            then_invalid: false,
-        };
+        return maybe_sent(Scope::Lane);
     }
     match status {
-        429 => TOO_MANY,
+        429 => TOO_FAST,
         // Both codes known with 401 are about the token, but an unknown one halts only what it was seen on.
-        401 => blocked_lane(NEW_TOKEN, false),
-        403 => blocked_lane(LOOK_UP, true),
+        401 => blocked(Scope::Lane, NEW_TOKEN),
+        403 => second_recipient(Scope::Lane, LOOK_UP),
         408 => Effect::Ambiguous,
-        400..=499 => Effect::Invalid {
-            scope: Scope::Message,
-        },
+        400..=499 => INVALID,
         // 5xx, and also 2xx: the status says yes, the body no, and the code is not known to prove either
         // (206 with an error is a partial success of group messages).
         _ => Effect::Ambiguous,
@@ -225,90 +174,14 @@ pub fn of_unknown_code(is_transient: bool, status: u16) -> Effect {
 /// An answer that is not the API's: a proxy's, a load balancer's, or a cut-off one.
 pub fn of_status(status: u16) -> Effect {
     match status {
-        429 => TOO_MANY,
+        429 => TOO_FAST,
         408 => Effect::Ambiguous,
         // Refused on the way, so not sent. A wrong base URL, a redirect or a proxy in between answers everybody so:
         // final refusals would burn the whole backlog, retries its attempts. Since a filter may also dislike one
         // body, a second recipient has to confirm it.
-        300..=499 => blocked_lane(BASE_URL, true),
+        300..=499 => second_recipient(Scope::Lane, BASE_URL),
         _ => Effect::Ambiguous,
     }
-}
-
-fn blocked_lane(remedy: &'static str, second_recipient: bool) -> Effect {
-    Effect::Blocked {
-        scope: Scope::Lane,
-        remedy,
-        is_penalty: false,
-        second_recipient,
-    }
-}
-
-fn outcome(effect: Effect, error: ErrorReport, retry_after_s: Option<u64>) -> Outcome {
-    let class = effect.class();
-    match effect {
-        Effect::Transient {
-            scope,
-            max_retries,
-            min_delay_s,
-            proves_unsent,
-            then_invalid,
-        } => Outcome::Transient {
-            scope,
-            error,
-            max_retries,
-            min_delay_s: at_least(min_delay_s, retry_after_s),
-            proves_unsent,
-            then_invalid,
-        },
-        Effect::Throttled {
-            scope,
-            pause_s,
-            new_limit,
-        } => Outcome::Throttled {
-            scope,
-            error,
-            pause_s: at_least(pause_s, retry_after_s),
-            slow_down: scope == Scope::Lane && pause_s.is_none(),
-            new_limit,
-        },
-        Effect::Blocked {
-            scope,
-            remedy,
-            is_penalty,
-            second_recipient,
-        } => Outcome::Blocked {
-            scope,
-            error,
-            remedy,
-            is_penalty,
-            second_recipient,
-        },
-        Effect::Invalid { .. } | Effect::Undeliverable => Outcome::Refused {
-            class,
-            error,
-            retry_not_before_s: None,
-        },
-        Effect::Policy {
-            retry_not_before_s, ..
-        } => Outcome::Refused {
-            class,
-            error,
-            retry_not_before_s,
-        },
-        Effect::Ambiguous => Outcome::Unknown { error },
-    }
-}
-
-/// The longer of our own wait and the server's, which is capped.
-fn at_least(wait_s: Option<u32>, retry_after_s: Option<u64>) -> Option<u32> {
-    let asked_s = retry_after_s.filter(|seconds| *seconds > 0);
-    let asked_s = asked_s.map(|seconds| {
-        u32::try_from(seconds)
-            .unwrap_or(u32::MAX)
-            .min(MAX_RETRY_AFTER_S)
-    });
-    wait_s.max(asked_s)
 }
 
 /// Joins what the API says to programs with what it says to people, which often says more.

@@ -3,7 +3,7 @@
 use crate::core::Now;
 use crate::core::lane::State;
 use crate::core::outcome::answer::{AnswerBody, Reply};
-use crate::core::outcome::{Outcome, Rules};
+use crate::core::outcome::{Effect, Outcome, Rules};
 use crate::core::request::message::LaneId;
 use crate::metrics::{LaneMetrics, Metrics, OTHER};
 use std::sync::Arc;
@@ -111,11 +111,11 @@ impl Observer {
 pub(super) fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted(_) => "accepted",
-        Outcome::Refused { .. } => "refused",
+        Outcome::Failed(Effect::Refused { .. }, _) => "refused",
         Outcome::NotSent { .. } => "not_sent",
-        Outcome::Transient { .. } => "transient",
-        Outcome::Throttled { .. } => "throttled",
-        Outcome::Blocked { .. } => "blocked",
-        Outcome::Unknown { .. } => "unknown",
+        Outcome::Failed(Effect::Transient { .. }, _) => "transient",
+        Outcome::Failed(Effect::Throttled { .. }, _) => "throttled",
+        Outcome::Failed(Effect::Blocked { .. }, _) => "blocked",
+        Outcome::Failed(Effect::Ambiguous, _) => "unknown",
     }
 }

@@ -92,11 +92,9 @@ fn name_codes(row: &Row) -> String {
 fn describe_effect(effect: Effect) -> [String; 4] {
     let remedy = match effect {
         Effect::Blocked { remedy, .. } => remedy,
-        Effect::Transient { .. }
+        Effect::Refused { .. }
+        | Effect::Transient { .. }
         | Effect::Throttled { .. }
-        | Effect::Invalid { .. }
-        | Effect::Undeliverable
-        | Effect::Policy { .. }
         | Effect::Ambiguous => "",
     };
     let (class, scope) = (effect.class().as_str(), effect.scope().as_str());
@@ -132,8 +130,7 @@ fn describe_new_limit(new_limit: bool) -> &'static str {
 
 fn describe_treatment(effect: Effect) -> String {
     match effect {
-        Effect::Invalid { .. } | Effect::Undeliverable => "reject".to_owned(),
-        Effect::Policy {
+        Effect::Refused {
             retry_not_before_s, ..
         } => {
             let wait = retry_not_before_s.map(|seconds| {
@@ -153,6 +150,7 @@ fn describe_treatment(effect: Effect) -> String {
             pause_s: Some(seconds),
             scope,
             new_limit,
+            ..
         } => {
             let more = describe_new_limit(new_limit);
             format!("the {} pauses for {seconds} s{more}", name_scope(scope))

@@ -9,7 +9,7 @@ use super::{Lane, Message};
 use crate::core::Now;
 use crate::core::fleet::holds::{Finding, Hold, Why};
 use crate::core::lane::backlog::Key;
-use crate::core::outcome::Outcome;
+use crate::core::outcome::Effect;
 
 /// Before a request comes again that was refused as the one to try: others are tried meanwhile, and go before it.
 const APART_S: u32 = 5;
@@ -21,28 +21,24 @@ impl Lane {
         &mut self,
         message: &mut Message,
         key: &Key,
-        outcome: &Outcome,
+        effect: Effect,
+        code: Option<i64>,
         now: Now,
     ) -> (Fate, Option<Finding>) {
-        let Outcome::Blocked {
+        let Effect::Blocked {
             scope,
-            error,
             remedy,
             is_penalty,
             second_recipient,
-        } = outcome
+        } = effect
         else {
             return (Fate::Decided { is_charged: true }, None);
         };
         self.answers_well();
-        let why = if *is_penalty {
-            Why::Penalty
-        } else {
-            Why::Block
-        };
-        let scope = reach_of(*scope, message);
-        let finding = self.finding(scope, why, error.code, remedy, None);
-        if self.is_try_for(why, error.code) {
+        let why = if is_penalty { Why::Penalty } else { Why::Block };
+        let scope = reach_of(scope, message);
+        let finding = self.finding(scope, why, code, remedy, None);
+        if self.is_try_for(finding.why, finding.code) {
             return self.tried_in_vain(message, key, finding, now);
         }
         let is_known = self
@@ -50,14 +46,15 @@ impl Lane {
             .hold()
             .is_some_and(|hold| is_of(hold, &finding));
         let is_first = self.blame.is_first(key, message);
-        let may_be_its_own =
-            *second_recipient || message.history.blamed || self.blame.disproved == Some(error.code);
+        let may_be_its_own = second_recipient
+            || message.history.blamed
+            || self.blame.disproved == Some(finding.code);
         if may_be_its_own && is_first && !is_known {
             self.blame.is_witnessed_by(key, message);
             return (Fate::Decided { is_charged: true }, None);
         }
         self.blame.clear();
-        message.history.last_error = error.code;
+        message.history.last_error = finding.code;
         (Fate::Stays, self.found(finding, now))
     }
 

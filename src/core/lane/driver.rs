@@ -8,8 +8,8 @@ use super::{Drawn, Evidence, HeldBy, Joined, Lane, Resolved, State, Step, Ticket
 use crate::core::Now;
 use crate::core::evidence::search::{Question, Wanted};
 use crate::core::fleet::tenure::Legacy;
-use crate::core::outcome::Outcome;
 use crate::core::outcome::answer::Usage;
+use crate::core::outcome::{Effect, Outcome};
 use crate::core::request::intake::Refusal;
 use crate::core::request::message::{LaneId, Message};
 use crate::core::request::recent::Identity;
@@ -392,11 +392,11 @@ impl<D> Driver<D> {
         let quick_pause = self.quick.after(&outcome, self.lane.state(), drawn);
         // A number is in maintenance while its throughput is raised.
         if matches!(
-            outcome,
-            Outcome::Throttled {
+            outcome.effect(),
+            Some(Effect::Throttled {
                 new_limit: true,
                 ..
-            }
+            })
         ) {
             self.commands.push_back(Command::ReadLimit);
         }

@@ -7,7 +7,7 @@ use crate::core::Now;
 use crate::core::fleet::holds::{Finding, Why};
 use crate::core::lane::backlog::{Key, Ticket};
 use crate::core::outcome::answer::Usage;
-use crate::core::outcome::{Outcome, PAUSE, UNREACHABLE, WAIT};
+use crate::core::outcome::{Effect, Outcome, PAUSE, UNREACHABLE, WAIT};
 use crate::core::request::decide::Decision;
 use crate::core::request::message::Message;
 use crate::core::request::recent::Identity;
@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Longest that a usage header is believed to ask for.
 const REGAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+const DECIDED: Fate = Fate::Decided { is_charged: true };
 
 /// Sends that an outage may cost a request beside its attempts.
 const UNCHARGED_MAX: u32 = 10;
@@ -43,8 +45,8 @@ impl Lane {
         if may_count(&outcome) {
             self.backlog.count_pair(&key, now);
         }
-        let is_outdated = tokens_before != self.tokens_before;
-        let (fate, finding) = if is_outdated && matches!(outcome, Outcome::Blocked { .. }) {
+        let is_blocked = matches!(outcome.effect(), Some(Effect::Blocked { .. }));
+        let (fate, finding) = if is_blocked && tokens_before != self.tokens_before {
             // Said of a token that is no longer in use.
             (Fate::Stays, None)
         } else {
@@ -150,13 +152,10 @@ impl Lane {
         now: Now,
         drawn: Drawn,
     ) -> (Fate, Option<Finding>) {
-        let decided = Fate::Decided { is_charged: true };
         match outcome {
-            Outcome::Accepted(_) | Outcome::Refused { .. } => {
-                self.blame.passed(message);
-                self.answers_well();
-                self.standing.proved_well(now);
-                (decided, None)
+            Outcome::Accepted(_) => {
+                self.passed(message, now);
+                (DECIDED, None)
             }
             Outcome::NotSent { .. } => {
                 let is_long = self.standing.unreachable(drawn.quick_pause, now);
@@ -167,40 +166,59 @@ impl Lane {
                     finding.and_then(|finding| self.found(finding, now)),
                 )
             }
-            Outcome::Transient { scope, error, .. } => {
-                self.standing.reached();
-                if *scope == Scope::Message {
-                    self.standing.works();
-                    return (decided, None);
-                }
-                self.failed(message, *scope, error.code, now)
+            Outcome::Failed(effect, error) => {
+                self.judge_failure(message, key, (*effect, error.code), sent_at, now, drawn)
             }
-            Outcome::Unknown { error } => self.failed(message, Scope::Lane, error.code, now),
-            Outcome::Throttled {
+        }
+    }
+
+    fn judge_failure(
+        &mut self,
+        message: &mut Message,
+        key: &Key,
+        (effect, code): (Effect, Option<i64>),
+        sent_at: Duration,
+        now: Now,
+        drawn: Drawn,
+    ) -> (Fate, Option<Finding>) {
+        match effect {
+            Effect::Refused { .. } => {
+                self.passed(message, now);
+                (DECIDED, None)
+            }
+            Effect::Transient {
+                scope: Scope::Message,
+                ..
+            } => {
+                self.answers_well();
+                (DECIDED, None)
+            }
+            Effect::Transient { scope, .. } => {
+                self.standing.reached();
+                self.failed(message, scope, code, now)
+            }
+            Effect::Ambiguous => self.failed(message, Scope::Lane, code, now),
+            Effect::Throttled {
                 scope,
-                error,
                 pause_s,
                 slow_down,
                 new_limit: _,
             } => {
                 self.answers_well();
                 match scope {
-                    Scope::Pair => (self.pair_refused(message, key, *pause_s, now), None),
-                    Scope::Template => {
-                        self.template_held(message, error.code, *pause_s, now, drawn)
-                    }
+                    Scope::Pair => (self.pair_refused(message, key, pause_s, now), None),
+                    Scope::Template => self.template_held(message, code, pause_s, now, drawn),
                     Scope::Message | Scope::Lane | Scope::Waba | Scope::Token | Scope::App => {
                         let pause = pause_s.map(|seconds| Duration::from_secs(seconds.into()));
-                        let is_try = self.is_try_for(Why::Throttle, error.code);
+                        let is_try = self.is_try_for(Why::Throttle, code);
                         let is_long = pause.is_some_and(|pause| pause > super::HOLD_MAX);
                         if is_long && !is_try && self.is_blamed_alone(message, key) {
-                            return (decided, None);
+                            return (DECIDED, None);
                         }
-                        let scope = reach_of(*scope, message);
-                        let finding =
-                            self.throttled(scope, error.code, pause, *slow_down, sent_at, now);
+                        let scope = reach_of(scope, message);
+                        let finding = self.throttled(scope, code, pause, slow_down, sent_at, now);
                         let fate = if is_try && !slow_down {
-                            self.gives_way(message, error.code)
+                            self.gives_way(message, code)
                         } else {
                             Fate::Stays
                         };
@@ -208,8 +226,15 @@ impl Lane {
                     }
                 }
             }
-            Outcome::Blocked { .. } => self.blocked(message, key, outcome, now),
+            Effect::Blocked { .. } => self.blocked(message, key, effect, code, now),
         }
+    }
+
+    /// The API had something to say about the request itself.
+    fn passed(&mut self, message: &Message, now: Now) {
+        self.blame.passed(message);
+        self.answers_well();
+        self.standing.proved_well(now);
     }
 
     pub(super) fn answers_well(&mut self) {
@@ -320,11 +345,9 @@ impl Lane {
 /// Whether the API may have counted the message against its pair. It does so somewhere between the send and the answer, so a
 /// slot is charged with the answer: counted from the send, the next one could come too early.
 fn may_count(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Accepted(_)
-        | Outcome::Refused { .. }
-        | Outcome::Transient { .. }
-        | Outcome::Unknown { .. } => true,
-        Outcome::NotSent { .. } | Outcome::Throttled { .. } | Outcome::Blocked { .. } => false,
+    match outcome.effect() {
+        Some(Effect::Refused { .. } | Effect::Transient { .. } | Effect::Ambiguous) => true,
+        Some(Effect::Throttled { .. } | Effect::Blocked { .. }) => false,
+        None => matches!(outcome, Outcome::Accepted(_)),
     }
 }

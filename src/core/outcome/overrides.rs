@@ -1,7 +1,7 @@
 //! The rows that the configuration puts in front of the table.
 
 use super::row::{Effect, Row, When, find};
-use super::table::TABLE;
+use super::table::{TABLE, TOO_FAST, blocked, maybe_sent, refused};
 use crate::contract::words::{Class, Scope};
 
 /// A row from the configuration: for a code that Meta adds, or one that a deployment judges otherwise.
@@ -41,16 +41,7 @@ impl Override {
 
     /// Says what is wrong with it, for the configuration's list of mistakes.
     pub fn fault(&self) -> Option<&'static str> {
-        let scope_fits = match self.class {
-            Class::Throttled => self.scope.is_none_or(throttles),
-            Class::Blocked => self.scope.is_none_or(blocks),
-            Class::Invalid | Class::Policy => self.scope != Some(Scope::Pair),
-            Class::Transient => self.scope.is_none_or(stops),
-            Class::Undeliverable | Class::Ambiguous => {
-                self.scope.is_none_or(|scope| scope == Scope::Message)
-            }
-        };
-        if !scope_fits {
+        if self.scope.is_some_and(|scope| !fits(self.class, scope)) {
             return Some("the class cannot have this scope");
         }
         let wants = |said: bool, class: Class| said && self.class != class;
@@ -85,6 +76,7 @@ impl Override {
 
     fn effect(&self, built_in: Option<Effect>) -> Effect {
         let base = built_in.filter(|effect| effect.class() == self.class);
+        let wish = self.scope.filter(|scope| fits(self.class, *scope));
         match base.unwrap_or(careful(self.class)) {
             Effect::Transient {
                 scope,
@@ -93,7 +85,7 @@ impl Override {
                 proves_unsent,
                 then_invalid,
             } => Effect::Transient {
-                scope: self.scope.filter(|scope| stops(*scope)).unwrap_or(scope),
+                scope: wish.unwrap_or(scope),
                 max_retries: self.max_retries.or(max_retries),
                 min_delay_s: self.min_delay_s.or(min_delay_s),
                 proves_unsent: self.proves_unsent.unwrap_or(proves_unsent),
@@ -102,37 +94,38 @@ impl Override {
             Effect::Throttled {
                 scope,
                 pause_s,
+                slow_down: _,
                 new_limit,
-            } => Effect::Throttled {
-                scope: self
-                    .scope
-                    .filter(|scope| throttles(*scope))
-                    .unwrap_or(scope),
-                pause_s: self.pause_s.or(pause_s),
-                new_limit,
-            },
+            } => {
+                let (scope, pause_s) = (wish.unwrap_or(scope), self.pause_s.or(pause_s));
+                Effect::Throttled {
+                    scope,
+                    pause_s,
+                    slow_down: scope == Scope::Lane && pause_s.is_none(),
+                    new_limit,
+                }
+            }
             Effect::Blocked {
                 scope,
                 remedy,
                 is_penalty,
                 second_recipient,
             } => Effect::Blocked {
-                scope: self.scope.filter(|scope| blocks(*scope)).unwrap_or(scope),
+                scope: wish.unwrap_or(scope),
                 remedy,
                 is_penalty,
                 second_recipient: self.second_recipient.unwrap_or(second_recipient),
             },
-            Effect::Invalid { scope } => Effect::Invalid {
-                scope: self.scope.unwrap_or(scope),
-            },
-            Effect::Policy {
+            Effect::Refused {
+                class,
                 scope,
                 retry_not_before_s,
-            } => Effect::Policy {
-                scope: self.scope.unwrap_or(scope),
+            } => Effect::Refused {
+                class,
+                scope: wish.unwrap_or(scope),
                 retry_not_before_s: self.retry_not_before_s.or(retry_not_before_s),
             },
-            same @ (Effect::Undeliverable | Effect::Ambiguous) => same,
+            Effect::Ambiguous => Effect::Ambiguous,
         }
     }
 }
@@ -140,52 +133,27 @@ impl Override {
 /// The effect of a class about which nothing more is known.
 fn careful(class: Class) -> Effect {
     match class {
-        Class::Transient => Effect::Transient {
-            scope: Scope::Message,
-            max_retries: None,
-            min_delay_s: None,
-            proves_unsent: false,
-            then_invalid: false,
-        },
-        Class::Throttled => Effect::Throttled {
-            scope: Scope::Lane,
-            pause_s: None,
-            new_limit: false,
-        },
-        Class::Blocked => Effect::Blocked {
-            scope: Scope::Lane,
-            remedy: "see the override of this code in the configuration",
-            is_penalty: false,
-            second_recipient: false,
-        },
-        Class::Invalid => Effect::Invalid {
-            scope: Scope::Message,
-        },
-        Class::Undeliverable => Effect::Undeliverable,
-        Class::Policy => Effect::Policy {
-            scope: Scope::Message,
-            retry_not_before_s: None,
-        },
+        Class::Transient => maybe_sent(Scope::Message),
+        Class::Throttled => TOO_FAST,
+        Class::Blocked => blocked(
+            Scope::Lane,
+            "see the override of this code in the configuration",
+        ),
+        Class::Invalid | Class::Undeliverable | Class::Policy => refused(class, Scope::Message),
         Class::Ambiguous => Effect::Ambiguous,
     }
 }
 
-fn throttles(scope: Scope) -> bool {
-    match scope {
-        Scope::Pair | Scope::Lane | Scope::Waba | Scope::Token | Scope::App | Scope::Template => {
-            true
-        }
-        Scope::Message => false,
+/// Whether what is of that class can reach so far.
+fn fits(class: Class, scope: Scope) -> bool {
+    let is_held = !matches!(scope, Scope::Message | Scope::Pair | Scope::Template);
+    match class {
+        Class::Transient => is_held || scope == Scope::Message,
+        Class::Throttled => scope != Scope::Message,
+        Class::Blocked => is_held,
+        Class::Invalid | Class::Policy => scope != Scope::Pair,
+        Class::Undeliverable | Class::Ambiguous => scope == Scope::Message,
     }
-}
-
-/// True for what a run of failures may stop.
-fn stops(scope: Scope) -> bool {
-    scope == Scope::Message || blocks(scope)
-}
-
-fn blocks(scope: Scope) -> bool {
-    throttles(scope) && scope != Scope::Pair && scope != Scope::Template
 }
 
 #[cfg(test)]

@@ -2,9 +2,22 @@
 
 use crate::contract::words::{Class, Scope};
 
+/// The longest wait that a `Retry-After` header is believed: it is undocumented for this API.
+pub const MAX_RETRY_AFTER_S: u32 = 3600;
+
 /// The effect of a code on the message that meets it, and on others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Effect {
+    /// Final for this message.
+    Refused {
+        /// `Invalid`, `Undeliverable` or `Policy`.
+        class: Class,
+        /// How far the fault reaches; nobody else is stopped.
+        scope: Scope,
+        /// When the caller may try again; never done here. `None`: not with this message.
+        retry_not_before_s: Option<u64>,
+    },
+    /// Try again; costs an attempt.
     Transient {
         /// The scope that a run of them stops; [`Scope::Message`]: nobody else.
         scope: Scope,
@@ -16,13 +29,16 @@ pub enum Effect {
         /// Met as often as that, it is the request that is wrong.
         then_invalid: bool,
     },
+    /// Keeps the message and costs no attempt.
     Throttled {
         scope: Scope,
-        /// `None`: too fast, so the lane slows down instead.
         pause_s: Option<u32>,
+        /// The lane is too fast, whatever pause comes with it.
+        slow_down: bool,
         /// The number's limit is another one afterwards.
         new_limit: bool,
     },
+    /// All in scope cannot send until something changes. Keeps the message and costs no attempt.
     Blocked {
         scope: Scope,
         /// The remedy, for operators.
@@ -32,39 +48,44 @@ pub enum Effect {
         /// May be the message's own fault: the block begins when a second recipient fails too.
         second_recipient: bool,
     },
-    Invalid {
-        scope: Scope,
-    },
-    Undeliverable,
-    Policy {
-        scope: Scope,
-        /// When the caller may try again; never done here. `None`: not with this message.
-        retry_not_before_s: Option<u64>,
-    },
+    /// The message may have been sent.
     Ambiguous,
 }
 
 impl Effect {
     pub fn class(&self) -> Class {
         match self {
+            Effect::Refused { class, .. } => *class,
             Effect::Transient { .. } => Class::Transient,
             Effect::Throttled { .. } => Class::Throttled,
             Effect::Blocked { .. } => Class::Blocked,
-            Effect::Invalid { .. } => Class::Invalid,
-            Effect::Undeliverable => Class::Undeliverable,
-            Effect::Policy { .. } => Class::Policy,
             Effect::Ambiguous => Class::Ambiguous,
         }
     }
 
+    /// The longer of its own wait and the one that the server asks for, which is capped.
+    pub(super) fn with_retry_after(mut self, retry_after_s: Option<u64>) -> Effect {
+        let asked_s = retry_after_s.filter(|seconds| *seconds > 0);
+        let asked_s = asked_s.map(|seconds| {
+            u32::try_from(seconds)
+                .unwrap_or(u32::MAX)
+                .min(MAX_RETRY_AFTER_S)
+        });
+        match &mut self {
+            Effect::Transient { min_delay_s, .. } => *min_delay_s = asked_s.max(*min_delay_s),
+            Effect::Throttled { pause_s, .. } => *pause_s = asked_s.max(*pause_s),
+            Effect::Refused { .. } | Effect::Blocked { .. } | Effect::Ambiguous => {}
+        }
+        self
+    }
+
     pub fn scope(&self) -> Scope {
         match self {
-            Effect::Transient { scope, .. }
+            Effect::Refused { scope, .. }
+            | Effect::Transient { scope, .. }
             | Effect::Throttled { scope, .. }
-            | Effect::Blocked { scope, .. }
-            | Effect::Invalid { scope }
-            | Effect::Policy { scope, .. } => *scope,
-            Effect::Undeliverable | Effect::Ambiguous => Scope::Message,
+            | Effect::Blocked { scope, .. } => *scope,
+            Effect::Ambiguous => Scope::Message,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Among rows of one code the first that covers an error wins, except that a row for its subcode always does.
 
 use super::row::{Effect, Row, When};
-use crate::contract::words::Scope;
+use crate::contract::words::{Class, Scope};
 
 const EC: &str = "EC-2609";
 const GRAPH: &str = "GRAPH-2611";
@@ -129,7 +129,7 @@ pub const TABLE: &[Row] = &[
     row(131202, INVALID, "not possible with this group", GROUPS),
     row(131203, POLICY, "the terms for groups are not accepted", GROUPS),
     row(131204, INVALID, "not possible with this group", GROUPS),
-    row(131207, Effect::Undeliverable, "the group is suspended", GROUPS),
+    row(131207, UNDELIVERABLE, "the group is suspended", GROUPS),
     Row { last: 131213, ..row(131209, INVALID, "not possible with this group", GROUPS) },
     row(131214, POLICY, "may create no groups, after too much marketing", GROUPS),
     row(131215, POLICY, "not eligible for groups", GROUPS),
@@ -161,11 +161,11 @@ pub const TABLE: &[Row] = &[
     row(135000, maybe_wrong(1, None, true), "unknown error with the parameters", EC),
     row(135002, INVALID, "invalid request", PYWA),
     // This recipient, or Meta's rules for now.
-    row(1026, Effect::Undeliverable, "the receiver is incapable", LEGACY),
-    row(2040, Effect::Undeliverable, "payment message unsupported by the recipient", PAY),
-    row(130403, Effect::Undeliverable, "we blocked this user", EC),
-    row(131026, Effect::Undeliverable, "cannot be delivered to this recipient", EC),
-    row(131036, Effect::Undeliverable, "no-storage: the retry receipt failed", EC),
+    row(1026, UNDELIVERABLE, "the receiver is incapable", LEGACY),
+    row(2040, UNDELIVERABLE, "payment message unsupported by the recipient", PAY),
+    row(130403, UNDELIVERABLE, "we blocked this user", EC),
+    row(131026, UNDELIVERABLE, "cannot be delivered to this recipient", EC),
+    row(131036, UNDELIVERABLE, "no-storage: the retry receipt failed", EC),
     row(131035, Effect::Ambiguous, "no-storage: a webhook was lost", EC), // the webhook, not the message
     row(130472, POLICY, "held back by an experiment", EC),
     row(131043, POLICY, "expired before delivery", EC),
@@ -195,21 +195,12 @@ const fn row(code: i64, effect: Effect, meaning: &'static str, source: &'static 
     }
 }
 
-const INVALID: Effect = Effect::Invalid {
-    scope: Scope::Message,
-};
-const INVALID_TEMPLATE: Effect = Effect::Invalid {
-    scope: Scope::Template,
-};
-const INVALID_WABA: Effect = Effect::Invalid { scope: Scope::Waba };
-const POLICY: Effect = Effect::Policy {
-    scope: Scope::Message,
-    retry_not_before_s: None,
-};
-const POLICY_TEMPLATE: Effect = Effect::Policy {
-    scope: Scope::Template,
-    retry_not_before_s: None,
-};
+pub(super) const INVALID: Effect = refused(Class::Invalid, Scope::Message);
+const INVALID_TEMPLATE: Effect = refused(Class::Invalid, Scope::Template);
+const INVALID_WABA: Effect = refused(Class::Invalid, Scope::Waba);
+const UNDELIVERABLE: Effect = refused(Class::Undeliverable, Scope::Message);
+const POLICY: Effect = refused(Class::Policy, Scope::Message);
+const POLICY_TEMPLATE: Effect = refused(Class::Policy, Scope::Template);
 
 const TOKEN: Effect = blocked(Scope::Token, "load a new token");
 const APP: Effect = blocked(Scope::App, "give the app the WhatsApp messaging capability");
@@ -241,24 +232,35 @@ const SPAM_NUMBER: Effect = penalty(
 const SPAM_ACCOUNT: Effect = penalty(Scope::Waba, "lifts by itself; correct template categories");
 
 /// No pause: the lane finds the rate that is taken.
-const TOO_FAST: Effect = Effect::Throttled {
+pub(super) const TOO_FAST: Effect = Effect::Throttled {
     scope: Scope::Lane,
     pause_s: None,
+    slow_down: true,
     new_limit: false,
 };
 const PAIR: Effect = Effect::Throttled {
     scope: Scope::Pair,
     pause_s: None,
+    slow_down: false,
     new_limit: false,
 };
 /// While a number's throughput is raised. Source: Meta, "Error codes" and "Throughput".
 const MAINTENANCE: Effect = Effect::Throttled {
     scope: Scope::Lane,
     pause_s: Some(60),
+    slow_down: false,
     new_limit: true,
 };
 
-const fn blocked(scope: Scope, remedy: &'static str) -> Effect {
+pub(super) const fn refused(class: Class, scope: Scope) -> Effect {
+    Effect::Refused {
+        class,
+        scope,
+        retry_not_before_s: None,
+    }
+}
+
+pub(super) const fn blocked(scope: Scope, remedy: &'static str) -> Effect {
     Effect::Blocked {
         scope,
         remedy,
@@ -276,7 +278,7 @@ const fn penalty(scope: Scope, remedy: &'static str) -> Effect {
     }
 }
 
-const fn second_recipient(scope: Scope, remedy: &'static str) -> Effect {
+pub(super) const fn second_recipient(scope: Scope, remedy: &'static str) -> Effect {
     Effect::Blocked {
         scope,
         remedy,
@@ -289,19 +291,21 @@ const fn throttled(scope: Scope, pause_s: u32) -> Effect {
     Effect::Throttled {
         scope,
         pause_s: Some(pause_s),
+        slow_down: false,
         new_limit: false,
     }
 }
 
 const fn not_before(scope: Scope, wait_s: u64) -> Effect {
-    Effect::Policy {
+    Effect::Refused {
+        class: Class::Policy,
         scope,
         retry_not_before_s: Some(wait_s),
     }
 }
 
 /// The API has trouble; what it answers proves nothing.
-const fn maybe_sent(scope: Scope) -> Effect {
+pub(super) const fn maybe_sent(scope: Scope) -> Effect {
     Effect::Transient {
         scope,
         max_retries: None,

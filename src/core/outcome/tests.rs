@@ -42,61 +42,18 @@ fn case(case: Map<String, Value>) -> Case {
     }
 }
 
-/// All that an outcome says, as a case writes it; `scope` is the row's where the outcome has none.
+/// All that an outcome says, as a case writes it.
 fn described(outcome: &Outcome) -> Value {
     let mut said = match outcome {
         Outcome::Accepted(accepted) => json!({
             "outcome": "accepted", "wamid": accepted.wamid, "wa_id": accepted.wa_id,
             "user_id": accepted.user_id, "message_status": accepted.message_status,
         }),
-        Outcome::Refused {
-            class,
-            error,
-            retry_not_before_s,
-        } => {
-            assert_eq!(*class, error.class);
-            let rules = Rules::default();
-            let row = error.code.and_then(|code| rules.row(code, error.subcode));
-            let scope = row.map_or(Scope::Message, |row| row.effect.scope());
-            json!({"outcome": "refused", "scope": scope.as_str(), "retry_not_before_s": retry_not_before_s})
-        }
         Outcome::NotSent { .. } => json!({"outcome": "not_sent"}),
-        Outcome::Transient {
-            scope,
-            max_retries,
-            min_delay_s,
-            proves_unsent,
-            then_invalid,
-            error: _,
-        } => json!({
-            "outcome": "transient", "scope": scope.as_str(), "max_retries": max_retries, "min_delay_s": min_delay_s,
-            "proves_unsent": proves_unsent, "then_invalid": then_invalid.then_some(true),
-        }),
-        Outcome::Throttled {
-            scope,
-            pause_s,
-            slow_down,
-            new_limit,
-            error: _,
-        } => json!({
-            "outcome": "throttled", "scope": scope.as_str(), "pause_s": pause_s,
-            "slow_down": slow_down.then_some(true),
-            "new_limit": new_limit.then_some(true),
-        }),
-        Outcome::Blocked {
-            scope,
-            remedy,
-            is_penalty,
-            second_recipient,
-            error: _,
-        } => {
-            assert!(!remedy.is_empty());
-            json!({
-                "outcome": "blocked", "scope": scope.as_str(), "penalty": is_penalty.then_some(true),
-                "second_recipient": second_recipient,
-            })
+        Outcome::Failed(effect, error) => {
+            assert_eq!(effect.class(), error.class);
+            described_effect(*effect)
         }
-        Outcome::Unknown { .. } => json!({"outcome": "unknown"}),
     };
     let said = said.as_object_mut().unwrap();
     said.retain(|_, value| !value.is_null());
@@ -106,15 +63,54 @@ fn described(outcome: &Outcome) -> Value {
     Value::Object(said.clone())
 }
 
+fn described_effect(effect: Effect) -> Value {
+    let scope = effect.scope().as_str();
+    match effect {
+        Effect::Refused {
+            retry_not_before_s, ..
+        } => {
+            json!({"outcome": "refused", "scope": scope, "retry_not_before_s": retry_not_before_s})
+        }
+        Effect::Transient {
+            max_retries,
+            min_delay_s,
+            proves_unsent,
+            then_invalid,
+            ..
+        } => json!({
+            "outcome": "transient", "scope": scope, "max_retries": max_retries, "min_delay_s": min_delay_s,
+            "proves_unsent": proves_unsent, "then_invalid": then_invalid.then_some(true),
+        }),
+        Effect::Throttled {
+            pause_s,
+            slow_down,
+            new_limit,
+            ..
+        } => json!({
+            "outcome": "throttled", "scope": scope, "pause_s": pause_s,
+            "slow_down": slow_down.then_some(true),
+            "new_limit": new_limit.then_some(true),
+        }),
+        Effect::Blocked {
+            remedy,
+            is_penalty,
+            second_recipient,
+            ..
+        } => {
+            assert!(!remedy.is_empty());
+            json!({
+                "outcome": "blocked", "scope": scope, "penalty": is_penalty.then_some(true),
+                "second_recipient": second_recipient,
+            })
+        }
+        Effect::Ambiguous => json!({"outcome": "unknown"}),
+    }
+}
+
 fn report(outcome: &Outcome) -> Option<&ErrorReport> {
     match outcome {
         Outcome::Accepted(_) => None,
-        Outcome::Refused { error, .. }
-        | Outcome::NotSent { error }
-        | Outcome::Transient { error, .. }
-        | Outcome::Throttled { error, .. }
-        | Outcome::Blocked { error, .. }
-        | Outcome::Unknown { error } => Some(error),
+        Outcome::NotSent { error } | Outcome::Failed(_, error) => Some(error),
     }
 }
 
@@ -250,30 +246,10 @@ fn a_report_has_what_the_api_says_to_people() {
     let media = json!({"code": 131_053, "error_user_msg": "download failed"});
     let body = json!({ "error": media }).to_string();
     let outcome = Rules::default().classify(answered(400, AnswerBody::read(body.as_bytes())));
-    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
-}
-
-/// Only `Transient` may charge an attempt: the class of a throttle or a block is not it, for any row.
-#[test]
-fn throttles_and_blocks_are_never_transient() {
-    let rules = Rules::default();
-    for row in TABLE {
-        for status in [200, 400, 429, 500] {
-            let outcome = rules.classify(answered(status, api_error(row.code, None)));
-            let class = report(&outcome).unwrap().class;
-            match outcome {
-                Outcome::Transient { .. } => assert_eq!(class, Class::Transient),
-                Outcome::Throttled { .. } => assert_eq!(class, Class::Throttled),
-                Outcome::Blocked { .. } => assert_eq!(class, Class::Blocked),
-                Outcome::Unknown { .. } => assert_eq!(class, Class::Ambiguous),
-                Outcome::Refused { .. } => assert!(
-                    [Class::Invalid, Class::Undeliverable, Class::Policy].contains(&class),
-                    "{class:?}"
-                ),
-                Outcome::Accepted(_) | Outcome::NotSent { .. } => panic!("{row:?}"),
-            }
-        }
-    }
+    assert!(
+        matches!(outcome, Outcome::Failed(Effect::Refused { .. }, _)),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -345,7 +321,10 @@ fn every_status_has_an_outcome_for_every_body() {
             let success = body == AnswerBody::Success && (200..300).contains(&status);
             assert_eq!(accepted, success, "{status}");
             // Nothing that is not the API's own answer is final: it would burn a backlog.
-            assert!(!matches!(outcome, Outcome::Refused { .. }), "{status}");
+            assert!(
+                !matches!(outcome, Outcome::Failed(Effect::Refused { .. }, _)),
+                "{status}"
+            );
         }
         let accepted = AnswerBody::Accepted(Accepted::default());
         assert!(matches!(
@@ -356,14 +335,10 @@ fn every_status_has_an_outcome_for_every_body() {
 }
 
 fn waits_s(outcome: &Outcome) -> u32 {
-    match outcome {
-        Outcome::Transient { min_delay_s, .. } => min_delay_s.unwrap_or(0),
-        Outcome::Throttled { pause_s, .. } => pause_s.unwrap_or(0),
-        Outcome::Accepted(_)
-        | Outcome::Refused { .. }
-        | Outcome::NotSent { .. }
-        | Outcome::Blocked { .. }
-        | Outcome::Unknown { .. } => 0,
+    match outcome.effect() {
+        Some(Effect::Transient { min_delay_s, .. }) => min_delay_s.unwrap_or(0),
+        Some(Effect::Throttled { pause_s, .. }) => pause_s.unwrap_or(0),
+        Some(Effect::Refused { .. } | Effect::Blocked { .. } | Effect::Ambiguous) | None => 0,
     }
 }
 

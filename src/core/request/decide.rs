@@ -4,7 +4,7 @@ use crate::contract::request::History;
 use crate::contract::result::{Report, ReportedError};
 use crate::contract::words::{Class, OnUnknown, POISON, Status};
 use crate::core::Now;
-use crate::core::outcome::{ErrorReport, Outcome};
+use crate::core::outcome::{Effect, ErrorReport, Outcome};
 use crate::core::request::ladder::MAX_DELAY_S;
 use crate::core::request::message::{LaneId, Message};
 use crate::core::request::retry::{Retry, RetryPolicy};
@@ -158,24 +158,37 @@ impl Terms<'_> {
         is_charged: bool,
     ) -> Decision {
         message.history.attempts += 1;
-        let harmless = message.is_harmless_to_repeat();
         match outcome {
             Outcome::Accepted(accepted) => {
                 let report = Report::accepted(message, self.lane, accepted, sent_at_ms, self.now);
                 Decision::Finish(Arc::new(report))
             }
-            Outcome::Refused {
-                error,
-                retry_not_before_s,
-                ..
+            // Nothing reached the API: that holds the lane; a message that must not wait there waits in RabbitMQ.
+            Outcome::NotSent { error } => self.retry_later(message, error, None, 0),
+            Outcome::Failed(effect, error) => {
+                self.failed(message, sent_at_ms, effect, error, is_charged)
+            }
+        }
+    }
+
+    fn failed(
+        &self,
+        message: &mut Message,
+        sent_at_ms: u64,
+        effect: Effect,
+        error: ErrorReport,
+        is_charged: bool,
+    ) -> Decision {
+        match effect {
+            Effect::Refused {
+                retry_not_before_s, ..
             } => {
                 let not_before = retry_not_before_s.map(|s| self.now.wall_ms + s * 1000);
                 let error = ReportedError::from_api(error, not_before);
                 self.finish(message, Status::Rejected, error, sent_at_ms)
             }
-            Outcome::Transient {
+            Effect::Transient {
                 scope: _,
-                error,
                 max_retries,
                 min_delay_s,
                 proves_unsent,
@@ -196,22 +209,21 @@ impl Terms<'_> {
                 }
                 self.retry_later(message, error, max_retries, min_delay_s.unwrap_or(0))
             }
-            Outcome::Unknown { error }
-                if !harmless && message.on_unknown != Some(OnUnknown::Resend) =>
-            {
+            Effect::Ambiguous => {
+                let resends = message.on_unknown == Some(OnUnknown::Resend);
+                let is_repeated = resends || message.is_harmless_to_repeat();
                 message.may_have_been_sent();
-                let error = ReportedError::from_api(error, None);
-                self.finish(message, Status::Unknown, error, sent_at_ms)
-            }
-            Outcome::Unknown { error } => {
-                message.may_have_been_sent();
+                if !is_repeated {
+                    let error = ReportedError::from_api(error, None);
+                    return self.finish(message, Status::Unknown, error, sent_at_ms);
+                }
                 uncharge(&mut message.history, is_charged);
                 self.retry_later(message, error, None, 0)
             }
-            // These hold the lane, not the message; one that must not wait in the lane waits in RabbitMQ.
-            Outcome::NotSent { error }
-            | Outcome::Throttled { error, .. }
-            | Outcome::Blocked { error, .. } => self.retry_later(message, error, None, 0),
+            // These hold the lane as well.
+            Effect::Throttled { .. } | Effect::Blocked { .. } => {
+                self.retry_later(message, error, None, 0)
+            }
         }
     }
 

@@ -9,8 +9,8 @@ use graph_sim::rules::{Ending, Method, Request, World};
 use graph_sim::{Entry, Fault, NumberRules, Options, Script, Token, TokenState, Usage, Whose};
 use serde_json::Value;
 use whatsapp_dispatcher::core::lane::Ticket;
-use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::outcome::answer::{self, Answer, AnswerBody, Reply};
+use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 
 /// `graph.max_response_bytes`.
 const MAX_RESPONSE_BYTES: usize = 65_536;
@@ -276,11 +276,11 @@ fn refused_by_rules(reply: &Reply) -> Option<i64> {
 pub(super) fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted(_) => "outcome accepted",
-        Outcome::Refused { .. } => "outcome refused",
+        Outcome::Failed(Effect::Refused { .. }, _) => "outcome refused",
         Outcome::NotSent { .. } => "outcome not sent",
-        Outcome::Transient { .. } => "outcome transient",
-        Outcome::Throttled { .. } => "outcome throttled",
-        Outcome::Blocked { .. } => "outcome blocked",
-        Outcome::Unknown { .. } => "outcome unknown",
+        Outcome::Failed(Effect::Transient { .. }, _) => "outcome transient",
+        Outcome::Failed(Effect::Throttled { .. }, _) => "outcome throttled",
+        Outcome::Failed(Effect::Blocked { .. }, _) => "outcome blocked",
+        Outcome::Failed(Effect::Ambiguous, _) => "outcome unknown",
     }
 }

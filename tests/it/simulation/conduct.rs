@@ -13,7 +13,7 @@ use whatsapp_dispatcher::contract::words::{Scope, Status};
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::fleet::holds::Held;
 use whatsapp_dispatcher::core::lane::{LaneConfig, State, Ticket, View};
-use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 use whatsapp_dispatcher::core::request::decide::Decision;
 
 /// How much later than the account says a wake-up may be: the limiter counts in hundredths of a message.
@@ -320,13 +320,14 @@ impl Conduct {
             format!("request {request} leaves for the ladder, and the broker delivers it again")
         })?;
         self.rate.note(&reaction.view, now);
-        if let Outcome::Throttled {
+        if let Some(Effect::Throttled {
             scope: Scope::Lane, ..
-        } = outcome
+        }) = outcome.effect()
         {
             self.rate.slowed(now);
         }
-        let is_old = self.is_of_old_token(&item) && matches!(outcome, Outcome::Blocked { .. });
+        let is_old =
+            self.is_of_old_token(&item) && matches!(outcome.effect(), Some(Effect::Blocked { .. }));
         let blame = self.stops.blames(&item.copy.history, outcome);
         let is_charged = is_old || self.stops.met(&item.copy.history, outcome, reaction, now);
         let blame = (!is_old).then_some(blame);
@@ -344,11 +345,11 @@ impl Conduct {
         let Some(person) = item.person else {
             return;
         };
-        if let Outcome::Throttled {
+        if let Some(Effect::Throttled {
             scope: Scope::Pair,
             pause_s,
             ..
-        } = outcome
+        }) = outcome.effect()
         {
             let pause = Us::from(pause_s.unwrap_or(1).max(1)) * 1_000_000;
             self.pairs.refuse(person, pause, now);
@@ -356,9 +357,10 @@ impl Conduct {
         let counts = matches!(
             outcome,
             Outcome::Accepted(_)
-                | Outcome::Refused { .. }
-                | Outcome::Transient { .. }
-                | Outcome::Unknown { .. }
+                | Outcome::Failed(
+                    Effect::Refused { .. } | Effect::Transient { .. } | Effect::Ambiguous,
+                    _
+                )
         );
         // It reached the API some time before the answer.
         if counts {

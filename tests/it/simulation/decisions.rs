@@ -4,22 +4,19 @@ use super::checks::{Checked, Violation, ensure};
 use super::conduct::Item;
 use super::stops::Blame;
 use whatsapp_dispatcher::contract::words::{Scope, Status};
-use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 use whatsapp_dispatcher::core::request::decide::Decision;
 
 /// Refused for more than its own sake.
 fn is_for_all(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Throttled {
+    match outcome.effect() {
+        Some(Effect::Throttled {
             scope: Scope::Pair | Scope::Template,
             ..
-        } => false,
-        Outcome::Throttled { .. } | Outcome::Blocked { .. } => true,
-        Outcome::Accepted(_)
-        | Outcome::Refused { .. }
-        | Outcome::NotSent { .. }
-        | Outcome::Transient { .. }
-        | Outcome::Unknown { .. } => false,
+        })
+        | None => false,
+        Some(Effect::Throttled { .. } | Effect::Blocked { .. }) => true,
+        Some(Effect::Refused { .. } | Effect::Transient { .. } | Effect::Ambiguous) => false,
     }
 }
 
@@ -60,21 +57,18 @@ pub(super) fn check(
     } else {
         is_charged
     };
-    let costs_nothing = match outcome {
-        // Waits in the broker, not in the lane.
-        Outcome::Throttled {
+    let costs_nothing = match outcome.effect() {
+        // Of these, those of a template wait in the broker, not in the lane.
+        Some(Effect::Throttled {
             scope: Scope::Template,
             ..
-        } => false,
-        Outcome::NotSent { .. } => true,
-        Outcome::Throttled { .. } | Outcome::Blocked { .. } => {
+        }) => false,
+        Some(Effect::Throttled { .. } | Effect::Blocked { .. }) => {
             let gives_way = blame.is_some_and(|blame| blame.may_give_way) && gives_way(decision);
             !is_charged && !gives_way
         }
-        Outcome::Accepted(_)
-        | Outcome::Refused { .. }
-        | Outcome::Transient { .. }
-        | Outcome::Unknown { .. } => false,
+        Some(Effect::Refused { .. } | Effect::Transient { .. } | Effect::Ambiguous) => false,
+        None => matches!(outcome, Outcome::NotSent { .. }),
     };
     let stays = matches!(decision, None | Some(Decision::Abandon));
     ensure(!costs_nothing || stays, "P4", || {
@@ -101,8 +95,10 @@ pub(super) fn check(
     })?;
     let fits = match (outcome, status) {
         (Outcome::Accepted(_), status) => status == Some(Status::Accepted),
-        (Outcome::Refused { .. }, status) => status == Some(Status::Rejected),
-        (Outcome::Transient { then_invalid, .. }, Some(Status::Rejected)) => *then_invalid,
+        (Outcome::Failed(Effect::Refused { .. }, _), status) => status == Some(Status::Rejected),
+        (Outcome::Failed(Effect::Transient { then_invalid, .. }, _), Some(Status::Rejected)) => {
+            *then_invalid
+        }
         (_, Some(Status::Accepted | Status::Rejected)) => false,
         (_, Some(Status::Expired | Status::Failed | Status::Unknown) | None) => true,
     };

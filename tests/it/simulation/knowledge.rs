@@ -10,7 +10,7 @@ use std::sync::Arc;
 use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::fleet::holds::{Finding, Hold, News, Place, Reach, Record, Why};
 use whatsapp_dispatcher::core::lane::State;
-use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 use whatsapp_dispatcher::core::request::decide::Decision;
 
 #[derive(Clone, Copy, Default)]
@@ -220,12 +220,17 @@ impl Simulation {
         let place = &board.places[who.lane];
         match outcome {
             // What is wrong with the message may be told before the block is; the lane cannot know.
-            Outcome::Accepted(_) | Outcome::Refused { .. } => board.knowledge.works(place),
-            Outcome::Blocked {
-                scope,
-                second_recipient: false,
-                ..
-            } if !is_old && !may_be_its_own => {
+            Outcome::Accepted(_) | Outcome::Failed(Effect::Refused { .. }, _) => {
+                board.knowledge.works(place)
+            }
+            Outcome::Failed(
+                Effect::Blocked {
+                    scope,
+                    second_recipient: false,
+                    ..
+                },
+                _,
+            ) if !is_old && !may_be_its_own => {
                 let blamed = item.copy.history.blamed;
                 let scope = if blamed { Scope::Lane } else { *scope };
                 let Some(reach) = place.reach(scope) else {
@@ -239,10 +244,13 @@ impl Simulation {
                 return board.knowledge.refused(reach, in_flight);
             }
             Outcome::NotSent { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Throttled { .. }
-            | Outcome::Blocked { .. }
-            | Outcome::Unknown { .. } => {}
+            | Outcome::Failed(
+                Effect::Transient { .. }
+                | Effect::Throttled { .. }
+                | Effect::Blocked { .. }
+                | Effect::Ambiguous,
+                _,
+            ) => {}
         }
         Ok(())
     }
@@ -261,10 +269,10 @@ impl Simulation {
             self.tally.count("blamed");
             self.fates.blamed(item.request);
         }
-        if let Outcome::Blocked {
+        if let Some(Effect::Blocked {
             second_recipient: false,
             ..
-        } = outcome
+        }) = outcome.effect()
             && is_charged
         {
             self.tally.count("a block held against its request");
@@ -274,18 +282,19 @@ impl Simulation {
     pub(super) fn note_doubt(&mut self, item: &Item, outcome: &Outcome) {
         let facts = &self.plan.requests[item.request];
         let resends = facts.is_receipt || facts.on_unknown == Some("resend");
-        match outcome {
-            Outcome::Unknown { .. } => self.fates.unsure(item.request, resends),
-            Outcome::Transient {
+        match outcome.effect() {
+            Some(Effect::Ambiguous) => self.fates.unsure(item.request, resends),
+            Some(Effect::Transient {
                 proves_unsent: false,
                 ..
-            } => self.fates.unsure(item.request, true),
-            Outcome::Accepted(_)
-            | Outcome::Refused { .. }
-            | Outcome::NotSent { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Throttled { .. }
-            | Outcome::Blocked { .. } => {}
+            }) => self.fates.unsure(item.request, true),
+            Some(
+                Effect::Refused { .. }
+                | Effect::Transient { .. }
+                | Effect::Throttled { .. }
+                | Effect::Blocked { .. },
+            )
+            | None => {}
         }
     }
 

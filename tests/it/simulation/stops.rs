@@ -11,7 +11,7 @@ use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::fleet::holds::{Held, Why};
 use whatsapp_dispatcher::core::lane::{HOLD_MAX, State, View};
-use whatsapp_dispatcher::core::outcome::Outcome;
+use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 
 /// Of the configured rate, the least that a lane slows down to.
 const SHARE_MIN: f64 = 0.05;
@@ -190,17 +190,13 @@ impl Stops {
     /// What a refusal for more than one request may come to. Asked before it is told of it.
     pub(super) fn blames(&self, history: &History, outcome: &Outcome) -> Blame {
         let (code, own) = match outcome {
-            Outcome::Blocked {
+            Outcome::Failed(
+                Effect::Blocked {
+                    second_recipient, ..
+                },
                 error,
-                second_recipient,
-                ..
-            } => (Some(error.code), *second_recipient),
-            Outcome::Accepted(_)
-            | Outcome::Refused { .. }
-            | Outcome::NotSent { .. }
-            | Outcome::Transient { .. }
-            | Outcome::Throttled { .. }
-            | Outcome::Unknown { .. } => (None, false),
+            ) => (Some(error.code), *second_recipient),
+            Outcome::Accepted(_) | Outcome::NotSent { .. } | Outcome::Failed(..) => (None, false),
         };
         let is_disproved = code.is_some_and(|code| self.disproved.contains(&code));
         Blame {
@@ -208,6 +204,12 @@ impl Stops {
             // Though its ten minutes may be over since it was sent.
             may_give_way: self.careful,
         }
+    }
+
+    fn passed(&mut self) {
+        self.careful = false;
+        self.failing = 0;
+        self.disproved.append(&mut self.tried);
     }
 
     /// What an answer means for the lane. True if an attempt is charged, should it have been one.
@@ -221,54 +223,56 @@ impl Stops {
         let blame = self.blames(history, outcome);
         self.careful = self.is_careful(now);
         let is_away = matches!(reaction.view.state, State::Away { .. });
-        if !matches!(outcome, Outcome::NotSent { .. } | Outcome::Unknown { .. }) {
+        if !matches!(
+            outcome,
+            Outcome::NotSent { .. } | Outcome::Failed(Effect::Ambiguous, _)
+        ) {
             self.unreachable_since = None;
         }
         match outcome {
-            Outcome::Accepted(_) | Outcome::Refused { .. } => {
-                self.careful = false;
-                self.failing = 0;
-                self.disproved.append(&mut self.tried);
-            }
+            Outcome::Accepted(_) => self.passed(),
             Outcome::NotSent { .. } => self.unreachable(reaction.quick_pause, now),
-            Outcome::Transient {
-                scope: Scope::Message,
-                ..
-            } => self.failing = 0,
-            Outcome::Transient { .. } | Outcome::Unknown { .. } => {
-                return self.failed() || history.uncharged >= UNCHARGED_MAX;
-            }
-            Outcome::Throttled {
-                scope: Scope::Pair, ..
-            } => self.failing = 0,
-            // Nobody could have sent it.
-            Outcome::Throttled {
-                scope: Scope::Template,
-                ..
-            } => {
-                self.failing = 0;
-                return false;
-            }
-            Outcome::Throttled {
-                pause_s, slow_down, ..
-            } => {
-                self.failing = 0;
-                let is_long = pause_s.is_some_and(|pause_s| pause_s > 30);
-                if history.blamed && is_long && !is_away {
-                    return true;
+            Outcome::Failed(effect, error) => match effect {
+                Effect::Refused { .. } => self.passed(),
+                Effect::Transient {
+                    scope: Scope::Message,
+                    ..
                 }
-                self.throttled(*pause_s, *slow_down, reaction, now);
-            }
-            // Whether a second one confirmed a block only the lane knows.
-            Outcome::Blocked { error, .. } => {
-                self.failing = 0;
-                if self.careful && !is_away {
-                    self.tried.insert(error.code);
+                | Effect::Throttled {
+                    scope: Scope::Pair, ..
+                } => self.failing = 0,
+                Effect::Transient { .. } | Effect::Ambiguous => {
+                    return self.failed() || history.uncharged >= UNCHARGED_MAX;
                 }
-                if is_away || !self.careful && !blame.may_be_its_own {
-                    self.stop(Why::Block);
+                // Nobody could have sent it.
+                Effect::Throttled {
+                    scope: Scope::Template,
+                    ..
+                } => {
+                    self.failing = 0;
+                    return false;
                 }
-            }
+                Effect::Throttled {
+                    pause_s, slow_down, ..
+                } => {
+                    self.failing = 0;
+                    let is_long = pause_s.is_some_and(|pause_s| pause_s > 30);
+                    if history.blamed && is_long && !is_away {
+                        return true;
+                    }
+                    self.throttled(*pause_s, *slow_down, reaction, now);
+                }
+                // Whether a second one confirmed a block only the lane knows.
+                Effect::Blocked { .. } => {
+                    self.failing = 0;
+                    if self.careful && !is_away {
+                        self.tried.insert(error.code);
+                    }
+                    if is_away || !self.careful && !blame.may_be_its_own {
+                        self.stop(Why::Block);
+                    }
+                }
+            },
         }
         true
     }

@@ -19,8 +19,8 @@ use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::lane::driver::{Command, Consuming, Driver, DriverConfig};
 use whatsapp_dispatcher::core::lane::{Attempt, Lane, LaneConfig, Resolved, State, Ticket};
-use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::outcome::answer::Reply;
+use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 use whatsapp_dispatcher::core::request::decide::Decision;
 use whatsapp_dispatcher::core::request::message::LaneId;
 
@@ -403,7 +403,10 @@ impl Simulation {
         if is_charged {
             self.fates.attempted(item.request);
         } else if matches!(decision, Some(Decision::Delay { .. }))
-            && !matches!(outcome, Outcome::Throttled { .. } | Outcome::Blocked { .. })
+            && !matches!(
+                outcome.effect(),
+                Some(Effect::Throttled { .. } | Effect::Blocked { .. })
+            )
         {
             self.tally.count("uncharged");
         }
@@ -415,11 +418,11 @@ impl Simulation {
 
     /// The lane knows at once that the others of this template would be refused too.
     fn note_template(&mut self, who: Who, item: &Item, outcome: &Outcome) {
-        if let Outcome::Throttled {
+        if let Some(Effect::Throttled {
             scope: Scope::Template,
             pause_s,
             ..
-        } = outcome
+        }) = outcome.effect()
             && let Some(template) = self.plan.requests[item.request].template
         {
             let wall_ms = self.now().steady_ms;

@@ -12,22 +12,12 @@ fn again(attempts: u32) -> History {
 }
 
 fn token_blocked() -> Outcome {
-    let Outcome::Blocked {
-        error,
-        remedy,
-        is_penalty,
-        ..
-    } = blocked(false)
-    else {
-        unreachable!()
-    };
-    Outcome::Blocked {
+    failed(Effect::Blocked {
         scope: Scope::Token,
-        error,
-        remedy,
-        is_penalty,
+        remedy: "none",
+        is_penalty: false,
         second_recipient: false,
-    }
+    })
 }
 
 const WELL: Held = Held {

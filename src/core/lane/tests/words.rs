@@ -66,11 +66,15 @@ pub(super) fn accepted() -> Outcome {
     Outcome::Accepted(Accepted::default())
 }
 pub(super) fn refused() -> Outcome {
-    Outcome::Refused {
+    let effect = Effect::Refused {
         class: Class::Invalid,
-        error: error(Class::Invalid),
+        scope: Scope::Message,
         retry_not_before_s: None,
-    }
+    };
+    failed(effect)
+}
+pub(super) fn failed(effect: Effect) -> Outcome {
+    Outcome::Failed(effect, error(effect.class()))
 }
 pub(super) const FREE: Held = Held {
     paused_since_ms: None,
@@ -101,19 +105,16 @@ pub(super) fn transient(proves_unsent: bool) -> Outcome {
     failing(Scope::Message, proves_unsent)
 }
 pub(super) fn failing(scope: Scope, proves_unsent: bool) -> Outcome {
-    Outcome::Transient {
+    failed(Effect::Transient {
         scope,
         then_invalid: false,
-        error: error(Class::Transient),
         max_retries: None,
         min_delay_s: None,
         proves_unsent,
-    }
+    })
 }
 pub(super) fn unknown() -> Outcome {
-    Outcome::Unknown {
-        error: error(Class::Ambiguous),
-    }
+    failed(Effect::Ambiguous)
 }
 pub(super) fn not_sent() -> Outcome {
     Outcome::NotSent {
@@ -121,31 +122,28 @@ pub(super) fn not_sent() -> Outcome {
     }
 }
 pub(super) fn throttled(scope: Scope, pause_s: u32) -> Outcome {
-    Outcome::Throttled {
+    failed(Effect::Throttled {
         scope,
-        error: error(Class::Throttled),
         pause_s: Some(pause_s),
         slow_down: false,
         new_limit: false,
-    }
+    })
 }
 pub(super) fn too_fast(pause_s: Option<u32>) -> Outcome {
-    Outcome::Throttled {
+    failed(Effect::Throttled {
         scope: Scope::Lane,
-        error: error(Class::Throttled),
         pause_s,
         slow_down: true,
         new_limit: false,
-    }
+    })
 }
 pub(super) fn blocked(second_recipient: bool) -> Outcome {
-    Outcome::Blocked {
+    failed(Effect::Blocked {
         scope: Scope::Lane,
-        error: error(Class::Blocked),
         remedy: "none",
         is_penalty: false,
         second_recipient,
-    }
+    })
 }
 
 /// Of a publication that can be told from others.

@@ -39,7 +39,8 @@ fn an_override_keeps_what_it_does_not_say() {
 
     let mut parked = Override::new(999_999, Class::Policy);
     parked.retry_not_before_s = Some(60);
-    let expected = Effect::Policy {
+    let expected = Effect::Refused {
+        class: Class::Policy,
         scope: Scope::Message,
         retry_not_before_s: Some(60),
     };
