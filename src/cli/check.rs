@@ -1,23 +1,15 @@
 //! `check`: is the config sound, and can the files that it names be used?
 
-use super::common::{ConfigFiles, Done, Failure};
+use super::common::{Done, Failure};
+use crate::config::Config;
 
-#[derive(clap::Args)]
-pub struct Options {
-    #[command(flatten)]
-    files: ConfigFiles,
-}
-
-impl Options {
-    pub(super) fn run(self) -> Done {
-        let config = self.files.load()?;
-        let unusable = config.check_files();
-        if !unusable.is_empty() {
-            return Err(Failure::usage(unusable.join("\n")));
-        }
-        let (accounts, numbers) = (config.accounts.len(), config.numbers().count());
-        Ok(format!(
-            "the config is sound: {accounts} account(s), {numbers} number(s)"
-        ))
+pub(super) fn run(config: &Config) -> Done {
+    let unusable = config.check_files();
+    if !unusable.is_empty() {
+        return Err(Failure::usage(unusable.join("\n")));
     }
+    let (accounts, numbers) = (config.accounts.len(), config.numbers().count());
+    Ok(format!(
+        "the config is sound: {accounts} account(s), {numbers} number(s)"
+    ))
 }

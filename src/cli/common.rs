@@ -32,7 +32,7 @@ impl Failure {
 
 /// The option of every command that needs a config.
 #[derive(clap::Args)]
-pub(super) struct ConfigFiles {
+pub struct ConfigFiles {
     /// A TOML file; may be given more than once, later ones win. Every key can also be set as DISPATCHER_<SECTION>__<KEY>.
     #[arg(long, required = true)]
     config: Vec<PathBuf>,

@@ -1,6 +1,7 @@
 //! `healthcheck`: a worker's readiness, asked from beside it: for containers, whose image has no shell and no curl.
 
-use super::common::{ConfigFiles, Done, Failure};
+use super::common::{Done, Failure};
+use crate::config::Config;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -11,18 +12,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest answer that is read: `/readyz` gives one line.
 const ANSWER_MAX: u64 = 4_096;
 
-#[derive(clap::Args)]
-pub struct Options {
-    #[command(flatten)]
-    files: ConfigFiles,
-}
-
-impl Options {
-    pub(super) fn run(self) -> Done {
-        let config = self.files.load()?;
-        ask(config.admin.listen).map_err(Failure::other)?;
-        Ok("ready".to_owned())
-    }
+pub(super) fn run(config: &Config) -> Done {
+    ask(config.admin.listen).map_err(Failure::other)?;
+    Ok("ready".to_owned())
 }
 
 /// Asks the worker that serves `listen` (`admin.listen`) for `/readyz`. Else, why not: what it says itself, or that nobody answers.

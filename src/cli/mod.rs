@@ -1,4 +1,4 @@
-//! The commands: one file each, with its options and its `run`. A command that needs a config loads it itself.
+//! The commands: one file each, with its `run`, and its options where it has more than a config.
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -9,6 +9,7 @@ mod healthcheck;
 mod reference;
 mod run;
 
+use common::ConfigFiles;
 pub use common::{Done, Failure};
 
 /// Sends WhatsApp Cloud API requests from RabbitMQ and answers every one exactly once.
@@ -24,13 +25,13 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Command {
     /// Dispatch until SIGTERM or SIGINT, then drain.
-    Run(run::Options),
+    Run(ConfigFiles),
     /// Read the config, say everything that is wrong with it, and end.
-    Check(check::Options),
+    Check(ConfigFiles),
     /// Ask the worker that runs with this config whether it is ready: 0 if it is, else 1 and why. For containers.
-    Healthcheck(healthcheck::Options),
+    Healthcheck(ConfigFiles),
     /// Print the exchanges, queues and bindings as a RabbitMQ definitions file, for broker.declare = false.
-    Definitions(definitions::Options),
+    Definitions(ConfigFiles),
     /// Write the reference pages (every config key, metric, command and error code), or compare them with --check.
     Reference(reference::Options),
 }
@@ -38,10 +39,10 @@ pub enum Command {
 impl Command {
     pub fn run(self) -> Done {
         match self {
-            Self::Run(options) => options.run(),
-            Self::Check(options) => options.run(),
-            Self::Healthcheck(options) => options.run(),
-            Self::Definitions(options) => options.run(),
+            Self::Run(files) => run::run(files.load()?),
+            Self::Check(files) => check::run(&files.load()?),
+            Self::Healthcheck(files) => healthcheck::run(&files.load()?),
+            Self::Definitions(files) => definitions::run(&files.load()?),
             Self::Reference(options) => options.run(Arguments::command()),
         }
     }

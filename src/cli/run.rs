@@ -1,26 +1,17 @@
 //! `run`: a worker.
 
-use super::common::{ConfigFiles, Done, Failure};
+use super::common::{Done, Failure};
 use crate::app::{self, Ended};
 use crate::config::Config;
 use crate::log::{self, Repeats};
 
-#[derive(clap::Args)]
-pub struct Options {
-    #[command(flatten)]
-    files: ConfigFiles,
-}
-
-impl Options {
-    pub(super) fn run(self) -> Done {
-        let config = self.files.load()?;
-        let repeats = log::start(&config.log)
-            .map_err(|error| Failure::usage(format!("log.level: {error:#}")))?;
-        match dispatch(config, repeats) {
-            Ok(Ended::Drained) => Ok(String::new()),
-            Ok(Ended::Failed(why)) => Err(Failure::other(why)),
-            Err(error) => Err(Failure::other(format!("{error:#}"))),
-        }
+pub(super) fn run(config: Config) -> Done {
+    let repeats =
+        log::start(&config.log).map_err(|error| Failure::usage(format!("log.level: {error:#}")))?;
+    match dispatch(config, repeats) {
+        Ok(Ended::Drained) => Ok(String::new()),
+        Ok(Ended::Failed(why)) => Err(Failure::other(why)),
+        Err(error) => Err(Failure::other(format!("{error:#}"))),
     }
 }
 
