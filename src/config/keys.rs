@@ -2,6 +2,7 @@
 //! suggestions, the reference page and the test that holds `deploy/config.toml` to the truth all use this table.
 
 use super::rules;
+use crate::contract::words::{Class, Scope};
 
 /// The prefix of our environment variables.
 pub(super) const PREFIX: &str = "DISPATCHER_";
@@ -117,20 +118,6 @@ impl Key {
 
 /// Tables that repeat (`[[…]]`).
 pub(super) const LISTS: [&str; 3] = ["accounts", "accounts.numbers", "outcomes"];
-
-/// The words of `outcomes.class` and `outcomes.scope`.
-const CLASSES: &[&str] = &[
-    "transient",
-    "throttled",
-    "blocked",
-    "invalid",
-    "undeliverable",
-    "policy",
-    "ambiguous",
-];
-const SCOPES: &[&str] = &[
-    "message", "pair", "lane", "waba", "token", "app", "template",
-];
 
 const TEXT: Kind = Kind::Text {
     allowed: "text that is not empty",
@@ -267,8 +254,8 @@ pub const KEYS: &[Key] = &[
 
     bare("outcomes.code", count(0, 4_294_967_295), "Required: the API's error code"),
     bare("outcomes.subcode", count(0, 4_294_967_295), "Optional: only with this error_subcode"),
-    bare("outcomes.class", Kind::OneOf(CLASSES), "Required: how the code is treated"),
-    bare("outcomes.scope", Kind::OneOf(SCOPES), "Optional: how far it reaches"),
+    bare("outcomes.class", Kind::OneOf(&Class::WORDS), "Required: how the code is treated"),
+    bare("outcomes.scope", Kind::OneOf(&Scope::WORDS), "Optional: how far it reaches"),
     bare("outcomes.max_retries", count(0, 100), "Optional, class transient: retries at most, within retry.max_attempts"),
     bare("outcomes.min_delay_s", seconds(0, 2_592_000), "Optional, class transient: shortest delay before a retry"),
     bare("outcomes.proves_unsent", Kind::Flag, "Optional, class transient: the code proves that nothing was sent"),

@@ -2,39 +2,54 @@
 
 use serde::Serialize;
 
-/// How a request ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// The API took it.
-    Accepted,
-    /// Final: invalid, undeliverable or against policy; `error.class` says which.
-    Rejected,
-    /// Not sent before `expires-at`.
-    Expired,
-    /// Attempts or age exhausted, or delivered over and over; the whole request is in `wa.dead`.
-    Failed,
-    /// May have been sent; not repeated.
-    Unknown,
-}
-
-impl Status {
-    pub const ALL: [Self; 5] = [
-        Self::Accepted,
-        Self::Rejected,
-        Self::Expired,
-        Self::Failed,
-        Self::Unknown,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
+/// An enum whose variants have words.
+macro_rules! words {
+    (
+        $(#[$about:meta])*
+        pub enum $name:ident {
+            $($(#[$meaning:meta])* $variant:ident = $word:literal,)+
         }
+    ) => {
+        $(#[$about])*
+        pub enum $name {
+            $($(#[$meaning])* $variant,)+
+        }
+
+        impl $name {
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+            /// In the order of [`Self::ALL`].
+            pub const WORDS: [&'static str; Self::ALL.len()] = [$($word),+];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// The one of that word, if there is one.
+            pub fn of_word(word: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|known| known.as_str() == word)
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// How a request ended.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Status {
+        /// The API took it.
+        Accepted = "accepted",
+        /// Final: invalid, undeliverable or against policy; `error.class` says which.
+        Rejected = "rejected",
+        /// Not sent before `expires-at`.
+        Expired = "expired",
+        /// Attempts or age exhausted, or delivered over and over; the whole request is in `wa.dead`.
+        Failed = "failed",
+        /// May have been sent; not repeated.
+        Unknown = "unknown",
     }
 }
 
@@ -44,11 +59,13 @@ pub const UNKNOWN_NUMBER: &str = "unknown_number";
 /// The class of a request that was delivered over and over and never ended: whoever had it may have died of it.
 pub const POISON: &str = "poison";
 
-/// AMQP `priority` 5 and above is high: one-time passwords and alerts go before bulk.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Priority {
-    High,
-    Bulk,
+words! {
+    /// AMQP `priority` 5 and above is high: one-time passwords and alerts go before bulk.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum Priority {
+        High = "high",
+        Bulk = "bulk",
+    }
 }
 
 impl Priority {
@@ -57,13 +74,6 @@ impl Priority {
         match amqp {
             Some(5..) => Self::High,
             Some(_) | None => Self::Bulk,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Bulk => "bulk",
         }
     }
 }
@@ -75,96 +85,42 @@ pub enum OnUnknown {
     Resend,
 }
 
-/// The kind of a fault. The words are `error.class` in results, label values in metrics, and values in the config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// Passes by itself: try again, within the attempts.
-    Transient,
-    /// Too fast: keep the message, slow down, no attempt is charged.
-    Throttled,
-    /// All in scope cannot send until something changes; no attempt is charged.
-    Blocked,
-    /// Final: the request is wrong.
-    Invalid,
-    /// Final: this recipient cannot be reached.
-    Undeliverable,
-    /// Final for now: a rule of Meta's forbids it.
-    Policy,
-    /// The message may have been sent.
-    Ambiguous,
-}
-
-/// The reach of a fault that one message met: what else it strikes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
-    Message,
-    /// One phone number and one recipient.
-    Pair,
-    /// One business phone number.
-    Lane,
-    /// One WhatsApp Business Account.
-    Waba,
-    /// Every lane that uses the same access token.
-    Token,
-    App,
-    /// One message template, or the flow in it.
-    Template,
-}
-
-impl Class {
-    pub const ALL: [Class; 7] = [
-        Class::Transient,
-        Class::Throttled,
-        Class::Blocked,
-        Class::Invalid,
-        Class::Undeliverable,
-        Class::Policy,
-        Class::Ambiguous,
-    ];
-
-    /// The one of that word, if there is one.
-    pub fn of_word(word: &str) -> Option<Class> {
-        Class::ALL.into_iter().find(|class| class.as_str() == word)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Class::Transient => "transient",
-            Class::Throttled => "throttled",
-            Class::Blocked => "blocked",
-            Class::Invalid => "invalid",
-            Class::Undeliverable => "undeliverable",
-            Class::Policy => "policy",
-            Class::Ambiguous => "ambiguous",
-        }
+words! {
+    /// The kind of a fault. The words are `error.class` in results, label values in metrics, and values in the config.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Class {
+        /// Passes by itself: try again, within the attempts.
+        Transient = "transient",
+        /// Too fast: keep the message, slow down, no attempt is charged.
+        Throttled = "throttled",
+        /// All in scope cannot send until something changes; no attempt is charged.
+        Blocked = "blocked",
+        /// Final: the request is wrong.
+        Invalid = "invalid",
+        /// Final: this recipient cannot be reached.
+        Undeliverable = "undeliverable",
+        /// Final for now: a rule of Meta's forbids it.
+        Policy = "policy",
+        /// The message may have been sent.
+        Ambiguous = "ambiguous",
     }
 }
 
-impl Scope {
-    pub const ALL: [Scope; 7] = [
-        Scope::Message,
-        Scope::Pair,
-        Scope::Lane,
-        Scope::Waba,
-        Scope::Token,
-        Scope::App,
-        Scope::Template,
-    ];
-
-    /// The one of that word, if there is one.
-    pub fn of_word(word: &str) -> Option<Scope> {
-        Scope::ALL.into_iter().find(|scope| scope.as_str() == word)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::Message => "message",
-            Scope::Pair => "pair",
-            Scope::Lane => "lane",
-            Scope::Waba => "waba",
-            Scope::Token => "token",
-            Scope::App => "app",
-            Scope::Template => "template",
-        }
+words! {
+    /// The reach of a fault that one message met: what else it strikes.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Scope {
+        Message = "message",
+        /// One phone number and one recipient.
+        Pair = "pair",
+        /// One business phone number.
+        Lane = "lane",
+        /// One WhatsApp Business Account.
+        Waba = "waba",
+        /// Every lane that uses the same access token.
+        Token = "token",
+        App = "app",
+        /// One message template, or the flow in it.
+        Template = "template",
     }
 }

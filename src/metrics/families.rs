@@ -118,19 +118,17 @@ const fn of(name: &'static str, words: fn() -> Vec<&'static str>) -> Label {
 const NUMBER: Label = open("phone_number_id");
 const WABA: Label = open("waba_id");
 const CODE: Label = open("code");
-const PRIORITY: Label = of("priority", || {
-    vec![Priority::High.as_str(), Priority::Bulk.as_str()]
-});
-const STATUS: Label = of("status", || Status::ALL.map(Status::as_str).to_vec());
+const PRIORITY: Label = of("priority", || Priority::WORDS.to_vec());
+const STATUS: Label = of("status", || Status::WORDS.to_vec());
 const OUTCOME: Label = of("outcome", || OUTCOMES.to_vec());
 const WHAT: Label = of("what", || READS.to_vec());
 const OK: Label = of("result", || vec!["ok", "error"]);
 const FOUND: Label = of("result", || vec!["found", "nothing", "unavailable"]);
-const HEALTH: Label = of("result", || Health::ALL.map(Health::as_str).to_vec());
+const HEALTH: Label = of("result", || Health::WORDS.to_vec());
 const WHY_REFUSED: Label = of("why", || {
     vec!["unroutable", "nack", "unconfirmed", "closed"]
 });
-const WHY: Label = of("why", || Why::ALL.map(Why::as_str).to_vec());
+const WHY: Label = of("why", || Why::WORDS.to_vec());
 /// The scopes that can be held.
 const SCOPE: Label = of("scope", || {
     use Scope::{App, Lane, Template, Token, Waba};

@@ -1,6 +1,7 @@
 //! Every rule refuses, readably.
 
 use super::*;
+use crate::contract::words::{Class, Scope};
 
 #[test]
 fn numbers_out_of_range_name_the_key_the_range_and_the_unit() {

@@ -1,7 +1,7 @@
 //! Words between a lane and the shell.
 
 use super::{State, Ticket};
-use crate::contract::words::Priority;
+use crate::contract::words::{Priority, words};
 use crate::core::fleet::holds::Finding;
 use crate::core::lane::pacing::Bucket;
 use crate::core::operation::Operation;
@@ -61,33 +61,22 @@ pub struct Verdict {
     pub finding: Option<Finding>,
 }
 
-/// The reason why the next message is not sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HeldBy {
-    /// No message waits.
-    Nothing,
-    /// The number's throughput.
-    Rate,
-    /// As many requests in flight as there may be.
-    InFlight,
-    /// All that wait are for persons whose pair limit is used up.
-    Pair,
-    /// The state says why.
-    State,
-    /// There is no session with the broker, it may be over, or it takes no results.
-    Broker,
-}
-
-impl HeldBy {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::Rate => "rate",
-            Self::InFlight => "in_flight",
-            Self::Pair => "pair",
-            Self::State => "throttle",
-            Self::Broker => "broker",
-        }
+words! {
+    /// The reason why the next message is not sent.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum HeldBy {
+        /// No message waits.
+        Nothing = "nothing",
+        /// The number's throughput.
+        Rate = "rate",
+        /// As many requests in flight as there may be.
+        InFlight = "in_flight",
+        /// All that wait are for persons whose pair limit is used up.
+        Pair = "pair",
+        /// The state says why.
+        State = "throttle",
+        /// There is no session with the broker, it may be over, or it takes no results.
+        Broker = "broker",
     }
 }
 

@@ -1,6 +1,6 @@
 //! One hold, and how long it is left alone before it is looked whether it is over.
 
-use crate::contract::words::Scope;
+use crate::contract::words::{Scope, words};
 use crate::core::Now;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,31 +20,22 @@ const OUTAGE_PROBE_MAX: Duration = Duration::from_secs(30);
 const THROTTLE_MAX: Duration = Duration::from_secs(3_600);
 const THROTTLE_GUESS: Duration = Duration::from_secs(60);
 
-/// Why nobody in scope sends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
-    /// Until something changes: a token, a registration, a payment method, …
-    Block,
-    /// Lifts by itself, in hours.
-    Penalty,
-    /// The API asked for a pause.
-    Throttle,
-    /// The API has trouble, or cannot be reached.
-    Outage,
+words! {
+    /// Why nobody in scope sends.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Why {
+        /// Until something changes: a token, a registration, a payment method, …
+        Block = "block",
+        /// Lifts by itself, in hours.
+        Penalty = "penalty",
+        /// The API asked for a pause.
+        Throttle = "throttle",
+        /// The API has trouble, or cannot be reached.
+        Outage = "outage",
+    }
 }
 
 impl Why {
-    pub const ALL: [Self; 4] = [Self::Block, Self::Penalty, Self::Throttle, Self::Outage];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Block => "block",
-            Self::Penalty => "penalty",
-            Self::Throttle => "throttle",
-            Self::Outage => "outage",
-        }
-    }
-
     fn rank(self) -> u8 {
         match self {
             Self::Throttle => 0,
@@ -82,31 +73,22 @@ impl Hold {
     }
 }
 
-/// The API's answer to whether a number can send.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Health {
-    /// The number can, as far as the API knows.
-    Well,
-    /// The number cannot, or the token is dead.
-    Blocked,
-    /// The token may not ask: that needs the permission whatsapp_business_management.
-    Forbidden,
-    /// No usable answer.
-    Unanswered,
+words! {
+    /// The API's answer to whether a number can send.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Health {
+        /// The number can, as far as the API knows.
+        Well = "well",
+        /// The number cannot, or the token is dead.
+        Blocked = "blocked",
+        /// The token may not ask: that needs the permission whatsapp_business_management.
+        Forbidden = "forbidden",
+        /// No usable answer.
+        Unanswered = "unanswered",
+    }
 }
 
 impl Health {
-    pub const ALL: [Self; 4] = [Self::Well, Self::Blocked, Self::Forbidden, Self::Unanswered];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Well => "well",
-            Self::Blocked => "blocked",
-            Self::Forbidden => "forbidden",
-            Self::Unanswered => "unanswered",
-        }
-    }
-
     /// Whether that is reason enough to try with one request. An API in trouble is over it once it answers at all; where nothing may be
     /// asked, only trying tells.
     pub(super) fn ends(self, why: Why) -> bool {

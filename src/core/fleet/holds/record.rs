@@ -177,7 +177,7 @@ fn news(news: NewsDocument, scope: Scope) -> Option<News> {
             failed_probes,
         } => News::Held(Hold {
             scope,
-            why: Why::ALL.into_iter().find(|known| known.as_str() == why)?,
+            why: Why::of_word(&why)?,
             code,
             remedy: remedy_like(&remedy),
             since_ms,
