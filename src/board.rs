@@ -222,7 +222,7 @@ impl Board {
             let record = inner.holds.pause(&place, now);
             self.share(&mut inner, record);
             inner.order_lane(place.lane.as_str(), now);
-            inner.holds_log.outbox.told()
+            inner.holds_log.outbox.when_told()
         };
         let is_told = is_told(told, TOLD_TIMEOUT).await;
         Some(is_told.then_some(()).ok_or(NotTold))
@@ -237,15 +237,15 @@ impl Board {
                 self.share(&mut inner, Some(record));
                 inner.order(&reach, now);
             }
-            inner.holds_log.outbox.told()
+            inner.holds_log.outbox.when_told()
         };
         let is_told = is_told(told, TOLD_TIMEOUT).await;
         Some(is_told.then_some(()).ok_or(NotTold))
     }
 
     /// Waits until the other workers can know what holds this one knew of when it asked; false if they cannot.
-    pub async fn told(&self, patience: Duration) -> bool {
-        let told = self.lock().holds_log.outbox.told();
+    pub async fn wait_until_told(&self, patience: Duration) -> bool {
+        let told = self.lock().holds_log.outbox.when_told();
         is_told(told, patience).await
     }
 

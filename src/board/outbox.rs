@@ -45,7 +45,7 @@ impl Outbox {
     }
 
     /// For all that is in it now.
-    pub(super) fn told(&mut self) -> Told {
+    pub(super) fn when_told(&mut self) -> Told {
         let (sender, told) = oneshot::channel();
         match self.letters.back_mut() {
             None => drop(sender.send(())),
@@ -126,11 +126,11 @@ mod tests {
     #[test]
     fn whoever_waits_hears_of_its_own_record_and_not_of_others() {
         let mut outbox = Outbox::default();
-        assert!(is_told(&mut outbox.told()), "nothing is to be told");
+        assert!(is_told(&mut outbox.when_told()), "nothing is to be told");
         assert_eq!(outbox.put(record("1", 1)), None);
-        let mut first = outbox.told();
+        let mut first = outbox.when_told();
         assert_eq!(outbox.put(record("2", 1)), None);
-        let mut second = outbox.told();
+        let mut second = outbox.when_told();
         let (one, two) = (outbox.take().unwrap(), outbox.take().unwrap());
         assert_eq!(outbox.take(), None);
         assert_eq!((&*one.1.reach.key, &*two.1.reach.key), ("1", "2"));
@@ -147,7 +147,7 @@ mod tests {
         outbox.put(record("1", 1));
         let sent = outbox.take().unwrap();
         assert_eq!(outbox.put(record("1", 2)), None);
-        let mut told = outbox.told();
+        let mut told = outbox.when_told();
         assert_eq!(outbox.put(record("1", 3)), Some(record("1", 2)));
         outbox.confirmed(sent.0);
         assert!(!is_told(&mut told));
@@ -165,11 +165,11 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.put(record("1", 1));
         outbox.put(record("2", 1));
-        let mut told = outbox.told();
+        let mut told = outbox.when_told();
         outbox.take();
         outbox.broke_off();
         assert!(told.as_mut().unwrap().try_recv().is_err());
-        assert!(outbox.told().is_none());
+        assert!(outbox.when_told().is_none());
         outbox.opened();
         let again = [outbox.take().unwrap(), outbox.take().unwrap()];
         assert_eq!(

@@ -39,7 +39,7 @@ impl Board {
             };
             let record = inner.holds.record(reach, News::Left { unsent }, now);
             self.share(&mut inner, Some(record));
-            inner.tenures_log.outbox.told()
+            inner.tenures_log.outbox.when_told()
         };
         is_told(told, patience).await;
     }

@@ -257,7 +257,7 @@ impl Lane {
         }
     }
 
-    /// Says what to do now. Call again until it says `Wait`, `Idle` or `GiveBack`.
+    /// Says what to do now. Call again until it says `Wait`, `Idle` or `Leave`.
     pub fn next(&mut self, now: Now) -> Step {
         self.standing.wake(now);
         self.window.widen(self.config.prefetch(None), now.mono);
@@ -282,7 +282,7 @@ impl Lane {
             | State::Paused { .. }
             | State::Draining => {
                 let step = if self.in_flight() == 0 {
-                    Step::GiveBack
+                    Step::Leave
                 } else {
                     Step::Idle
                 };
@@ -429,7 +429,7 @@ impl Lane {
         self.blame.forget();
     }
 
-    /// Starts no more sends; `GiveBack` follows once nothing is in flight.
+    /// Starts no more sends; `Leave` follows once nothing is in flight.
     pub fn drain(&mut self) {
         self.standing.drain();
     }

@@ -22,8 +22,8 @@ impl LaneTask {
             self.perform();
             match self.driver.leave_step(self.consumer.prefetch()) {
                 LeaveStep::TellHolds => {
-                    self.shared.board.told(TELL_PATIENCE).await;
-                    self.driver.told();
+                    self.shared.board.wait_until_told(TELL_PATIENCE).await;
+                    self.driver.others_told();
                 }
                 LeaveStep::FinishOpening => {
                     self.consumer.finish_opening().await;
@@ -36,7 +36,7 @@ impl LaneTask {
                 }
                 LeaveStep::TellUnsent(unsent) => {
                     self.tell(unsent).await;
-                    self.driver.told();
+                    self.driver.others_told();
                 }
                 LeaveStep::GiveBack => {
                     let unread = self.consumer.give_back().await;

@@ -35,7 +35,7 @@ impl LaneTask {
                     let found = found.take_if(|(ticket, _)| *ticket == resolved.ticket);
                     self.conclude(delivery, resolved, found.map(|(_, found)| found));
                 }
-                Command::GiveBack(delivery) => delivery.give_back(),
+                Command::Void(delivery) => delivery.give_back(),
                 Command::Report(finding) => self.shared.board.found(self.driver.id(), &finding),
                 Command::ReadLimit => self.handle.limit_is_stale.notify_one(),
                 Command::Overruled => {

@@ -20,7 +20,7 @@ impl Blame {
         witness.is_none_or(|(person, id)| person == key || *id == message.id)
     }
 
-    pub(super) fn is_witnessed_by(&mut self, key: &Key, message: &Message) {
+    pub(super) fn note_witness(&mut self, key: &Key, message: &Message) {
         self.witness = Some((key.clone(), message.id.clone()));
     }
 

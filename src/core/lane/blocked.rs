@@ -50,7 +50,7 @@ impl Lane {
             || message.history.blamed
             || self.blame.disproved == Some(finding.code);
         if may_be_its_own && is_first && !is_known {
-            self.blame.is_witnessed_by(key, message);
+            self.blame.note_witness(key, message);
             return (Fate::Decided { is_charged: true }, None);
         }
         self.blame.clear();
@@ -81,7 +81,7 @@ impl Lane {
             fate
         };
         if self.blame.tried.is_none() && self.backlog.has_others(key) {
-            self.blame.is_witnessed_by(key, message);
+            self.blame.note_witness(key, message);
             self.blame.tried = Some(finding.code);
             return (fate, None);
         }
@@ -96,11 +96,12 @@ impl Lane {
         Fate::Later { delay_s: APART_S }
     }
 
-    /// A pause for many that this request alone has met before: it is charged, and nobody waits, unless a second person meets it.
-    pub(super) fn is_blamed_alone(&mut self, message: &Message, key: &Key) -> bool {
+    /// Blames a pause for many on the request that has met it before, alone: it is charged, and nobody waits, unless a second person
+    /// meets it. True if so.
+    pub(super) fn blame_alone(&mut self, message: &Message, key: &Key) -> bool {
         let is_alone = message.history.blamed && self.blame.is_first(key, message);
         if is_alone {
-            self.blame.is_witnessed_by(key, message);
+            self.blame.note_witness(key, message);
         }
         is_alone
     }

@@ -178,7 +178,7 @@ impl<D> Driver<D> {
                 Step::Decide(all) => all.into_iter().for_each(|one| self.conclude(one)),
                 Step::Wait(until) => return Some(until),
                 Step::Idle => return None,
-                Step::GiveBack => {
+                Step::Leave => {
                     self.leave_when_idle(consuming);
                     return None;
                 }
@@ -220,7 +220,7 @@ impl<D> Driver<D> {
             self.lane.inherit(&self.unsent);
         }
         // RabbitMQ has given it away, though this worker may not have noticed yet.
-        if self.ownership.told(orders.owner) {
+        if self.ownership.note_owner(orders.owner) {
             self.commands.push_back(Command::Overruled);
             self.lane.fetch_anew(now);
         }
@@ -240,14 +240,14 @@ impl<D> Driver<D> {
     /// The lane's channel is gone: what waited is RabbitMQ's again, what is in flight is awaited.
     pub fn channel_lost(&mut self) {
         self.ownership.lost();
-        let unclaimed = self.unclaimed.drain(..).map(Command::GiveBack);
+        let unclaimed = self.unclaimed.drain(..).map(Command::Void);
         self.commands.extend(unclaimed);
         self.lane.channel_lost();
         let lane = &self.lane;
         let waited = self
             .deliveries
             .extract_if(|ticket, _| !lane.is_in_flight(*ticket));
-        let waited = waited.map(|(_, delivery)| Command::GiveBack(delivery));
+        let waited = waited.map(|(_, delivery)| Command::Void(delivery));
         self.commands.extend(waited);
     }
 
@@ -256,7 +256,7 @@ impl<D> Driver<D> {
         if self.leaving.as_ref().is_some_and(Leaving::is_anothers) {
             return self.unclaimed.push_back(delivery);
         }
-        if self.ownership.asks(now) {
+        if self.ownership.begin_claim(now) {
             self.commands.push_back(Command::Claim);
         }
         if self.ownership.is_held() && self.unclaimed.is_empty() {
@@ -321,7 +321,7 @@ impl<D> Driver<D> {
             // The delivery it was sent under is void: this one will be settled in its place.
             Joined::InFlight(original) => {
                 let void = self.deliveries.insert(original, delivery);
-                self.commands.extend(void.map(Command::GiveBack));
+                self.commands.extend(void.map(Command::Void));
             }
             Joined::Replaces {
                 earlier,

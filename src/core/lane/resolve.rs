@@ -212,7 +212,7 @@ impl Lane {
                         let pause = pause_s.map(|seconds| Duration::from_secs(seconds.into()));
                         let is_try = self.is_try_for(Why::Throttle, code);
                         let is_long = pause.is_some_and(|pause| pause > super::HOLD_MAX);
-                        if is_long && !is_try && self.is_blamed_alone(message, key) {
+                        if is_long && !is_try && self.blame_alone(message, key) {
                             return (DECIDED, None);
                         }
                         let scope = reach_of(scope, message);

@@ -21,7 +21,7 @@ pub enum Step {
     /// Nothing to do before something happens.
     Idle,
     /// Nothing is in flight and the lane must not hold its messages: close its channel.
-    GiveBack,
+    Leave,
 }
 
 /// A request to the API. The body is never printed.

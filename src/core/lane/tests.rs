@@ -211,7 +211,7 @@ impl Story {
                     (format!("wait {seconds:.3}"), true)
                 }
                 Step::Idle => ("idle".to_owned(), true),
-                Step::GiveBack => ("give back".to_owned(), true),
+                Step::Leave => ("give back".to_owned(), true),
             };
             said.push(word);
             if rests {

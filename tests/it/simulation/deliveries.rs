@@ -167,7 +167,7 @@ impl Simulation {
         for command in commands {
             if let Some((delivery, resolved)) = concluded_by(command) {
                 concluded = Some((delivery.tag, resolved));
-            } else if let Command::GiveBack(before) = command {
+            } else if let Command::Void(before) = command {
                 void = Some(before.tag);
             } else if let Command::Ask { .. } = command {
                 asks = true;

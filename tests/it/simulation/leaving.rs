@@ -47,7 +47,7 @@ impl Simulation {
             Command::Claim
             | Command::Check(_)
             | Command::Send(_)
-            | Command::GiveBack(_)
+            | Command::Void(_)
             | Command::Report(_)
             | Command::ReadLimit
             | Command::Overruled
@@ -83,7 +83,7 @@ impl Simulation {
                 if !self.has_told(who.worker) {
                     return Ok(Some(Wait::Until(now + TELL_PATIENCE)));
                 }
-                self.shell_mut(who).driver.told();
+                self.shell_mut(who).driver.others_told();
                 Wait::Nothing
             }
             LeaveStep::FinishOpening => {
@@ -108,7 +108,7 @@ impl Simulation {
                 self.tell_unsent(who, unsent);
                 match self.flaw {
                     Some(Flaw::ClosesUntold) => {
-                        self.shell_mut(who).driver.told();
+                        self.shell_mut(who).driver.others_told();
                         Wait::Nothing
                     }
                     Some(_) | None => Wait::Until(now + LEAVE_PATIENCE),
@@ -216,7 +216,7 @@ impl Simulation {
         let now = self.now();
         let shell = self.shell_mut(who);
         match shell.driver.leave_step(shell.opening_prefetch) {
-            LeaveStep::TellHolds | LeaveStep::TellUnsent(_) => shell.driver.told(),
+            LeaveStep::TellHolds | LeaveStep::TellUnsent(_) => shell.driver.others_told(),
             LeaveStep::FinishOpening => shell.driver.opening_finished(),
             LeaveStep::Listen { .. } => shell.driver.heard_out(),
             LeaveStep::AwaitClaim => shell.driver.claimed(Legacy::default(), now),

@@ -271,7 +271,7 @@ impl Simulation {
                 self.carry_out(who, delivery, resolved);
                 Ok(())
             }
-            Command::GiveBack(_) => Ok(()),
+            Command::Void(_) => Ok(()),
             Command::Report(finding) => self.found(who, &finding),
             Command::ReadLimit => {
                 self.tally.count("limit is to be read anew");

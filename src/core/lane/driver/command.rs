@@ -63,8 +63,8 @@ pub enum Command<D> {
     Send(Attempt),
     /// Publish what was decided, and settle the delivery. [`Driver::settled`] follows.
     Conclude { delivery: D, resolved: Resolved },
-    /// Forget this delivery: RabbitMQ has it again.
-    GiveBack(D),
+    /// Forget this delivery, which is void.
+    Void(D),
     /// Tell whoever keeps the holds.
     Report(Finding),
     /// Read the number's limit from the API: it is another one now, or will be.

@@ -97,7 +97,7 @@ impl<D> Driver<D> {
     }
 
     /// The others can know, or patience is over.
-    pub fn told(&mut self) {
+    pub fn others_told(&mut self) {
         if self.is_at(Stage::Unread) {
             self.leaving = None;
         }

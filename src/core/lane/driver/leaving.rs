@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The next step of a shell that leaves its lane. It performs all commands before it asks for the next step.
 #[derive(PartialEq, Debug)]
 pub enum LeaveStep {
-    /// Let the other workers be told what holds the lane. [`Driver::told`] follows.
+    /// Let the other workers be told what holds the lane. [`Driver::others_told`] follows.
     TellHolds,
     /// Wait until the consumer is open, if it is being opened. [`Driver::opening_finished`] follows.
     FinishOpening,
@@ -14,7 +14,7 @@ pub enum LeaveStep {
     Listen { quiet: Duration },
     /// Wait for the answer to the claim. [`Driver::claimed`] follows.
     AwaitClaim,
-    /// Tell the other workers that the lane is left, and what was not sent of it. [`Driver::told`] follows.
+    /// Tell the other workers that the lane is left, and what was not sent of it. [`Driver::others_told`] follows.
     TellUnsent(Unsent),
     /// Give back all that the channel holds while it is open. [`Driver::given_back`] follows.
     GiveBack,

@@ -51,8 +51,8 @@ impl Ownership {
         matches!(self.claim, Claim::None)
     }
 
-    /// Something was delivered. True if the lane is to be claimed.
-    pub(super) fn asks(&mut self, now: Now) -> bool {
+    /// Notes that something was delivered. True if the lane is to be claimed for that.
+    pub(super) fn begin_claim(&mut self, now: Now) -> bool {
         let is_first = self.is_none();
         if is_first {
             self.claim = Claim::Asked {
@@ -107,7 +107,7 @@ impl Ownership {
     }
 
     /// Takes who has the lane by now. True if another worker took it from this one.
-    pub(super) fn told(&mut self, owner: Option<&Owner>) -> bool {
+    pub(super) fn note_owner(&mut self, owner: Option<&Owner>) -> bool {
         if self.owner.as_ref() != owner {
             self.owner = owner.cloned();
         }

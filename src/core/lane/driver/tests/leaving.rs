@@ -81,7 +81,7 @@ fn left(driver: &mut Driver<&'static str>, unread: &[Unread]) -> Vec<String> {
         perform(driver, now(3.0));
         let step = match driver.leave_step(10) {
             LeaveStep::TellHolds => {
-                driver.told();
+                driver.others_told();
                 "holds"
             }
             LeaveStep::FinishOpening => {
@@ -98,7 +98,7 @@ fn left(driver: &mut Driver<&'static str>, unread: &[Unread]) -> Vec<String> {
                 "claim"
             }
             LeaveStep::TellUnsent(unsent) => {
-                driver.told();
+                driver.others_told();
                 let named = unsent
                     .iter()
                     .map(|(id, count)| format!(" {} {count}", id.id()));
