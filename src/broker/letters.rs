@@ -9,7 +9,7 @@ use super::publish::{Confirmed, Letter, Published, Publisher};
 use super::results_log::FoundResult;
 use super::ways::Way;
 use crate::contract::names::{self, DEAD, RESULTS};
-use crate::contract::result::Report;
+use crate::contract::result::ResultDocument;
 use crate::core::request::ladder;
 use crate::core::request::message::Message;
 use lapin::BasicProperties;
@@ -17,7 +17,7 @@ use lapin::types::AMQPValue;
 
 impl Publisher {
     /// The result on `wa.results`, and to `reply_to` if the request named one.
-    pub async fn result(&self, delivery: &Delivery, report: &Report) -> Published {
+    pub async fn result(&self, delivery: &Delivery, report: &ResultDocument) -> Published {
         let Ok(body) = serde_json::to_vec(report) else {
             // A struct of strings and numbers cannot fail to serialise.
             tracing::error!("a result could not be written as JSON");
@@ -166,7 +166,7 @@ fn flag(result: &[u8]) -> Vec<u8> {
 
 /// A request's routing key may be as long as AMQP allows, and the status comes before it: what is too long is cut, as the body
 /// names the number too.
-fn result_key(report: &Report) -> String {
+fn result_key(report: &ResultDocument) -> String {
     const MAX_BYTES: usize = 255;
     let mut key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
     key.truncate(key.floor_char_boundary(MAX_BYTES));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// `error` of a result.
 #[derive(Clone, PartialEq, Serialize)]
-pub struct ReportedError {
+pub struct ErrorDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,9 +35,9 @@ pub struct ReportedError {
 }
 
 /// The API's texts may echo what was sent: codes and class only.
-impl fmt::Debug for ReportedError {
+impl fmt::Debug for ErrorDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReportedError")
+        f.debug_struct("ErrorDocument")
             .field("code", &self.code)
             .field("class", &self.class)
             .finish_non_exhaustive()
@@ -45,7 +45,7 @@ impl fmt::Debug for ReportedError {
 }
 
 #[derive(Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct ResultDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Arc<str>>,
     pub phone_number_id: Arc<str>,
@@ -59,7 +59,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_status: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<ReportedError>,
+    pub error: Option<ErrorDocument>,
     pub attempts: u32,
     pub possible_duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,9 +78,9 @@ pub struct Report {
     pub completed_at: u64,
 }
 
-impl fmt::Debug for Report {
+impl fmt::Debug for ResultDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Report")
+        f.debug_struct("ResultDocument")
             .field("id", &self.id)
             .field("status", &self.status)
             .field("error", &self.error)

@@ -9,7 +9,7 @@ use super::fleet::tenure::Inherited;
 use super::request::decide::{Decision, Terms};
 use super::request::message::{LaneId, Message};
 use super::request::recent::{Identity, Known, Over, Recent};
-use crate::contract::result::Report;
+use crate::contract::result::ResultDocument;
 use crate::contract::words::Priority;
 use backlog::{Backlog, Key, Waiting};
 use pacing::{Debt, Pace, Spacing};
@@ -69,7 +69,7 @@ struct Settling {
     identity: Identity,
     delivery_count: u64,
     /// The request's result, unless it ends on the ladder.
-    report: Option<Arc<Report>>,
+    report: Option<Arc<ResultDocument>>,
     /// Deliveries that are over then; `None`: none, it is let go because of another.
     over: Option<Over>,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.

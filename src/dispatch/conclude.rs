@@ -7,7 +7,7 @@ use crate::broker::publish::{Confirmed, Published, Publisher};
 use crate::broker::results_log::FoundResult;
 use crate::broker::unsettled::Unsettled;
 use crate::clock::Clock;
-use crate::contract::result::{Report, ReportedError};
+use crate::contract::result::{ErrorDocument, ResultDocument};
 use crate::contract::words::{Class, POISON, Priority, Status, UNKNOWN_NUMBER};
 use crate::core::request::decide::Decision;
 use crate::core::request::intake::Refusal;
@@ -96,9 +96,9 @@ impl Concluder {
         {
             return delivery.give_back();
         }
-        let error = ReportedError::from_faults(refusal.faults);
+        let error = ErrorDocument::from_faults(refusal.faults);
         let (inbound, now) = (delivery.inbound(), self.clock.now());
-        let report = Report::unread(&inbound, lane, Status::Rejected, Some(error), now);
+        let report = ResultDocument::unread(&inbound, lane, Status::Rejected, Some(error), now);
         let priority = Priority::of(inbound.priority);
         let confirmed = self.result(metrics, &delivery, &report, priority).await;
         self.settle(delivery, confirmed, unsettled).await;
@@ -113,7 +113,7 @@ impl Concluder {
         let now = self.clock.now();
         let Some(reason) = delivery.dead_lettered() else {
             self.metrics.unrouted.inc();
-            let report = Report::unread(
+            let report = ResultDocument::unread(
                 &inbound,
                 &lane,
                 Status::Rejected,
@@ -135,10 +135,10 @@ impl Concluder {
             if self.bury(&delivery, reason, None, flagged).await.is_none() {
                 return delivery.give_back();
             }
-            let error = ReportedError::own(Class::Transient.as_str(), "dead-lettered by RabbitMQ");
+            let error = ErrorDocument::own(Class::Transient.as_str(), "dead-lettered by RabbitMQ");
             (Status::Failed, Some(error))
         };
-        let mut report = Report::unread(&inbound, &lane, status, error, now);
+        let mut report = ResultDocument::unread(&inbound, &lane, status, error, now);
         // Handed out before, it may have been sent.
         report.possible_duplicate |= inbound.delivery_count > 0;
         let metrics = self.metrics.lane(lane.as_str());
@@ -187,9 +187,9 @@ impl Concluder {
     ) -> Option<Confirmed> {
         self.keep(delivery, false).await?;
         let why = "RabbitMQ ends each connection on which it is published for later";
-        let error = ReportedError::own(POISON, why);
+        let error = ErrorDocument::own(POISON, why);
         let (id, now) = (LaneId::new(delivery.lane()), self.clock.now());
-        let report = Report::new(message, &id, Status::Failed, Some(error), now);
+        let report = ResultDocument::new(message, &id, Status::Failed, Some(error), now);
         self.result(lane, delivery, &report, message.priority).await
     }
 
@@ -211,7 +211,7 @@ impl Concluder {
         &self,
         lane: &LaneMetrics,
         delivery: &Delivery,
-        report: &Report,
+        report: &ResultDocument,
         priority: Priority,
     ) -> Option<Confirmed> {
         let published = self.publisher.result(delivery, report).await;
@@ -250,10 +250,10 @@ pub(super) fn seconds_between(then_ms: u64, now_ms: u64) -> f64 {
     Duration::from_millis(now_ms.saturating_sub(then_ms)).as_secs_f64()
 }
 
-fn unknown_number() -> ReportedError {
+fn unknown_number() -> ErrorDocument {
     let details = "the routing key must be a phone_number_id of the workers' [[accounts.numbers]]";
-    ReportedError {
+    ErrorDocument {
         details: Some(details.to_owned()),
-        ..ReportedError::own(UNKNOWN_NUMBER, "no worker serves this phone_number_id")
+        ..ErrorDocument::own(UNKNOWN_NUMBER, "no worker serves this phone_number_id")
     }
 }

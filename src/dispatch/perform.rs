@@ -36,7 +36,7 @@ impl LaneTask {
                     self.conclude(delivery, resolved, found.map(|(_, found)| found));
                 }
                 Command::Void(delivery) => delivery.give_back(),
-                Command::Report(finding) => self.shared.board.found(self.driver.id(), &finding),
+                Command::Found(finding) => self.shared.board.found(self.driver.id(), &finding),
                 Command::ReadLimit => self.handle.limit_is_stale.notify_one(),
                 Command::Overruled => {
                     let phone_number_id = self.driver.id();

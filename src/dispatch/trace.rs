@@ -3,7 +3,7 @@
 use super::LaneTask;
 use super::observe::word;
 use crate::broker::delivery::Delivery;
-use crate::contract::result::Report;
+use crate::contract::result::ResultDocument;
 use crate::contract::words::{Class, Status};
 use crate::core::lane::Ticket;
 use crate::core::operation::Operation;
@@ -89,7 +89,7 @@ pub(super) fn end(decision: &Decision) -> End {
     }
 }
 
-pub(super) fn end_of(report: &Report) -> End {
+pub(super) fn end_of(report: &ResultDocument) -> End {
     End {
         status: report.status.as_str(),
         error: report.error.as_ref().map(|error| error.class),

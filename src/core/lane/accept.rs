@@ -1,7 +1,7 @@
 //! A delivery comes in: new, or one that this worker or another had before.
 
 use super::{Evidence, Flight, Joined, Lane, RedeliveryPolicy, Resolved, Settling, State};
-use crate::contract::result::Report;
+use crate::contract::result::ResultDocument;
 use crate::contract::words::{OnUnknown, Status};
 use crate::core::Now;
 use crate::core::fleet::tenure::{Inherited, UNSENT_MAX, Unread, Unsent};
@@ -294,7 +294,7 @@ fn apart_s(ticket: Ticket) -> u32 {
 }
 
 /// A request that failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.
-fn once_more(report: Arc<Report>) -> Decision {
+fn once_more(report: Arc<ResultDocument>) -> Decision {
     match report.status {
         Status::Failed => Decision::Bury(report),
         Status::Accepted | Status::Rejected | Status::Expired | Status::Unknown => {

@@ -407,7 +407,7 @@ impl<D> Driver<D> {
         let used_up = usage.and_then(|usage| self.lane.used(usage, now));
         let verdict = self.lane.resolve(ticket, outcome, now, drawn);
         let findings = used_up.into_iter().chain(verdict.finding);
-        self.commands.extend(findings.map(Command::Report));
+        self.commands.extend(findings.map(Command::Found));
         if let Some(resolved) = verdict.resolved {
             self.conclude(resolved);
         }

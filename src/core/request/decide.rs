@@ -1,7 +1,7 @@
 //! Deciding one request: from what is known of it, or from the outcome of its attempt, to a [`Decision`].
 
 use crate::contract::request::History;
-use crate::contract::result::{Report, ReportedError};
+use crate::contract::result::{ErrorDocument, ResultDocument};
 use crate::contract::words::{Class, OnUnknown, POISON, Status};
 use crate::core::Now;
 use crate::core::outcome::{Effect, ErrorReport, Outcome};
@@ -18,11 +18,11 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Decision {
     /// Publish this result, then acknowledge.
-    Finish(Arc<Report>),
+    Finish(Arc<ResultDocument>),
     /// Publish the request to the delay ladder with this history, then acknowledge.
     Delay { delay_s: u32, message: Message },
     /// Publish the whole request to `wa.dead`, then the result, then acknowledge.
-    Bury(Arc<Report>),
+    Bury(Arc<ResultDocument>),
     /// Another worker has ended it already: publish that result again, then acknowledge. `flagged`: it may have been sent once
     /// more since, as that worker could not know.
     Repeat { flagged: bool },
@@ -54,9 +54,11 @@ impl Terms<'_> {
         &self,
         message: &Message,
         status: Status,
-        error: Option<ReportedError>,
-    ) -> Arc<Report> {
-        Arc::new(Report::new(message, self.lane, status, error, self.now))
+        error: Option<ErrorDocument>,
+    ) -> Arc<ResultDocument> {
+        Arc::new(ResultDocument::new(
+            message, self.lane, status, error, self.now,
+        ))
     }
 
     /// Decides what can be decided about a request without sending it.
@@ -111,12 +113,12 @@ impl Terms<'_> {
             "delivered {} times and never settled (redelivery.max_deliveries)",
             message.delivery_count.saturating_add(1)
         );
-        let error = ReportedError::own(POISON, &title);
+        let error = ErrorDocument::own(POISON, &title);
         Decision::Bury(self.report(message, Status::Failed, Some(error)))
     }
 
     /// The request waits in RabbitMQ, unless its deadline or its age would be over by then.
-    pub fn later(&self, message: &Message, delay_s: u32, error: Option<ReportedError>) -> Decision {
+    pub fn later(&self, message: &Message, delay_s: u32, error: Option<ErrorDocument>) -> Decision {
         let ends_before = |at: u64| self.now.wall_ms + u64::from(delay_s) * 1000 >= at;
         if message.expires_at_ms.is_some_and(ends_before) {
             return Decision::Finish(self.report(message, Status::Expired, error));
@@ -139,11 +141,11 @@ impl Terms<'_> {
         Decision::Delay { delay_s, message }
     }
 
-    fn too_old(&self, message: &Message, error: Option<ReportedError>) -> Decision {
+    fn too_old(&self, message: &Message, error: Option<ErrorDocument>) -> Decision {
         // The error tells what held it up last, if anything did.
-        let own = || ReportedError {
+        let own = || ErrorDocument {
             code: message.history.last_error,
-            ..ReportedError::own(Class::Transient.as_str(), "older than retry.max_age_s")
+            ..ErrorDocument::own(Class::Transient.as_str(), "older than retry.max_age_s")
         };
         let error = error.unwrap_or_else(own);
         Decision::Bury(self.report(message, Status::Failed, Some(error)))
@@ -160,7 +162,8 @@ impl Terms<'_> {
         message.history.attempts += 1;
         match outcome {
             Outcome::Accepted(accepted) => {
-                let report = Report::accepted(message, self.lane, accepted, sent_at_ms, self.now);
+                let report =
+                    ResultDocument::accepted(message, self.lane, accepted, sent_at_ms, self.now);
                 Decision::Finish(Arc::new(report))
             }
             // Nothing reached the API: that holds the lane; a message that must not wait there waits in RabbitMQ.
@@ -184,7 +187,7 @@ impl Terms<'_> {
                 retry_not_before_s, ..
             } => {
                 let not_before = retry_not_before_s.map(|s| self.now.wall_ms + s * 1000);
-                let error = ReportedError::from_api(error, not_before);
+                let error = ErrorDocument::from_api(error, not_before);
                 self.finish(message, Status::Rejected, error, sent_at_ms)
             }
             Effect::Transient {
@@ -204,7 +207,7 @@ impl Terms<'_> {
                         class: Class::Invalid,
                         ..error
                     };
-                    let error = ReportedError::from_api(error, None);
+                    let error = ErrorDocument::from_api(error, None);
                     return self.finish(message, Status::Rejected, error, sent_at_ms);
                 }
                 self.retry_later(message, error, max_retries, min_delay_s.unwrap_or(0))
@@ -214,7 +217,7 @@ impl Terms<'_> {
                 let is_repeated = resends || message.is_harmless_to_repeat();
                 message.may_have_been_sent();
                 if !is_repeated {
-                    let error = ReportedError::from_api(error, None);
+                    let error = ErrorDocument::from_api(error, None);
                     return self.finish(message, Status::Unknown, error, sent_at_ms);
                 }
                 uncharge(&mut message.history, is_charged);
@@ -231,10 +234,10 @@ impl Terms<'_> {
         &self,
         message: &Message,
         status: Status,
-        error: ReportedError,
+        error: ErrorDocument,
         sent_at_ms: u64,
     ) -> Decision {
-        let mut report = Report::new(message, self.lane, status, Some(error), self.now);
+        let mut report = ResultDocument::new(message, self.lane, status, Some(error), self.now);
         report.sent_at = Some(sent_at_ms);
         Decision::Finish(Arc::new(report))
     }
@@ -255,7 +258,7 @@ impl Terms<'_> {
             self.now,
             self.jitter,
         );
-        let error = ReportedError::from_api(error, None);
+        let error = ErrorDocument::from_api(error, None);
         match retry {
             Retry::After { delay_s } => self.later(message, delay_s, Some(error)),
             Retry::Exhausted => Decision::Bury(self.report(message, Status::Failed, Some(error))),

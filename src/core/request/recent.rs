@@ -4,7 +4,7 @@
 //! So remembering a few times the prefetch is enough for everything this process can be asked again.
 
 use crate::contract::request::Inbound;
-use crate::contract::result::Report;
+use crate::contract::result::ResultDocument;
 use crate::core::request::message::{Message, MessageId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub enum Known {
     /// The request was decided, and RabbitMQ took it back with this delivery count before the result was confirmed.
     Decided {
         delivery_count: u64,
-        report: Arc<Report>,
+        report: Arc<ResultDocument>,
     },
     /// The request went back to RabbitMQ without having been sent by us: with this delivery count, and that doubt from before.
     Unsent {

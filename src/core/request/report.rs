@@ -2,14 +2,14 @@
 
 use crate::contract::fault::Fault;
 use crate::contract::request::{History, Inbound};
-use crate::contract::result::{Report, ReportedError};
+use crate::contract::result::{ErrorDocument, ResultDocument};
 use crate::contract::words::{Class, POISON, Status};
 use crate::core::Now;
 use crate::core::outcome::ErrorReport;
 use crate::core::outcome::answer::Accepted;
 use crate::core::request::message::{LaneId, Message};
 
-impl ReportedError {
+impl ErrorDocument {
     pub fn from_api(error: ErrorReport, retry_not_before: Option<u64>) -> Self {
         Self {
             code: error.code,
@@ -63,13 +63,13 @@ impl ReportedError {
     }
 }
 
-impl Report {
+impl ResultDocument {
     /// A result without an answer of the API's.
     pub fn new(
         message: &Message,
         lane: &LaneId,
         status: Status,
-        error: Option<ReportedError>,
+        error: Option<ErrorDocument>,
         now: Now,
     ) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl Report {
         inbound: &Inbound<'_>,
         lane: &LaneId,
         status: Status,
-        error: Option<ReportedError>,
+        error: Option<ErrorDocument>,
         now: Now,
     ) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Report {
         history: &History,
         lane: &LaneId,
         status: Status,
-        error: Option<ReportedError>,
+        error: Option<ErrorDocument>,
         now: Now,
     ) -> Self {
         Self {

@@ -11,7 +11,7 @@ use super::publishing::{Held, Letter, concluded as concluded_by};
 use super::worker::Who;
 use super::world::{Event, Simulation};
 use whatsapp_dispatcher::contract::request::{Header, Inbound};
-use whatsapp_dispatcher::contract::result::{Report, ReportedError};
+use whatsapp_dispatcher::contract::result::{ErrorDocument, ResultDocument};
 use whatsapp_dispatcher::contract::words::Status;
 use whatsapp_dispatcher::core::evidence::search::Question;
 use whatsapp_dispatcher::core::fleet::placement;
@@ -332,13 +332,14 @@ impl Simulation {
         if refusal.dead_reason.is_some() {
             letters.push(Letter::Dead);
         }
-        let error = ReportedError::from_faults(refusal.faults);
+        let error = ErrorDocument::from_faults(refusal.faults);
         let lane = self.shell_mut(who).driver.id().clone();
         let inbound = Inbound {
             message_id: refusal.id.as_deref(),
             ..Inbound::default()
         };
-        let report = Report::unread(&inbound, &lane, Status::Rejected, Some(error), self.now());
+        let report =
+            ResultDocument::unread(&inbound, &lane, Status::Rejected, Some(error), self.now());
         letters.push(Letter::Result(report.into()));
         self.tally.count("refused at intake");
         self.begin(who, held, None, letters);

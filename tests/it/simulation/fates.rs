@@ -19,7 +19,7 @@ use super::checks::{Checked, Violation, ensure};
 use super::plan::{Request, RequestNo};
 use super::worker::Who;
 use std::sync::Arc;
-use whatsapp_dispatcher::contract::result::Report;
+use whatsapp_dispatcher::contract::result::ResultDocument;
 use whatsapp_dispatcher::contract::words::Status;
 
 #[derive(Default)]
@@ -47,7 +47,7 @@ struct Fate {
     has_twin: bool,
     /// `possible_duplicate` has a cause.
     may_be_flagged: bool,
-    results: Vec<Arc<Report>>,
+    results: Vec<Arc<ResultDocument>>,
     dead_letters: u32,
 }
 
@@ -144,7 +144,7 @@ impl Fates {
         !self.0[request].results.is_empty()
     }
 
-    pub(crate) fn first_result(&self, request: RequestNo) -> Option<Arc<Report>> {
+    pub(crate) fn first_result(&self, request: RequestNo) -> Option<Arc<ResultDocument>> {
         self.0[request].results.first().cloned()
     }
 
@@ -165,7 +165,7 @@ impl Fates {
         &mut self,
         request: RequestNo,
         facts: &Request,
-        report: Arc<Report>,
+        report: Arc<ResultDocument>,
     ) -> Checked {
         let fate = &mut self.0[request];
         ensure(

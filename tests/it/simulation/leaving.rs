@@ -48,7 +48,7 @@ impl Simulation {
             | Command::Check(_)
             | Command::Send(_)
             | Command::Void(_)
-            | Command::Report(_)
+            | Command::Found(_)
             | Command::ReadLimit
             | Command::Overruled
             | Command::NoDelivery(_) => false,

@@ -10,7 +10,7 @@ use super::world::{Event, Simulation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use whatsapp_dispatcher::contract::request::History;
-use whatsapp_dispatcher::contract::result::Report;
+use whatsapp_dispatcher::contract::result::ResultDocument;
 use whatsapp_dispatcher::core::evidence::search::{Stamp, Told};
 use whatsapp_dispatcher::core::lane::driver::Command;
 use whatsapp_dispatcher::core::lane::{Resolved, Ticket};
@@ -41,9 +41,9 @@ impl Held {
 #[derive(Clone)]
 pub(crate) enum Letter {
     Dead,
-    Result(Arc<Report>),
+    Result(Arc<ResultDocument>),
     /// One that the log has, once more.
-    Repeat(Arc<Report>),
+    Repeat(Arc<ResultDocument>),
     Ladder {
         delay_s: u32,
         history: History,
@@ -132,7 +132,7 @@ impl Simulation {
                 let answered = self.has_answer(held.request).unwrap_or(held.request);
                 let result = self.fates.first_result(answered);
                 let result = result.map(|result| {
-                    let mut result = Report::clone(&result);
+                    let mut result = ResultDocument::clone(&result);
                     result.possible_duplicate |= flagged;
                     Arc::new(result)
                 });

@@ -272,7 +272,7 @@ impl Simulation {
                 Ok(())
             }
             Command::Void(_) => Ok(()),
-            Command::Report(finding) => self.found(who, &finding),
+            Command::Found(finding) => self.found(who, &finding),
             Command::ReadLimit => {
                 self.tally.count("limit is to be read anew");
                 Ok(())

@@ -19,7 +19,7 @@ use super::worker::Who;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use whatsapp_dispatcher::contract::result::Report;
+use whatsapp_dispatcher::contract::result::ResultDocument;
 use whatsapp_dispatcher::contract::words::{Class, Scope};
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::fleet::holds::Record;
@@ -385,7 +385,7 @@ impl Simulation {
         *last
     }
 
-    pub(super) fn end(&mut self, request: RequestNo, report: Arc<Report>) -> Checked {
+    pub(super) fn end(&mut self, request: RequestNo, report: Arc<ResultDocument>) -> Checked {
         self.broker.end(request);
         self.fates
             .result(request, &self.plan.requests[request], report)

@@ -66,7 +66,7 @@ pub enum Command<D> {
     /// Forget this delivery, which is void.
     Void(D),
     /// Tell whoever keeps the holds.
-    Report(Finding),
+    Found(Finding),
     /// Read the number's limit from the API: it is another one now, or will be.
     ReadLimit,
     /// Another worker took the lane, and this one leaves it: for the log.

@@ -104,7 +104,7 @@ fn perform(driver: &mut Driver<&'static str>, now: Now) -> String {
                 write!(done, "{word} {delivery} ").unwrap();
             }
             Command::Void(delivery) => write!(done, "give back {delivery} ").unwrap(),
-            Command::Report(finding) => write!(done, "report {} ", finding.why.as_str()).unwrap(),
+            Command::Found(finding) => write!(done, "report {} ", finding.why.as_str()).unwrap(),
             Command::ReadLimit => done += "read limit ",
             Command::Overruled => done += "overruled ",
             Command::NoDelivery(ticket) => write!(done, "nothing at {ticket} ").unwrap(),

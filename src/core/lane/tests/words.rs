@@ -29,7 +29,7 @@ pub(super) fn found(finding: Option<Finding>) -> String {
 /// `accepted #1 !`: how it ends, the attempts made, and ! if it may be a duplicate.
 pub(super) fn told(decision: &Decision) -> String {
     let flag = |flagged: bool| if flagged { " !" } else { "" };
-    let report = |report: &Report| {
+    let report = |report: &ResultDocument| {
         let doubt = flag(report.possible_duplicate);
         format!("{} #{}{doubt}", report.status.as_str(), report.attempts)
     };

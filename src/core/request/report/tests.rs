@@ -31,7 +31,7 @@ fn lane() -> LaneId {
 }
 
 /// The report as it is published.
-fn check(report: &Report, expected: Value) {
+fn check(report: &ResultDocument, expected: Value) {
     assert_eq!(serde_json::to_value(report).unwrap(), expected);
 }
 
@@ -50,7 +50,7 @@ fn an_accepted_message_tells_what_the_api_said() {
         user_id: None,
         message_status: Some("accepted".to_owned()),
     };
-    let report = Report::accepted(
+    let report = ResultDocument::accepted(
         &message(BODY, history),
         &lane(),
         accepted,
@@ -78,9 +78,9 @@ fn an_error_of_the_apis_is_told_whole() {
         fbtrace_id: Some("A1".to_owned()),
         class: Class::Policy,
     };
-    let error = ReportedError::from_api(error, Some(NOW.wall_ms + 750));
+    let error = ErrorDocument::from_api(error, Some(NOW.wall_ms + 750));
     let plain = message(r#"{"to":"49"}"#, History::default());
-    let report = Report::new(&plain, &lane(), Status::Rejected, Some(error), NOW);
+    let report = ResultDocument::new(&plain, &lane(), Status::Rejected, Some(error), NOW);
     check(
         &report,
         json!({
@@ -103,8 +103,8 @@ fn faults_of_our_own_name_their_places() {
         limit: Some(3),
         length: Some(4),
     };
-    let error = ReportedError::from_faults(vec![fault("/to"), fault("")]);
-    let report = Report::unread(
+    let error = ErrorDocument::from_faults(vec![fault("/to"), fault("")]);
+    let report = ResultDocument::unread(
         &Inbound::default(),
         &lane(),
         Status::Rejected,
@@ -136,9 +136,9 @@ fn nothing_of_a_person_is_in_debug_output() {
         user_id: Some("SECRET".to_owned()),
         message_status: None,
     };
-    let mut error = ReportedError::own("invalid", "SECRET");
+    let mut error = ErrorDocument::own("invalid", "SECRET");
     error.details = Some("SECRET".to_owned());
-    let mut report = Report::accepted(
+    let mut report = ResultDocument::accepted(
         &message(BODY, History::default()),
         &lane(),
         accepted,
