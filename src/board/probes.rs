@@ -16,7 +16,7 @@ impl Board {
         loop {
             asking.extend(self.see_to_what_is_due());
             tokio::select! {
-                Some((reach, health)) = asking.next(), if !asking.is_empty() => self.asked(&reach, health),
+                Some((reach, health)) = asking.next(), if !asking.is_empty() => self.probed(&reach, health),
                 () = self.to_probe.notified() => {}
                 () = self.sleep_until_due() => {}
             }
@@ -61,9 +61,9 @@ impl Board {
         Some(asking.boxed())
     }
 
-    fn asked(&self, reach: &Reach, health: Health) {
+    fn probed(&self, reach: &Reach, health: Health) {
         let (mut inner, now) = (self.lock(), self.clock.now());
-        let record = inner.holds.asked(reach, health, now);
+        let record = inner.holds.probed(reach, health, now);
         let (scope, key, health) = (reach.scope.as_str(), &reach.key, health.as_str());
         if inner.holds.is_held(reach) {
             tracing::debug!(scope, %key, health, "still held");

@@ -139,7 +139,7 @@ impl Holds {
         let entry = Entry {
             hold,
             author: self.worker.clone(),
-            is_asked: false,
+            is_probing: false,
             is_own,
         };
         self.well.remove(&reach);
@@ -294,7 +294,7 @@ impl Holds {
                 let entry = Entry {
                     hold,
                     author: worker,
-                    is_asked: false,
+                    is_probing: false,
                     is_own: false,
                 };
                 self.well.remove(&reach);

@@ -92,7 +92,13 @@ impl Backlog {
         self.parked.len()
     }
 
-    pub(super) fn push(&mut self, message: Message, ticket: Ticket, is_asked: bool, now: Now) {
+    pub(super) fn push(
+        &mut self,
+        message: Message,
+        ticket: Ticket,
+        awaits_evidence: bool,
+        now: Now,
+    ) {
         let key = message
             .recipient
             .clone()
@@ -102,9 +108,9 @@ impl Backlog {
             message,
             ticket,
             accepted_at: now.mono,
-            is_asked,
+            awaits_evidence,
         };
-        if is_asked {
+        if awaits_evidence {
             self.asked.insert(ticket, (key.clone(), priority));
         }
         let queue = &mut self.line(&key).rank_mut(priority).queue;
@@ -200,7 +206,7 @@ impl Backlog {
         let taken: Vec<Waiting> = line
             .flat_map(|line| {
                 let queue = &mut line.rank_mut(priority).queue;
-                let asked = queue.iter().position(|waiting| waiting.is_asked);
+                let asked = queue.iter().position(|waiting| waiting.awaits_evidence);
                 queue.drain(..asked.unwrap_or(queue.len()))
             })
             .collect();
@@ -293,7 +299,9 @@ impl Backlog {
         self.lines.retain(|_, line| !line.is_idle());
         // As they came, not as the map happens to hold them: what is remembered of them must not depend on chance.
         cleared.sort_unstable_by_key(|waiting| waiting.ticket);
-        let sure = cleared.into_iter().filter(|waiting| !waiting.is_asked);
+        let sure = cleared
+            .into_iter()
+            .filter(|waiting| !waiting.awaits_evidence);
         sure.map(|waiting| waiting.message)
     }
 

@@ -347,7 +347,7 @@ impl Simulation {
         } else {
             Health::Unanswered
         };
-        let record = board.holds.asked(reach, health, now);
+        let record = board.holds.probed(reach, health, now);
         if is_well && board.holds.on(&only(reach), now).hold.is_none() {
             board.knowledge.lifted(reach);
         }

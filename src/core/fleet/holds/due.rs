@@ -30,7 +30,7 @@ impl Holds {
         let faults = self
             .faults
             .values()
-            .filter(|entry| !entry.is_asked)
+            .filter(|entry| !entry.is_probing)
             .map(|entry| entry.due_ms(&self.worker));
         let pauses = self.pauses.values();
         let pauses = pauses.map(|pause| pause.due_ms(self.read_bytes));
@@ -43,7 +43,7 @@ impl Holds {
         let mut over = vec![];
         let worker = self.worker.clone();
         for (reach, entry) in &mut self.faults {
-            if entry.is_asked || entry.due_ms(&worker) > now.steady_ms {
+            if entry.is_probing || entry.due_ms(&worker) > now.steady_ms {
                 continue;
             }
             // By another number each time: one may be sick of its own.
@@ -53,11 +53,11 @@ impl Holds {
             match (entry.hold.why, place) {
                 (Why::Throttle, _) => over.push(reach.clone()),
                 (Why::Block | Why::Penalty | Why::Outage, Some(place)) => {
-                    entry.is_asked = true;
+                    entry.is_probing = true;
                     due.push(Due::Ask(reach.clone(), place.lane.clone()));
                 }
                 // The hold strikes nobody here: it is not looked at again before it does.
-                (Why::Block | Why::Penalty | Why::Outage, None) => entry.is_asked = true,
+                (Why::Block | Why::Penalty | Why::Outage, None) => entry.is_probing = true,
             }
         }
         for reach in over {
@@ -82,9 +82,9 @@ impl Holds {
     }
 
     /// The API was asked whether the hold is over. Returns what to tell the others.
-    pub fn asked(&mut self, reach: &Reach, health: Health, now: Now) -> Option<Record> {
+    pub fn probed(&mut self, reach: &Reach, health: Health, now: Now) -> Option<Record> {
         // Lifted or replaced in between: nobody waits for this answer any more.
-        let entry = self.faults.get(reach).filter(|entry| entry.is_asked)?;
+        let entry = self.faults.get(reach).filter(|entry| entry.is_probing)?;
         let (mut hold, is_own) = (entry.hold, entry.is_own);
         if health.ends(hold.why) {
             self.faults.remove(reach);
@@ -98,7 +98,7 @@ impl Holds {
         let entry = Entry {
             hold,
             author: self.worker.clone(),
-            is_asked: false,
+            is_probing: false,
             is_own,
         };
         self.faults.insert(reach.clone(), entry);
@@ -111,10 +111,10 @@ impl Holds {
     pub fn look_again(&mut self, place: &Place, now: Now) {
         for reach in place.reaches() {
             // A question that is under way is asked with what was before.
-            let looks = |entry: &&mut Entry| entry.hold.why == Why::Block || entry.is_asked;
+            let looks = |entry: &&mut Entry| entry.hold.why == Why::Block || entry.is_probing;
             if let Some(entry) = self.faults.get_mut(&reach).filter(looks) {
                 entry.hold.until_ms = now.steady_ms;
-                entry.is_asked = false;
+                entry.is_probing = false;
                 entry.author = self.worker.clone();
             }
         }

@@ -12,7 +12,7 @@ pub(super) struct Entry {
     /// The worker that found it and looks after it.
     pub(super) author: Arc<str>,
     /// Being looked at right now.
-    pub(super) is_asked: bool,
+    pub(super) is_probing: bool,
     /// Known here only: the network may be this worker's alone.
     pub(super) is_own: bool,
 }

@@ -167,7 +167,7 @@ fn asked(finding: &Finding, times: usize) -> Vec<u64> {
         assert_eq!(lane, &place(1 + turn).lane);
         // Once, until there is an answer.
         assert_eq!(holds.due(&places(), at(seconds + 9_999)), []);
-        holds.asked(&reach, Health::Unanswered, at(seconds));
+        holds.probed(&reach, Health::Unanswered, at(seconds));
         asked.push(seconds);
     }
     asked
@@ -192,7 +192,7 @@ fn a_good_answer_lifts_and_a_failed_try_holds_for_longer() {
         .unwrap();
     let before = holds.on(&place(1), at(0)).hold;
     holds.due(&places(), at(60));
-    let record = holds.asked(&reach, Health::Well, at(61)).unwrap();
+    let record = holds.probed(&reach, Health::Well, at(61)).unwrap();
     assert_eq!(record.news, News::Lifted);
     assert!(struck(&holds, 61).is_empty());
     let again = Finding {
@@ -425,7 +425,7 @@ fn an_api_in_trouble_is_over_it_once_it_answers() {
             let met = finding(Scope::Lane, why, Some(2), None);
             let (reach, _) = holds.found(&place(1), &met, &places(), at(0)).unwrap();
             holds.due(&places(), at(60));
-            holds.asked(&reach, health, at(61));
+            holds.probed(&reach, health, at(61));
             assert_eq!(!holds.is_held(&reach), ends, "{health:?} {why:?}");
         }
     }

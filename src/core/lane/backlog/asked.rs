@@ -22,17 +22,17 @@ impl Backlog {
     pub(in crate::core) fn replace(
         &mut self,
         copy: &Message,
-        is_asked: bool,
+        awaits_evidence: bool,
     ) -> Option<(Ticket, Message)> {
         let key = Key::Person(copy.recipient.clone()?);
         let line = self.lines.get_mut(&key)?;
         let ranks = [&mut line.high, &mut line.bulk].into_iter();
         let mut waiting = ranks.flat_map(|rank| &mut rank.queue);
-        let waiting = waiting.find(|w| !w.is_asked && copy.is_copy_of(&w.message))?;
+        let waiting = waiting.find(|w| !w.awaits_evidence && copy.is_copy_of(&w.message))?;
         let (ticket, priority) = (waiting.ticket, waiting.message.priority);
-        waiting.is_asked = is_asked;
+        waiting.awaits_evidence = awaits_evidence;
         let earlier = waiting.message.replace(copy.clone());
-        if is_asked {
+        if awaits_evidence {
             self.asked.insert(ticket, (key, priority));
         }
         Some((ticket, earlier))
@@ -46,7 +46,7 @@ impl Backlog {
         };
         let queue = &mut self.line(&key).rank_mut(priority).queue;
         if let Some(waiting) = queue.iter_mut().find(|waiting| waiting.ticket == ticket) {
-            waiting.is_asked = false;
+            waiting.awaits_evidence = false;
             if let Some(now) = doubted {
                 waiting.message.may_have_been_handled(now);
             }
@@ -74,7 +74,7 @@ impl Backlog {
             .flat_map(|line| [&line.high, &line.bulk]);
         let waiting = ranks.flat_map(|rank| &rank.queue);
         waiting
-            .filter(|waiting| !waiting.is_asked)
+            .filter(|waiting| !waiting.awaits_evidence)
             .map(|waiting| &waiting.message)
     }
 

@@ -21,7 +21,7 @@ pub(in crate::core) struct Waiting {
     pub(in crate::core) ticket: Ticket,
     pub(in crate::core) accepted_at: Duration,
     /// The log of results is being asked whether it was sent already; nothing behind it in its line goes before.
-    pub(in crate::core) is_asked: bool,
+    pub(in crate::core) awaits_evidence: bool,
 }
 
 /// The requests of one priority in a line.
@@ -34,8 +34,10 @@ pub(super) struct Rank {
 }
 
 impl Rank {
-    pub(super) fn is_asked(&self) -> bool {
-        self.queue.front().is_some_and(|first| first.is_asked)
+    pub(super) fn awaits_evidence(&self) -> bool {
+        self.queue
+            .front()
+            .is_some_and(|first| first.awaits_evidence)
     }
 }
 
@@ -67,7 +69,7 @@ impl Line {
     /// The rank, if its turn would not be in vain.
     pub(super) fn free(&self, priority: Priority) -> Option<&Rank> {
         let rank = Some(self.rank(priority));
-        rank.filter(|rank| !self.in_flight && rank.parked.is_none() && !rank.is_asked())
+        rank.filter(|rank| !self.in_flight && rank.parked.is_none() && !rank.awaits_evidence())
     }
     pub(super) fn is_idle(&self) -> bool {
         !self.in_flight && self.high.queue.is_empty() && self.bulk.queue.is_empty()

@@ -32,7 +32,10 @@ fn perform(holds: &mut Holds, act: Act, now: Now) -> Vec<Record> {
             let far = at(80_000);
             holds.due(&[place(lane)], far);
             let reach = place(lane).reach(Scope::Waba).unwrap();
-            holds.asked(&reach, Health::Well, far).into_iter().collect()
+            holds
+                .probed(&reach, Health::Well, far)
+                .into_iter()
+                .collect()
         }
         Act::Pause(lane) => holds.pause(&place(lane), now).into_iter().collect(),
         Act::Resume(lane) => holds
