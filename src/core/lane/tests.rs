@@ -347,7 +347,11 @@ fn original(name: &str) -> Identity {
 }
 
 /// Tells the story and compares each answer.
-fn check(config: LaneConfig, story: Vec<(Do, &str)>) {
+fn check(story: Vec<(Do, &str)>) {
+    check_with(config(), story);
+}
+
+fn check_with(config: LaneConfig, story: Vec<(Do, &str)>) {
     let lane = Lane::new(LaneId::new("1"), config, Story::now_at(-50.0));
     let mut told = Story {
         lane,

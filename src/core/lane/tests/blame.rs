@@ -42,7 +42,7 @@ fn back(name: &'static str, after: Held) -> Vec<(Do, &'static str)> {
 fn tell(mut first: Vec<(Do, &'static str)>, rest: Vec<(Do, &'static str)>) {
     first[1].1 = "send a1, idle";
     first.extend(rest);
-    check(config(), first);
+    check(first);
 }
 
 #[test]
@@ -151,65 +151,59 @@ fn one_that_is_alone_goes_on_trying_and_holds_its_lane_only() {
 
 #[test]
 fn a_receipt_that_is_refused_again_is_no_second_person() {
-    check(
-        config(),
-        vec![
-            (Get("r1"), "waits"),
-            (Next, "send r1, idle"),
-            (Answer("r1", blocked(true)), "delay 2 #1"),
-            (Settled("r1", true), "flowing"),
-            (
-                GetWith(
-                    "r1",
-                    History {
-                        attempts: 1,
-                        hops: 1,
-                        ..History::default()
-                    },
-                ),
-                "waits",
+    check(vec![
+        (Get("r1"), "waits"),
+        (Next, "send r1, idle"),
+        (Answer("r1", blocked(true)), "delay 2 #1"),
+        (Settled("r1", true), "flowing"),
+        (
+            GetWith(
+                "r1",
+                History {
+                    attempts: 1,
+                    hops: 1,
+                    ..History::default()
+                },
             ),
-            (Next, "send r1, idle"),
-            (Answer("r1", blocked(true)), "bury failed #2"),
-        ],
-    );
+            "waits",
+        ),
+        (Next, "send r1, idle"),
+        (Answer("r1", blocked(true)), "bury failed #2"),
+    ]);
 }
 
 #[test]
 fn a_pause_for_many_that_one_request_meets_alone_holds_nobody_for_long() {
     let pause = || throttled(Scope::App, 60);
-    check(
-        config(),
-        vec![
-            (Get("a1"), "waits"),
-            (Next, "send a1, idle"),
-            (Answer("a1", pause()), "stays, app throttle 1 for 60"),
-            (Lost, "away"),
-            (Order(held(Scope::App, Why::Throttle, 60)), "away"),
-            (Order(FREE), "rejoining"),
-            (Rejoined, "probing"),
-            (Again("a1", 1), "waits"),
-            (At(61.0), "probing"),
-            (Next, "send a1, idle"),
-            (
-                Answer("a1", pause()),
-                "delay 5 #0 blamed, app throttle 1 for 60 again",
-            ),
-            (Settled("a1", true), "away"),
-            (Next, "give back"),
-            (Lost, "away"),
-            (Order(held(Scope::App, Why::Throttle, 60)), "away"),
-            (Order(FREE), "rejoining"),
-            (Rejoined, "probing"),
-            (Get("b1"), "waits"),
-            (At(122.0), "probing"),
-            (Next, "send b1, idle"),
-            (Answer("b1", accepted()), "accepted #1"),
-            (Settled("b1", true), "flowing"),
-            (GetWith("a1", again(0)), "waits"),
-            (Next, "send a1, idle"),
-            (Answer("a1", pause()), "delay 2 #1 blamed"),
-            (Next, "idle"),
-        ],
-    );
+    check(vec![
+        (Get("a1"), "waits"),
+        (Next, "send a1, idle"),
+        (Answer("a1", pause()), "stays, app throttle 1 for 60"),
+        (Lost, "away"),
+        (Order(held(Scope::App, Why::Throttle, 60)), "away"),
+        (Order(FREE), "rejoining"),
+        (Rejoined, "probing"),
+        (Again("a1", 1), "waits"),
+        (At(61.0), "probing"),
+        (Next, "send a1, idle"),
+        (
+            Answer("a1", pause()),
+            "delay 5 #0 blamed, app throttle 1 for 60 again",
+        ),
+        (Settled("a1", true), "away"),
+        (Next, "give back"),
+        (Lost, "away"),
+        (Order(held(Scope::App, Why::Throttle, 60)), "away"),
+        (Order(FREE), "rejoining"),
+        (Rejoined, "probing"),
+        (Get("b1"), "waits"),
+        (At(122.0), "probing"),
+        (Next, "send b1, idle"),
+        (Answer("b1", accepted()), "accepted #1"),
+        (Settled("b1", true), "flowing"),
+        (GetWith("a1", again(0)), "waits"),
+        (Next, "send a1, idle"),
+        (Answer("a1", pause()), "delay 2 #1 blamed"),
+        (Next, "idle"),
+    ]);
 }

@@ -9,22 +9,19 @@ fn the_second_of_two_copies_is_not_sent() {
         hops: 1,
         ..History::default()
     };
-    check(
-        config(),
-        vec![
-            (Comes("a1", stamped(copy())), "waits"),
-            (Next, "send a1, idle"),
-            (Answer("a1", accepted()), "accepted #1"),
-            (Settled("a1", true), "flowing"),
-            (Comes("a1", stamped(copy())), "forget"),
-            // Of another publication, for all one can see.
-            (GetWith("b1", copy()), "waits"),
-            (Next, "send b1, idle"),
-            (Answer("b1", accepted()), "accepted #1"),
-            (Settled("b1", true), "flowing"),
-            (GetWith("b1", copy()), "waits"),
-        ],
-    );
+    check(vec![
+        (Comes("a1", stamped(copy())), "waits"),
+        (Next, "send a1, idle"),
+        (Answer("a1", accepted()), "accepted #1"),
+        (Settled("a1", true), "flowing"),
+        (Comes("a1", stamped(copy())), "forget"),
+        // Of another publication, for all one can see.
+        (GetWith("b1", copy()), "waits"),
+        (Next, "send b1, idle"),
+        (Answer("b1", accepted()), "accepted #1"),
+        (Settled("b1", true), "flowing"),
+        (GetWith("b1", copy()), "waits"),
+    ]);
 }
 
 /// A worker copied it onto the ladder, and ended before it could say so; so there may be two copies.
@@ -41,42 +38,33 @@ fn of_two_copies_one_is_sent() {
         ..History::default()
     };
     // The original comes again, and nothing is known: its second copy says so, and comes after the first.
-    check(
-        config(),
-        vec![
-            (Comes("a1", later()), "asks"),
-            (Evidence("a1", false), "stays"),
-            (Next, "a1 delay 23 #0 ! ?, idle"),
-            (Comes("b1", later()), "asks"),
-            (CopyFound("b1"), "forget"),
-        ],
-    );
+    check(vec![
+        (Comes("a1", later()), "asks"),
+        (Evidence("a1", false), "stays"),
+        (Next, "a1 delay 23 #0 ! ?, idle"),
+        (Comes("b1", later()), "asks"),
+        (CopyFound("b1"), "forget"),
+    ]);
     // The first waits, is in flight, is being answered: the second is not needed.
-    check(
-        config(),
-        vec![
-            (GetWith("a1", copy(0)), "waits"),
-            (GetWith("a1", copy(1)), "forget"),
-            (Next, "send a1, idle"),
-            (GetWith("a1", copy(1)), "forget"),
-            (Answer("a1", accepted()), "accepted #1"),
-            (GetWith("a1", copy(1)), "forget"),
-        ],
-    );
-    check(
-        config(),
-        vec![
-            (GetWith("b1", copy(1)), "asks"),
-            (CopyFound("b1"), "forget"),
-            (GetWith("c1", copy(1)), "asks"),
-            (Evidence("c1", true), "repeat !"),
-            (GetWith("d1", copy(1)), "asks"),
-            (Evidence("d1", false), "stays"),
-            (At(1.0), "flowing"),
-            (Next, "send d1, idle"),
-            (Answer("d1", accepted()), "accepted #1 !"),
-        ],
-    );
+    check(vec![
+        (GetWith("a1", copy(0)), "waits"),
+        (GetWith("a1", copy(1)), "forget"),
+        (Next, "send a1, idle"),
+        (GetWith("a1", copy(1)), "forget"),
+        (Answer("a1", accepted()), "accepted #1"),
+        (GetWith("a1", copy(1)), "forget"),
+    ]);
+    check(vec![
+        (GetWith("b1", copy(1)), "asks"),
+        (CopyFound("b1"), "forget"),
+        (GetWith("c1", copy(1)), "asks"),
+        (Evidence("c1", true), "repeat !"),
+        (GetWith("d1", copy(1)), "asks"),
+        (Evidence("d1", false), "stays"),
+        (At(1.0), "flowing"),
+        (Next, "send d1, idle"),
+        (Answer("d1", accepted()), "accepted #1 !"),
+    ]);
 }
 
 #[test]
@@ -88,39 +76,30 @@ fn the_first_of_two_copies_may_be_late_or_gone() {
         ..History::default()
     };
     // The first comes later than it should.
-    check(
-        config(),
-        vec![
-            (GetWith("a1", copy(1)), "asks"),
-            (GetWith("a1", copy(0)), "waits"),
-            (EvidenceFirst("a1", false), "forget"),
-            (Next, "send a1, idle"),
-        ],
-    );
+    check(vec![
+        (GetWith("a1", copy(1)), "asks"),
+        (GetWith("a1", copy(0)), "waits"),
+        (EvidenceFirst("a1", false), "forget"),
+        (Next, "send a1, idle"),
+    ]);
     // One that comes again, and its own copy, both in doubt: the later of them stays, whatever is found of the earlier.
     let marked = |hops| History { hops, ..copy(1) };
-    check(
-        config(),
-        vec![
-            (GetWith("a1", marked(1)), "asks"),
-            (GetWith("a1", marked(2)), "asks"),
-            (EvidenceFirst("a1", false), "forget"),
-            (Evidence("a1", false), "stays"),
-            (Next, "send a1, idle"),
-        ],
-    );
+    check(vec![
+        (GetWith("a1", marked(1)), "asks"),
+        (GetWith("a1", marked(2)), "asks"),
+        (EvidenceFirst("a1", false), "forget"),
+        (Evidence("a1", false), "stays"),
+        (Next, "send a1, idle"),
+    ]);
     // The first is RabbitMQ's again, which may be this one.
-    check(
-        config(),
-        vec![
-            (GetWith("a1", copy(0)), "waits"),
-            (Next, "send a1, idle"),
-            (Answer("a1", accepted()), "accepted #1"),
-            (Lost, "flowing"),
-            (Rejoined, "flowing"),
-            (GetWith("a1", copy(1)), "asks"),
-        ],
-    );
+    check(vec![
+        (GetWith("a1", copy(0)), "waits"),
+        (Next, "send a1, idle"),
+        (Answer("a1", accepted()), "accepted #1"),
+        (Lost, "flowing"),
+        (Rejoined, "flowing"),
+        (GetWith("a1", copy(1)), "asks"),
+    ]);
 }
 
 /// The other way round: the original is let through in doubt, and then the copy comes off the ladder.
@@ -130,45 +109,36 @@ fn the_copy_of_what_was_in_doubt_asks_first() {
         hops: 1,
         ..History::default()
     };
-    check(
-        config(),
-        vec![
-            (Again("a1", 1), "asks"),
-            (Evidence("a1", false), "stays"),
-            (Next, "send a1, idle"),
-            (Answer("a1", accepted()), "accepted #1 !"),
-            (Settled("a1", true), "flowing"),
-            (GetWith("a1", copy()), "asks"),
-            (Evidence("a1", true), "repeat"),
-        ],
-    );
+    check(vec![
+        (Again("a1", 1), "asks"),
+        (Evidence("a1", false), "stays"),
+        (Next, "send a1, idle"),
+        (Answer("a1", accepted()), "accepted #1 !"),
+        (Settled("a1", true), "flowing"),
+        (GetWith("a1", copy()), "asks"),
+        (Evidence("a1", true), "repeat"),
+    ]);
     // While the original is in the lane's hands.
-    check(
-        config(),
-        vec![
-            (Again("a1", 1), "asks"),
-            (Evidence("a1", false), "stays"),
-            (GetWith("a1", copy()), "in place of 0, asks"),
-            (Next, "idle"),
-            (EvidenceFirst("a1", false), "stays"),
-            (Next, "send a1, idle"),
-        ],
-    );
+    check(vec![
+        (Again("a1", 1), "asks"),
+        (Evidence("a1", false), "stays"),
+        (GetWith("a1", copy()), "in place of 0, asks"),
+        (Next, "idle"),
+        (EvidenceFirst("a1", false), "stays"),
+        (Next, "send a1, idle"),
+    ]);
     // The copy has come first.
     let again_stamped = Inbound {
         incarnation: Some(1),
         ..again(1)
     };
-    check(
-        config(),
-        vec![
-            (Comes("a1", stamped(copy())), "waits"),
-            (Comes("a1", again_stamped), "forget"),
-            (GetWith("b1", copy()), "waits"),
-            // It may be another publication's.
-            (Again("b1", 1), "asks"),
-        ],
-    );
+    check(vec![
+        (Comes("a1", stamped(copy())), "waits"),
+        (Comes("a1", again_stamped), "forget"),
+        (GetWith("b1", copy()), "waits"),
+        // It may be another publication's.
+        (Again("b1", 1), "asks"),
+    ]);
 }
 
 /// What was let go because of another has not ended: the other may be the broker's again.
@@ -179,17 +149,14 @@ fn a_copy_that_was_let_go_does_not_answer_for_the_next() {
         copied_ms,
         ..History::default()
     };
-    check(
-        config(),
-        vec![
-            (GetWith("a1", copy(0)), "waits"),
-            (GetWith("a1", copy(1)), "forget"),
-            (Settled("a1", true), "flowing"),
-            (Lost, "flowing"),
-            (Rejoined, "flowing"),
-            (GetWith("a1", copy(1)), "asks"),
-        ],
-    );
+    check(vec![
+        (GetWith("a1", copy(0)), "waits"),
+        (GetWith("a1", copy(1)), "forget"),
+        (Settled("a1", true), "flowing"),
+        (Lost, "flowing"),
+        (Rejoined, "flowing"),
+        (GetWith("a1", copy(1)), "asks"),
+    ]);
 }
 
 /// The log may tell the next worker that the original was copied, and then it lets go of that. So it must not be the one that is kept,
@@ -222,7 +189,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
         (Next, "send a1, idle"),
         (Answer("a1", transient(true)), "delay 5 #1 ! ?"),
     ]);
-    check(config(), waits);
+    check(waits);
     // It has ended meanwhile.
     let mut ended = doubted();
     ended.extend([
@@ -230,7 +197,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
         (EvidenceFirst("a1", true), "repeat !"),
         (Next, "send a2, idle"),
     ]);
-    check(config(), ended);
+    check(ended);
     // It is in flight: what comes of that is the copy's.
     let mut flies = doubted();
     flies.extend([
@@ -242,7 +209,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
         (Next, "send a1, idle"),
         (Answer("a1", accepted()), "accepted #1 !"),
     ]);
-    check(config(), flies);
+    check(flies);
     // Its result, or a copy more, may not be RabbitMQ's yet, and may never be.
     let mut ends = doubted();
     ends.extend([
@@ -250,7 +217,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
         (Answer("a1", transient(true)), "delay 5 #1 ! ?"),
         (GetWith("a1", copy()), "asks"),
     ]);
-    check(config(), ends);
+    check(ends);
 }
 
 /// The original was let through in doubt, so its second copy says that there may be two, and the first does not.
@@ -260,42 +227,36 @@ fn the_first_of_two_copies_is_known_whenever_and_as_often_as_it_comes() {
         copied_ms: 1,
         ..copy_of(1)
     };
-    check(
-        config(),
-        vec![
-            (Comes("a1", stamped(marked())), "asks"),
-            // Before, it would wait, or leave for want of room and come again.
-            (Comes("a1", stamped(copy_of(1))), "forget"),
-            (EvidenceFirst("a1", false), "stays"),
-            (Comes("a1", stamped(copy_of(1))), "forget"),
-            (Next, "send a1, idle"),
-            (Answer("a1", accepted()), "accepted #1 !"),
-            (SettledFirst("a1", true), "flowing"),
-            // It was turned away meanwhile, and what ended had not.
-            (Comes("a1", stamped(copy_of(3))), "forget"),
-            // The lane was given back in between.
-            (Left, "flowing"),
-            (Lost, "flowing"),
-            (Rejoined, "flowing"),
-            (Comes("a1", stamped(copy_of(2))), "forget"),
-            (Get("a1"), "waits"),
-        ],
-    );
+    check(vec![
+        (Comes("a1", stamped(marked())), "asks"),
+        // Before, it would wait, or leave for want of room and come again.
+        (Comes("a1", stamped(copy_of(1))), "forget"),
+        (EvidenceFirst("a1", false), "stays"),
+        (Comes("a1", stamped(copy_of(1))), "forget"),
+        (Next, "send a1, idle"),
+        (Answer("a1", accepted()), "accepted #1 !"),
+        (SettledFirst("a1", true), "flowing"),
+        // It was turned away meanwhile, and what ended had not.
+        (Comes("a1", stamped(copy_of(3))), "forget"),
+        // The lane was given back in between.
+        (Left, "flowing"),
+        (Lost, "flowing"),
+        (Rejoined, "flowing"),
+        (Comes("a1", stamped(copy_of(2))), "forget"),
+        (Get("a1"), "waits"),
+    ]);
     // The original was let through here, and both of its copies are not sure.
-    check(
-        config(),
-        vec![
-            (Comes("a1", named_again(1)), "asks"),
-            (Evidence("a1", false), "stays"),
-            (Lost, "flowing"),
-            (Rejoined, "flowing"),
-            (Comes("a1", stamped(copy_of(1))), "asks"),
-            (Lost, "flowing"),
-            (Rejoined, "flowing"),
-            (Comes("a1", stamped(copy_of(1))), "asks"),
-            (Comes("a1", stamped(copy_of(2))), "asks"),
-        ],
-    );
+    check(vec![
+        (Comes("a1", named_again(1)), "asks"),
+        (Evidence("a1", false), "stays"),
+        (Lost, "flowing"),
+        (Rejoined, "flowing"),
+        (Comes("a1", stamped(copy_of(1))), "asks"),
+        (Lost, "flowing"),
+        (Rejoined, "flowing"),
+        (Comes("a1", stamped(copy_of(1))), "asks"),
+        (Comes("a1", stamped(copy_of(2))), "asks"),
+    ]);
 }
 
 /// By another worker, which wrote the copy, and cannot know of the result here.
@@ -315,9 +276,9 @@ fn a_copy_that_was_sent_since_its_request_ended_is_told() {
             (Evidence("a1", evidence), told),
         ]
     };
-    check(config(), story(true, "repeat !"));
+    check(story(true, "repeat !"));
     // Too long ago.
-    check(config(), story(false, "unknown #0 !"));
+    check(story(false, "unknown #0 !"));
 }
 
 /// With nothing that tells the two apart. What is known of the first, and of its copies, is not known of the second.
@@ -344,7 +305,7 @@ fn an_id_that_is_published_again_begins_anew() {
         // Before, it was acknowledged, and had no result.
         (Comes("a1", again_with(copy_of(1))), "asks"),
     ]);
-    check(config(), unseen);
+    check(unseen);
     let mut doubted = vec![
         (Again("a1", 1), "asks"),
         (Evidence("a1", false), "stays"),
@@ -360,7 +321,7 @@ fn an_id_that_is_published_again_begins_anew() {
         (Settled("a1", true), "flowing"),
         (GetWith("a1", copy_of(1)), "waits"),
     ]);
-    check(config(), doubted);
+    check(doubted);
 }
 
 fn again_with(history: History) -> Inbound<'static> {
@@ -403,7 +364,7 @@ fn of_an_original_and_its_copy_that_come_again_the_copy_stays() {
         (At(1.0), "flowing"),
         (Next, "send a1, idle"),
     ]);
-    check(config(), original_first);
+    check(original_first);
     let mut copy_first = first();
     copy_first.extend([
         (Comes("a1", again(1)), "waits"),
@@ -411,7 +372,7 @@ fn of_an_original_and_its_copy_that_come_again_the_copy_stays() {
         (At(1.0), "flowing"),
         (Next, "send a1, idle"),
     ]);
-    check(config(), copy_first);
+    check(copy_first);
 }
 
 fn copy_of(hops: u32) -> History {

@@ -29,7 +29,7 @@ fn off_the_ladder() -> History {
 
 #[test]
 fn a_person_out_of_allowance_waits_alone() {
-    check(
+    check_with(
         LaneConfig {
             pair: FEW,
             ..config()
@@ -59,7 +59,7 @@ fn a_long_wait_for_the_pair_leaves() {
         pair_wait_max: Duration::ZERO,
         ..config()
     };
-    check(
+    check_with(
         impatient,
         vec![
             (Get("a1"), "waits"),
@@ -88,7 +88,7 @@ fn a_long_wait_for_the_pair_leaves() {
 
 #[test]
 fn a_refusal_by_the_pair_limit_doubles_the_wait_twice() {
-    check(
+    check_with(
         LaneConfig {
             pair: FEW,
             ..config()
@@ -145,7 +145,7 @@ fn a_long_line_leaves_so_that_others_find_room() {
     story.push((Next, all));
     // And so does what comes later, behind them.
     story.push((Get("a9"), "delay 43 #0"));
-    check(wide, story);
+    check_with(wide, story);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn what_has_no_room_leaves_and_keeps_its_order() {
         // All are back: the line is as long as it may be.
         (Get("a16"), "delay 4 #0"),
     ]);
-    check(wide(), story);
+    check_with(wide(), story);
 }
 
 /// As many of one person as there is room for what comes off the ladder.
@@ -209,7 +209,7 @@ fn whoever_leaves_again_takes_those_behind_along() {
         (Answer("a1", accepted()), "accepted #1"),
         (GetWith("a3", off_the_ladder()), "waits"),
     ]);
-    check(wide(), story);
+    check_with(wide(), story);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn what_does_not_come_back_holds_nobody_for_long() {
         (GetWith("a3", off_the_ladder()), "waits"),
         (GetWith("a2", off_the_ladder()), "waits"),
     ]);
-    check(wide(), story);
+    check_with(wide(), story);
 }
 
 #[test]
@@ -248,5 +248,5 @@ fn few_wait_for_their_pair_limits_here() {
     }
     // Half of what is held ready are such already.
     story.extend([(Get("e2"), "waits"), (Next, "e2 delay 7 #0, wait 6.000")]);
-    check(slow, story);
+    check_with(slow, story);
 }

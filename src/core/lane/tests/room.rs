@@ -52,7 +52,7 @@ fn again(delivery_count: u64) -> Inbound<'static> {
 
 #[test]
 fn what_has_no_room_goes_back_unsent_and_its_lane_asks_for_fewer() {
-    check(
+    check_with(
         wide(),
         vec![
             (Rejoined, "flowing"),
@@ -93,7 +93,7 @@ fn what_is_known_of_a_request_goes_on_while_it_has_no_room() {
     let story = |before: Vec<(Do, &'static str)>, after: Vec<(Do, &'static str)>| {
         let begin = vec![(Rejoined, "flowing"), (At(1.0), "flowing")];
         let all = begin.into_iter().chain(before);
-        check(wide(), all.chain(after).collect());
+        check_with(wide(), all.chain(after).collect());
     };
     let lost = || (Lost, "rejoining");
     // Nothing: somebody may have sent it.
@@ -163,7 +163,7 @@ fn what_is_known_of_a_request_goes_on_while_it_has_no_room() {
 #[test]
 fn a_lane_that_tries_one_request_makes_room_as_well() {
     let held = held(Scope::Lane, Why::Block, 60);
-    check(
+    check_with(
         wide(),
         vec![
             (Order(held), "away"),
