@@ -89,7 +89,6 @@ async fn a_paused_lane_gives_its_messages_back_and_resumes() {
     let other = Request::text("other", "34600000001").number("222");
     assert_eq!(world.answer(other).await["status"], "accepted");
     world
-        .worker
         .metric("lane_subscribed", &[("phone_number_id", NUMBER)], |n| {
             n == 0.0
         })
@@ -131,10 +130,7 @@ async fn a_pause_in_full_flow_loses_and_repeats_nothing() {
             .await;
         world.worker.post("/lanes/111/pause").await;
         world.worker.lane_state(NUMBER, "paused").await;
-        world
-            .worker
-            .metric("lane_in_flight", &[], |n| n == 0.0)
-            .await;
+        world.counts("lane_in_flight", 0.0).await;
         world.worker.post("/lanes/111/resume").await;
     }
     world.check_nothing_lost(&ids).await;
@@ -187,7 +183,6 @@ async fn a_limit_that_is_not_configured_is_read_from_the_api() {
     let world = World::start(setup).await;
     let limit = [("phone_number_id", NUMBER)];
     world
-        .worker
         .metric("lane_limit_messages_per_second", &limit, |n| n == 1000.0)
         .await;
     assert_eq!(
@@ -217,9 +212,7 @@ async fn lanes_beyond_the_bound_are_counted_together() {
     assert_eq!(world.answer(late).await["status"], "expired");
     // Counted once it is confirmed, which may be after it was read here.
     let expired = [("phone_number_id", "other"), ("status", "expired")];
-    let is_counted = world
-        .worker
-        .metric("requests_total", &expired, |n| n == 1.0);
+    let is_counted = world.metric("requests_total", &expired, |n| n == 1.0);
     is_counted.await;
     let metrics = world.worker.metrics().await;
     let other =
@@ -348,10 +341,7 @@ async fn traffic_adds_no_series_but_known_error_codes() {
     world
         .call(Request::text("stranger", "34600000001").number("999"))
         .await;
-    world
-        .worker
-        .metric("unrouted_total", &[], |n| n == 1.0)
-        .await;
+    world.counts("unrouted_total", 1.0).await;
     let after = world.worker.metrics().await;
     assert_eq!(after.sum("api_errors_total", &[("code", "other")]), 2.0);
     let mut new = series(&after);

@@ -30,7 +30,6 @@ async fn resets_under_load_lose_nothing() {
         proxy.reset_all();
         let sessions = f64::from(u32::try_from(round).unwrap() + 1);
         world
-            .worker
             .metric("broker_sessions_total", &[], |n| n >= sessions)
             .await;
     }
@@ -105,10 +104,7 @@ async fn a_broker_that_refuses_for_a_while_is_waited_for() {
     proxy.set(Mode::Refuse).await;
     proxy.reset_all();
     not_ready(&world).await;
-    world
-        .worker
-        .metric("broker_connected", &[], |n| n == 0.0)
-        .await;
+    world.counts("broker_connected", 0.0).await;
     // Their answers come while there is nobody to tell.
     within(
         "the answers",
@@ -150,10 +146,7 @@ async fn a_broker_that_falls_silent_stops_the_sends_before_it_gives_the_lane_awa
     proxy.set(Mode::BlackHole).await;
     let began_ms = world.sim.stats().now_ms;
     not_ready(&world).await;
-    world
-        .worker
-        .metric("broker_connected", &[], |n| n == 0.0)
-        .await;
+    world.counts("broker_connected", 0.0).await;
     let stats = world.sim.stats();
     let last_ms = stats.numbers[NUMBER].last_accepted_ms.unwrap() - began_ms;
     // It goes on while it may: a short silence is no reason to stop.
@@ -180,15 +173,11 @@ async fn a_deleted_lane_is_found_and_mended() {
         world.vhost.delete_queue("wa.lane.111");
         let lane = [("phone_number_id", NUMBER)];
         world
-            .worker
             .metric("lane_resubscriptions_total", &lane, |n| {
                 n == f64::from(round)
             })
             .await;
-        world
-            .worker
-            .metric("lane_subscribed", &lane, |n| n == 1.0)
-            .await;
+        world.metric("lane_subscribed", &lane, |n| n == 1.0).await;
         let id = format!("after-{round}");
         assert_eq!(
             world.answer(Request::text(&id, "34600000001")).await["status"],
@@ -223,14 +212,7 @@ async fn a_slow_broker_is_only_slow() {
     let ids = world.publish_many(100).await;
     world.check_nothing_lost(&ids).await;
     assert_eq!(world.sim.ledger().len(), 100);
-    assert_eq!(
-        world
-            .worker
-            .metrics()
-            .await
-            .sum("broker_sessions_total", &[]),
-        1.0
-    );
+    assert_eq!(world.sum("broker_sessions_total", &[]).await, 1.0);
     proxy.set(Mode::Pass).await;
     world.finish().await;
 }
@@ -246,7 +228,6 @@ async fn a_result_that_no_queue_takes_is_kept_until_one_does() {
     let ids = world.publish_many(5).await;
     let refused = [("why", "unroutable")];
     world
-        .worker
         .metric("publish_refused_total", &refused, |n| n >= 10.0)
         .await;
     let queue = world.results.name.clone();
@@ -277,7 +258,6 @@ async fn a_full_queue_of_results_stops_its_lane_until_there_is_room() {
     world.vhost.manage("POST", &binding, Some(key));
     let ids = world.publish_many(300).await;
     world
-        .worker
         .metric("refused_publishes_waiting", &[], |n| n >= 1.0)
         .await;
     let answer = world.worker.get("/readyz").await.unwrap();
@@ -294,7 +274,6 @@ async fn a_full_queue_of_results_stops_its_lane_until_there_is_room() {
         assert_eq!(world.answer(request).await["status"], "accepted");
     }
     world
-        .worker
         .metric("publish_refused_total", &[("why", "nack")], |n| n >= 5.0)
         .await;
     let stood = world.sim.stats().numbers[NUMBER].accepted;
@@ -317,10 +296,7 @@ async fn a_request_that_finds_no_queue_waits_for_one() {
     let world = World::start(Setup::default()).await;
     assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
     let gone = [("phone_number_id", NUMBER)];
-    world
-        .worker
-        .metric("lane_subscribed", &gone, |n| n == 0.0)
-        .await;
+    world.metric("lane_subscribed", &gone, |n| n == 0.0).await;
     world.vhost.delete_queue("wa.lane.111");
     let stray = Request::text("stray", "34600000001").header("x-own", "1");
     let broken = Request::raw("broken", "{\"to\":").number(NUMBER);
@@ -329,10 +305,7 @@ async fn a_request_that_finds_no_queue_waits_for_one() {
         world.results.wait("broken").await.json()["error"]["class"],
         "invalid"
     );
-    world
-        .worker
-        .metric("delayed_total", &gone, |n| n >= 2.0)
-        .await;
+    world.metric("delayed_total", &gone, |n| n >= 2.0).await;
     assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
     let letter = world.results.wait("stray").await;
     let result = letter.json();

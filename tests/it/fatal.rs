@@ -151,9 +151,7 @@ async fn what_cannot_even_be_kept_harms_nobody() {
         .client
         .publish([Request::text("a-fatal-id", "34600000001")])
         .await;
-    let waits = world
-        .worker
-        .metric("refused_publishes_waiting", &[], |n| n >= 1.0);
+    let waits = world.metric("refused_publishes_waiting", &[], |n| n >= 1.0);
     waits.await;
     let beside = Request::text("beside", "34600000002");
     assert_eq!(world.answer(beside).await["status"], "accepted");

@@ -85,17 +85,13 @@ async fn lines_that_come_too_often_are_left_out_and_counted() {
         setup.append += &format!("[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = 10\n");
     }
     let mut world = World::start(setup).await;
-    world
-        .worker
-        .metric("lane_subscribed", &[], |n| n == 150.0)
-        .await;
+    world.counts("lane_subscribed", 150.0).await;
     for lane in &lanes {
         let path = format!("/lanes/{lane}/pause");
         assert_eq!(world.worker.post(&path).await.status, 202);
     }
     let left_out = |n: f64| n > 0.0;
     world
-        .worker
         .metric("log_lines_left_out_total", &[], left_out)
         .await;
     world.worker.drain().await;

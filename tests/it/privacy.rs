@@ -144,7 +144,6 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
     world.sim.set_script(script());
     world.folder.write("token", TOKEN);
     world
-        .worker
         .metric("token_reloads_total", &[("result", "ok")], |n| n == 1.0)
         .await;
 

@@ -152,13 +152,9 @@ async fn a_network_that_breaks_sets_nobody_apart() {
         let sessions = f64::from(round + 1);
         proxy.reset_all();
         world
-            .worker
             .metric("broker_sessions_total", &[], |n| n >= sessions)
             .await;
-        world
-            .worker
-            .metric("lane_subscribed", &[], |n| n == 8.0)
-            .await;
+        world.counts("lane_subscribed", 8.0).await;
     }
     let (ids, requests) = many("after", NUMBER, 20);
     world.client.publish(requests).await;

@@ -93,11 +93,7 @@ async fn a_worker_without_the_right_to_declare_does_everything_else() {
     assert!(line.contains("wa.lane.111 does not exist (404)"), "{line}");
     let other = Request::text("other", "34600000001").number("222");
     assert_eq!(world.answer(other).await["status"], "accepted");
-    let sessions = world
-        .worker
-        .metrics()
-        .await
-        .sum("broker_sessions_total", &[]);
+    let sessions = world.sum("broker_sessions_total", &[]).await;
     assert_eq!(sessions, 1.0, "a channel's error is no session's");
     world.finish().await;
 }
@@ -118,18 +114,8 @@ async fn a_reply_that_may_not_be_published_harms_no_result() {
         let request = request.with(|p| p.with_reply_to(queue.clone().into()));
         assert_eq!(world.answer(request).await["status"], "accepted");
     }
-    world
-        .worker
-        .metric("replies_undelivered_total", &[], |n| n == 3.0)
-        .await;
-    assert_eq!(
-        world
-            .worker
-            .metrics()
-            .await
-            .sum("broker_sessions_total", &[]),
-        1.0
-    );
+    world.counts("replies_undelivered_total", 3.0).await;
+    assert_eq!(world.sum("broker_sessions_total", &[]).await, 1.0);
     world.finish().await;
 }
 

@@ -34,7 +34,7 @@ async fn sessions(world: &World) -> f64 {
 
 async fn late(world: &World, exchange: &str, wanted: impl Fn(f64) -> bool) {
     let labels = [("exchange", exchange)];
-    world.worker.metric("late_confirms", &labels, wanted).await;
+    world.metric("late_confirms", &labels, wanted).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,7 +51,6 @@ async fn a_reader_that_does_not_answer_stops_its_lane_and_no_other() {
     world.client.publish(others).await;
     world.check_nothing_lost(&ids).await;
     world
-        .worker
         .metric("lane_in_flight", &[("phone_number_id", "222")], |n| {
             n == 0.0
         })
@@ -126,7 +125,7 @@ async fn a_reply_that_nobody_confirms_holds_nothing_up() {
         let request = ask(format!("unheard-{n}"), &stuck);
         assert_eq!(world.answer(request).await["status"], "accepted");
     }
-    let settled = world.worker.metric("lane_in_flight", &[], |n| n == 0.0);
+    let settled = world.metric("lane_in_flight", &[], |n| n == 0.0);
     settled.await;
     for n in 0..20 {
         let id = format!("heard-{n}");
@@ -135,7 +134,6 @@ async fn a_reply_that_nobody_confirms_holds_nothing_up() {
     }
     let undelivered = |n: f64| n == 20.0;
     world
-        .worker
         .metric("replies_undelivered_total", &[], undelivered)
         .await;
     assert_eq!(sessions(&world).await, 1.0);

@@ -83,7 +83,6 @@ async fn nothing_leaves(mut world: World) {
         .await;
     let not_sent = [("phone_number_id", NUMBER), ("outcome", "not_sent")];
     world
-        .worker
         .metric("attempts_total", &not_sent, |n| n >= 3.0)
         .await;
     world.worker.drain().await;

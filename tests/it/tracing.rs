@@ -188,7 +188,6 @@ async fn a_sampled_request_is_followed_from_its_caller_to_its_result() {
     assert_eq!(result.header("x-note").as_deref(), Some("mine"));
     let exported = [("result", "ok")];
     world
-        .worker
         .metric("spans_exported_total", &exported, |n| n == 5.0)
         .await;
     // Nothing of it goes to Meta.
@@ -347,17 +346,12 @@ async fn goes_on_without(endpoint: &str) -> World {
     world.check_nothing_lost(&ids).await;
     let lost = [("result", "error")];
     world
-        .worker
         .metric("spans_exported_total", &lost, |n| n >= 200.0)
         .await;
     let more = Request::text("more", "34600000001");
     assert_eq!(world.answer(more).await["status"], "accepted");
     assert_eq!(
-        world
-            .worker
-            .metrics()
-            .await
-            .sum("spans_exported_total", &[("result", "ok")]),
+        world.sum("spans_exported_total", &[("result", "ok")]).await,
         0.0
     );
     let log = world.worker.log.text();

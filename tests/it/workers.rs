@@ -89,10 +89,7 @@ async fn two_workers_of_one_name_are_told_of() {
     world.worker.kill().await;
     world.worker = Worker::start(&world.folder, &world.config);
     world.worker.ready().await;
-    world
-        .worker
-        .metric("lane_subscribed", &[], |n| n == 1.0)
-        .await;
+    world.counts("lane_subscribed", 1.0).await;
     let again = Worker::start(&world.folder, &world.config);
     again.ready().await;
     world.worker.drain().await;
@@ -105,10 +102,7 @@ async fn two_workers_of_one_name_are_told_of() {
     }
     assert!(!world.worker.log.text().contains("ERROR"));
     copy.drain().await;
-    world
-        .worker
-        .metric("worker_id_shared", &[], |n| n == 0.0)
-        .await;
+    world.counts("worker_id_shared", 0.0).await;
     assert_eq!(world.worker.log.text().matches(WARNING).count(), 1);
     world.finish().await;
 }

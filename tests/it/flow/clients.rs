@@ -133,14 +133,11 @@ async fn a_timestamp_ahead_of_the_clock_is_not_reported() {
     let ahead = text("ahead").with(|p| p.with_timestamp(now_s + 3600));
     assert_eq!(world.answer(ahead).await.get("enqueued_at"), None);
     for name in ["queue_wait_seconds_count", "end_to_end_seconds_count"] {
-        assert_eq!(world.worker.metrics().await.sum(name, &[]), 0.0, "{name}");
+        assert_eq!(world.sum(name, &[]).await, 0.0, "{name}");
     }
     let timely = text("timely").with(|p| p.with_timestamp(now_s));
     assert!(world.answer(timely).await["enqueued_at"].is_string());
-    world
-        .worker
-        .metric("queue_wait_seconds_count", &[], |n| n == 1.0)
-        .await;
+    world.counts("queue_wait_seconds_count", 1.0).await;
     world.finish().await;
 }
 
@@ -195,14 +192,7 @@ async fn a_compressed_body_is_refused_by_name() {
 async fn transient_requests_are_counted_and_the_log_is_told_once() {
     let world = World::start(Setup::default()).await;
     world.answer(text("persistent")).await;
-    assert_eq!(
-        world
-            .worker
-            .metrics()
-            .await
-            .sum("transient_requests_total", &[]),
-        0.0
-    );
+    assert_eq!(world.sum("transient_requests_total", &[]).await, 0.0);
     let said = text("said").with(|p| p.with_delivery_mode(1));
     let unsaid = text("unsaid")
         .with(|p| BasicProperties::default().with_message_id(p.message_id().clone().unwrap()));
@@ -210,11 +200,7 @@ async fn transient_requests_are_counted_and_the_log_is_told_once() {
         assert_eq!(world.answer(request).await["status"], "accepted");
     }
     let labels = [("phone_number_id", "111")];
-    let counted = world
-        .worker
-        .metrics()
-        .await
-        .sum("transient_requests_total", &labels);
+    let counted = world.sum("transient_requests_total", &labels).await;
     assert_eq!(counted, 2.0);
     let told = world
         .worker

@@ -187,7 +187,6 @@ async fn an_api_that_refuses_connections_costs_nothing_but_time() {
     let ids = world.publish_many(20).await;
     let not_sent = [("outcome", "not_sent")];
     world
-        .worker
         .metric("attempts_total", &not_sent, |n| n >= 25.0)
         .await;
     world.sim.open().await;
@@ -244,10 +243,7 @@ async fn a_retry_outlives_the_worker_that_asked_for_it() {
     fail(&world.sim, 131016, 1);
     let request = Request::text("survivor", "34600000001").header("x-own", "1");
     world.client.publish([request]).await;
-    world
-        .worker
-        .metric("delayed_total", &[], |n| n == 1.0)
-        .await;
+    world.counts("delayed_total", 1.0).await;
     world.worker.kill().await;
     world.worker = Worker::start(&world.folder, &world.config);
     let result = world.results.wait("survivor").await;
@@ -285,10 +281,7 @@ async fn a_retry_whose_lane_is_gone_is_answered_and_blocks_no_other() {
         .client
         .publish([later("orphan", "222"), later("other", NUMBER)])
         .await;
-    world
-        .worker
-        .metric("delayed_total", &[], |n| n == 2.0)
-        .await;
+    world.counts("delayed_total", 2.0).await;
     world.worker.drain().await;
     world.vhost.delete_queue("wa.lane.222");
     let number = "[[accounts.numbers]]\nphone_number_id = \"222\"\nmps = 1000\n";

@@ -62,18 +62,8 @@ async fn what_cannot_be_parsed_is_kept_whole_and_others_flow() {
             "accepted"
         );
     }
-    assert_eq!(
-        world.worker.metrics().await.sum("dead_letters_total", &[]),
-        9.0
-    );
-    assert_eq!(
-        world
-            .worker
-            .metrics()
-            .await
-            .sum("lane_resubscriptions_total", &[]),
-        0.0
-    );
+    assert_eq!(world.sum("dead_letters_total", &[]).await, 9.0);
+    assert_eq!(world.sum("lane_resubscriptions_total", &[]).await, 0.0);
     world.finish().await;
 }
 

@@ -61,7 +61,6 @@ async fn others_do_not_wait_behind_one_persons_burst() {
     let before = before.filter(|entry| is_of(entry, "chatty")).count();
     assert!(before < 100, "{before} of the burst came first");
     world
-        .worker
         .metric("delayed_total", &[], |delayed| delayed >= 100.0)
         .await;
     for n in 0..BURST {

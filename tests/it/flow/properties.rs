@@ -87,10 +87,7 @@ async fn a_reply_queue_gets_the_result_as_well() {
     // A queue that is gone costs the reply and nothing else.
     let result = world.call(ask("gone", "no-such-queue")).await;
     assert_eq!(result.json()["status"], "accepted");
-    world
-        .worker
-        .metric("replies_undelivered_total", &[], |n| n == 1.0)
-        .await;
+    world.counts("replies_undelivered_total", 1.0).await;
 
     // As clients of AMQP 1.0 and STOMP write it.
     for prefix in ["/queues/", "/queue/"] {
@@ -312,10 +309,7 @@ async fn priority_five_and_above_is_the_high_class() {
     }
     for class in ["high", "bulk"] {
         let labels = [("status", "accepted"), ("priority", class)];
-        world
-            .worker
-            .metric("requests_total", &labels, |n| n == 2.0)
-            .await;
+        world.metric("requests_total", &labels, |n| n == 2.0).await;
     }
     world.finish().await;
 }
@@ -386,10 +380,7 @@ async fn a_request_whose_amqp_expiration_is_over_is_answered_expired() {
     let world = World::start(Setup::default()).await;
     world.worker.post("/lanes/111/pause").await;
     world.worker.lane_state("111", "paused").await;
-    world
-        .worker
-        .metric("lane_subscribed", &[], |n| n == 0.0)
-        .await;
+    world.counts("lane_subscribed", 0.0).await;
     let brief = Request::text("brief", "34600000001").with(|p| p.with_expiration("300".into()));
     world.client.publish([brief]).await;
     let result = world.results.wait("brief").await;

@@ -254,9 +254,6 @@ async fn a_number_that_nobody_serves_is_answered() {
         world.results.wait("stranger").await.json()["phone_number_id"],
         "999"
     );
-    world
-        .worker
-        .metric("unrouted_total", &[], |n| n == 4.0)
-        .await;
+    world.counts("unrouted_total", 4.0).await;
     world.finish().await;
 }

@@ -38,10 +38,7 @@ async fn an_expired_token_halts_the_lane_until_a_new_token_file() {
     publish_ten(&world).await;
     world.worker.lane_state(NUMBER, "away").await;
     // Its messages are RabbitMQ's again, and none is answered.
-    world
-        .worker
-        .metric("lane_subscribed", &[], |n| n == 0.0)
-        .await;
+    world.counts("lane_subscribed", 0.0).await;
     let lane = world.worker.lane(NUMBER).await;
     assert_eq!(lane["waiting"], 0);
     assert_eq!(lane["cause"]["code"], 190);
@@ -63,7 +60,6 @@ async fn a_broken_token_file_leaves_the_old_token_in_use() {
     let world = World::start(Setup::default()).await;
     world.folder.write("token", "two words\n");
     world
-        .worker
         .metric("token_reloads_total", &[("result", "error")], |n| n == 1.0)
         .await;
     let result = world.answer(Request::text("m", "34600000001")).await;
@@ -126,10 +122,7 @@ async fn a_token_is_loaded_while_the_api_hangs() {
         world.folder.write("token", &format!("EAAGnext{n}"));
         let loaded = |count| count == f64::from(n);
         let ok = [("result", "ok")];
-        world
-            .worker
-            .metric("token_reloads_total", &ok, loaded)
-            .await;
+        world.metric("token_reloads_total", &ok, loaded).await;
     }
     world.finish().await;
 }

@@ -95,10 +95,7 @@ async fn a_lost_answer_is_repeated_and_flagged_on_request() {
         assert_eq!(in_ledger, accepted + 1, "{id}");
     }
     let flagged = losses().len() as f64;
-    world
-        .worker
-        .metric("possible_duplicates_total", &[], |n| n == flagged)
-        .await;
+    world.counts("possible_duplicates_total", flagged).await;
     world.finish().await;
 }
 

@@ -53,10 +53,7 @@ async fn without_the_log_a_worker_works_alone_and_says_so() {
     world.worker = Worker::start(&world.folder, &format!("broker.declare = false\n{config}"));
     world.worker.ready().await;
     world.worker.log.line("wa.lanes.log cannot be used").await;
-    world
-        .worker
-        .metric("lanes_log_available", &[], |n| n == 0.0)
-        .await;
+    world.counts("lanes_log_available", 0.0).await;
     let ids = publish(&world, "111", 5).await;
     accepted(&world, &ids).await;
     let paused = world.worker.post("/lanes/111/pause").await;
@@ -77,22 +74,13 @@ async fn without_the_log_a_worker_works_alone_and_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_may_be_deleted_and_made_anew() {
     let world = World::start(setup()).await;
-    world
-        .worker
-        .metric("lanes_log_available", &[], |n| n == 1.0)
-        .await;
+    world.counts("lanes_log_available", 1.0).await;
     assert_eq!(world.worker.post("/lanes/222/pause").await.status, 202);
     world.vhost.delete_queue("wa.lanes.log");
-    world
-        .worker
-        .metric("lanes_log_available", &[], |n| n == 0.0)
-        .await;
+    world.counts("lanes_log_available", 0.0).await;
     let ids = publish(&world, "111", 5).await;
     accepted(&world, &ids).await;
-    world
-        .worker
-        .metric("lanes_log_available", &[], |n| n == 1.0)
-        .await;
+    world.counts("lanes_log_available", 1.0).await;
     assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
     // What the old one said is told again.
     let mut other = second(&world).await;

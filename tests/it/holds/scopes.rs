@@ -150,7 +150,6 @@ async fn it_is_asked_whether_a_block_is_over_and_no_message_is_spent() {
         .change_number("111", |rules| rules.blocked_code = None);
     accepted(&world, &ids).await;
     world
-        .worker
         .metric("health_probes_total", &[("result", "well")], |n| n == 1.0)
         .await;
     world.finish().await;
@@ -176,10 +175,7 @@ async fn a_refusal_that_one_person_meets_blocks_nobody() {
         assert_eq!(world.results.wait(id).await.json()["status"], "accepted");
     }
     world.worker.lane_state("111", "flowing").await;
-    assert_eq!(
-        world.worker.metrics().await.sum("holds_found_total", &[]),
-        0.0
-    );
+    assert_eq!(world.sum("holds_found_total", &[]).await, 0.0);
     world.finish().await;
 }
 

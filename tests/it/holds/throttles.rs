@@ -14,7 +14,6 @@ async fn a_lane_finds_the_rate_that_the_api_allows() {
     let ids = publish(&world, "111", 200).await;
     let lane = [("phone_number_id", "111")];
     world
-        .worker
         .metric("lane_rate_messages_per_second", &lane, |rate| {
             (1.0..70.0).contains(&rate)
         })
@@ -49,7 +48,6 @@ async fn a_lane_finds_the_rate_that_the_api_allows() {
         .await;
     accepted(&world, &more).await;
     world
-        .worker
         .metric("lane_rate_messages_per_second", &lane, |rate| rate > before)
         .await;
     world.finish().await;
@@ -93,11 +91,7 @@ async fn a_rate_can_be_tried_out() {
     let ids = publish(&world, "111", 20).await;
     accepted(&world, &ids).await;
     let lane = [("phone_number_id", "111")];
-    let waits = world
-        .worker
-        .metrics()
-        .await
-        .sum("shadow_waits_total", &lane);
+    let waits = world.sum("shadow_waits_total", &lane).await;
     // At 77 a second in place of 2: nearly all of them.
     assert!((15.0..20.0).contains(&waits), "{waits}");
     world.finish().await;
@@ -130,7 +124,6 @@ async fn messages_of_a_paused_template_may_wait() {
         .publish([of_template("first", "34600000001", "sale")])
         .await;
     world
-        .worker
         .metric("delayed_total", &[("phone_number_id", "111")], |n| n == 1.0)
         .await;
     let others = [

@@ -67,10 +67,7 @@ async fn without_the_log_of_tenures_lanes_flow_and_pauses_hold() {
     world.worker = Worker::start(&world.folder, &config);
     world.worker.ready().await;
     world.worker.log.line("wa.tenures.log cannot be used").await;
-    world
-        .worker
-        .metric("lanes_log_available", &[], |n| n == 0.0)
-        .await;
+    world.counts("lanes_log_available", 0.0).await;
     let free = publish(&world, "112", 3).await;
     accepted(&world, &free).await;
     world.worker.lane_state("111", "paused").await;

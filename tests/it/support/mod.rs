@@ -174,6 +174,26 @@ impl World {
         (world, proxy)
     }
 
+    /// See [`Worker::metric`].
+    pub(crate) async fn metric(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        wanted: impl Fn(f64) -> bool,
+    ) {
+        self.worker.metric(name, labels, wanted).await;
+    }
+
+    /// Waits until a metric, summed over all of its series, is that much.
+    pub(crate) async fn counts(&self, name: &str, expected: f64) {
+        self.worker.metric(name, &[], |n| n == expected).await;
+    }
+
+    /// A metric as it is now, summed over the series that carry all these labels.
+    pub(crate) async fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.worker.metrics().await.sum(name, labels)
+    }
+
     /// Publishes as many texts to as many people, as `m-0`, `m-1`, …, and returns their ids.
     pub(crate) async fn publish_many(&self, count: usize) -> Vec<String> {
         let ids: Vec<String> = (0..count).map(|n| format!("m-{n}")).collect();
