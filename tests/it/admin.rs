@@ -53,10 +53,7 @@ async fn readiness_follows_the_broker_and_the_drain_and_liveness_neither() {
     world.sim.set_script(Script {
         faults: vec![Fault::new(Action::Slow { ms: 2000 })],
     });
-    world
-        .client
-        .publish([Request::text("slow", "34600000001")])
-        .await;
+    world.publish([Request::text("slow", "34600000001")]).await;
     world
         .sim
         .until(|stats| stats.posts_in_flight.now == 1)

@@ -68,12 +68,10 @@ async fn resets_lose_no_retry_and_no_refusal() {
     let mut ids = world.publish_many(300).await;
     let broken: Vec<String> = (0..100).map(|n| format!("broken-{n}")).collect();
     world
-        .client
         .publish(broken.iter().map(|id| Request::raw(id, "{")))
         .await;
     let strangers: Vec<String> = (0..100).map(|n| format!("stranger-{n}")).collect();
     world
-        .client
         .publish(
             strangers
                 .iter()
@@ -300,7 +298,7 @@ async fn a_request_that_finds_no_queue_waits_for_one() {
     world.vhost.delete_queue("wa.lane.111");
     let stray = Request::text("stray", "34600000001").header("x-own", "1");
     let broken = Request::raw("broken", "{\"to\":").number(NUMBER);
-    world.client.publish([stray, broken]).await;
+    world.publish([stray, broken]).await;
     assert_eq!(
         world.results.wait("broken").await.json()["error"]["class"],
         "invalid"

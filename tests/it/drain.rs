@@ -78,7 +78,7 @@ async fn unroutable_requests_in_the_middle_of_their_answer_are_not_lost() {
     let mut world = World::start(Setup::default()).await;
     let ids: Vec<String> = (0..300).map(|n| format!("u-{n}")).collect();
     let request = |id: &String| Request::text(id, "34600000001").number("999");
-    world.client.publish(ids.iter().map(request)).await;
+    world.publish(ids.iter().map(request)).await;
     world.worker.drain().await;
     world.worker = Worker::start(&world.folder, &world.config);
     world.check_nothing_lost(&ids).await;

@@ -24,7 +24,7 @@ async fn check(world: World, sent: usize) {
         .map(|n| Request::text(&format!("other-{n}"), &format!("3460{n:07}")).number("222"))
         .collect();
     let ids: Vec<String> = others.iter().map(Request::id).collect();
-    world.client.publish(others).await;
+    world.publish(others).await;
     world.check_nothing_lost(&ids).await;
     let metrics = world.worker.metrics().await;
     let sessions = metrics.sum("broker_sessions_total", &[]);
@@ -70,10 +70,7 @@ async fn a_result_that_cannot_be_told_leaves_its_request_in_wa_dead() {
     let (mut world, _proxy) = world("accepted.111").await;
     world.worker.expect_error("ends each connection");
     let dead = world.dead().await;
-    world
-        .client
-        .publish([Request::text("m", "34600000001")])
-        .await;
+    world.publish([Request::text("m", "34600000001")]).await;
     let letter = dead.wait("m").await;
     assert_eq!(
         letter.header("wa-dead-reason").as_deref(),
@@ -120,10 +117,7 @@ async fn a_caller_of_such_requests_ends_as_few_sessions_as_one_request() {
         .map(|(request, number)| request.number(number))
         .collect();
     let mut ids: Vec<String> = beside.iter().map(Request::id).collect();
-    world
-        .client
-        .publish([fatal(0)].into_iter().chain(beside))
-        .await;
+    world.publish([fatal(0)].into_iter().chain(beside)).await;
     world.check_nothing_lost(&ids).await;
     for id in &ids {
         let result = &world.results.of(id)[0];
@@ -148,7 +142,6 @@ async fn what_cannot_even_be_kept_harms_nobody() {
         .worker
         .expect_error("RabbitMQ does not take a publish");
     world
-        .client
         .publish([Request::text("a-fatal-id", "34600000001")])
         .await;
     let waits = world.metric("refused_publishes_waiting", &[], |n| n >= 1.0);

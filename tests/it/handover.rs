@@ -82,11 +82,8 @@ async fn a_result_that_many_others_follow_is_found() {
         routing_key: "accepted.112".to_owned(),
         ..Request::raw(&format!("other-{n}"), "{}")
     });
-    world.client.publish(others).await;
-    world
-        .client
-        .publish([Request::text("m-0", "34600000001")])
-        .await;
+    world.publish(others).await;
+    world.publish([Request::text("m-0", "34600000001")]).await;
     world.client.take_and_drop("wa.lane.111").await;
     world.worker = Worker::start(&world.folder, &world.config);
     world.worker.ready().await;
@@ -105,10 +102,7 @@ async fn an_id_that_is_published_again_is_sent_again_after_a_pause() {
     assert_eq!(first["status"], "accepted");
     // Lots to do, so that the second one waits in the worker's hands.
     let ids = world.publish_many(6).await;
-    world
-        .client
-        .publish([Request::text("again", "34600000001")])
-        .await;
+    world.publish([Request::text("again", "34600000001")]).await;
     let path = format!("/api/queues/{}/wa.lane.{NUMBER}", world.vhost.name);
     let is_held = || async {
         let queue = world.vhost.manage("GET", &path, None).json();
@@ -173,7 +167,7 @@ async fn the_result_of_an_earlier_publication_answers_no_later_one() {
         properties: kept.properties.clone(),
         ..Request::raw("dead", kept.body)
     };
-    world.client.publish([replay, stamped(1_790_000_001)]).await;
+    world.publish([replay, stamped(1_790_000_001)]).await;
     // Delivered before, so that the log is searched.
     world.client.take_and_drop("wa.lane.111").await;
     world.worker = Worker::start(&world.folder, &world.config);
@@ -255,10 +249,7 @@ async fn finds_the_result_of(world: &mut World, id: &str, variables: &[(&str, &s
     world.counts("lane_in_flight", 0.0).await;
     world.worker.kill().await;
     // As if its acknowledgement had been lost: it waits in the lane, and was delivered before.
-    world
-        .client
-        .publish([Request::text(id, "34600000001")])
-        .await;
+    world.publish([Request::text(id, "34600000001")]).await;
     world.client.take_and_drop("wa.lane.111").await;
     world.worker = Worker::start_with(&world.folder, &world.config, variables);
     let twice = |letters: &[Letter]| {

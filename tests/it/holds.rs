@@ -47,10 +47,7 @@ async fn publish(world: &World, number: &str, count: usize) -> Vec<String> {
     let ids: Vec<String> = (0..count).map(|n| format!("{number}-{n}")).collect();
     let request =
         |(n, id): (usize, &String)| Request::text(id, &format!("3460{n:07}")).number(number);
-    world
-        .client
-        .publish(ids.iter().enumerate().map(request))
-        .await;
+    world.publish(ids.iter().enumerate().map(request)).await;
     ids
 }
 

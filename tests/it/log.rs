@@ -29,10 +29,7 @@ async fn every_line_is_json_with_the_fields_that_are_promised() {
     world
         .sim
         .change_number(NUMBER, |rules| rules.blocked_code = Some(131031));
-    world
-        .client
-        .publish([Request::text("held", "34600000002")])
-        .await;
+    world.publish([Request::text("held", "34600000002")]).await;
     world.worker.lane_state(NUMBER, "away").await;
     proxy.set(Mode::Refuse).await;
     proxy.reset_all();

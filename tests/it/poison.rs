@@ -23,7 +23,7 @@ async fn a_lane_that_panics_takes_nobody_with_it() {
     world.worker.ready().await;
     let ids = world.publish_many(50).await;
     let other = |n| Request::text(&format!("other-{n}"), &format!("3461{n:07}")).number("222");
-    world.client.publish((0..50).map(other)).await;
+    world.publish((0..50).map(other)).await;
     assert_eq!(world.worker.end().await.code(), Some(1));
     let text = world.worker.log.text();
     assert!(text.contains("a test asks for it"), "{text}");
@@ -58,7 +58,7 @@ async fn what_ends_every_worker_is_told_from_those_around_it_and_kept() {
         .map(|(id, n)| Request::text(id, &format!("3460{n:07}")));
     let mut requests: Vec<Request> = around.collect();
     requests.insert(1, poison.clone());
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     let mut lives = 0;
     while dead.letters().is_empty() {
         lives += 1;

@@ -95,7 +95,7 @@ fn script() -> Script {
 async fn see_every_end(world: &World) {
     let requests = requests();
     let ids: Vec<String> = requests.iter().map(|request| request.id()).collect();
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     for id in &ids {
         world.results.wait(id).await;
     }
@@ -153,7 +153,6 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
         .sim
         .change_number(NUMBER, |rules| rules.blocked_code = Some(190));
     world
-        .client
         .publish([Request::json(
             "blocked",
             &json!({ "to": RECIPIENT, "text": { "body": TEXT } }),
@@ -260,7 +259,7 @@ async fn a_panic_tells_nothing_of_what_it_quotes() {
         &id,
         &json!({ "to": RECIPIENT, "text": { "body": PARAMETER } }),
     );
-    world.client.publish([request]).await;
+    world.publish([request]).await;
     assert_eq!(world.worker.end().await.code(), Some(1));
     let log = world.worker.log.text();
     assert!(log.contains("its text may quote a request"), "{log}");

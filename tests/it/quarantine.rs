@@ -66,9 +66,9 @@ async fn it_stops_its_own_lane_only_until_it_is_taken_out() {
     let (before, ahead) = many("before", NUMBER, 5);
     // Few: of those that were delivered with it each is looked for in the log of results, one by one.
     let (mut after, behind) = many("after", NUMBER, 5);
-    world.client.publish(ahead).await;
-    world.client.publish([marked("marked")]).await;
-    world.client.publish(behind).await;
+    world.publish(ahead).await;
+    world.publish([marked("marked")]).await;
+    world.publish(behind).await;
     world.check_nothing_lost(&before).await;
     is_apart(&world.worker, 2.0).await;
     let shown = world.worker.lane(NUMBER).await;
@@ -76,7 +76,7 @@ async fn it_stops_its_own_lane_only_until_it_is_taken_out() {
     // The others go on meanwhile, and nothing ends under them any more.
     for lane in &LANES[1..] {
         let (ids, requests) = many("other", lane, 20);
-        world.client.publish(requests).await;
+        world.publish(requests).await;
         world.check_nothing_lost(&ids).await;
     }
     assert!(
@@ -95,7 +95,7 @@ async fn it_stops_its_own_lane_only_until_it_is_taken_out() {
     assert_eq!(letter.body, marked("marked").body, "whole");
     // Those that come for the first time show it.
     let (ids, requests) = many("new", NUMBER, 15);
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     world.check_nothing_lost(&ids).await;
     after.extend(ids);
     let proven = poll(|| async {
@@ -119,8 +119,8 @@ async fn another_worker_takes_the_lane_over() {
         .worker
         .expect_error("the lane ends the connection it is consumed on");
     let (mut ids, behind) = many("after", NUMBER, 10);
-    world.client.publish([marked("marked")]).await;
-    world.client.publish(behind).await;
+    world.publish([marked("marked")]).await;
+    world.publish(behind).await;
     ids.push("marked".to_owned());
     is_apart(&world.worker, 1.0).await;
     let config = world.config.replace("\"worker-a\"", "\"worker-b\"");
@@ -157,7 +157,7 @@ async fn a_network_that_breaks_sets_nobody_apart() {
         world.counts("lane_subscribed", 8.0).await;
     }
     let (ids, requests) = many("after", NUMBER, 20);
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     world.check_nothing_lost(&ids).await;
     let metrics = world.worker.metrics().await;
     assert_eq!(metrics.sum("lane_quarantined", &[]), 0.0);

@@ -210,10 +210,7 @@ async fn a_worker_that_may_not_publish_sends_nothing_and_says_why() {
         for declare in [false, true] {
             let mut world = World::start(Setup::default()).await;
             world.worker.drain().await;
-            world
-                .client
-                .publish([Request::text("m", "34600000001")])
-                .await;
+            world.publish([Request::text("m", "34600000001")]).await;
             let write = WRITE
                 .replace(missing, "")
                 .replace(r"amq\.default", r"amq\.default|wa\.lane\..*|wa\.unrouted");

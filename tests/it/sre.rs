@@ -97,13 +97,13 @@ async fn see_everything(world: &World) {
         text("no-reply", "6").with(|p| p.with_reply_to("nobody".into())),
     ];
     let ids: Vec<String> = requests.iter().map(Request::id).collect();
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     for id in ids {
         world.results.wait(&id).await;
     }
     for (lane, count) in [(BLOCKED, 1), (OUTAGE, 10), (MAINTENANCE, 1)] {
         let held = |n| text(&format!("held-{lane}-{n}"), "6").number(lane);
-        world.client.publish((0..count).map(held)).await;
+        world.publish((0..count).map(held)).await;
         world.worker.lane_state(lane, "away").await;
     }
     let path = format!("/lanes/{PAUSED}/pause");

@@ -41,14 +41,14 @@ async fn late(world: &World, exchange: &str, wanted: impl Fn(f64) -> bool) {
 async fn a_reader_that_does_not_answer_stops_its_lane_and_no_other() {
     let (world, proxy) = world(two_lanes()).await;
     proxy.stall("accepted.111");
-    world.client.publish(requests("stuck", NUMBER, 3)).await;
+    world.publish(requests("stuck", NUMBER, 3)).await;
     late(&world, "wa.results", |n| n == 3.0).await;
     world.worker.lane_held_by(NUMBER, "broker").await;
     // It sends nothing more; the other does not notice.
-    world.client.publish(requests("held", NUMBER, 50)).await;
+    world.publish(requests("held", NUMBER, 50)).await;
     let others = requests("other", "222", 200);
     let ids: Vec<String> = others.iter().map(Request::id).collect();
-    world.client.publish(others).await;
+    world.publish(others).await;
     world.check_nothing_lost(&ids).await;
     world
         .metric("lane_in_flight", &[("phone_number_id", "222")], |n| {
@@ -74,7 +74,7 @@ async fn a_reader_that_does_not_answer_stops_its_lane_and_no_other() {
 async fn wa_dead_and_a_rung_that_do_not_answer_stop_no_lane() {
     let (world, proxy) = world(two_lanes()).await;
     proxy.stall("wa.dead");
-    world.client.publish([Request::raw("broken", "{")]).await;
+    world.publish([Request::raw("broken", "{")]).await;
     late(&world, "wa.dead", |n| n == 1.0).await;
     for request in requests("beside", NUMBER, 20) {
         assert_eq!(world.answer(request).await["status"], "accepted");
@@ -87,7 +87,7 @@ async fn wa_dead_and_a_rung_that_do_not_answer_stop_no_lane() {
     proxy.stall("wa.delay.");
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
     let later = Request::text("later", "34610000001").header("not-before", &soon.to_string());
-    world.client.publish([later]).await;
+    world.publish([later]).await;
     late(&world, "wa.delay", |n| n == 1.0).await;
     for request in requests("besides", NUMBER, 20) {
         assert_eq!(world.answer(request).await["status"], "accepted");
@@ -129,7 +129,7 @@ async fn a_reply_that_nobody_confirms_holds_nothing_up() {
     settled.await;
     for n in 0..20 {
         let id = format!("heard-{n}");
-        world.client.publish([ask(id.clone(), &well)]).await;
+        world.publish([ask(id.clone(), &well)]).await;
         within("a reply", replies.wait(&id)).await;
     }
     let undelivered = |n: f64| n == 20.0;

@@ -77,10 +77,7 @@ async fn world(authority: &Authority, host: &str, trusted: &Authority) -> World 
 
 /// Nothing reaches the API; the message waits and is nobody's possible duplicate.
 async fn nothing_leaves(mut world: World) {
-    world
-        .client
-        .publish([Request::text("kept", "34600000001")])
-        .await;
+    world.publish([Request::text("kept", "34600000001")]).await;
     let not_sent = [("phone_number_id", NUMBER), ("outcome", "not_sent")];
     world
         .metric("attempts_total", &not_sent, |n| n >= 3.0)

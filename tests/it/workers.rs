@@ -35,7 +35,7 @@ async fn publish(world: &World, name: &str, per_lane: usize) -> Vec<String> {
             ids.push(id);
         }
     }
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     ids
 }
 

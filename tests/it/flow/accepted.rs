@@ -111,7 +111,7 @@ async fn every_documented_type_is_sent_byte_for_byte() {
     requests.push(Request::raw("invented", invented));
 
     let ids: Vec<String> = requests.iter().map(|request| request.id()).collect();
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     for id in &ids {
         let result = world.results.wait(id).await.json();
         // The simulator knows no holograms; what counts is that it was asked.

@@ -45,10 +45,7 @@ async fn an_id_in_a_header_is_the_requests_own_also_after_a_retry() {
         ("binary-1", "x-message-id", binary, 2),
         ("user-1", "message-id", by_user, 1),
     ] {
-        world
-            .client
-            .publish([nameless().header_value(name, value)])
-            .await;
+        world.publish([nameless().header_value(name, value)]).await;
         // The result's own property, by which readers and other workers find it.
         let result = world.results.wait(id).await;
         assert_eq!(result.json()["id"], id);
@@ -59,7 +56,7 @@ async fn an_id_in_a_header_is_the_requests_own_also_after_a_retry() {
     assert_eq!(opaque, ["binary-1", "user-1"].map(|id| Some(id.to_owned())));
 
     let number = nameless().header_value("message-id", AMQPValue::LongInt(4711));
-    world.client.publish([number]).await;
+    world.publish([number]).await;
     let rejected = |letters: &[crate::support::client::Letter]| letters.len() == 3;
     let results = world.results.until("a rejection", rejected).await;
     let error = &results[2].json()["error"];

@@ -94,7 +94,7 @@ async fn what_was_exhausted_in_doubt_keeps_the_doubt() {
     let kept = dead.wait("doubtful").await;
     let mut again = Request::raw("doubtful", kept.body.clone());
     again.headers = kept.properties.headers().clone().unwrap();
-    world.client.publish([again]).await;
+    world.publish([again]).await;
     let both = |letters: &[Letter]| letters.len() == 2;
     let results = world.results.until("its second result", both).await;
     let second = results[1].json();
@@ -128,7 +128,7 @@ async fn a_pair_throttle_holds_one_recipient_only() {
     let world = World::start(Setup::default().set("retry.max_attempts", "1")).await;
     fail(&world.sim, 131056, 1);
     let held = Request::text("held", "34600000001");
-    world.client.publish([held]).await;
+    world.publish([held]).await;
     world.sim.until(|stats| stats.struck == [1]).await;
     for n in 0..5 {
         let other = Request::text(&format!("other-{n}"), &format!("3460000001{n}"));
@@ -159,7 +159,7 @@ async fn pair_limit_is_kept(pair_wait_max_s: &str) {
     let world = World::start(setup).await;
     let ids = ["p-0", "p-1", "p-2", "p-3"];
     let requests = ids.map(|id| Request::text(id, "34600000001"));
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     for id in ids {
         let result = world.results.wait(id).await.json();
         assert_eq!(result["status"], "accepted", "{result}");
@@ -242,7 +242,7 @@ async fn a_retry_outlives_the_worker_that_asked_for_it() {
     let mut world = World::start(Setup::default()).await;
     fail(&world.sim, 131016, 1);
     let request = Request::text("survivor", "34600000001").header("x-own", "1");
-    world.client.publish([request]).await;
+    world.publish([request]).await;
     world.counts("delayed_total", 1.0).await;
     world.worker.kill().await;
     world.worker = Worker::start(&world.folder, &world.config);
@@ -278,7 +278,6 @@ async fn a_retry_whose_lane_is_gone_is_answered_and_blocks_no_other() {
             .header("x-own", "1")
     };
     world
-        .client
         .publish([later("orphan", "222"), later("other", NUMBER)])
         .await;
     world.counts("delayed_total", 2.0).await;
@@ -309,7 +308,7 @@ async fn people_written_to_under_one_id_within_a_second_are_all_answered() {
         let request = Request::text("campaign", to).header("not-before", &soon.to_string());
         request.with(|p| p.with_timestamp(1_790_000_000))
     });
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     let all = |letters: &[Letter]| letters.len() == people.len();
     let letters = world.results.until("a result for each", all).await;
     for letter in letters {

@@ -35,7 +35,6 @@ async fn what_cannot_be_parsed_is_kept_whole_and_others_flow() {
     for (id, body) in cases {
         let after = format!("after-{id}");
         world
-            .client
             .publish([
                 Request::raw(id, body.clone()).header("x-from", "test"),
                 Request::text(&after, "34600000001"),
@@ -78,7 +77,6 @@ async fn what_has_no_usable_id_is_answered_with_what_it_had() {
         ..nameless.clone()
     };
     world
-        .client
         .publish([nameless, anonymous, Request::text(&long, "34600000001")])
         .await;
     let rejected = |letters: &[crate::support::client::Letter]| letters.len() == 3;
@@ -147,7 +145,7 @@ async fn a_forged_history_harms_nobody() {
     }
     world.sim.set_script(Script { faults });
     let ids: Vec<String> = requests.iter().map(Request::id).collect();
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     for id in ids {
         let result = world.results.wait(&id).await.json();
         let status = result["status"].as_str().unwrap();
@@ -201,7 +199,6 @@ async fn headers_that_fill_a_frame_stop_nobody() {
     let nobodys = big("", 130_900).with(|_| BasicProperties::default());
     let carried = big("carried", 60_000).header("not-before", &soon.to_string());
     world
-        .client
         .publish([big("refused", 130_900), nobodys, carried])
         .await;
     let refused = world.results.wait("refused").await.json();
@@ -239,10 +236,7 @@ async fn headers_that_lie_deep_in_each_other_stop_nobody() {
         .await;
     for id in ["deep", "after"] {
         if id == "after" {
-            world
-                .client
-                .publish([Request::text(id, "34600000001")])
-                .await;
+            world.publish([Request::text(id, "34600000001")]).await;
         }
         let result = world.results.wait(id).await.json();
         assert_eq!(result["status"], "accepted", "{result}");

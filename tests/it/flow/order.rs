@@ -15,7 +15,7 @@ async fn each_recipients_messages_keep_their_order() {
     let requests = ids
         .iter()
         .map(|id| Request::text(id, &format!("346000000{}", &id[..2])));
-    world.client.publish(requests).await;
+    world.publish(requests).await;
     for id in &ids {
         world.results.wait(id).await;
     }
@@ -38,12 +38,11 @@ async fn a_high_request_overtakes_a_bulk_backlog() {
     let world = World::start(Setup::default().numbers(&[(NUMBER, 100)])).await;
     let to = |n: usize| format!("3460000{n:04}");
     world
-        .client
         .publish((0..400).map(|n| Request::text(&format!("bulk-{n}"), &to(n))))
         .await;
     let high =
         |n: usize| Request::text(&format!("high-{n}"), &to(5000 + n)).with(|p| p.with_priority(9));
-    world.client.publish((0..5).map(high)).await;
+    world.publish((0..5).map(high)).await;
     for n in 0..5 {
         world.results.wait(&format!("high-{n}")).await;
     }

@@ -34,18 +34,18 @@ async fn others_do_not_wait_behind_one_persons_burst() {
     let world = World::start(setup()).await;
     // The lane knows how long the API takes.
     let early = |n: usize| Request::text(&format!("early-{n:02}"), CHATTY);
-    world.client.publish((0..8).map(early)).await;
+    world.publish((0..8).map(early)).await;
     for n in 0..8 {
         world.results.wait(&format!("early-{n:02}")).await;
     }
     let burst = |n: usize| Request::text(&format!("chatty-{n:03}"), CHATTY);
-    world.client.publish((0..BURST).map(burst)).await;
+    world.publish((0..BURST).map(burst)).await;
     let other = |n: usize| Request::text(&format!("other-{n:03}"), &format!("3461000{n:04}"));
-    world.client.publish((0..300).map(other)).await;
+    world.publish((0..300).map(other)).await;
     for n in 0..10 {
         let password = Request::text(&format!("password-{n}"), &format!("3462000{n:04}"));
         let password = password.with(|p| p.with_priority(9));
-        world.client.publish([password]).await;
+        world.publish([password]).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for n in 0..300 {

@@ -135,7 +135,7 @@ async fn a_reply_goes_to_no_queue_of_the_dispatchers_own() {
     assert!(world.sim.ledger().is_empty());
     let dead = world.dead().await;
     let broken = Request::raw("broken", "{");
-    world.client.publish([broken]).await;
+    world.publish([broken]).await;
     dead.wait("broken").await;
     assert_eq!(dead.letters().len(), 1);
     world.finish().await;
@@ -258,10 +258,7 @@ async fn a_copy_by_cc_is_its_own_lanes_also_later_and_when_given_up() {
         Request::raw("cc-broken", "{"),
     );
     let dead = world.dead().await;
-    world
-        .client
-        .publish([to_both(shaky), to_both(broken)])
-        .await;
+    world.publish([to_both(shaky), to_both(broken)]).await;
     let of_both = |letters: &[Letter]| letters.len() == 4;
     let results = world.results.until("both results of both", of_both).await;
     let mut keys: Vec<&str> = results.iter().map(|r| r.routing_key.as_str()).collect();
@@ -350,7 +347,7 @@ async fn a_scheduled_request_is_not_sent_before_its_time() {
     let hopeless = Request::text("hopeless", "34600000002")
         .header("not-before", &due.to_string())
         .header("expires-at", &deadline);
-    world.client.publish([request, hopeless]).await;
+    world.publish([request, hopeless]).await;
     let result = within("the scheduled send", world.results.wait("scheduled"))
         .await
         .json();
@@ -382,7 +379,7 @@ async fn a_request_whose_amqp_expiration_is_over_is_answered_expired() {
     world.worker.lane_state("111", "paused").await;
     world.counts("lane_subscribed", 0.0).await;
     let brief = Request::text("brief", "34600000001").with(|p| p.with_expiration("300".into()));
-    world.client.publish([brief]).await;
+    world.publish([brief]).await;
     let result = world.results.wait("brief").await;
     assert_eq!(result.routing_key, "expired.111");
     world.worker.post("/lanes/111/resume").await;

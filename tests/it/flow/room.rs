@@ -38,7 +38,7 @@ async fn a_lane_with_large_bodies_asks_for_fewer_and_sends_each_once() {
     world.worker.post(&format!("/lanes/{NUMBER}/pause")).await;
     world.worker.lane_state(NUMBER, "paused").await;
     for n in 0..COUNT {
-        world.client.publish([large(n)]).await;
+        world.publish([large(n)]).await;
     }
     world.worker.post(&format!("/lanes/{NUMBER}/resume")).await;
     let told = world.worker.log.line("no room for another body").await;

@@ -18,7 +18,7 @@ fn token(text: &str, state: TokenState) -> Token {
 
 async fn publish_ten(world: &World) {
     let ask = |n| Request::text(&format!("m-{n}"), &format!("3460000000{n}"));
-    world.client.publish((0..10).map(ask)).await;
+    world.publish((0..10).map(ask)).await;
 }
 
 async fn ten_accepted_once(world: &World) {

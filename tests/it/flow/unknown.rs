@@ -170,7 +170,6 @@ async fn an_api_that_falls_silent_mid_flight_leaves_unknowns_and_nothing_else() 
     .await;
     let ask = |id: String, n: usize| Request::text(&id, &format!("3460000{n:04}"));
     world
-        .client
         .publish((0..20).map(|n| ask(format!("m-{n}"), n)))
         .await;
     world
@@ -236,7 +235,6 @@ async fn one_recipients_trouble_is_nobody_elses() {
         }
     };
     world
-        .client
         .publish((0..60_usize).map(|n| Request::text(&format!("m-{n}"), &to(n))))
         .await;
     for n in 0..60_usize {

@@ -205,7 +205,7 @@ async fn what_one_request_meets_alone_ends_it_and_nobody_else_waits_for_long() {
             faults: vec![graph_sim::Fault::to("34699999999", action)],
         });
         let lone = ["lone-1", "lone-2"].map(|id| Request::text(id, "34699999999").number("111"));
-        world.client.publish(lone).await;
+        world.publish(lone).await;
         let mut ids = publish(&world, "111", 50).await;
         ids.extend(publish(&world, "112", 20).await);
         for id in &ids {
@@ -221,7 +221,7 @@ async fn what_one_request_meets_alone_ends_it_and_nobody_else_waits_for_long() {
         }
         // And what comes later finds no hold.
         let late = Request::text("late", "34600000001").number("111");
-        world.client.publish([late]).await;
+        world.publish([late]).await;
         assert_eq!(
             world.results.wait("late").await.json()["status"],
             "accepted"

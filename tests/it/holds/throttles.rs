@@ -42,10 +42,7 @@ async fn a_lane_finds_the_rate_that_the_api_allows() {
     let more: Vec<String> = (0..100).map(|n| format!("more-{n}")).collect();
     let request =
         |(n, id): (usize, &String)| Request::text(id, &format!("3461{n:07}")).number("111");
-    world
-        .client
-        .publish(more.iter().enumerate().map(request))
-        .await;
+    world.publish(more.iter().enumerate().map(request)).await;
     accepted(&world, &more).await;
     world
         .metric("lane_rate_messages_per_second", &lane, |rate| rate > before)
@@ -120,7 +117,6 @@ async fn messages_of_a_paused_template_may_wait() {
         faults: vec![fault],
     });
     world
-        .client
         .publish([of_template("first", "34600000001", "sale")])
         .await;
     world
@@ -130,7 +126,7 @@ async fn messages_of_a_paused_template_may_wait() {
         of_template("second", "34600000002", "sale"),
         of_template("third", "34600000003", "order"),
     ];
-    world.client.publish(others).await;
+    world.publish(others).await;
     accepted(&world, &["third".to_owned()]).await;
     assert!(world.results.of("second").is_empty());
     accepted(&world, &["first".to_owned(), "second".to_owned()]).await;

@@ -99,7 +99,7 @@ async fn a_pause_outlives_three_hundred_thousand_records() {
     let held = publish(&world, "111", 3).await;
     for batch in 0..30 {
         let records = (0..10_000).map(|n| record(batch * 10_000 + n));
-        world.client.publish(records).await;
+        world.publish(records).await;
     }
     let began = Instant::now();
     let mut other = second(&world).await;

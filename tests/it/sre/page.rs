@@ -134,7 +134,6 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
         .sim
         .change_number("222", |rules| rules.blocked_code = Some(133010));
     world
-        .client
         .publish([Request::text("held", "34600000001").number("222")])
         .await;
     world.worker.lane_state("222", "away").await;

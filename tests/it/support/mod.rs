@@ -174,6 +174,11 @@ impl World {
         (world, proxy)
     }
 
+    /// See [`Client::publish`].
+    pub(crate) async fn publish(&self, requests: impl IntoIterator<Item = Request>) {
+        self.client.publish(requests).await;
+    }
+
     /// See [`Worker::metric`].
     pub(crate) async fn metric(
         &self,
