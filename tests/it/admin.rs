@@ -116,15 +116,7 @@ async fn a_pause_in_full_flow_loses_and_repeats_nothing() {
     let world = World::start(setup).await;
     let ids = world.publish_many(300).await;
     for round in 1..=3 {
-        world
-            .sim
-            .until(|stats| {
-                stats
-                    .numbers
-                    .get(NUMBER)
-                    .is_some_and(|n| n.accepted >= round * 40)
-            })
-            .await;
+        world.has_sent(round * 40).await;
         world.worker.post("/lanes/111/pause").await;
         world.worker.lane_state(NUMBER, "paused").await;
         world.counts("lane_in_flight", 0.0).await;

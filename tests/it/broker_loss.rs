@@ -5,15 +5,6 @@ use crate::support::proxy::Mode;
 use crate::support::{NUMBER, Setup, World, poll, within};
 use serde_json::json;
 
-fn accepted(at_least: u64) -> impl FnMut(&graph_sim::Stats) -> bool {
-    move |stats| {
-        stats
-            .numbers
-            .get(NUMBER)
-            .is_some_and(|number| number.accepted >= at_least)
-    }
-}
-
 async fn not_ready(world: &World) {
     let ended = poll(|| async { world.worker.get("/readyz").await.unwrap().status == 503 });
     within("readiness to end", ended).await;
@@ -26,7 +17,7 @@ async fn resets_under_load_lose_nothing() {
     let (world, proxy) = World::behind_proxy(setup).await;
     let ids = world.publish_many(800).await;
     for round in 1..=4 {
-        within("some sends", world.sim.until(accepted(round * 130))).await;
+        world.has_sent(round * 130).await;
         proxy.reset_all();
         let sessions = f64::from(u32::try_from(round).unwrap() + 1);
         world
@@ -80,7 +71,7 @@ async fn resets_lose_no_retry_and_no_refusal() {
         .await;
     ids.extend(broken.into_iter().chain(strangers));
     for round in 1..=3 {
-        within("some sends", world.sim.until(accepted(round * 60))).await;
+        world.has_sent(round * 60).await;
         proxy.reset_all();
     }
     world.check_nothing_lost(&ids).await;
@@ -140,7 +131,7 @@ async fn a_broker_that_falls_silent_stops_the_sends_before_it_gives_the_lane_awa
     setup.sim.defaults.latency_ms = 50;
     let (world, proxy) = World::behind_proxy(setup).await;
     let ids = world.publish_many(90).await;
-    within("some sends", world.sim.until(accepted(3))).await;
+    world.has_sent(3).await;
     proxy.set(Mode::BlackHole).await;
     let began_ms = world.sim.stats().now_ms;
     not_ready(&world).await;

@@ -33,13 +33,7 @@ async fn under_load_the_rest_is_the_next_workers() {
     let mut world = World::start(setup).await;
     let ids = world.publish_many(600).await;
     for round in 1..=3 {
-        let some = |stats: &graph_sim::Stats| {
-            stats
-                .numbers
-                .get(NUMBER)
-                .is_some_and(|number| number.accepted >= round * 120)
-        };
-        within("some sends", world.sim.until(some)).await;
+        world.has_sent(round * 120).await;
         world.worker.drain().await;
         // Nothing is half done: what the API has taken has its result.
         let results = world.all_results().await.len();

@@ -80,13 +80,7 @@ async fn a_container_drains_under_load_and_the_next_goes_on() {
         world.worker = container.worker(&world.folder, &world.config);
         world.worker.ready().await;
         println!("from `run` to ready: {} ms", began.elapsed().as_millis());
-        let some = |stats: &graph_sim::Stats| {
-            stats
-                .numbers
-                .get(NUMBER)
-                .is_some_and(|number| number.accepted >= round * 100)
-        };
-        within("some sends", world.sim.until(some)).await;
+        world.has_sent(round * 100).await;
         println!("memory: {}", container.memory().trim());
         let config = config_of(&world);
         let asked = container.exec(&["/whatsapp-dispatcher", "healthcheck", "--config", &config]);

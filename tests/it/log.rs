@@ -26,18 +26,14 @@ async fn every_line_is_json_with_the_fields_that_are_promised() {
         .set("lanes.halt_probe_s", "1");
     let (mut world, proxy) = World::behind_proxy(setup).await;
     world.answer(Request::text("m", "34600000001")).await;
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = Some(131031));
+    world.block(NUMBER, Some(131031));
     world.publish([Request::text("held", "34600000002")]).await;
     world.worker.lane_state(NUMBER, "away").await;
     proxy.set(Mode::Refuse).await;
     proxy.reset_all();
     within("a vain attempt", world.worker.log.line("no broker session")).await;
     proxy.set(Mode::Pass).await;
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = None);
+    world.block(NUMBER, None);
     world.results.wait("held").await;
     world.worker.drain().await;
 

@@ -149,9 +149,7 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
 
     see_every_end(&world).await;
     // A lane that is halted and a session that is lost tell the most, and a token that is refused is told to others.
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = Some(190));
+    world.block(NUMBER, Some(190));
     world
         .publish([Request::json(
             "blocked",
@@ -169,9 +167,7 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
     )
     .await;
     proxy.set(Mode::Pass).await;
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = None);
+    world.block(NUMBER, None);
     world.results.wait("blocked").await;
     let metrics = world.worker.get("/metrics").await.unwrap().body;
     world.worker.drain().await;

@@ -114,13 +114,7 @@ async fn what_a_killed_worker_held_is_sent_again_flagged() {
     let mut world = World::start(setup).await;
     let ids = world.publish_many(500).await;
     for round in 1..=2 {
-        let some = |stats: &graph_sim::Stats| {
-            stats
-                .numbers
-                .get(NUMBER)
-                .is_some_and(|number| number.accepted >= round * 120)
-        };
-        within("some sends", world.sim.until(some)).await;
+        world.has_sent(round * 120).await;
         world.worker.kill().await;
         world.worker = Worker::start(&world.folder, &world.config);
     }
@@ -143,13 +137,7 @@ async fn with_the_policy_report_nothing_is_sent_twice() {
     setup.sim.defaults.latency_ms = 100;
     let mut world = World::start(setup).await;
     let ids = world.publish_many(300).await;
-    let some = |stats: &graph_sim::Stats| {
-        stats
-            .numbers
-            .get(NUMBER)
-            .is_some_and(|number| number.accepted >= 100)
-    };
-    within("some sends", world.sim.until(some)).await;
+    world.has_sent(100).await;
     world.worker.kill().await;
     world.worker = Worker::start(&world.folder, &world.config);
     world.check_nothing_lost(&ids).await;
@@ -172,13 +160,7 @@ async fn a_frozen_worker_repeats_nothing_when_it_thaws() {
     setup.sim.defaults.latency_ms = 100;
     let world = World::start(setup).await;
     let ids = world.publish_many(100).await;
-    let some = |stats: &graph_sim::Stats| {
-        stats
-            .numbers
-            .get(NUMBER)
-            .is_some_and(|number| number.accepted >= 20)
-    };
-    within("some sends", world.sim.until(some)).await;
+    world.has_sent(20).await;
     let mut other = second(&world).await;
     world.worker.signal("STOP");
     // RabbitMQ waits two to three heartbeats, then the other gets what the frozen one had not settled.

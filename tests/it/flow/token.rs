@@ -74,14 +74,10 @@ async fn a_blocked_account_is_tried_again_by_itself() {
         .set("retry.max_attempts", "1");
     let world = World::start(setup).await;
     // 131042: billing.
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = Some(131042));
+    world.block(NUMBER, Some(131042));
     publish_ten(&world).await;
     world.worker.lane_state(NUMBER, "away").await;
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = None);
+    world.block(NUMBER, None);
     ten_accepted_once(&world).await;
     world.finish().await;
 }
@@ -91,14 +87,10 @@ async fn a_blocked_account_is_tried_again_by_itself() {
 async fn messages_given_back_by_a_halted_lane_are_no_possible_duplicates() {
     let setup = Setup::default().set("lanes.halt_probe_s", "1");
     let world = World::start(setup).await;
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = Some(131042));
+    world.block(NUMBER, Some(131042));
     publish_ten(&world).await;
     world.worker.lane_state(NUMBER, "away").await;
-    world
-        .sim
-        .change_number(NUMBER, |rules| rules.blocked_code = None);
+    world.block(NUMBER, None);
     for n in 0..10 {
         let result = world.results.wait(&format!("m-{n}")).await.json();
         assert_eq!(result["possible_duplicate"], false, "{result}");

@@ -134,9 +134,7 @@ async fn it_is_asked_whether_a_block_is_over_and_no_message_is_spent() {
         .set("lanes.halt_probe_max_s", "1");
     let world = World::start(setup).await;
     // 133010: not registered.
-    world
-        .sim
-        .change_number("111", |rules| rules.blocked_code = Some(133_010));
+    world.block("111", Some(133_010));
     let ids = publish(&world, "111", 20).await;
     world.worker.lane_state("111", "away").await;
     let spent = received(&world.sim.stats(), &["111"]);
@@ -145,9 +143,7 @@ async fn it_is_asked_whether_a_block_is_over_and_no_message_is_spent() {
     assert_eq!(received(&world.sim.stats(), &["111"]), spent);
     let told = world.worker.lane("111").await;
     assert!(told["cause"]["next_probe"].is_string() && told["cause"]["since"].is_string());
-    world
-        .sim
-        .change_number("111", |rules| rules.blocked_code = None);
+    world.block("111", None);
     accepted(&world, &ids).await;
     world
         .metric("health_probes_total", &[("result", "well")], |n| n == 1.0)

@@ -130,9 +130,7 @@ fn url(world: &World) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_shows_what_lanes_says_and_changes_nothing() {
     let world = World::start(Setup::default().numbers(&[("111", 80), ("222", 80)])).await;
-    world
-        .sim
-        .change_number("222", |rules| rules.blocked_code = Some(133010));
+    world.block("222", Some(133010));
     world
         .publish([Request::text("held", "34600000001").number("222")])
         .await;
@@ -173,9 +171,7 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
     browser
         .run("document.querySelector('#filter').focus()")
         .await;
-    world
-        .sim
-        .change_number("222", |rules| rules.blocked_code = None);
+    world.block("222", None);
     assert_eq!(world.worker.post("/lanes/222/resume").await.status, 202);
     browser
         .until(&format!(

@@ -179,6 +179,21 @@ impl World {
         self.client.publish(requests).await;
     }
 
+    /// Waits until the API has taken so many requests of [`NUMBER`].
+    pub(crate) async fn has_sent(&self, at_least: u64) {
+        let taken = |stats: &graph_sim::Stats| {
+            let number = stats.numbers.get(NUMBER);
+            number.is_some_and(|number| number.accepted >= at_least)
+        };
+        within("some sends", self.sim.until(taken)).await;
+    }
+
+    /// The API answers all requests of a number with this code from now on.
+    pub(crate) fn block(&self, number: &str, code: Option<i64>) {
+        self.sim
+            .change_number(number, |rules| rules.blocked_code = code);
+    }
+
     /// See [`Worker::metric`].
     pub(crate) async fn metric(
         &self,
