@@ -4,7 +4,7 @@ use super::candidate::Candidate;
 use super::{Api, PATIENCE, percentile_ms};
 use crate::broker::Broker;
 use anyhow::{Context, Result};
-use graph_sim::{Action, Fault, NumberRules, On, Script, Stats, Token, TokenState};
+use graph_sim::{Action, Fault, NumberRules, On, Stats, Token, TokenState};
 use std::time::{Duration, Instant};
 
 pub(crate) const ROWS: [&str; 7] = [
@@ -297,7 +297,7 @@ async fn isolation() -> Result<()> {
         let mut hang = Fault::new(Action::Hang {});
         hang.matches.phone_number_id = Some("10001".to_owned());
         hang.matches.on = On::Any;
-        api.sim.set_script(Script { faults: vec![hang] });
+        api.sim.set_script(hang);
         let beside = quiet_p99(&api, &lanes, &lanes[..3], 4).await?;
         println!("  p99 from publish to request: alone {alone:.2} ms, beside them {beside:.2} ms");
         ratios.push(beside / alone);

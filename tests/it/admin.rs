@@ -50,9 +50,7 @@ async fn readiness_follows_the_broker_and_the_drain_and_liveness_neither() {
     proxy.set(Mode::Pass).await;
     world.worker.ready().await;
 
-    world.sim.set_script(Script {
-        faults: vec![Fault::new(Action::Slow { ms: 2000 })],
-    });
+    world.sim.set_script(Fault::new(Action::Slow { ms: 2000 }));
     world.publish([Request::text("slow", "34600000001")]).await;
     world
         .sim
@@ -318,9 +316,7 @@ async fn traffic_adds_no_series_but_known_error_codes() {
             subcode: None,
             details: None,
         };
-        world.sim.set_script(Script {
-            faults: vec![Fault::new(action)],
-        });
+        world.sim.set_script(Fault::new(action));
         world
             .call(Request::text(id, "34600000001").header("x-own", id))
             .await;

@@ -40,22 +40,15 @@ async fn resets_under_load_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resets_lose_no_retry_and_no_refusal() {
-    use graph_sim::{Action, Fault, Script};
+    use graph_sim::{Action, Fault};
     let mut setup = Setup::default()
         .numbers(&[(NUMBER, 400)])
         .set("retry.max_attempts", "100");
     setup.sim.defaults.latency_ms = 10;
     let (world, proxy) = World::behind_proxy(setup).await;
-    let mut shaky = Fault::new(Action::Error {
-        code: 131016,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+    let mut shaky = Fault::new(Action::error(131016));
     shaky.matches.ratio = Some(0.3);
-    world.sim.set_script(Script {
-        faults: vec![shaky],
-    });
+    world.sim.set_script(shaky);
     let mut ids = world.publish_many(300).await;
     let broken: Vec<String> = (0..100).map(|n| format!("broken-{n}")).collect();
     world

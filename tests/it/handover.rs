@@ -4,7 +4,7 @@ use crate::sre::tool;
 use crate::support::client::{Letter, Request};
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, poll, within};
-use graph_sim::{Action, Fault, Match, Script};
+use graph_sim::{Action, Fault, Match};
 
 /// Rolling restarts: nobody's result is flagged, as what a worker gives back in order it has not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,19 +142,12 @@ async fn the_result_of_an_earlier_publication_answers_no_later_one() {
     )
     .await;
     let dead = world.dead().await;
-    let mut fault = Fault::new(Action::Error {
-        code: 131016,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+    let mut fault = Fault::new(Action::error(131016));
     fault.matches = Match {
         times: Some(1),
         ..Match::default()
     };
-    world.sim.set_script(Script {
-        faults: vec![fault],
-    });
+    world.sim.set_script(fault);
     let first = world.answer(Request::text("dead", "34600000001")).await;
     assert_eq!(first["status"], "failed");
     let kept = dead.wait("dead").await;

@@ -5,7 +5,7 @@ use crate::support::client::{Client, Request};
 use crate::support::proxy::Proxy;
 use crate::support::worker::{BINARY, Folder, Worker};
 use crate::support::{NUMBER, Setup, World, within};
-use graph_sim::{Action, Fault, Script, Sim};
+use graph_sim::{Action, Fault, Sim};
 use serde_json::json;
 
 /// What a worker needs that declares nothing.
@@ -58,16 +58,9 @@ async fn a_worker_without_the_right_to_declare_does_everything_else() {
     world.worker = Worker::start(&world.folder, &config);
     world.worker.ready().await;
 
-    let mut shaky = Fault::new(Action::Error {
-        code: 131016,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+    let mut shaky = Fault::new(Action::error(131016));
     shaky.matches.times = Some(1);
-    world.sim.set_script(Script {
-        faults: vec![shaky],
-    });
+    world.sim.set_script(shaky);
     let queue = world.client.queue(None).await;
     let replies = world.client.read(&queue).await;
     let retried = Request::text("retried", "34600000001").with(|p| p.with_reply_to(queue.into()));

@@ -57,21 +57,15 @@ async fn eventful_world() -> (World, Worker) {
 /// Lives through every outcome there is.
 async fn see_everything(world: &World) {
     let fault = |suffix: &str, action| Fault::to(format!("3460000000{suffix}"), action);
-    let error = |code| Action::Error {
-        code,
-        status: None,
-        subcode: None,
-        details: None,
-    };
-    let mut throttled = fault("5", error(130429));
+    let mut throttled = fault("5", Action::error(130429));
     throttled.matches.times = Some(1);
-    let mut outage = Fault::new(error(131016));
+    let mut outage = Fault::new(Action::error(131016));
     outage.matches.phone_number_id = Some(OUTAGE.to_owned());
     let faults = vec![
         outage,
-        fault("1", error(131026)),
+        fault("1", Action::error(131026)),
         fault("2", Action::ResetAfter {}),
-        fault("3", error(131016)),
+        fault("3", Action::error(131016)),
         throttled,
     ];
     world.sim.set_script(Script { faults });

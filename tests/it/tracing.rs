@@ -4,7 +4,7 @@ use crate::support::client::{Letter, Request};
 use crate::support::collector::{Collector, Manners, Seen};
 use crate::support::worker::{Worker, free_port};
 use crate::support::{NUMBER, Setup, World, within};
-use graph_sim::{Action, Fault, Script};
+use graph_sim::{Action, Fault};
 use lapin::types::FieldTable;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -55,7 +55,7 @@ fn names(journey: &[Seen]) -> Vec<&str> {
     journey.iter().map(|span| span.name.as_str()).collect()
 }
 
-fn failing(code: i64, times: Option<u64>) -> Script {
+fn failing(code: i64, times: Option<u64>) -> Fault {
     let mut fault = Fault::new(Action::Error {
         code,
         status: None,
@@ -63,9 +63,7 @@ fn failing(code: i64, times: Option<u64>) -> Script {
         details: Some("cnry-details".to_owned()),
     });
     fault.matches.times = times;
-    Script {
-        faults: vec![fault],
-    }
+    fault
 }
 
 fn check_attributes(span: &Seen, expected: &[(&str, &str)]) {

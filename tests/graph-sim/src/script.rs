@@ -146,6 +146,16 @@ fn html() -> String {
 }
 
 impl Action {
+    /// A Graph error as it mostly comes.
+    pub fn error(code: i64) -> Self {
+        Self::Error {
+            code,
+            status: None,
+            subcode: None,
+            details: None,
+        }
+    }
+
     /// The action's name in scripts and statistics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -175,6 +185,13 @@ impl Action {
             | Self::Hang {}
             | Self::SuccessWithError { .. } => false,
         }
+    }
+}
+
+impl From<Fault> for Script {
+    fn from(fault: Fault) -> Self {
+        let faults = vec![fault];
+        Self { faults }
     }
 }
 

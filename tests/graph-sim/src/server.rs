@@ -151,8 +151,9 @@ impl Sim {
         self.shared.stats()
     }
 
-    pub fn set_script(&self, script: Script) {
-        self.shared.world().set_script(script, self.shared.now_us());
+    pub fn set_script(&self, script: impl Into<Script>) {
+        let mut world = self.shared.world();
+        world.set_script(script.into(), self.shared.now_us());
     }
 
     /// Changes one number's rules, or adds the number; what it sent before counts on.

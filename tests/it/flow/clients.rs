@@ -3,7 +3,7 @@
 
 use crate::support::client::Request;
 use crate::support::{Setup, World};
-use graph_sim::{Action, Fault, Script};
+use graph_sim::{Action, Fault};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
@@ -29,16 +29,9 @@ fn nameless() -> Request {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_in_a_header_is_the_requests_own_also_after_a_retry() {
     let world = World::start(Setup::default()).await;
-    let mut fault = Fault::new(Action::Error {
-        code: 131016,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+    let mut fault = Fault::new(Action::error(131016));
     fault.matches.times = Some(1);
-    world.sim.set_script(Script {
-        faults: vec![fault],
-    });
+    world.sim.set_script(fault);
     let binary = AMQPValue::ByteArray(b"binary-1".to_vec().into());
     let by_user = AMQPValue::LongString("user-1".into());
     for (id, name, value, attempts) in [

@@ -3,24 +3,17 @@
 use crate::support::client::{Letter, Request};
 use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
-use graph_sim::{Action, Fault, Match, NumberRules, Script, Sim};
+use graph_sim::{Action, Fault, Match, NumberRules, Sim};
 use std::collections::BTreeSet;
 
 /// The API answers the first `times` sends with this code.
 fn fail(sim: &Sim, code: i64, times: u64) {
-    let mut fault = Fault::new(Action::Error {
-        code,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+    let mut fault = Fault::new(Action::error(code));
     fault.matches = Match {
         times: Some(times),
         ..Match::default()
     };
-    sim.set_script(Script {
-        faults: vec![fault],
-    });
+    sim.set_script(fault);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,9 +79,7 @@ async fn what_was_exhausted_in_doubt_keeps_the_doubt() {
     let dead = world.dead().await;
     let mut fault = Fault::new(Action::ResetAfter {});
     fault.matches.times = Some(1);
-    world.sim.set_script(Script {
-        faults: vec![fault],
-    });
+    world.sim.set_script(fault);
     let request = Request::text("doubtful", "34600000001").header("on-unknown", "resend");
     assert_eq!(world.answer(request).await["status"], "failed");
     let kept = dead.wait("doubtful").await;

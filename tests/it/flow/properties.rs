@@ -2,27 +2,20 @@
 
 use crate::support::client::{Letter, Request};
 use crate::support::{Setup, World, within};
-use graph_sim::{Action, Fault, Match, Script};
+use graph_sim::{Action, Fault, Match};
 use lapin::types::AMQPValue;
 
 /// The API fails once for this recipient, so that the request passes the delay ladder.
 const SHAKY: &str = "34600000099";
 
-fn shaky_once() -> Script {
-    let mut fault = Fault::new(Action::Error {
-        code: 131016,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+fn shaky_once() -> Fault {
+    let mut fault = Fault::new(Action::error(131016));
     fault.matches = Match {
         recipient: Some(SHAKY.to_owned()),
         times: Some(1),
         ..Match::default()
     };
-    Script {
-        faults: vec![fault],
-    }
+    fault
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -209,9 +202,9 @@ fn with_everything(request: Request) -> Request {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_given_up_is_kept_with_all_its_properties() {
     let world = World::start(Setup::default().set("retry.max_attempts", "2")).await;
-    let mut script = shaky_once();
-    script.faults[0].matches.times = Some(2);
-    world.sim.set_script(script);
+    let mut fault = shaky_once();
+    fault.matches.times = Some(2);
+    world.sim.set_script(fault);
     let dead = world.dead().await;
     for (request, internal) in [
         (Request::raw("malformed", "{"), Some("ours")),
@@ -246,9 +239,9 @@ async fn what_is_given_up_is_kept_with_all_its_properties() {
 async fn a_copy_by_cc_is_its_own_lanes_also_later_and_when_given_up() {
     let setup = Setup::default().numbers(&[("111", 1000), ("222", 1000)]);
     let world = World::start(setup).await;
-    let mut script = shaky_once();
-    script.faults[0].matches.phone_number_id = Some("222".to_owned());
-    world.sim.set_script(script);
+    let mut fault = shaky_once();
+    fault.matches.phone_number_id = Some("222".to_owned());
+    world.sim.set_script(fault);
     let to_both = |request: Request| {
         let other = AMQPValue::LongString("222".into());
         request.header_value("CC", AMQPValue::FieldArray(vec![other].into()))

@@ -182,7 +182,7 @@ async fn wrong_properties_are_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metas_refusal_is_final_and_says_why() {
-    use graph_sim::{Action, Fault, Script};
+    use graph_sim::{Action, Fault};
     let world = World::start(Setup::default()).await;
     let refuse = |code, details: &str| {
         let action = Action::Error {
@@ -191,9 +191,7 @@ async fn metas_refusal_is_final_and_says_why() {
             subcode: None,
             details: Some(details.to_owned()),
         };
-        world.sim.set_script(Script {
-            faults: vec![Fault::new(action)],
-        });
+        world.sim.set_script(Fault::new(action));
     };
     for (code, class) in [
         (131026, "undeliverable"),

@@ -4,15 +4,13 @@ use crate::support::broker::VirtualHost;
 use crate::support::client::Request;
 use crate::support::proxy::Proxy;
 use crate::support::{NUMBER, Setup, World};
-use graph_sim::{Action, Fault, Match, Script, Sim};
+use graph_sim::{Action, Fault, Match, Sim};
 use serde_json::Value;
 
-fn once(action: Action) -> Script {
+fn once(action: Action) -> Fault {
     let mut fault = Fault::new(action);
     fault.matches.times = Some(1);
-    Script {
-        faults: vec![fault],
-    }
+    fault
 }
 
 fn http(status: u16) -> Action {
@@ -121,12 +119,10 @@ async fn a_redirect_is_not_followed_and_costs_a_retry() {
     let elsewhere = Sim::start(graph_sim::Options::default()).await.unwrap();
     let trap = Proxy::recording(&elsewhere.addr().to_string()).await;
     for status in [301, 302, 307, 308] {
-        let mut script = once(http(status));
+        let mut fault = once(http(status));
         let location = format!("http://{}/v26.0/{NUMBER}/messages", trap.address);
-        script.faults[0]
-            .headers
-            .insert("location".to_owned(), location);
-        world.sim.set_script(script);
+        fault.headers.insert("location".to_owned(), location);
+        world.sim.set_script(fault);
         let result = world
             .answer(Request::text(&status.to_string(), "34600000001"))
             .await;
@@ -224,9 +220,7 @@ async fn one_recipients_trouble_is_nobody_elses() {
         recipient_prefix: Some("346666".to_owned()),
         ..Match::default()
     };
-    world.sim.set_script(Script {
-        faults: vec![fault],
-    });
+    world.sim.set_script(fault);
     let to = |n: usize| {
         if n.is_multiple_of(4) {
             format!("346666{n:04}")

@@ -4,28 +4,17 @@ use super::*;
 use crate::support::within;
 use graph_sim::{Action, Fault, On, Script};
 
-fn everywhere(action: Action) -> Script {
+fn everywhere(action: Action) -> Fault {
     let mut fault = Fault::new(action);
     fault.matches.on = On::Any;
-    Script {
-        faults: vec![fault],
-    }
-}
-
-fn error(code: i64) -> Action {
-    Action::Error {
-        code,
-        status: None,
-        subcode: None,
-        details: None,
-    }
+    fault
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_burns_no_attempts() {
     let world = World::start(setup().set("retry.max_attempts", "2")).await;
     // 2: downtime or overload. Health cannot be asked for either.
-    world.sim.set_script(everywhere(error(2)));
+    world.sim.set_script(everywhere(Action::error(2)));
     let ids = publish(&world, "111", 200).await;
     world.worker.lane_state("111", "away").await;
     let cause = &world.worker.lane("111").await["cause"];
@@ -55,10 +44,8 @@ async fn an_outage_burns_no_attempts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_request_at_a_time_tries_whether_an_outage_is_over() {
     let world = World::start(setup().set("retry.max_attempts", "2")).await;
-    let script = Script {
-        faults: vec![Fault::new(error(131_016))],
-    };
-    world.sim.set_script(script);
+    let fault = Fault::new(Action::error(131_016));
+    world.sim.set_script(fault);
     let ids = publish(&world, "111", 50).await;
     world.worker.lane_state("111", "away").await;
     let spent = received(&world.sim.stats(), &["111"]);

@@ -155,17 +155,10 @@ async fn it_is_asked_whether_a_block_is_over_and_no_message_is_spent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_that_one_person_meets_blocks_nobody() {
     let world = World::start(setup()).await;
-    let mut fault = graph_sim::Fault::new(graph_sim::Action::Error {
-        code: 131_005,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+    let mut fault = graph_sim::Fault::new(graph_sim::Action::error(131_005));
     fault.matches.recipient = Some("34600000000".to_owned());
     fault.matches.times = Some(1);
-    world.sim.set_script(graph_sim::Script {
-        faults: vec![fault],
-    });
+    world.sim.set_script(fault);
     let ids = publish(&world, "111", 20).await;
     for id in &ids {
         assert_eq!(world.results.wait(id).await.json()["status"], "accepted");
@@ -197,9 +190,9 @@ async fn what_one_request_meets_alone_ends_it_and_nobody_else_waits_for_long() {
             subcode: None,
             details: None,
         };
-        world.sim.set_script(graph_sim::Script {
-            faults: vec![graph_sim::Fault::to("34699999999", action)],
-        });
+        world
+            .sim
+            .set_script(graph_sim::Fault::to("34699999999", action));
         let lone = ["lone-1", "lone-2"].map(|id| Request::text(id, "34699999999").number("111"));
         world.publish(lone).await;
         let mut ids = publish(&world, "111", 50).await;

@@ -1,7 +1,7 @@
 //! Too fast, used up, paused: slower, later, and at no cost.
 
 use super::*;
-use graph_sim::{Action, Fault, Script, Usage};
+use graph_sim::{Action, Fault, Usage};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,17 +105,10 @@ async fn messages_of_a_paused_template_may_wait() {
     setup.append +=
         "[[outcomes]]\ncode = 132015\nclass = \"throttled\"\nscope = \"template\"\npause_s = 2\n";
     let world = World::start(setup).await;
-    let mut fault = Fault::new(Action::Error {
-        code: 132_015,
-        status: None,
-        subcode: None,
-        details: None,
-    });
+    let mut fault = Fault::new(Action::error(132_015));
     fault.matches.template = Some("sale".to_owned());
     fault.matches.times = Some(1);
-    world.sim.set_script(Script {
-        faults: vec![fault],
-    });
+    world.sim.set_script(fault);
     world
         .publish([of_template("first", "34600000001", "sale")])
         .await;

@@ -95,9 +95,7 @@ async fn started(rules: NumberRules) -> Sim {
 
 async fn with_fault(action: Action) -> (Sim, Client) {
     let sim = started(NumberRules::default()).await;
-    sim.set_script(Script {
-        faults: vec![Fault::new(action)],
-    });
+    sim.set_script(Fault::new(action));
     let client = Client::connect(&sim).await;
     (sim, client)
 }
