@@ -149,12 +149,7 @@ impl Story {
             }),
             ..inbound
         };
-        let bounds = IntakeConfig {
-            max_body_bytes: 1_000,
-            check_sizes: true,
-            user_ids_in_to: false,
-        };
-        let message = intake(body.into(), inbound, &bounds, self.now).unwrap();
+        let message = intake(body.into(), inbound, &IntakeConfig::OF_TESTS, self.now).unwrap();
         let ticket = self.names.len() as Ticket;
         self.names.push(name);
         match self.lane.accept(message, ticket, self.now) {

@@ -8,3 +8,12 @@ pub struct IntakeConfig {
     /// Whether a business-scoped user id may stand in `to`.
     pub user_ids_in_to: bool,
 }
+
+#[cfg(test)]
+impl IntakeConfig {
+    pub(crate) const OF_TESTS: Self = Self {
+        max_body_bytes: 4_000_000,
+        check_sizes: true,
+        user_ids_in_to: false,
+    };
+}

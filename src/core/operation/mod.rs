@@ -145,12 +145,7 @@ mod tests {
             (Operation::Receipt, receipt, false),
         ] {
             assert_eq!(Operation::default().seen_from(&body), operation);
-            let config = IntakeConfig {
-                max_body_bytes: 1_000,
-                check_sizes: true,
-                user_ids_in_to: false,
-            };
-            let checked = operation.check(&body, &config, &mut vec![]);
+            let checked = operation.check(&body, &IntakeConfig::OF_TESTS, &mut vec![]);
             assert_eq!(checked.recipient.is_some(), is_counted);
         }
     }

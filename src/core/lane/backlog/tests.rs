@@ -24,12 +24,7 @@ fn message(person: u64) -> Message {
         message_id: Some("r-1"),
         ..Inbound::default()
     };
-    let bounds = IntakeConfig {
-        max_body_bytes: 1_000,
-        check_sizes: true,
-        user_ids_in_to: false,
-    };
-    intake(body.into(), inbound, &bounds, at(0)).unwrap()
+    intake(body.into(), inbound, &IntakeConfig::OF_TESTS, at(0)).unwrap()
 }
 
 fn key(message: &Message) -> Key {

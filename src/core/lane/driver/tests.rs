@@ -71,12 +71,12 @@ fn message(name: &str, now: Now) -> Result<Message, Refusal> {
         delivery_count: count,
         ..Inbound::default()
     };
-    let bounds = IntakeConfig {
-        max_body_bytes: 1_000,
-        check_sizes: true,
-        user_ids_in_to: false,
-    };
-    intake(body.as_bytes().into(), inbound, &bounds, now)
+    intake(
+        body.as_bytes().into(),
+        inbound,
+        &IntakeConfig::OF_TESTS,
+        now,
+    )
 }
 
 /// Performs all commands and says which they were. Deliveries are checked at once.

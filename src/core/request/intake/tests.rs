@@ -10,11 +10,7 @@ const NOW: Now = Now {
     wall_ms: 1_800_000_000_000,
     steady_ms: 1_800_000_000_000,
 };
-const BOUNDS: IntakeConfig = IntakeConfig {
-    max_body_bytes: 4_000_000,
-    check_sizes: true,
-    user_ids_in_to: false,
-};
+const BOUNDS: IntakeConfig = IntakeConfig::OF_TESTS;
 /// Stands for what a caller wrote and must never read again in an error.
 const SECRET: &str = "hunter2";
 

@@ -18,12 +18,13 @@ fn message(body: &str, history: History) -> Message {
         history,
         ..Inbound::default()
     };
-    let bounds = IntakeConfig {
-        max_body_bytes: 1_000,
-        check_sizes: true,
-        user_ids_in_to: false,
-    };
-    intake(body.to_owned().into(), inbound, &bounds, NOW).unwrap()
+    intake(
+        body.to_owned().into(),
+        inbound,
+        &IntakeConfig::OF_TESTS,
+        NOW,
+    )
+    .unwrap()
 }
 
 fn lane() -> LaneId {
