@@ -81,6 +81,15 @@ fn send(world: &mut World, to: &str, now_us: u64) -> Reply {
     )
 }
 
+fn post(world: &mut World, target: &str, body: &[u8]) -> Reply {
+    ask(world, Method::Post, target, "t", body, 0)
+}
+
+fn alter(world: &mut World, changes: Value, now_ms: u64) {
+    let change = serde_json::from_value(changes).unwrap();
+    world.change_numbers(&[change], now_ms * 1_000).unwrap();
+}
+
 fn json_of(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).unwrap()
 }
@@ -125,14 +134,7 @@ fn a_user_id_is_answered_as_user_id_and_a_template_with_its_status() {
     let body = json!({ "messaging_product": "whatsapp", "recipient": "ES.9f3", "type": "template",
                        "template": { "name": "otp", "language": { "code": "es" } } });
     let path = "/v24.0/111/messages";
-    let reply = ask(
-        &mut world,
-        Method::Post,
-        path,
-        "t",
-        body.to_string().as_bytes(),
-        0,
-    );
+    let reply = post(&mut world, path, body.to_string().as_bytes());
     let answer = json_of(&reply);
     assert_eq!(
         answer["contacts"],
@@ -231,9 +233,7 @@ fn unlimited_means_neither_limit() {
 fn levels_change_while_it_runs() {
     let mut world = world(NumberRules::default());
     let change = json!({ "phone_number_id": "111", "level": "HIGH" });
-    world
-        .change_numbers(&[serde_json::from_value(change).unwrap()], 0)
-        .unwrap();
+    alter(&mut world, change, 0);
     assert_eq!(world.rules_of("111").level, Level::High);
     let sent = (0..2_000)
         .filter(|i| code(&send(&mut world, &i.to_string(), 0)) == 0)
@@ -319,14 +319,7 @@ fn an_app_with_a_secret_wants_the_proof() {
 #[test]
 fn unknown_numbers_and_paths_are_the_generic_errors() {
     let mut world = limited(80);
-    let unknown = ask(
-        &mut world,
-        Method::Post,
-        "/v24.0/999/messages",
-        "t",
-        &text_to("1"),
-        0,
-    );
+    let unknown = post(&mut world, "/v24.0/999/messages", &text_to("1"));
     assert_eq!((unknown.status, code(&unknown)), (400, 100));
     assert_eq!(json_of(&unknown)["error"]["error_subcode"], 33);
     for path in [
@@ -345,14 +338,7 @@ fn unknown_numbers_and_paths_are_the_generic_errors() {
 fn a_read_is_a_success_and_no_send() {
     let mut world = limited(0);
     let body = br#"{"messaging_product":"whatsapp","status":"read","message_id":"wamid.IN1"}"#;
-    let reply = ask(
-        &mut world,
-        Method::Post,
-        "/v24.0/111/messages",
-        "t",
-        body,
-        0,
-    );
+    let reply = post(&mut world, "/v24.0/111/messages", body);
     assert_eq!(reply.body, br#"{"success":true}"#);
     let stats = &world.stats(0).numbers["111"];
     assert_eq!((stats.reads, stats.received, stats.accepted), (1, 0, 0));
@@ -367,9 +353,7 @@ fn a_blocked_number_refuses_until_it_is_unblocked() {
     let refused = send(&mut world, "1", 0);
     assert_eq!((refused.status, code(&refused)), (403, 131031));
     let change = json!({ "phone_number_id": "*", "blocked_code": null });
-    world
-        .change_numbers(&[serde_json::from_value(change).unwrap()], 0)
-        .unwrap();
+    alter(&mut world, change, 0);
     assert_eq!(code(&send(&mut world, "1", 0)), 0);
 }
 
@@ -520,14 +504,7 @@ fn faults_shape_the_answer() {
     let body = json!({ "messaging_product": "whatsapp", "to": "5", "type": "template",
                        "template": { "name": "gone", "language": { "code": "es" } } });
     let path = "/v24.0/111/messages";
-    let gone = ask(
-        &mut world,
-        Method::Post,
-        path,
-        "t",
-        body.to_string().as_bytes(),
-        0,
-    );
+    let gone = post(&mut world, path, body.to_string().as_bytes());
     assert_eq!((gone.status, code(&gone)), (404, 132001));
     assert_eq!(world.stats(0).struck, [1, 1, 1, 1, 1]);
 }

@@ -45,8 +45,7 @@ fn inbound_changes_while_it_runs() {
     let mut world = limited(80);
     let mut left_after = |inbound_mps: f64, from_ms: u64| {
         let change = json!({ "phone_number_id": "111", "inbound_mps": inbound_mps });
-        let change = serde_json::from_value(change).unwrap();
-        world.change_numbers(&[change], from_ms * 1_000).unwrap();
+        alter(&mut world, change, from_ms);
         // A second later the window holds nothing of before the change.
         accepted_ms(&mut world, from_ms..from_ms + 1_000);
         most_per_second(&accepted_ms(&mut world, from_ms + 1_000..from_ms + 6_000))

@@ -50,8 +50,7 @@ fn what_is_said_of_a_number_changes_while_it_runs() {
     assert_eq!(first, told("GREEN", "CONNECTED", "TIER_UNLIMITED"));
     let change = json!({ "phone_number_id": "111", "quality_rating": "RED",
                          "status": "FLAGGED", "messaging_limit": "TIER_2K" });
-    let change = serde_json::from_value(change).unwrap();
-    world.change_numbers(&[change], 0).unwrap();
+    alter(&mut world, change, 0);
     let second = json_of(&get(&mut world, &target, "t"));
     assert_eq!(second, told("RED", "FLAGGED", "TIER_2K"));
     assert_eq!(code(&send(&mut world, "1", 0)), 0, "only told");

@@ -2,11 +2,6 @@
 
 use super::*;
 
-fn change(world: &mut World, changes: Value, now_ms: u64) {
-    let change = serde_json::from_value(changes).unwrap();
-    world.change_numbers(&[change], now_ms * 1_000).unwrap();
-}
-
 fn code_at(world: &mut World, now_ms: u64) -> i64 {
     code(&send(world, "1", now_ms * 1_000))
 }
@@ -42,25 +37,25 @@ fn a_block_of_the_options_heals_counted_from_the_start_and_the_reset() {
 fn a_block_of_a_change_heals_counted_from_the_change() {
     let block = || json!({ "phone_number_id": "111", "blocked_code": 368, "blocked_ms": 1_000 });
     let mut world = world(NumberRules::default());
-    change(&mut world, block(), 10_000);
+    alter(&mut world, block(), 10_000);
     assert_eq!(code_at(&mut world, 10_999), 368);
     // Other changes do not prolong it, naming it again does.
-    change(
+    alter(
         &mut world,
         json!({ "phone_number_id": "*", "mps": 40 }),
         10_999,
     );
     assert_eq!(code_at(&mut world, 11_000), 0);
-    change(&mut world, block(), 20_000);
-    change(&mut world, block(), 20_500);
+    alter(&mut world, block(), 20_000);
+    alter(&mut world, block(), 20_500);
     assert_eq!(code_at(&mut world, 21_499), 368);
     assert_eq!(code_at(&mut world, 21_500), 0);
     // The time stays for later blocks until it is taken away.
     let again = json!({ "phone_number_id": "111", "blocked_code": 368 });
-    change(&mut world, again, 30_000);
+    alter(&mut world, again, 30_000);
     assert_eq!(code_at(&mut world, 31_000), 0);
     let lasting = json!({ "phone_number_id": "111", "blocked_code": 368, "blocked_ms": null });
-    change(&mut world, lasting, 40_000);
+    alter(&mut world, lasting, 40_000);
     assert_eq!(code_at(&mut world, 1_000_000), 368);
 }
 
@@ -89,7 +84,7 @@ fn rules_set_in_code_restart_only_what_they_alter() {
 fn numbers_yet_to_be_seen_are_blocked_as_all_are() {
     let mut world = World::new(&Options::default());
     let block = json!({ "phone_number_id": "*", "blocked_code": 368, "blocked_ms": 1_000 });
-    change(&mut world, block, 10_000);
+    alter(&mut world, block, 10_000);
     assert_eq!(code_at(&mut world, 10_999), 368);
     let path = "/v24.0/222/messages";
     let healed = ask(
@@ -113,7 +108,7 @@ fn an_upgrade_is_a_maintenance_and_then_a_high_level() {
             ..NumberRules::default()
         });
         let upgrade = json!({ "phone_number_id": "111", "upgrade_ms": 60_000 });
-        change(&mut world, upgrade, 5_000);
+        alter(&mut world, upgrade, 5_000);
         let refused = send(&mut world, "1", 5_000_000);
         assert_eq!((refused.status, code(&refused)), (500, 131057));
         assert_eq!(code_at(&mut world, 64_999), 131057);

@@ -20,8 +20,7 @@ fn a_waba_and_an_app_change_as_a_whole() {
         (json!({ "app": "shop", "blocked_code": 3 }), ["111", "113"]),
     ] {
         let mut world = world_of_family();
-        let change = serde_json::from_value(change).unwrap();
-        world.change_numbers(&[change], 0).unwrap();
+        alter(&mut world, change, 0);
         for id in ["111", "112", "113"] {
             let is_blocked = world.rules_of(id).blocked_code.is_some();
             assert_eq!(is_blocked, blocked.contains(&id), "{id}");
@@ -71,8 +70,6 @@ fn numbers_yet_to_be_seen_change_with_their_waba() {
     let mut world = World::new(&Options::default());
     let waba_id = NumberRules::default().waba_id;
     let change = json!({ "waba_id": waba_id, "blocked_code": 368 });
-    world
-        .change_numbers(&[serde_json::from_value(change).unwrap()], 0)
-        .unwrap();
+    alter(&mut world, change, 0);
     assert_eq!(code(&send(&mut world, "1", 0)), 368);
 }
