@@ -168,14 +168,18 @@ fn none(broken: &[String]) {
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
+/// Where that word is code of a file.
+fn places_of(word: &str, name: &str, source: &Source) -> Vec<String> {
+    let lines = source.lines_with(word).into_iter();
+    lines.map(|line| format!("{name}:{line}: {word}")).collect()
+}
+
 #[test]
 fn the_core_only_decides() {
     let mut broken = vec![];
     for (name, source) in program() {
         for word in IMPURE.iter().filter(|_| name.starts_with("src/core/")) {
-            for line in source.lines_with(word) {
-                broken.push(format!("{name}:{line}: {word}"));
-            }
+            broken.extend(places_of(word, &name, &source));
         }
     }
     none(&broken);
@@ -192,13 +196,13 @@ fn edges_do_not_know_each_other() {
     let mut used = 0;
     for (name, source) in program() {
         for (word, _) in homes.iter().filter(|(_, home)| !name.starts_with(home)) {
-            let lines = source.lines_with(word);
+            let places = places_of(word, &name, &source);
             let is_known = |(of, at, _): &(&str, &str, &str)| of == word && *at == name;
             if CRATE_EXCEPTIONS.iter().any(is_known) {
-                used += lines.len().min(1);
+                used += places.len().min(1);
                 continue;
             }
-            broken.extend(lines.iter().map(|line| format!("{name}:{line}: {word}")));
+            broken.extend(places);
         }
     }
     none(&broken);
@@ -218,12 +222,7 @@ fn only_a_confirmed_publish_lets_a_delivery_go() {
     let mut broken = vec![];
     for (name, source) in program() {
         for (word, _) in owners.iter().filter(|(_, owner)| name != *owner) {
-            broken.extend(
-                source
-                    .lines_with(word)
-                    .iter()
-                    .map(|line| format!("{name}:{line}: {word}")),
-            );
+            broken.extend(places_of(word, &name, &source));
         }
     }
     none(&broken);
@@ -301,12 +300,7 @@ fn nothing_is_left_from_debugging() {
         let always = ["dbg!", "todo!", "unimplemented!"];
         let words = printing.iter().filter(|_| !prints(&name)).chain(&always);
         for word in words {
-            broken.extend(
-                source
-                    .lines_with(word)
-                    .iter()
-                    .map(|line| format!("{name}:{line}: {word}")),
-            );
+            broken.extend(places_of(word, &name, &source));
         }
     }
     none(&broken);

@@ -5,22 +5,18 @@ use super::*;
 /// A copy that was written twice comes off the ladder twice.
 #[test]
 fn the_second_of_two_copies_is_not_sent() {
-    let copy = || History {
-        hops: 1,
-        ..History::default()
-    };
     check(vec![
-        (Comes("a1", stamped(copy())), "waits"),
+        (Comes("a1", stamped(copy_of(1))), "waits"),
         (Next, "send a1, idle"),
         (Answer("a1", accepted()), "accepted #1"),
         (Settled("a1", true), "flowing"),
-        (Comes("a1", stamped(copy())), "forget"),
+        (Comes("a1", stamped(copy_of(1))), "forget"),
         // Of another publication, for all one can see.
-        (GetWith("b1", copy()), "waits"),
+        (GetWith("b1", copy_of(1)), "waits"),
         (Next, "send b1, idle"),
         (Answer("b1", accepted()), "accepted #1"),
         (Settled("b1", true), "flowing"),
-        (GetWith("b1", copy()), "waits"),
+        (GetWith("b1", copy_of(1)), "waits"),
     ]);
 }
 
@@ -30,12 +26,6 @@ fn of_two_copies_one_is_sent() {
     let later = || Inbound {
         not_before: not_before("2027-01-15T08:00:20Z"),
         ..again(1)
-    };
-    let copy = |copied_ms| History {
-        hops: 1,
-        copied_ms,
-        possible_duplicate: copied_ms > 0,
-        ..History::default()
     };
     // The original comes again, and nothing is known: its second copy says so, and comes after the first.
     check(vec![
@@ -69,12 +59,6 @@ fn of_two_copies_one_is_sent() {
 
 #[test]
 fn the_first_of_two_copies_may_be_late_or_gone() {
-    let copy = |copied_ms| History {
-        hops: 1,
-        copied_ms,
-        possible_duplicate: copied_ms > 0,
-        ..History::default()
-    };
     // The first comes later than it should.
     check(vec![
         (GetWith("a1", copy(1)), "asks"),
@@ -105,24 +89,20 @@ fn the_first_of_two_copies_may_be_late_or_gone() {
 /// The other way round: the original is let through in doubt, and then the copy comes off the ladder.
 #[test]
 fn the_copy_of_what_was_in_doubt_asks_first() {
-    let copy = || History {
-        hops: 1,
-        ..History::default()
-    };
     check(vec![
         (Again("a1", 1), "asks"),
         (Evidence("a1", false), "stays"),
         (Next, "send a1, idle"),
         (Answer("a1", accepted()), "accepted #1 !"),
         (Settled("a1", true), "flowing"),
-        (GetWith("a1", copy()), "asks"),
+        (GetWith("a1", copy_of(1)), "asks"),
         (Evidence("a1", true), "repeat"),
     ]);
     // While the original is in the lane's hands.
     check(vec![
         (Again("a1", 1), "asks"),
         (Evidence("a1", false), "stays"),
-        (GetWith("a1", copy()), "in place of 0, asks"),
+        (GetWith("a1", copy_of(1)), "in place of 0, asks"),
         (Next, "idle"),
         (EvidenceFirst("a1", false), "stays"),
         (Next, "send a1, idle"),
@@ -133,9 +113,9 @@ fn the_copy_of_what_was_in_doubt_asks_first() {
         ..again(1)
     };
     check(vec![
-        (Comes("a1", stamped(copy())), "waits"),
+        (Comes("a1", stamped(copy_of(1))), "waits"),
         (Comes("a1", again_stamped), "forget"),
-        (GetWith("b1", copy()), "waits"),
+        (GetWith("b1", copy_of(1)), "waits"),
         // It may be another publication's.
         (Again("b1", 1), "asks"),
     ]);
@@ -163,13 +143,9 @@ fn a_copy_that_was_let_go_does_not_answer_for_the_next() {
 /// whatever it is doing when its copy comes.
 #[test]
 fn of_an_original_and_its_copy_the_copy_stays() {
-    let copy = || History {
-        hops: 1,
-        ..History::default()
-    };
     let second = || History {
         copied_ms: 1,
-        ..copy()
+        ..copy_of(1)
     };
     let doubted = || {
         vec![
@@ -181,7 +157,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
     // It waits. What RabbitMQ gets back then is the copy: the original was acknowledged.
     let mut waits = doubted();
     waits.extend([
-        (GetWith("a1", copy()), "in place of 0, asks"),
+        (GetWith("a1", copy_of(1)), "in place of 0, asks"),
         (Settled("a1", true), "flowing"),
         // In its place: what came behind the original is behind the copy.
         (Next, "idle"),
@@ -193,7 +169,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
     // It has ended meanwhile.
     let mut ended = doubted();
     ended.extend([
-        (GetWith("a1", copy()), "in place of 0, asks"),
+        (GetWith("a1", copy_of(1)), "in place of 0, asks"),
         (EvidenceFirst("a1", true), "repeat !"),
         (Next, "send a2, idle"),
     ]);
@@ -202,7 +178,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
     let mut flies = doubted();
     flies.extend([
         (Next, "send a1, idle"),
-        (GetWith("a1", copy()), "in place of 0"),
+        (GetWith("a1", copy_of(1)), "in place of 0"),
         (GetWith("a1", second()), "forget"),
         (Answer("a1", not_sent()), "stays"),
         (At(1.0), "cooling"),
@@ -215,7 +191,7 @@ fn of_an_original_and_its_copy_the_copy_stays() {
     ends.extend([
         (Next, "send a1, idle"),
         (Answer("a1", transient(true)), "delay 5 #1 ! ?"),
-        (GetWith("a1", copy()), "asks"),
+        (GetWith("a1", copy_of(1)), "asks"),
     ]);
     check(ends);
 }
@@ -379,5 +355,14 @@ fn copy_of(hops: u32) -> History {
     History {
         hops,
         ..History::default()
+    }
+}
+
+/// Since `copied_ms` there may be another one; 0: there is none.
+fn copy(copied_ms: u64) -> History {
+    History {
+        copied_ms,
+        possible_duplicate: copied_ms > 0,
+        ..copy_of(1)
     }
 }
