@@ -10,17 +10,31 @@ use std::time::Duration;
 pub(crate) enum Kind {
     Ours,
     Bare,
+    /// The build that DISPATCHER_TEST_OTHER_BUILD names, such as one of an earlier commit.
+    Other,
 }
 
 impl Kind {
     pub(crate) const BOTH: [Self; 2] = [Self::Bare, Self::Ours];
 
+    /// Both, and another build if there is one.
+    pub(crate) fn all() -> Vec<Self> {
+        let other = other_build().map(|_| Self::Other);
+        Self::BOTH.into_iter().chain(other).collect()
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "whatsapp-dispatcher",
             Self::Bare => "bare loop",
+            Self::Other => "another build",
         }
     }
+}
+
+/// A dispatcher to compare with.
+pub(crate) fn other_build() -> Option<PathBuf> {
+    std::env::var_os("DISPATCHER_TEST_OTHER_BUILD").map(PathBuf::from)
 }
 
 /// What both are told, so that they may do the same.
@@ -65,6 +79,10 @@ impl Candidate {
         let config = std::env::temp_dir().join(format!("sidebyside-{}.toml", std::process::id()));
         let mut command = match kind {
             Kind::Ours => return Self::ours(&toml(settings)),
+            Kind::Other => {
+                let binary = other_build().context("DISPATCHER_TEST_OTHER_BUILD is not set")?;
+                return Self::build(&binary, &toml(settings));
+            }
             Kind::Bare => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args([

@@ -1,7 +1,7 @@
-//! What large bodies cost: a worker's memory, and the time of the other lanes. With DISPATCHER_TEST_OTHER_BUILD, another build of the
+//! What large bodies cost: a worker's memory, and the time of the other lanes. With `DISPATCHER_TEST_OTHER_BUILD`, another build of the
 //! dispatcher, such as one of an earlier commit, takes turns with this one.
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, other_build};
 use super::limits::{TOKEN, accepted, config, ids};
 use super::{Api, PATIENCE, percentile_ms, unlimited};
 use crate::broker::{Broker, Publisher};
@@ -23,8 +23,7 @@ const BODY: usize = 250 * 1024;
 
 fn builds() -> Vec<(&'static str, PathBuf)> {
     let ours = Path::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher")).to_owned();
-    let other = std::env::var("DISPATCHER_TEST_OTHER_BUILD").ok();
-    let other = other.map(|path| ("another build", PathBuf::from(path)));
+    let other = other_build().map(|path| ("another build", path));
     other.into_iter().chain([("this build", ours)]).collect()
 }
 

@@ -161,7 +161,7 @@ async fn drain() -> Result<()> {
     const COUNT: usize = 60_000;
     println!("\ndrain: {COUNT} messages waiting on 8 lanes, no limit, the API answers after 20 ms");
     let mut all = vec![];
-    for kind in Kind::BOTH {
+    for kind in Kind::all() {
         let lanes = lanes(8);
         let api = Api::start(unlimited(20))?;
         let broker = backlog(&lanes, COUNT).await?;
@@ -169,7 +169,7 @@ async fn drain() -> Result<()> {
         let url = api.sim.url();
         let settings = Settings::unlimited(broker.amqp(), &url, &lanes);
         let used = run_to_end(kind, &settings, &results, COUNT).await?;
-        all.push((kind, results.rate(), per_thousand(used, COUNT)));
+        all.push((results.rate(), per_thousand(used, COUNT)));
         println!(
             "  {:<20} {:>8.0} messages/s {:>7.1} ms CPU per 1,000 {:>6.0} MB peak RSS",
             kind.name(),
@@ -179,11 +179,11 @@ async fn drain() -> Result<()> {
         );
         broker.drop_all().await?;
     }
-    if let [(_, bare_rate, bare_cpu), (_, our_rate, our_cpu)] = all[..] {
+    for (name, one, to) in ratios(&all) {
         println!(
-            "  ours / bare: throughput {:.2}, CPU {:.2}",
-            our_rate / bare_rate,
-            our_cpu / bare_cpu
+            "  {name}: throughput {:.2}, CPU {:.2}",
+            one.0 / to.0,
+            one.1 / to.1
         );
     }
     Ok(())
@@ -196,7 +196,7 @@ async fn pace(mps: u32, latency_ms: u64, jitter_ms: u64, seconds: u32) -> Result
     );
     let count = usize::try_from(mps * seconds)?;
     let mut cost = vec![];
-    for kind in Kind::BOTH {
+    for kind in Kind::all() {
         let lanes = lanes(1);
         let rules = NumberRules {
             mps: Some(mps),
@@ -242,10 +242,23 @@ async fn pace(mps: u32, latency_ms: u64, jitter_ms: u64, seconds: u32) -> Result
         cost.push(per_thousand(used, count));
         broker.drop_all().await?;
     }
-    if let [bare, ours] = cost[..] {
-        println!("  ours / bare: CPU {:.2}", ours / bare);
+    for (name, one, to) in ratios(&cost) {
+        println!("  {name}: CPU {:.2}", one / to);
     }
     Ok(())
+}
+
+/// What is compared with what, of measurements in the order of [`Kind::all`].
+fn ratios<T: Copy>(all: &[T]) -> Vec<(&'static str, T, T)> {
+    let &[bare, ours, ref others @ ..] = all else {
+        return vec![];
+    };
+    let others = others
+        .iter()
+        .map(|other| ("ours / another build", ours, *other));
+    std::iter::once(("ours / bare", ours, bare))
+        .chain(others)
+        .collect()
 }
 
 /// One message at a time: from publish to the arrival of its request at the API.

@@ -1,5 +1,5 @@
 //! What tracing costs: the dispatcher with it off, on for one message in a hundred, and on for all, in turns. With
-//! DISPATCHER_TEST_OTHER_BUILD, also another build of the dispatcher with it off, such as one of an earlier commit.
+//! `DISPATCHER_TEST_OTHER_BUILD`, also another build of the dispatcher with it off, such as one of an earlier commit.
 
 use super::candidate::{self, Candidate, Settings};
 use super::{Api, PATIENCE, backlog, lanes, per_thousand, unlimited};
@@ -28,11 +28,11 @@ pub(crate) async fn run() -> Result<()> {
         "\ntracing: {COUNT} messages waiting on 8 lanes, no limit, the API answers after 20 ms; {ROUNDS} rounds in turns"
     );
     let (endpoint, requests) = collector().await?;
-    let ours = env!("CARGO_BIN_EXE_whatsapp-dispatcher");
-    let variant = |name, ratio, binary: &str| Variant {
+    let ours = Path::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher"));
+    let variant = |name, ratio, binary: &Path| Variant {
         name,
         ratio,
-        binary: Path::new(binary).to_owned(),
+        binary: binary.to_owned(),
         cost: vec![],
     };
     let mut variants = vec![
@@ -40,7 +40,7 @@ pub(crate) async fn run() -> Result<()> {
         variant("on, 1 %", Some("0.01"), ours),
         variant("on, 100 %", Some("1.0"), ours),
     ];
-    if let Ok(other) = std::env::var("DISPATCHER_TEST_OTHER_BUILD") {
+    if let Some(other) = candidate::other_build() {
         variants.push(variant("another build, off", None, &other));
     }
     for round in 0..ROUNDS {
