@@ -6,7 +6,7 @@ use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
     QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -191,6 +191,30 @@ impl Publisher {
         let n = self.published;
         self.published += 1;
         self.send(lane, n, body, 0).await
+    }
+
+    /// A record in the log of results, which nobody looks for.
+    pub(crate) async fn publish_result(&mut self, key: &str, headers_bytes: usize) -> Result<()> {
+        let mut headers = FieldTable::default();
+        let text = AMQPValue::LongString("x".repeat(headers_bytes).into());
+        headers.insert("x-more".into(), text);
+        let properties = BasicProperties::default()
+            .with_message_id(self.published.to_string().into())
+            .with_headers(headers);
+        self.published += 1;
+        let (exchange, options) = ("wa.results.log".into(), BasicPublishOptions::default());
+        let publish = self.channel.basic_publish(
+            exchange,
+            key.into(),
+            options,
+            br#"{"status":"accepted"}"#,
+            properties,
+        );
+        self.unconfirmed.push_back(publish.await?);
+        if self.unconfirmed.len() >= WINDOW {
+            return self.confirm_one().await;
+        }
+        Ok(())
     }
 
     /// What no API would take.
