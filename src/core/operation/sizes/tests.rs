@@ -102,3 +102,21 @@ fn what_is_of_another_shape_is_the_apis_to_refuse() {
         assert_eq!(faults(&body), [""; 0]);
     }
 }
+
+#[test]
+fn of_a_text_that_is_far_too_long_code_points_are_told() {
+    for (count, expected) in [(8_191, 8_191), (8_192, 16_384), (100_000, 200_000)] {
+        let mut faults = vec![];
+        check(&json!({"text": {"body": "🇪🇸".repeat(count)}}), &mut faults);
+        let lengths: Vec<Option<usize>> = faults.iter().map(|fault| fault.length).collect();
+        assert_eq!(lengths, [Some(expected)]);
+    }
+}
+
+#[test]
+fn no_limit_is_beyond_what_is_counted() {
+    for size in SIZES {
+        let (Max::Chars(limit) | Max::Items(limit)) = size.max;
+        assert!(limit < COUNTED_MAX, "{}", size.at);
+    }
+}
