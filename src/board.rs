@@ -12,6 +12,7 @@ use crate::contract::words::Scope;
 use crate::core::Now;
 use crate::core::fleet::holds::{Finding, Held, Holds, News, Place, Reach, Read, Record};
 use crate::core::fleet::namesakes::Namesakes;
+use crate::core::fleet::outbox::Outbox;
 use crate::core::fleet::readers::Readers;
 use crate::core::fleet::tenure::{Legacy, Owner, Tenures};
 use crate::core::request::message::LaneId;
@@ -30,14 +31,11 @@ const TOLD_TIMEOUT: Duration = Duration::from_secs(5);
 mod accounts;
 mod lanes_told;
 mod log;
-mod missed;
-mod outbox;
 mod presence;
 mod probes;
 mod tenure;
 
 use lanes_told::LanesTold;
-use outbox::{Outbox, Told};
 
 /// Orders of the process to one lane. Only the newest counts.
 #[derive(Clone)]
@@ -63,7 +61,7 @@ struct Post {
 /// One of the workers' logs, as far as this worker has come with it.
 #[derive(Default)]
 struct LogState {
-    outbox: Outbox,
+    outbox: Outbox<oneshot::Sender<()>>,
     /// Behind which place it is read on.
     offset: Option<u64>,
     /// The last place that was read.
@@ -222,7 +220,7 @@ impl Board {
             let record = inner.holds.pause(&place, now);
             self.share(&mut inner, record);
             inner.order_lane(place.lane.as_str(), now);
-            inner.holds_log.outbox.when_told()
+            when_told(&mut inner.holds_log.outbox)
         };
         let is_told = is_told(told, TOLD_TIMEOUT).await;
         Some(is_told.then_some(()).ok_or(NotTold))
@@ -237,7 +235,7 @@ impl Board {
                 self.share(&mut inner, Some(record));
                 inner.order(&reach, now);
             }
-            inner.holds_log.outbox.when_told()
+            when_told(&mut inner.holds_log.outbox)
         };
         let is_told = is_told(told, TOLD_TIMEOUT).await;
         Some(is_told.then_some(()).ok_or(NotTold))
@@ -245,7 +243,7 @@ impl Board {
 
     /// Waits until the other workers can know what holds this one knew of when it asked; false if they cannot.
     pub async fn wait_until_told(&self, patience: Duration) -> bool {
-        let told = self.lock().holds_log.outbox.when_told();
+        let told = when_told(&mut self.lock().holds_log.outbox);
         is_told(told, patience).await
     }
 
@@ -308,6 +306,23 @@ impl Board {
             self.to_probe.notify_one();
         }
     }
+}
+
+/// Ends once what it waits for is confirmed; with an error if the log cannot be used. `None`: it cannot be used now.
+type Told = Option<oneshot::Receiver<()>>;
+
+/// Lets somebody wait for all that is to be told now.
+fn when_told(outbox: &mut Outbox<oneshot::Sender<()>>) -> Told {
+    let (sender, told) = oneshot::channel();
+    if outbox.records().next().is_none() {
+        // Dropped: who waits no longer needs no answer.
+        sender.send(()).ok();
+    } else if outbox.is_mute() {
+        return None;
+    } else {
+        outbox.wait(sender);
+    }
+    Some(told)
 }
 
 async fn is_told(told: Told, patience: Duration) -> bool {

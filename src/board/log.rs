@@ -1,11 +1,11 @@
 //! The board's way to the other workers: reading their logs back, following them, writing to them.
 
 use super::Board;
-use super::missed::Missed;
 use crate::broker::delays;
 use crate::broker::lanes_log::{self, Entry, Log, LogError, Pen, Tail, WRITE_TIMEOUT};
 use crate::broker::session::Session;
 use crate::core::fleet::holds::{Read, Record};
+use crate::core::fleet::missed::Missed;
 use backoff::backoff::Backoff;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -176,7 +176,7 @@ impl Board {
             if entry.body == mark {
                 return Ok(entry.offset);
             }
-            missed.read(&entry);
+            missed.read(entry.offset, entry.body.len());
             match Record::from_json(&entry.body) {
                 Some(record) if record.is_of_tenure() => {
                     // Tenures are a matter of order.
@@ -321,7 +321,10 @@ impl Board {
                         return error;
                     }
                     progress = Instant::now();
-                    self.lock().log(log).outbox.confirmed(number);
+                    for waiting in self.lock().log(log).outbox.confirmed(number) {
+                        // Dropped: who waits no longer needs no answer.
+                        waiting.send(()).ok();
+                    }
                 }
                 () = self.to_write(log).notified() => {}
                 () = tokio::time::sleep_until(progress + WRITE_TIMEOUT), if is_confirming => {

@@ -1,6 +1,6 @@
 //! Tenures: taking a lane, leaving one, and hearing of others'.
 
-use super::{Board, Inner, is_told};
+use super::{Board, Inner, is_told, when_told};
 use crate::broker::lanes_log::Log;
 use crate::contract::words::Scope;
 use crate::core::Now;
@@ -39,7 +39,7 @@ impl Board {
             };
             let record = inner.holds.record(reach, News::Left { unsent }, now);
             self.share(&mut inner, Some(record));
-            inner.tenures_log.outbox.when_told()
+            when_told(&mut inner.tenures_log.outbox)
         };
         is_told(told, patience).await;
     }

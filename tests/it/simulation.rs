@@ -48,7 +48,7 @@ pub(crate) type Us = u64;
 
 const SEEDS: u64 = 5_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 77] = [
+const EVENTS: [&str; 78] = [
     "130429 by the rules",
     "131056 by the rules",
     "a block held against its request",
@@ -106,6 +106,7 @@ const EVENTS: [&str; 77] = [
     "record left",
     "record lifted",
     "record paused",
+    "record replaced by a later one",
     "record resumed",
     "record taken",
     "record template",

@@ -9,7 +9,7 @@ use crate::core::lane::backlog::{Ticket, Waiting};
 use crate::core::request::decide::Decision;
 use crate::core::request::message::Message;
 use crate::core::request::recent::{Identity, Known};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Lane {
@@ -210,10 +210,10 @@ impl Lane {
 
     /// RabbitMQ took back what waits, and delivered these once more, which nobody read. What of it waits here is known one delivery later.
     pub fn came_again(&mut self, unread: &[Unread]) {
-        let counts = unread.iter();
-        let counts = counts.map(|delivery| (&delivery.identity, delivery.delivery_count));
-        let counts: HashMap<_, _> = counts.collect();
-        let is_next = |identity: &Identity, count: u64| counts.get(identity) == Some(&(count + 1));
+        let came = unread.iter();
+        let came = came.map(|delivery| (&delivery.identity, delivery.delivery_count));
+        let came: HashSet<_> = came.collect();
+        let is_next = |identity: &Identity, count: u64| came.contains(&(identity, count + 1));
         self.backlog.recount(is_next);
         self.crowd.recount(is_next);
     }

@@ -82,7 +82,8 @@ impl Simulation {
     /// Who waited for the end of the first publishes the same id once more.
     pub(super) fn publish_again_after(&mut self, ended: RequestNo) {
         for request in 0..self.plan.requests.len() {
-            if self.plan.requests[request].after == Some(ended) {
+            let is_next = self.plan.requests[request].after == Some(ended);
+            if is_next && self.published_again.insert(request) {
                 self.tally.count("published again");
                 let later = self.chance.within(0..=2_000_000);
                 self.after(later, Event::Publish(request));

@@ -7,12 +7,13 @@ use super::knowledge::Knowledge;
 use super::plan::{Plan, WALL_START_MS};
 use super::worker::Who;
 use super::world::{Event, PATIENCE, Simulation};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::fleet::holds::{
     Due, Finding, Health, Holds, News, Place, Reach, Read, Record, Why,
 };
+use whatsapp_dispatcher::core::fleet::outbox::Outbox;
 use whatsapp_dispatcher::core::fleet::tenure::{Owner, Tenures};
 use whatsapp_dispatcher::core::request::message::LaneId;
 
@@ -22,8 +23,8 @@ pub(crate) struct Board {
     pub(super) places: Vec<Place>,
     /// Which token each account's lanes send with.
     pub(super) tokens: Vec<u64>,
-    /// Records to write, in order.
-    pub(super) outgoing: VecDeque<Record>,
+    /// Records to write, and which step of a lane that leaves waits for them.
+    pub(super) outbox: Outbox<(Who, u64)>,
     pub(super) is_writing: bool,
     /// How many records of the log it has read.
     pub(super) read: usize,
@@ -76,7 +77,7 @@ impl Board {
             holds: Holds::new(&plan.name(worker), run, plan.probes),
             places: (0..plan.lanes.len()).map(place).collect(),
             tokens,
-            outgoing: VecDeque::new(),
+            outbox: Outbox::default(),
             is_writing: false,
             read: 0,
             is_reading: false,
@@ -169,9 +170,11 @@ impl Simulation {
         }
     }
 
-    pub(super) fn has_told(&self, worker: usize) -> bool {
-        let board = self.processes[worker].board.as_ref();
-        board.is_none_or(|board| board.outgoing.is_empty())
+    /// True if there is nothing to tell, or else once all of it is told the lane goes on.
+    pub(super) fn has_told(&mut self, who: Who) -> bool {
+        let step = self.shell_mut(who).leaving.step;
+        let board = self.processes[who.worker].board.as_mut();
+        board.is_none_or(|board| !board.outbox.wait((who, step)))
     }
 
     pub(super) fn heard(&mut self, worker: usize, record: Record) -> Checked {

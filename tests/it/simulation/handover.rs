@@ -34,7 +34,6 @@ pub(super) const OWNER_FIRST: Duration = Duration::from_secs(5);
 /// That a request was not sent, as it was told by whoever left its lane.
 #[derive(Clone, Copy)]
 pub(crate) struct ToldUnsent {
-    returns: u64,
     run: u64,
     lane: usize,
     at: Us,
@@ -248,13 +247,12 @@ impl Simulation {
             let identity = Identity::new(id, hops, facts.incarnation);
             if told.contains(&(identity, returns)) {
                 let told = ToldUnsent {
-                    returns,
                     run,
                     lane: who.lane,
                     at,
                     end,
                 };
-                self.told_unsent.insert((request, hops, run), told);
+                self.told_unsent.insert((request, hops, returns, run), told);
             }
         }
         self.note(|| format!("{who} leaves, and has not sent {told:?}"));
@@ -278,8 +276,7 @@ impl Simulation {
         }
         let run = self.processes[who.worker].run;
         for (request, hops, returns) in self.shell_mut(who).conduct.surely_unsent() {
-            let told = self.told_unsent.get(&(request, hops, run));
-            let told = told.filter(|told| told.returns == returns);
+            let told = self.told_unsent.get(&(request, hops, returns, run));
             let is_told = told.is_some_and(|told| {
                 self.place_of(told).is_some() || self.now_us >= told.at + LEAVE_PATIENCE
             });
@@ -313,9 +310,10 @@ impl Simulation {
     /// By whom this very delivery was told to be unsent.
     fn told_of(&self, copy: &Copy) -> Option<ToldUnsent> {
         let (request, hops) = (copy.request, copy.history.hops);
-        let all = (request, hops, 0)..=(request, hops, u64::MAX);
+        let returns = copy.returns.checked_sub(1)?;
+        let all = (request, hops, returns, 0)..=(request, hops, returns, u64::MAX);
         let mut told = self.told_unsent.range(all).map(|(_, told)| *told);
-        told.find(|told| told.returns + 1 == copy.returns)
+        told.next()
     }
 
     /// Nobody can have sent it.

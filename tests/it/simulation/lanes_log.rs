@@ -13,8 +13,8 @@ use whatsapp_dispatcher::core::fleet::holds::{News, Place, Record, Why};
 pub(crate) enum LogEvent {
     /// Its mark is written.
     CatchUp(usize, u64, Us),
-    Reach(usize, u64, Us, Record),
-    Confirm(usize, u64, Us),
+    Reach(usize, u64, Us, (u64, Record)),
+    Confirm(usize, u64, Us, u64),
     Read(usize, u64, Us),
     Compare,
 }
@@ -45,11 +45,13 @@ impl Simulation {
     pub(super) fn log_happens(&mut self, event: LogEvent) -> Checked {
         match event {
             LogEvent::CatchUp(worker, life, session) => self.catch_up(worker, life, session),
-            LogEvent::Reach(worker, life, session, record) => {
-                self.log_reach(worker, life, session, record);
+            LogEvent::Reach(worker, life, session, written) => {
+                self.log_reach(worker, life, session, written);
                 Ok(())
             }
-            LogEvent::Confirm(worker, life, session) => self.log_confirmed(worker, life, session),
+            LogEvent::Confirm(worker, life, session, number) => {
+                self.log_confirmed(worker, life, session, number)
+            }
             LogEvent::Read(worker, life, session) => self.log_read(worker, life, session),
             LogEvent::Compare => self.check_agreement(),
         }
@@ -61,8 +63,11 @@ impl Simulation {
         if is_pause && self.flaw == Some(Flaw::KeepsPausesToItself) {
             return;
         }
-        if let Some(board) = &mut self.processes[worker].board {
-            board.outgoing.push_back(record);
+        if let Some(board) = &mut self.processes[worker].board
+            && let Some(outdated) = board.outbox.put(record)
+        {
+            board.holds.stop_waiting_for(&outdated);
+            self.tally.count("record replaced by a later one");
         }
         self.write_on(worker);
     }
@@ -86,24 +91,23 @@ impl Simulation {
         else {
             return;
         };
-        let Some(record) = board
-            .outgoing
-            .front()
-            .filter(|_| !board.is_writing)
-            .cloned()
-        else {
+        if board.is_writing {
+            return;
+        }
+        let Some(written) = board.outbox.take() else {
             return;
         };
         board.is_writing = true;
         let life = process.life;
         self.after(
             at,
-            Event::Log(LogEvent::Reach(worker, life, session, record)),
+            Event::Log(LogEvent::Reach(worker, life, session, written)),
         );
     }
 
     /// A record reaches the broker, unless its session ended on the way and took it along.
-    fn log_reach(&mut self, worker: usize, life: u64, session: Us, record: Record) {
+    fn log_reach(&mut self, worker: usize, life: u64, session: Us, written: (u64, Record)) {
+        let (number, record) = written;
         let is_cut_off = !self.is_session(worker, life, session);
         let is_given_up = !is_cut_off && self.processes[worker].is_given_up;
         if is_given_up || is_cut_off && self.chance.percent(50) {
@@ -120,25 +124,27 @@ impl Simulation {
             self.tally.count("record written, and its confirm lost");
         } else {
             let back = self.hop();
-            self.after(back, Event::Log(LogEvent::Confirm(worker, life, session)));
+            let confirm = LogEvent::Confirm(worker, life, session, number);
+            self.after(back, Event::Log(confirm));
         }
         for reader in 0..self.processes.len() {
             self.read_on(reader);
         }
     }
 
-    fn log_confirmed(&mut self, worker: usize, life: u64, session: Us) -> Checked {
+    fn log_confirmed(&mut self, worker: usize, life: u64, session: Us, number: u64) -> Checked {
         if !self.is_session(worker, life, session) {
             return Ok(());
         }
+        let mut waited = vec![];
         if let Some(board) = &mut self.processes[worker].board {
-            board.outgoing.pop_front();
+            waited = board.outbox.confirmed(number);
             board.is_writing = false;
         }
         self.write_on(worker);
         // Whoever waited for the others to be told before it left.
-        for who in self.whos(worker) {
-            self.is_told(who)?;
+        for (who, step) in waited {
+            self.leave_goes_on(who, step)?;
         }
         self.check_agreement()
     }
@@ -252,7 +258,7 @@ impl Simulation {
                 let is_pause = matches!(record.news, News::Paused { .. } | News::Resumed);
                 is_pause && place.is_in(&record.reach)
             };
-            if board.outgoing.iter().any(|record| is_of_pause(&record)) {
+            if board.outbox.records().any(|record| is_of_pause(&record)) {
                 continue;
             }
             let is_paused = board.holds.on(place, now).paused_since_ms.is_some();
@@ -269,7 +275,8 @@ impl Simulation {
         let end = self.log.len();
         let has_read = |process: &super::process::Process| {
             let board = process.board.as_ref();
-            process.joined && board.is_some_and(|b| b.read == end && b.outgoing.is_empty())
+            process.joined
+                && board.is_some_and(|b| b.read == end && b.outbox.records().next().is_none())
         };
         if !self.processes.iter().all(has_read) {
             return Ok(());

@@ -24,7 +24,7 @@ const ALL_CAME_AGAIN: u64 = 10_000;
 #[derive(Default)]
 pub(crate) struct Leaving {
     /// Which step it waits for.
-    step: u64,
+    pub(super) step: u64,
     /// The channel is being closed: what was delivered on it meanwhile is read by nobody.
     closing: Option<ChannelId>,
     unread: Vec<Unread>,
@@ -80,7 +80,7 @@ impl Simulation {
         let step = shell.driver.leave_step(shell.opening_prefetch);
         Ok(Some(match step {
             LeaveStep::TellHolds => {
-                if !self.has_told(who.worker) {
+                if !self.has_told(who) {
                     return Ok(Some(Wait::Until(now + TELL_PATIENCE)));
                 }
                 self.shell_mut(who).driver.others_told();
@@ -106,13 +106,12 @@ impl Simulation {
             }
             LeaveStep::TellUnsent(unsent) => {
                 self.tell_unsent(who, unsent);
-                match self.flaw {
-                    Some(Flaw::ClosesUntold) => {
-                        self.shell_mut(who).driver.others_told();
-                        Wait::Nothing
-                    }
-                    Some(_) | None => Wait::Until(now + LEAVE_PATIENCE),
+                let is_hasty = self.flaw == Some(Flaw::ClosesUntold);
+                if is_hasty || self.has_told(who) {
+                    self.shell_mut(who).driver.others_told();
+                    return Ok(Some(Wait::Nothing));
                 }
+                Wait::Until(now + LEAVE_PATIENCE)
             }
             LeaveStep::GiveBack => {
                 self.check_told_if_held(who)?;
@@ -182,23 +181,6 @@ impl Simulation {
         // Behind all that was delivered.
         let back = self.plan.network.broker_us + self.hop();
         Wait::Until(at + back)
-    }
-
-    /// Something was told to the others; perhaps all that the lane waited for.
-    pub(super) fn is_told(&mut self, who: Who) -> Checked {
-        if !self.is_alive(who) || !self.shell_mut(who).driver.is_leaving() {
-            return self.turn(who);
-        }
-        let shell = self.shell_mut(who);
-        let waits = matches!(
-            shell.driver.leave_step(shell.opening_prefetch),
-            LeaveStep::TellHolds | LeaveStep::TellUnsent(_)
-        );
-        if !waits || !self.has_told(who.worker) {
-            return Ok(());
-        }
-        let step = self.shell_mut(who).leaving.step;
-        self.leave_goes_on(who, step)
     }
 
     /// What the lane waited for has come, or its patience is over.

@@ -149,7 +149,7 @@ impl Simulation {
             board.catches_up_to = None;
             // What it had just taken it does not have. Said later, it would take the lane from whoever has it by then.
             board.claims.clear();
-            board.outgoing.retain(|record| record.news != News::Taken);
+            board.outbox.begin_anew(|record| record.news != News::Taken);
         }
         for who in self.whos(worker) {
             if let Some(channel) = self.shell_mut(who).channel {

@@ -43,8 +43,10 @@ pub(crate) struct Simulation {
     pub(super) next_operation: OperationNo,
     pub(super) fates: Fates,
     pub(super) results_log: Vec<Written>,
+    /// Requests that came once an earlier one of their id had ended: each comes once, however often that one ends.
+    pub(super) published_again: BTreeSet<RequestNo>,
     /// What was told to be unsent, by request, hops, and the run that told it.
-    pub(super) told_unsent: BTreeMap<(RequestNo, u32, u64), ToldUnsent>,
+    pub(super) told_unsent: BTreeMap<(RequestNo, u32, u64, u64), ToldUnsent>,
     /// Copies of requests of which something has left a worker: a send, or what was published for them.
     pub(super) touched_copies: BTreeSet<(RequestNo, u32)>,
     pub(super) tally: Tally,
@@ -98,6 +100,7 @@ impl Simulation {
             next_operation: 0,
             fates: Fates::new(plan.requests.len()),
             results_log: vec![],
+            published_again: BTreeSet::new(),
             told_unsent: BTreeMap::new(),
             touched_copies: BTreeSet::new(),
             tally: Tally::default(),

@@ -1,23 +1,19 @@
 //! Outbox of one of the workers' logs: in order, many records on their way at once, and each with those who wait for
 //! it to be confirmed.
 
-use crate::core::fleet::holds::Record;
+use super::holds::Record;
 use std::collections::VecDeque;
-use tokio::sync::oneshot;
 
-struct Letter {
+struct Letter<Waiter> {
     number: u64,
     record: Record,
     /// Waiters for the others to be able to know.
-    waiting: Vec<oneshot::Sender<()>>,
+    waiting: Vec<Waiter>,
 }
 
-/// Ends once what it waits for is confirmed; with an error if the log cannot be used. `None`: it cannot be used now.
-pub(super) type Told = Option<oneshot::Receiver<()>>;
-
-#[derive(Default)]
-pub(super) struct Outbox {
-    letters: VecDeque<Letter>,
+/// `Waiter`: whoever is to hear once a record is confirmed.
+pub struct Outbox<Waiter> {
+    letters: VecDeque<Letter<Waiter>>,
     /// Count of those, from the first, that are on their way.
     under_way: usize,
     next: u64,
@@ -25,9 +21,20 @@ pub(super) struct Outbox {
     is_mute: bool,
 }
 
-impl Outbox {
+impl<Waiter> Default for Outbox<Waiter> {
+    fn default() -> Self {
+        Self {
+            letters: VecDeque::new(),
+            under_way: 0,
+            next: 0,
+            is_mute: false,
+        }
+    }
+}
+
+impl<Waiter> Outbox<Waiter> {
     /// Puts a record at the end. Returns the one that it makes needless, if that is not on its way yet.
-    pub(super) fn put(&mut self, record: Record) -> Option<Record> {
+    pub fn put(&mut self, record: Record) -> Option<Record> {
         let slot = record.slot();
         let mut waits = self.letters.iter().skip(self.under_way);
         let outdated = waits.position(|letter| letter.record.slot() == slot);
@@ -44,39 +51,34 @@ impl Outbox {
         before
     }
 
-    /// For all that is in it now.
-    pub(super) fn when_told(&mut self) -> Told {
-        let (sender, told) = oneshot::channel();
-        match self.letters.back_mut() {
-            None => drop(sender.send(())),
-            Some(_) if self.is_mute => return None,
-            Some(last) => last.waiting.push(sender),
-        }
-        Some(told)
+    /// Lets somebody wait for all that is in it now. False if there is nothing to wait for.
+    pub fn wait(&mut self, waiter: Waiter) -> bool {
+        let last = self.letters.back_mut();
+        last.map(|last| last.waiting.push(waiter)).is_some()
     }
 
     /// The next one to publish; it counts as on its way.
-    pub(super) fn take(&mut self) -> Option<(u64, Record)> {
+    pub fn take(&mut self) -> Option<(u64, Record)> {
         let letter = self.letters.get(self.under_way)?;
         self.under_way += 1;
         Some((letter.number, letter.record.clone()))
     }
 
-    pub(super) fn confirmed(&mut self, number: u64) {
+    /// A record is in the log. Returns who waited for it.
+    pub fn confirmed(&mut self, number: u64) -> Vec<Waiter> {
         let place = self
             .letters
             .binary_search_by_key(&number, |letter| letter.number);
         let letter = place.ok().and_then(|place| self.letters.remove(place));
-        let Some(letter) = letter else { return };
+        let Some(letter) = letter else {
+            return vec![];
+        };
         self.under_way = self.under_way.saturating_sub(1);
-        for waiting in letter.waiting {
-            // Dropped: who waits no longer needs no answer.
-            waiting.send(()).ok();
-        }
+        letter.waiting
     }
 
-    /// Takes back what was on its way: it may have arrived or not, and is written again.
-    pub(super) fn broke_off(&mut self) {
+    /// Takes back what was on its way: it may have arrived or not, and is written again. Nobody waits any more.
+    pub fn broke_off(&mut self) {
         self.is_mute = true;
         self.under_way = 0;
         for letter in &mut self.letters {
@@ -84,17 +86,22 @@ impl Outbox {
         }
     }
 
-    pub(super) fn opened(&mut self) {
+    pub fn opened(&mut self) {
         self.is_mute = false;
         self.under_way = 0;
     }
 
-    pub(super) fn is_mute(&self) -> bool {
+    pub fn is_mute(&self) -> bool {
         self.is_mute
     }
 
+    /// Records that are not confirmed yet.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.letters.iter().map(|letter| &letter.record)
+    }
+
     /// A new session: what was on its way in the last one is written again, except what is not `wanted` any more.
-    pub(super) fn begin_anew(&mut self, wanted: impl Fn(&Record) -> bool) {
+    pub fn begin_anew(&mut self, wanted: impl Fn(&Record) -> bool) {
         self.under_way = 0;
         self.letters.retain(|letter| wanted(&letter.record));
     }
@@ -119,26 +126,21 @@ mod tests {
         }
     }
 
-    fn is_told(told: &mut Told) -> bool {
-        told.as_mut().is_some_and(|told| told.try_recv().is_ok())
-    }
-
     #[test]
     fn whoever_waits_hears_of_its_own_record_and_not_of_others() {
         let mut outbox = Outbox::default();
-        assert!(is_told(&mut outbox.when_told()), "nothing is to be told");
+        assert!(!outbox.wait("nobody"), "nothing is to be told");
         assert_eq!(outbox.put(record("1", 1)), None);
-        let mut first = outbox.when_told();
+        assert!(outbox.wait("first"));
         assert_eq!(outbox.put(record("2", 1)), None);
-        let mut second = outbox.when_told();
+        assert!(outbox.wait("second"));
         let (one, two) = (outbox.take().unwrap(), outbox.take().unwrap());
         assert_eq!(outbox.take(), None);
         assert_eq!((&*one.1.reach.key, &*two.1.reach.key), ("1", "2"));
         // Confirms may overtake each other.
-        outbox.confirmed(two.0);
-        assert!(!is_told(&mut first) && is_told(&mut second));
-        outbox.confirmed(one.0);
-        assert!(is_told(&mut first));
+        assert_eq!(outbox.confirmed(two.0), ["second"]);
+        assert_eq!(outbox.confirmed(one.0), ["first"]);
+        assert_eq!(outbox.records().count(), 0);
     }
 
     #[test]
@@ -147,17 +149,13 @@ mod tests {
         outbox.put(record("1", 1));
         let sent = outbox.take().unwrap();
         assert_eq!(outbox.put(record("1", 2)), None);
-        let mut told = outbox.when_told();
+        assert!(outbox.wait("reader"));
         assert_eq!(outbox.put(record("1", 3)), Some(record("1", 2)));
-        outbox.confirmed(sent.0);
-        assert!(!is_told(&mut told));
+        assert_eq!(outbox.confirmed(sent.0), [""; 0]);
         let last = outbox.take().unwrap();
         assert_eq!(last.1, record("1", 3));
-        outbox.confirmed(last.0);
-        assert!(
-            is_told(&mut told),
-            "the later record says it, and more recently"
-        );
+        // The later record says it, and more recently.
+        assert_eq!(outbox.confirmed(last.0), ["reader"]);
     }
 
     #[test]
@@ -165,11 +163,10 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.put(record("1", 1));
         outbox.put(record("2", 1));
-        let mut told = outbox.when_told();
+        assert!(outbox.wait("reader"));
         outbox.take();
         outbox.broke_off();
-        assert!(told.as_mut().unwrap().try_recv().is_err());
-        assert!(outbox.when_told().is_none());
+        assert!(outbox.is_mute());
         outbox.opened();
         let again = [outbox.take().unwrap(), outbox.take().unwrap()];
         assert_eq!(
@@ -177,6 +174,8 @@ mod tests {
             ["1", "2"]
         );
         outbox.begin_anew(|record| &*record.reach.key == "2");
-        assert_eq!(outbox.take().unwrap().1, record("2", 1));
+        let last = outbox.take().unwrap();
+        assert_eq!(last.1, record("2", 1));
+        assert_eq!(outbox.confirmed(last.0), [""; 0], "nobody waits any more");
     }
 }
