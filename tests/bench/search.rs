@@ -21,7 +21,7 @@ pub(crate) async fn run() -> Result<()> {
         publisher.flush().await?;
         let file = std::env::temp_dir().join(format!("search-{}.toml", std::process::id()));
         std::fs::write(&file, toml(broker.amqp()))?;
-        let config = Config::load(&[file.clone()], HashMap::new(), "bench")?.broker;
+        let config = Config::load(std::slice::from_ref(&file), HashMap::new(), "bench")?.broker;
         std::fs::remove_file(&file)?;
         for _ in 0..3 {
             let wanted = Wanted {
