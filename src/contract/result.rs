@@ -34,6 +34,23 @@ pub struct ErrorDocument {
     pub faults: Vec<Fault>,
 }
 
+impl ErrorDocument {
+    /// Without an error of the API's, the title is our own wording.
+    pub fn own(class: &'static str, title: impl Into<String>) -> Self {
+        Self {
+            code: None,
+            subcode: None,
+            title: Some(title.into()),
+            details: None,
+            class,
+            fbtrace_id: None,
+            retry_not_before: None,
+            at: None,
+            faults: vec![],
+        }
+    }
+}
+
 /// The API's texts may echo what was sent: codes and class only.
 impl fmt::Debug for ErrorDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

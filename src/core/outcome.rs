@@ -4,15 +4,14 @@
 //! The status comes late because Meta documents 400 for most throttles and 500 for faults that never heal
 //! ("Error codes", November 2025). What cannot be known is [`Effect::Ambiguous`], not a failure.
 
-use std::fmt;
-
-use answer::{Accepted, Answer, AnswerBody, ApiError, Reply, hidden};
+use answer::{Accepted, Answer, AnswerBody, ApiError, Reply};
 
 pub mod answer;
 mod overrides;
 mod row;
 mod table;
 
+use crate::contract::result::ErrorDocument;
 use crate::contract::words::{Class, Scope};
 pub use overrides::Override;
 pub use row::{Effect, MAX_RETRY_AFTER_S, Row, When, fetch_failed};
@@ -48,10 +47,10 @@ pub enum Outcome {
     Accepted(Accepted),
     /// Nothing can have reached the API: safe to repeat at once.
     NotSent {
-        error: ErrorReport,
+        error: ErrorDocument,
     },
     /// The API's answer, or that there is none. Its effect has the waits that the server asks for.
-    Failed(Effect, ErrorReport),
+    Failed(Effect, ErrorDocument),
 }
 
 impl Outcome {
@@ -61,17 +60,6 @@ impl Outcome {
             Outcome::Accepted(_) | Outcome::NotSent { .. } => None,
         }
     }
-}
-
-/// The error of a result. Without a code, the title is our own wording.
-#[derive(Clone, PartialEq)]
-pub struct ErrorReport {
-    pub code: Option<i64>,
-    pub subcode: Option<i64>,
-    pub title: Option<String>,
-    pub details: Option<String>,
-    pub fbtrace_id: Option<String>,
-    pub class: Class,
 }
 
 /// The built-in table, with the configuration's rows in front.
@@ -97,11 +85,11 @@ impl Rules {
         match reply {
             Reply::Answered(answer) => self.judge(answer),
             Reply::NotSent(reason) => Outcome::NotSent {
-                error: ErrorReport::own(Class::Transient, format!("not sent: {reason}")),
+                error: own(Class::Transient, format!("not sent: {reason}")),
             },
             Reply::NoAnswer(reason) => Outcome::Failed(
                 Effect::Ambiguous,
-                ErrorReport::own(Class::Ambiguous, format!("no answer: {reason}")),
+                own(Class::Ambiguous, format!("no answer: {reason}")),
             ),
         }
     }
@@ -125,12 +113,12 @@ impl Rules {
                     || of_unknown_code(error.is_transient, status),
                     |row| row.effect,
                 );
-                let error = ErrorReport::of_api(effect.class(), error);
+                let error = of_api(effect.class(), error);
                 Outcome::Failed(effect.with_retry_after(retry_after_s), error)
             }
             AnswerBody::Success | AnswerBody::Unreadable => {
                 let effect = of_status(status);
-                let error = ErrorReport::own(
+                let error = own(
                     effect.class(),
                     format!("HTTP {status} without an answer of the API"),
                 );
@@ -192,40 +180,18 @@ fn joined(text: Option<String>, to_people: Option<String>) -> Option<String> {
     }
 }
 
-impl ErrorReport {
-    fn of_api(class: Class, error: ApiError) -> ErrorReport {
-        ErrorReport {
-            code: Some(error.code),
-            subcode: error.subcode,
-            title: joined(error.title, error.user_title),
-            details: joined(error.details, error.user_msg),
-            fbtrace_id: error.fbtrace_id,
-            class,
-        }
-    }
-
-    fn own(class: Class, title: String) -> ErrorReport {
-        ErrorReport {
-            code: None,
-            subcode: None,
-            title: Some(title),
-            details: None,
-            fbtrace_id: None,
-            class,
-        }
-    }
+fn own(class: Class, title: String) -> ErrorDocument {
+    ErrorDocument::own(class.as_str(), title)
 }
 
-impl fmt::Debug for ErrorReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErrorReport")
-            .field("code", &self.code)
-            .field("subcode", &self.subcode)
-            .field("title", &hidden(&self.title))
-            .field("details", &hidden(&self.details))
-            .field("fbtrace_id", &self.fbtrace_id)
-            .field("class", &self.class)
-            .finish()
+fn of_api(class: Class, error: ApiError) -> ErrorDocument {
+    ErrorDocument {
+        code: Some(error.code),
+        subcode: error.subcode,
+        title: joined(error.title, error.user_title),
+        details: joined(error.details, error.user_msg),
+        fbtrace_id: error.fbtrace_id,
+        ..ErrorDocument::own(class.as_str(), "")
     }
 }
 

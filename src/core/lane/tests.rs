@@ -9,7 +9,7 @@ use crate::core::fleet::tenure::Unread;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::operation::IntakeConfig;
 use crate::core::outcome::answer::{Accepted, Usage};
-use crate::core::outcome::{Effect, ErrorReport, Outcome};
+use crate::core::outcome::{Effect, Outcome};
 use crate::core::request::intake::intake;
 use crate::core::request::retry::RetryPolicy;
 

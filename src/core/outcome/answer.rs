@@ -250,7 +250,7 @@ impl fmt::Debug for Hidden {
     }
 }
 
-pub(super) fn hidden<T>(value: &Option<T>) -> Option<Hidden> {
+fn hidden<T>(value: &Option<T>) -> Option<Hidden> {
     value.as_ref().map(|_| Hidden)
 }
 

@@ -51,14 +51,14 @@ fn described(outcome: &Outcome) -> Value {
         }),
         Outcome::NotSent { .. } => json!({"outcome": "not_sent"}),
         Outcome::Failed(effect, error) => {
-            assert_eq!(effect.class(), error.class);
+            assert_eq!(effect.class().as_str(), error.class);
             described_effect(*effect)
         }
     };
     let said = said.as_object_mut().unwrap();
     said.retain(|_, value| !value.is_null());
     if let Some(error) = report(outcome) {
-        said.insert("class".to_owned(), error.class.as_str().into());
+        said.insert("class".to_owned(), error.class.into());
     }
     Value::Object(said.clone())
 }
@@ -107,7 +107,7 @@ fn described_effect(effect: Effect) -> Value {
     }
 }
 
-fn report(outcome: &Outcome) -> Option<&ErrorReport> {
+fn report(outcome: &Outcome) -> Option<&ErrorDocument> {
     match outcome {
         Outcome::Accepted(_) => None,
         Outcome::NotSent { error } | Outcome::Failed(_, error) => Some(error),
@@ -359,7 +359,7 @@ fn overrides_win_for_every_row_and_class() {
                 ..ApiError::default()
             });
             let outcome = rules.classify(answered(400, body));
-            assert_eq!(report(&outcome).unwrap().class, class, "{row:?}");
+            assert_eq!(report(&outcome).unwrap().class, class.as_str(), "{row:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::contract::request::History;
 use crate::contract::result::{ErrorDocument, ResultDocument};
 use crate::contract::words::{Class, OnUnknown, POISON, Status};
 use crate::core::Now;
-use crate::core::outcome::{Effect, ErrorReport, Outcome};
+use crate::core::outcome::{Effect, Outcome};
 use crate::core::request::ladder::MAX_DELAY_S;
 use crate::core::request::message::{LaneId, Message};
 use crate::core::request::retry::{Retry, RetryPolicy};
@@ -179,15 +179,14 @@ impl Terms<'_> {
         message: &mut Message,
         sent_at_ms: u64,
         effect: Effect,
-        error: ErrorReport,
+        mut error: ErrorDocument,
         is_charged: bool,
     ) -> Decision {
         match effect {
             Effect::Refused {
                 retry_not_before_s, ..
             } => {
-                let not_before = retry_not_before_s.map(|s| self.now.wall_ms + s * 1000);
-                let error = ErrorDocument::from_api(error, not_before);
+                error.retry_not_before = retry_not_before_s.map(|s| self.now.wall_ms + s * 1000);
                 self.finish(message, Status::Rejected, error, sent_at_ms)
             }
             Effect::Transient {
@@ -203,11 +202,7 @@ impl Terms<'_> {
                 uncharge(&mut message.history, is_charged);
                 let is_out = self.retry.is_out(&message.history, max_retries);
                 if then_invalid && is_out {
-                    let error = ErrorReport {
-                        class: Class::Invalid,
-                        ..error
-                    };
-                    let error = ErrorDocument::from_api(error, None);
+                    error.class = Class::Invalid.as_str();
                     return self.finish(message, Status::Rejected, error, sent_at_ms);
                 }
                 self.retry_later(message, error, max_retries, min_delay_s.unwrap_or(0))
@@ -217,7 +212,6 @@ impl Terms<'_> {
                 let is_repeated = resends || message.is_harmless_to_repeat();
                 message.may_have_been_sent();
                 if !is_repeated {
-                    let error = ErrorDocument::from_api(error, None);
                     return self.finish(message, Status::Unknown, error, sent_at_ms);
                 }
                 uncharge(&mut message.history, is_charged);
@@ -246,7 +240,7 @@ impl Terms<'_> {
     fn retry_later(
         &self,
         message: &mut Message,
-        error: ErrorReport,
+        error: ErrorDocument,
         max_retries: Option<u32>,
         floor_s: u32,
     ) -> Decision {
@@ -258,7 +252,6 @@ impl Terms<'_> {
             self.now,
             self.jitter,
         );
-        let error = ErrorDocument::from_api(error, None);
         match retry {
             Retry::After { delay_s } => self.later(message, delay_s, Some(error)),
             Retry::Exhausted => Decision::Bury(self.report(message, Status::Failed, Some(error))),

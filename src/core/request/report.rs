@@ -5,39 +5,10 @@ use crate::contract::request::{History, Inbound};
 use crate::contract::result::{ErrorDocument, ResultDocument};
 use crate::contract::words::{Class, POISON, Status};
 use crate::core::Now;
-use crate::core::outcome::ErrorReport;
 use crate::core::outcome::answer::Accepted;
 use crate::core::request::message::{LaneId, Message};
 
 impl ErrorDocument {
-    pub fn from_api(error: ErrorReport, retry_not_before: Option<u64>) -> Self {
-        Self {
-            code: error.code,
-            subcode: error.subcode,
-            title: error.title,
-            details: error.details,
-            class: error.class.as_str(),
-            fbtrace_id: error.fbtrace_id,
-            retry_not_before,
-            at: None,
-            faults: vec![],
-        }
-    }
-
-    pub fn own(class: &'static str, title: &str) -> Self {
-        Self {
-            code: None,
-            subcode: None,
-            title: Some(title.to_owned()),
-            details: None,
-            class,
-            fbtrace_id: None,
-            retry_not_before: None,
-            at: None,
-            faults: vec![],
-        }
-    }
-
     /// As many faults as help a person; a body of nothing but faults must not become a result larger than itself.
     pub fn from_faults(mut faults: Vec<Fault>) -> Self {
         const MAX_FAULTS: usize = 50;

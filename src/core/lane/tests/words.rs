@@ -1,6 +1,7 @@
 //! What a story says, and what the API answers in it.
 
 use super::*;
+use crate::contract::result::ErrorDocument;
 
 pub(super) fn to_person(name: &str, rest: &str) -> String {
     let person = name.chars().next().unwrap_or_default().to_ascii_lowercase();
@@ -52,14 +53,10 @@ pub(super) fn told(decision: &Decision) -> String {
     }
 }
 
-pub(super) fn error(class: Class) -> ErrorReport {
-    ErrorReport {
+fn error(class: Class) -> ErrorDocument {
+    ErrorDocument {
         code: Some(1),
-        subcode: None,
-        title: None,
-        details: None,
-        fbtrace_id: None,
-        class,
+        ..ErrorDocument::own(class.as_str(), "")
     }
 }
 pub(super) fn accepted() -> Outcome {

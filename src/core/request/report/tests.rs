@@ -71,15 +71,14 @@ fn an_accepted_message_tells_what_the_api_said() {
 
 #[test]
 fn an_error_of_the_apis_is_told_whole() {
-    let error = ErrorReport {
+    let error = ErrorDocument {
         code: Some(131_049),
         subcode: Some(7),
-        title: Some("title".to_owned()),
         details: Some("details".to_owned()),
         fbtrace_id: Some("A1".to_owned()),
-        class: Class::Policy,
+        retry_not_before: Some(NOW.wall_ms + 750),
+        ..ErrorDocument::own(Class::Policy.as_str(), "title")
     };
-    let error = ErrorDocument::from_api(error, Some(NOW.wall_ms + 750));
     let plain = message(r#"{"to":"49"}"#, History::default());
     let report = ResultDocument::new(&plain, &lane(), Status::Rejected, Some(error), NOW);
     check(
