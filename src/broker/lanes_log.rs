@@ -123,7 +123,7 @@ pub async fn open(
     let (queue, options) = (log.name().into(), BasicConsumeOptions::default());
     let consumer = channel.basic_consume(queue, "".into(), options, arguments);
     let consumer = consumer.await.map_err(named)?;
-    let writing = session.reply_channel().await.map_err(named)?;
+    let writing = session.writing_channel().await.map_err(named)?;
     let confirming = writing.confirm_select(ConfirmSelectOptions::default());
     confirming.await.map_err(named)?;
     let tail = Tail {

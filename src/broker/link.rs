@@ -1,5 +1,5 @@
-//! A connection that is read from: consumers, acknowledgements, questions. It proves again and again that RabbitMQ hears it, and when
-//! it ends it says so.
+//! A connection: for consumers and their acknowledgements, for questions, or to publish on. It proves again and again that RabbitMQ hears
+//! it, and when it ends it says so.
 
 use super::connect::{SessionError, connect, is_forced, is_of_a_channel};
 use super::declare::{TopologyError, declare_lane};
@@ -132,6 +132,28 @@ impl Link {
         is_heard && !self.has_ended()
     }
 
+    /// True while RabbitMQ takes nothing that is published (memory or disk alarm).
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Waits for two heartbeats; and for as long as the connection is blocked, which is not read then, and is answered later.
+    async fn patient<T>(&self, asking: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(asking);
+        let patience = self.heartbeat.mul_f64(2.0);
+        loop {
+            match tokio::time::timeout(patience, &mut asking).await {
+                Ok(answer) => return Some(answer),
+                Err(_) if self.is_blocked() && !self.has_ended() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// A request that came on it is about to end.
     pub(super) fn ends(&self) -> Option<Unsettled> {
         self.settling.as_ref().map(Connected::ends)
@@ -171,15 +193,20 @@ async fn listen(mut events: impl Stream<Item = Event> + Unpin, link: Weak<Link>)
             return;
         };
         match event {
+            // RabbitMQ says so to connections that have published.
+            Event::ConnectionBlocked(reason) => tracing::warn!(
+                role = link.role,
+                reason,
+                "the broker blocks publishers: no new sends until it stops"
+            ),
+            Event::ConnectionUnblocked => {
+                tracing::info!(role = link.role, "the broker takes messages again")
+            }
             // A channel's own end comes here too; whoever uses the channel sees it, and no other lane is touched.
             Event::Error(error) if is_of_a_channel(&error) => {}
             Event::Error(error) => link.end_because(&error),
-            // This connection publishes nothing that could be blocked. lapin may grow more; what ends a connection comes as an error.
-            Event::ConnectionBlocked(_)
-            | Event::ConnectionUnblocked
-            | Event::Connected
-            | Event::SendFlow(_)
-            | _ => {}
+            // lapin may grow more; what ends a connection comes as an error.
+            Event::Connected | Event::SendFlow(_) | _ => {}
         }
     }
 }
@@ -218,8 +245,8 @@ async fn probe(link: Weak<Link>) {
             ask(&channel).await?;
             Ok::<Channel, lapin::Error>(channel)
         };
-        match tokio::time::timeout(alive.heartbeat.mul_f64(2.0), asking).await {
-            Ok(Ok(asked)) => {
+        match alive.patient(asking).await {
+            Some(Ok(asked)) => {
                 channel = Some(asked);
                 let last = alive.last_probe.lock();
                 *last.unwrap_or_else(PoisonError::into_inner) = sent;
@@ -227,8 +254,8 @@ async fn probe(link: Weak<Link>) {
                     settling.proven(proof);
                 }
             }
-            Ok(Err(error)) => alive.end_because(&error),
-            Err(_) => alive.end(End {
+            Some(Err(error)) => alive.end_because(&error),
+            None => alive.end(End {
                 reason: format!("{} connection: no answer for two heartbeats", alive.role),
                 culprit: None,
                 is_forced: false,

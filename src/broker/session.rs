@@ -1,20 +1,15 @@
 //! One session with the broker, and how its end is noticed.
 
-use super::connect::{PREPARE_TIMEOUT, SessionError, connect, is_of_a_channel};
+use super::connect::{PREPARE_TIMEOUT, SessionError};
 use super::declare::{check_rights, check_used, declare_common, declare_lane, look_at_size_limit};
 use super::link::Link;
 use super::topology::{self, Topology};
 use super::ways::{Track, Ways};
 use crate::config::BrokerConfig;
-use futures_util::StreamExt;
-use lapin::options::BasicQosOptions;
-use lapin::{Channel, Connection, Event};
-use std::sync::Arc;
+use lapin::{Channel, Connection};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Longest wait for a connection to say goodbye.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Two connections with everything that hangs on them: one to publish, one to ask and to read logs. The lanes are consumed on
 /// connections of their own ([`super::links`]), which end without it, but not the other way round.
@@ -22,11 +17,10 @@ pub struct Session {
     /// Counts up; a delivery of another epoch is void.
     pub epoch: u64,
     reading: Arc<Link>,
-    publishing: Connection,
+    publishing: Arc<Link>,
     pub(super) ways: Ways,
     declare: bool,
     confirm_timeout: Duration,
-    heartbeat: Duration,
     ended: watch::Sender<Option<String>>,
 }
 
@@ -37,44 +31,34 @@ impl Session {
         epoch: u64,
     ) -> Result<Arc<Self>, SessionError> {
         let reading = Link::open(config, "reading".to_owned(), None).await?;
-        let opened = Self::beside(&reading, config, topology, epoch).await;
-        if opened.is_err() {
-            reading.close().await;
-        }
-        opened
-    }
-
-    async fn beside(
-        reading: &Arc<Link>,
-        config: &BrokerConfig,
-        topology: &Topology,
-        epoch: u64,
-    ) -> Result<Arc<Self>, SessionError> {
-        let publishing = connect(config, "publishing").await?;
-        let prepare = async {
-            if config.declare {
-                declare_common(&publishing).await?;
-                declare_lanes(&publishing, topology).await;
-            } else {
-                check_used(&publishing).await?;
+        let publishing = match Link::open(config, "publishing".to_owned(), None).await {
+            Ok(publishing) => publishing,
+            Err(error) => {
+                reading.close().await;
+                return Err(error);
             }
-            check_rights(&publishing, topology::written()).await?;
-            Ok::<(), SessionError>(())
         };
-        tokio::time::timeout(PREPARE_TIMEOUT, prepare)
-            .await
-            .map_err(|_| SessionError::PrepareTimeout)??;
+        if let Err(error) = prepare(config, topology, publishing.connection()).await {
+            tokio::join!(publishing.close(), reading.close());
+            return Err(error);
+        }
         let session = Arc::new(Self {
             epoch,
-            reading: reading.clone(),
+            reading,
             publishing,
             ways: Ways::new(),
             declare: config.declare,
             confirm_timeout: config.confirm_timeout,
-            heartbeat: config.heartbeat,
             ended: watch::Sender::new(None),
         });
-        session.watch_over();
+        tokio::spawn(watch_over(
+            Arc::downgrade(&session),
+            session.reading.clone(),
+        ));
+        tokio::spawn(watch_over(
+            Arc::downgrade(&session),
+            session.publishing.clone(),
+        ));
         if epoch == 1 {
             session.look_at_size_limit();
         }
@@ -86,7 +70,7 @@ impl Session {
         let session = self.clone();
         tokio::spawn(async move {
             let looked = async {
-                let channel = session.publishing.create_channel().await?;
+                let channel = session.publishing.channel().await?;
                 look_at_size_limit(channel).await
             };
             // A RabbitMQ in alarm would not read it for hours.
@@ -122,7 +106,7 @@ impl Session {
     }
 
     pub fn has_ended(&self) -> bool {
-        self.ended.borrow().is_some()
+        self.ended.borrow().is_some() || self.publishing.has_ended()
     }
 
     /// False while new sends would be unsafe: results could not be written (the broker blocks publishers), or the broker may believe us dead.
@@ -132,7 +116,7 @@ impl Session {
 
     /// The broker told us to publish nothing for now (memory or disk alarm).
     pub fn is_blocked(&self) -> bool {
-        self.publishing.status().blocked()
+        self.publishing.is_blocked()
     }
 
     pub(super) fn declares(&self) -> bool {
@@ -152,7 +136,7 @@ impl Session {
         &self,
         track: &Track,
     ) -> Result<Arc<Channel>, lapin::Error> {
-        track.channel(&self.publishing).await
+        track.channel(self.publishing.connection()).await
     }
 
     /// After that a confirm is late.
@@ -162,81 +146,47 @@ impl Session {
 
     /// The publishing connection is open, as far as is known.
     pub(super) fn publishes(&self) -> bool {
-        self.publishing.status().connected()
+        !self.publishing.has_ended()
     }
 
-    pub(super) async fn reply_channel(&self) -> Result<Channel, lapin::Error> {
-        self.publishing.create_channel().await
+    pub(super) async fn writing_channel(&self) -> Result<Channel, lapin::Error> {
+        self.publishing.channel().await
     }
 
     pub(super) async fn close(&self) {
         self.end("closed");
-        // A connection that is already gone cannot be closed; that is what we want anyway. Side by side: one that hangs must
-        // not keep the other open.
-        let publishing = tokio::time::timeout(CLOSE_TIMEOUT, goodbye(&self.publishing));
-        drop(tokio::join!(publishing, self.reading.close()));
-    }
-
-    /// Whether the broker answers where we publish. A connection that is blocked is not read, and answers once it is.
-    async fn ask_publishing(&self, channel: &mut Option<Channel>) -> Result<bool, lapin::Error> {
-        let asking = async {
-            let asked = match channel.take() {
-                Some(channel) => channel,
-                None => self.publishing.create_channel().await?,
-            };
-            asked.basic_qos(1, BasicQosOptions::default()).await?;
-            *channel = Some(asked);
-            Ok::<(), lapin::Error>(())
-        };
-        tokio::pin!(asking);
-        let patience = self.heartbeat.mul_f64(2.0);
-        loop {
-            match tokio::time::timeout(patience, &mut asking).await {
-                Ok(answered) => return answered.map(|()| true),
-                Err(_) if self.is_blocked() && !self.has_ended() => {}
-                Err(_) => return Ok(false),
-            }
-        }
-    }
-
-    fn watch_over(self: &Arc<Self>) {
-        let (session, reading) = (Arc::downgrade(self), self.reading.clone());
-        tokio::spawn(async move {
-            let end = reading.ended().await;
-            if let Some(session) = session.upgrade() {
-                session.end(&end.reason);
-            }
-        });
-        let mut events = Box::pin(self.publishing.events_listener());
-        let session = Arc::downgrade(self);
-        tokio::spawn(async move {
-            while let Some(event) = events.next().await {
-                let Some(session) = session.upgrade() else {
-                    return;
-                };
-                match event {
-                    Event::ConnectionBlocked(reason) => tracing::warn!(
-                        role = "publishing",
-                        reason,
-                        "the broker blocks publishers: no new sends until it stops"
-                    ),
-                    Event::ConnectionUnblocked => {
-                        tracing::info!(role = "publishing", "the broker takes messages again")
-                    }
-                    // A channel's own end comes here too; whoever uses the channel sees it.
-                    Event::Error(error) if is_of_a_channel(&error) => {}
-                    Event::Error(error) => session.end(&format!("publishing connection: {error}")),
-                    // lapin may grow more; what ends a connection comes as an error.
-                    Event::Connected | Event::SendFlow(_) | _ => {}
-                }
-            }
-        });
-        tokio::spawn(probe(Arc::downgrade(self)));
+        // Side by side: one that hangs must not keep the other open.
+        tokio::join!(self.publishing.close(), self.reading.close());
     }
 }
 
-async fn goodbye(connection: &Connection) {
-    drop(connection.close(200, "OK".into()).await);
+/// A session ends with either of its connections.
+async fn watch_over(session: Weak<Session>, link: Arc<Link>) {
+    let end = link.ended().await;
+    if let Some(session) = session.upgrade() {
+        session.end(&end.reason);
+    }
+}
+
+/// Declares or checks what the session is for.
+async fn prepare(
+    config: &BrokerConfig,
+    topology: &Topology,
+    publishing: &Connection,
+) -> Result<(), SessionError> {
+    let preparing = async {
+        if config.declare {
+            declare_common(publishing).await?;
+            declare_lanes(publishing, topology).await;
+        } else {
+            check_used(publishing).await?;
+        }
+        check_rights(publishing, topology::written()).await?;
+        Ok(())
+    };
+    tokio::time::timeout(PREPARE_TIMEOUT, preparing)
+        .await
+        .map_err(|_| SessionError::PrepareTimeout)?
 }
 
 /// Before anybody subscribes: a request for a lane without a queue would be answered as unroutable. A lane that cannot be
@@ -251,29 +201,5 @@ async fn declare_lanes(connection: &Connection, topology: &Topology) {
     }
     if let Some(open) = channel {
         drop(open.close(200, "OK".into()).await);
-    }
-}
-
-/// Asks something harmless on the publishing connection every half heartbeat. No other sign tells a connection that is silently gone from
-/// a queue that does not confirm.
-async fn probe(session: std::sync::Weak<Session>) {
-    let mut channel = None;
-    loop {
-        let Some(alive) = session.upgrade() else {
-            return;
-        };
-        if alive.has_ended() {
-            return;
-        }
-        match alive.ask_publishing(&mut channel).await {
-            Ok(true) => {}
-            Ok(false) => alive.end("publishing connection: no answer for two heartbeats"),
-            Err(error) => alive.end(&format!("publishing connection: {error}")),
-        }
-        // The session is held meanwhile: its end must not wait for this.
-        tokio::select! {
-            () = tokio::time::sleep(alive.heartbeat / 2) => {}
-            _ = alive.ended() => {}
-        }
     }
 }
