@@ -1,6 +1,6 @@
 //! The one place where time is read for the core.
 
-use crate::core::Now;
+use crate::core::{Now, ms};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -20,11 +20,10 @@ impl Clock {
 
     pub fn now(&self) -> Now {
         let mono = self.started.elapsed();
-        let passed_ms = u64::try_from(mono.as_millis()).unwrap_or(u64::MAX);
         Now {
             mono,
             wall_ms: wall_ms(),
-            steady_ms: self.started_ms.saturating_add(passed_ms),
+            steady_ms: self.started_ms.saturating_add(ms(mono)),
         }
     }
 
@@ -34,9 +33,8 @@ impl Clock {
     }
 }
 
-fn wall_ms() -> u64 {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
+/// Milliseconds since the Unix epoch, as the wall clock goes now.
+pub fn wall_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    ms(wall.unwrap_or_default())
 }

@@ -77,10 +77,8 @@ async fn serve(
 ) -> Left {
     let mut drain = shared.drain.clone();
     let mut changes = shared.links.changes();
-    let is_elsewhere = |quarantine: &Quarantine| {
-        let wanted = quarantine.assignment(UNROUTED);
-        wanted.link != assignment.link || wanted.one_by_one != assignment.one_by_one
-    };
+    let is_elsewhere =
+        |quarantine: &Quarantine| quarantine.assignment(UNROUTED).moves_from(assignment);
     let mut answering = FuturesUnordered::new();
     let left = loop {
         tokio::select! {

@@ -4,13 +4,14 @@
 use super::connect::{SessionError, connect, is_forced, is_of_a_channel};
 use super::declare::{TopologyError, declare_lane};
 use super::unsettled::{Connected, Unsettled, Writer};
+use crate::clock::wall_ms;
 use crate::config::BrokerConfig;
 use crate::core::connection::awake::{self, Reading};
 use futures_util::{Stream, StreamExt};
 use lapin::options::BasicQosOptions;
 use lapin::{Channel, Connection, Event};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 /// Longest wait for a connection to say goodbye.
@@ -212,11 +213,9 @@ async fn listen(mut events: impl Stream<Item = Event> + Unpin, link: Weak<Link>)
 }
 
 fn read_clocks(opened: Instant) -> Reading {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-    let wall_ms = wall.unwrap_or_default().as_millis();
     Reading {
         mono: opened.elapsed(),
-        wall_ms: u64::try_from(wall_ms).unwrap_or(u64::MAX),
+        wall_ms: wall_ms(),
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::core::evidence::search::Stamp;
 use crate::core::evidence::settling::Settling;
+use crate::core::ms;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +39,6 @@ impl Writer {
     /// Returns the stamp of this moment: who writes, when, and until when it has settled all.
     pub(super) fn stamp(&self) -> Stamp {
         let now = self.now();
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Stamp {
             run: self.run,
             at_ms: ms(now),

@@ -34,14 +34,16 @@ impl Now {
             steady_ms.saturating_sub(self.steady_ms - self.wall_ms)
         }
     }
-}
 
-impl Now {
     /// Converts a monotonic time to what the wall clock says then, or will say if nobody sets it; in milliseconds since the Unix epoch.
     pub fn wall_at(self, mono: Duration) -> u64 {
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let since = ms(self.mono.saturating_sub(mono));
         let until = ms(mono.saturating_sub(self.mono));
         self.wall_ms.saturating_sub(since).saturating_add(until)
     }
+}
+
+/// Whole milliseconds of it.
+pub fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

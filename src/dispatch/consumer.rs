@@ -176,9 +176,8 @@ impl Consumer {
 
     fn looks_misplaced(&self) -> bool {
         let wanted = self.links.assignment(self.lane.as_str());
-        let is_other =
-            |now: Assignment| now.link != wanted.link || now.one_by_one != wanted.one_by_one;
-        self.assignment.is_some_and(is_other)
+        self.assignment
+            .is_some_and(|before| wanted.moves_from(before))
     }
 
     /// The next thing that happens to the consumer. Nothing is lost if the wait is given up.

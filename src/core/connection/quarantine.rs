@@ -62,6 +62,11 @@ pub struct Assignment {
 }
 
 impl Assignment {
+    /// Whether a lane that is consumed as `before` says has to move.
+    pub fn moves_from(self, before: Self) -> bool {
+        self.link != before.link || self.one_by_one != before.one_by_one
+    }
+
     /// How many deliveries the lane may hold, if it wants so many.
     pub fn at_most(self, prefetch: u16) -> u16 {
         if self.one_by_one { 1 } else { prefetch }

@@ -8,6 +8,7 @@
 //! * Whose former holder is not known, or had the lane for a moment only: RabbitMQ notices a silent worker after two to three
 //!   heartbeats, and so much time, by any one worker's clock, is read.
 
+use crate::core::ms;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
@@ -213,10 +214,6 @@ impl<F> Scan<F> {
             .map(|(wanted, (_, _, found))| (wanted, found))
             .collect()
     }
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn is_of(entry: &Entry<'_>, wanted: &Wanted) -> bool {

@@ -5,11 +5,10 @@
 //! workers end with the same holds, and one that starts reads them back.
 
 use crate::contract::words::Scope;
-use crate::core::Now;
 use crate::core::fleet::tenure::Tenures;
+use crate::core::{Now, ms};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 mod due;
 mod entry;
@@ -371,10 +370,6 @@ impl Holds {
         }
         ended
     }
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

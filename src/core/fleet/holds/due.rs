@@ -2,10 +2,10 @@
 
 use super::entry::Entry;
 use super::pause::Pause;
-use super::{Health, Holds, News, Place, Reach, Record, Why, ms};
+use super::{Health, Holds, News, Place, Reach, Record, Why};
 use crate::contract::words::Scope;
-use crate::core::Now;
 use crate::core::request::message::LaneId;
+use crate::core::{Now, ms};
 
 /// The work that a moment brings.
 #[derive(Debug, PartialEq)]

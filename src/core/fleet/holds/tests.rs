@@ -1,5 +1,6 @@
 use super::*;
 use crate::core::request::message::LaneId;
+use std::time::Duration;
 
 mod agreement;
 mod clocks;
