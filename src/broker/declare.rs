@@ -24,7 +24,7 @@ pub enum TopologyError {
     )]
     Mismatch { object: String, text: String },
     #[error(
-        "the broker's user may not use {object} (403): grant what deploy/contract/README.md lists under \"RabbitMQ permissions\"; if workers may not declare, set broker.declare = false and import the output of `whatsapp-dispatcher definitions`. RabbitMQ says: {text}"
+        "the broker's user may not use {object} (403): grant what deploy/docs/rabbitmq.md lists under \"Permissions\"; if workers may not declare, set broker.declare = false and import the output of `whatsapp-dispatcher definitions`. RabbitMQ says: {text}"
     )]
     Forbidden { object: String, text: String },
     #[error(

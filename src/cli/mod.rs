@@ -12,7 +12,7 @@ mod run;
 use common::ConfigFiles;
 pub use common::{Done, Failure};
 
-/// Sends WhatsApp Cloud API requests from RabbitMQ and answers every one exactly once.
+/// Sends WhatsApp Cloud API requests from RabbitMQ and publishes a result of each.
 ///
 /// Exit codes: 0 drained (or the config is sound), 2 bad config or usage, 1 anything else.
 #[derive(Parser)]

@@ -189,10 +189,10 @@ fn what_is_made_of_other_files_is_up_to_date() {
     assert!(output.stdout == there, "topology.json: {ANEW}");
 }
 
-/// The contract says who may do what; RabbitMQ is told the same.
+/// A document says who may do what; RabbitMQ is told the same.
 #[test]
-fn permissions_are_those_of_the_contract() {
-    let contract = fs::read_to_string(format!("{ROOT}/deploy/contract/README.md")).unwrap();
+fn permissions_are_those_of_the_document() {
+    let page = fs::read_to_string(format!("{ROOT}/deploy/docs/rabbitmq.md")).unwrap();
     let access = fs::read_to_string(format!("{ROOT}/deploy/k8s/components/rabbitmq/access.json"));
     let access: Value = serde_json::from_str(&access.unwrap()).unwrap();
     for (user, who) in [
@@ -200,7 +200,7 @@ fn permissions_are_those_of_the_contract() {
         ("upstream", "| upstream |"),
         ("results-reader", "| reader of results"),
     ] {
-        let row = contract.lines().find(|line| line.starts_with(who)).unwrap();
+        let row = page.lines().find(|line| line.starts_with(who)).unwrap();
         let words: Vec<&str> = row.split('`').collect();
         let rights: Vec<String> = words[words.len() - 6..]
             .iter()

@@ -2,7 +2,11 @@ use super::*;
 use crate::contract::request::{History, Inbound};
 use crate::contract::words::Class;
 use crate::core::operation::IntakeConfig;
+use crate::core::outcome::Rules;
+use crate::core::outcome::answer::{Answer, AnswerBody, ApiError, Reply, Usage};
+use crate::core::request::decide::{Decision, Terms};
 use crate::core::request::intake::intake;
+use crate::core::request::retry::RetryPolicy;
 use serde_json::{Value, json};
 
 const NOW: Now = Now {
@@ -159,4 +163,88 @@ fn every_status_has_its_word() {
     for status in Status::ALL {
         assert_eq!(json!(status), json!(status.as_str()));
     }
+}
+
+fn order(attempts: u32) -> Inbound<'static> {
+    Inbound {
+        message_id: Some("order-4711-shipped"),
+        timestamp_s: Some(1_799_999_999),
+        history: History {
+            attempts,
+            ..History::default()
+        },
+        ..Inbound::default()
+    }
+}
+
+/// The result of an order that was sent `attempts` times before, and now once more.
+fn answered(reply: Reply, attempts: u32) -> Value {
+    let body = r#"{"to":"+34600112233"}"#;
+    let mut message = intake(body.into(), order(attempts), &IntakeConfig::OF_TESTS, NOW).unwrap();
+    let retry = RetryPolicy {
+        max_attempts: 5,
+        max_age_s: 86_400,
+        base_s: 2,
+        max_delay_s: 3_600,
+    };
+    let terms = Terms {
+        lane: &lane(),
+        retry: &retry,
+        now: NOW,
+        jitter: 0.0,
+    };
+    let outcome = Rules::default().classify(reply);
+    match terms.answered(&mut message, NOW.wall_ms - 250, outcome, true) {
+        Decision::Finish(report) | Decision::Bury(report) => json!(*report),
+        other @ (Decision::Delay { .. }
+        | Decision::Repeat { .. }
+        | Decision::Forget
+        | Decision::Abandon) => panic!("{other:?}"),
+    }
+}
+
+/// The results that the contract shows, each made as a lane makes it.
+fn shown() -> [Value; 5] {
+    let answer = |body| {
+        Reply::Answered(Answer {
+            status: 200,
+            usage: Usage::default(),
+            retry_after_s: None,
+            body,
+        })
+    };
+    let error = |code, title: &str| {
+        answer(AnswerBody::Error(ApiError {
+            code,
+            title: Some(title.to_owned()),
+            fbtrace_id: Some("AbCd…".to_owned()),
+            ..ApiError::default()
+        }))
+    };
+    let accepted = answer(AnswerBody::Accepted(Accepted {
+        wamid: Some("wamid.HBgL…".to_owned()),
+        wa_id: Some("34600112233".to_owned()),
+        ..Accepted::default()
+    }));
+    let unaddressed = r#"{"type":"text","text":{"body":"Your parcel is on its way."}}"#;
+    let refusal = intake(unaddressed.into(), order(0), &IntakeConfig::OF_TESTS, NOW);
+    let faults = ErrorDocument::from_faults(refusal.err().unwrap().faults);
+    let refused = ResultDocument::unread(&order(0), &lane(), Status::Rejected, Some(faults), NOW);
+    [
+        answered(accepted, 0),
+        answered(error(131_026, "(#131026) Message undeliverable"), 0),
+        json!(refused),
+        answered(error(131_016, "(#131016) Service unavailable"), 4),
+        answered(Reply::NoAnswer("timeout"), 0),
+    ]
+}
+
+#[test]
+fn the_contract_shows_results_as_they_are() {
+    let contract = include_str!("../../../../deploy/contract/README.md");
+    let block = contract.split("```json\n").nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    let there = serde_json::Deserializer::from_str(block).into_iter::<Value>();
+    let there: Vec<Value> = there.map(Result::unwrap).collect();
+    assert_eq!(there, shown());
 }
