@@ -1,5 +1,5 @@
-//! The result of a request: the JSON body on `wa.results`. One of these ends a request; the exceptions: deploy/contract/README.md, "One result
-//! per request".
+//! The result of a request: the JSON body on `wa.results`. One of these ends a request; the exceptions: deploy/contract/README.md, "One
+//! result per request".
 
 use super::fault::Fault;
 use super::words::Status;
