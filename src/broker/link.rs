@@ -188,6 +188,12 @@ impl Link {
     }
 }
 
+/// Whether an error that lapin told of is the connection's end. Where RabbitMQ and the client close a channel at the same time, the error is the
+/// channel's and lapin 4.12.3 ends the connection for it all the same.
+fn ends(error: &lapin::Error, is_connected: bool) -> bool {
+    !is_connected || !is_of_a_channel(error)
+}
+
 async fn listen(mut events: impl Stream<Item = Event> + Unpin, link: Weak<Link>) {
     while let Some(event) = events.next().await {
         let Some(link) = link.upgrade() else {
@@ -203,9 +209,11 @@ async fn listen(mut events: impl Stream<Item = Event> + Unpin, link: Weak<Link>)
             Event::ConnectionUnblocked => {
                 tracing::info!(role = link.role, "the broker takes messages again")
             }
+            Event::Error(error) if ends(&error, link.connection.status().connected()) => {
+                link.end_because(&error);
+            }
             // A channel's own end comes here too; whoever uses the channel sees it, and no other lane is touched.
-            Event::Error(error) if is_of_a_channel(&error) => {}
-            Event::Error(error) => link.end_because(&error),
+            Event::Error(_) => {}
             // lapin may grow more; what ends a connection comes as an error.
             Event::Connected | Event::SendFlow(_) | _ => {}
         }
@@ -232,7 +240,12 @@ async fn probe(link: Weak<Link>) {
             return;
         };
         if alive.has_ended() {
-            return;
+            // Nobody may have said so: then lanes would wait for ever for its end to be judged.
+            return alive.end(End {
+                reason: format!("{} connection: it is not open any more", alive.role),
+                culprit: None,
+                is_forced: false,
+            });
         }
         let sent = read_clocks(alive.opened);
         let proof = alive.settling.as_ref().map(Connected::to_prove);
@@ -266,5 +279,22 @@ async fn probe(link: Weak<Link>) {
             () = alive.to_probe.notified() => {}
             _ = alive.ended() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::{ChannelState, ErrorKind};
+
+    #[test]
+    fn what_closed_a_channel_ends_its_connection_only_if_that_is_gone_as_well() {
+        let of_a_channel: lapin::Error =
+            ErrorKind::InvalidChannelState(ChannelState::Closed, "closing").into();
+        let of_the_connection: lapin::Error = ErrorKind::MissingHeartbeatError.into();
+        assert!(!ends(&of_a_channel, true));
+        assert!(ends(&of_a_channel, false));
+        assert!(ends(&of_the_connection, true));
+        assert!(ends(&of_the_connection, false));
     }
 }
