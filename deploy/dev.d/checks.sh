@@ -51,7 +51,7 @@ second_rabbitmq() {
         return 0
     fi
     # Parts of tests/it that need none.
-    for part in config deploy image scripts simulation sre tidy; do skipped+=(--skip "$part::"); done
+    for part in config deploy image scripts sre tidy; do skipped+=(--skip "$part::"); done
     second_dev up && say "    RabbitMQ $(second_dev ctl version)" &&
         (eval "$(second_dev url)" && cargo test --locked --test it -- "${skipped[@]}") && second_dev down --broker
 }

@@ -1,4 +1,4 @@
-//! The edges against a real RabbitMQ and real sockets, and the core in virtual time. One binary, a module per topic.
+//! The edges against a real RabbitMQ and real sockets. One binary, a module per topic.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,7 +26,6 @@ mod reads;
 mod reference;
 mod rights;
 mod scripts;
-mod simulation;
 mod sre;
 mod stuck;
 mod support;

@@ -3,7 +3,12 @@
 //! No socket, no runtime, no clock: a seed decides everything. `WA_SEED=n` replays one seed with its story, `WA_SEEDS=n`
 //! changes how many are tried:
 //!
-//!     WA_SEED=17 cargo test -p whatsapp-dispatcher --test it simulation::every_seed -- --nocapture
+//!     WA_SEED=17 cargo test -p whatsapp-dispatcher --test simulation every_seed -- --nocapture
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as its own lines do: by panicking, with a line that says where"
+)]
 
 mod again;
 mod allowance;
@@ -169,7 +174,7 @@ fn check(seeds: impl Iterator<Item = u64>) -> Tally {
         .map(|(seed, violation)| format!("seed {seed} breaks {violation}\n"))
         .collect();
     panic!(
-        "{tail}\n{} seeds fail:\n{list}replay: WA_SEED={seed} cargo test -p whatsapp-dispatcher --test it simulation::every_seed -- --nocapture",
+        "{tail}\n{} seeds fail:\n{list}replay: WA_SEED={seed} cargo test -p whatsapp-dispatcher --test simulation every_seed -- --nocapture",
         broken.len()
     );
 }
