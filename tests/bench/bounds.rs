@@ -4,8 +4,9 @@ use super::candidate::Candidate;
 use super::{Api, PATIENCE, unlimited};
 use crate::broker::Broker;
 use anyhow::{Context, Result};
+use harness::worker::free_port;
+use harness::{config, http};
 use std::fmt::Write;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 pub(crate) const ROWS: [&str; 2] = ["lanes", "backlog"];
@@ -17,7 +18,6 @@ pub(crate) struct Worker {
     pub(crate) candidate: Candidate,
     admin: String,
     started: Instant,
-    client: reqwest::Client,
 }
 
 impl Worker {
@@ -25,7 +25,6 @@ impl Worker {
         Self::named("bench", broker, api, lanes, mps)
     }
 
-    /// The config file is one for all: the next worker is started when this one has read it.
     pub(crate) fn named(
         name: &str,
         broker: &Broker,
@@ -33,31 +32,21 @@ impl Worker {
         lanes: &[String],
         mps: u32,
     ) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut toml = format!(
-            "[broker]\nurl = \"{}\"\n[graph]\nbase_url = \"{}\"\n[admin]\nlisten = \"127.0.0.1:{port}\"\n\
-             [metrics]\nmax_lanes = 2000\n[worker]\nid = \"{name}\"\n[log]\nlevel = \"error\"\n[[accounts]]\nwaba_id = \"1\"\ntoken = \"token\"\n",
-            broker.amqp(),
-            api.sim.url()
+        let admin = format!("127.0.0.1:{}", free_port());
+        let toml = format!(
+            "{}admin.listen = \"{admin}\"\nmetrics.max_lanes = 2000\nworker.id = \"{name}\"\nlog.level = \"error\"\n{}",
+            config::servers(broker.amqp(), &api.sim.url()),
+            config::account("1", config::TOKEN, lanes, mps)
         );
-        for lane in lanes {
-            writeln!(
-                toml,
-                "[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = {mps}"
-            )?;
-        }
         Ok(Self {
             candidate: Candidate::ours(&toml)?,
-            admin: format!("http://127.0.0.1:{port}"),
+            admin: format!("http://{admin}"),
             started: Instant::now(),
-            client: reqwest::Client::builder().no_proxy().build()?,
         })
     }
 
     pub(crate) async fn text(&self, path: &str) -> Option<String> {
-        let response = self.client.get(format!("{}{path}", self.admin)).send();
-        let response = response.await.ok()?.error_for_status().ok()?;
-        response.text().await.ok()
+        http::text(&self.admin, path).await.ok()
     }
 
     /// How long it took from its start until `path` answers what is wanted.
@@ -139,7 +128,7 @@ pub(crate) async fn lanes() -> Result<()> {
             used.peak_rss_mb
         );
     }
-    broker.drop_all().await
+    Ok(())
 }
 
 /// A hundred lanes with a thousand messages each: what waits must not be in memory.
@@ -178,5 +167,5 @@ pub(crate) async fn backlog() -> Result<()> {
         most / first,
         results.of("accepted")
     );
-    broker.drop_all().await
+    Ok(())
 }

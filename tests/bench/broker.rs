@@ -2,68 +2,42 @@
 
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
-use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
-    QueueDeclareOptions,
-};
+use harness::amqp::{self, Window};
+use harness::broker::VirtualHost;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
-use std::collections::{HashMap, VecDeque};
+use lapin::{Channel, Connection};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use whatsapp_dispatcher::broker::declare::{Mode, declare};
 use whatsapp_dispatcher::broker::topology::Topology;
 
-const VHOST: &str = "bench";
 const WINDOW: usize = 500;
 
 pub(crate) struct Broker {
     amqp: String,
-    management: String,
-    client: reqwest::Client,
+    vhost: VirtualHost,
     connection: Connection,
 }
 
 impl Broker {
     /// A virtual host with nothing but the topology of `lanes`.
     pub(crate) async fn fresh(lanes: &[String]) -> Result<Self> {
-        let from_env = |name| {
-            std::env::var(name)
-                .with_context(|| format!("{name} is not set: run `deploy/dev bench`"))
-        };
-        let (base, management) = (
-            from_env("DISPATCHER_TEST_AMQP")?,
-            from_env("DISPATCHER_TEST_MANAGEMENT")?,
-        );
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let vhost = format!("{management}/api/vhosts/{VHOST}");
-        client.delete(&vhost).send().await?;
-        client.put(&vhost).send().await?.error_for_status()?;
-        let rights = format!("{management}/api/permissions/{VHOST}/guest");
-        let all = r#"{"configure":".*","write":".*","read":".*"}"#;
-        client
-            .put(&rights)
-            .body(all)
-            .send()
-            .await?
-            .error_for_status()?;
-        let amqp = format!("{base}/{VHOST}");
-        let connection = Connection::connect(&amqp, ConnectionProperties::default()).await?;
-        let phone_number_ids = lanes.to_vec();
-        let topology = Topology { phone_number_ids };
-        let channel = connection.create_channel().await?;
-        declare(&channel, topology.objects(), Mode::Declare).await?;
-        Ok(Self {
+        let vhost = VirtualHost::anew("bench");
+        let amqp = vhost.url(&VirtualHost::address());
+        let connection = amqp::connect(&amqp).await?;
+        let broker = Self {
             amqp,
-            management,
-            client,
+            vhost,
             connection,
-        })
+        };
+        broker.declare(lanes).await?;
+        Ok(broker)
     }
 
-    /// One more lane.
-    pub(crate) async fn add_lane(&self, lane: &str) -> Result<()> {
-        let phone_number_ids = vec![lane.to_owned()];
+    /// More lanes.
+    pub(crate) async fn declare(&self, lanes: &[String]) -> Result<()> {
+        let phone_number_ids = lanes.to_vec();
         let channel = self.connection.create_channel().await?;
         let objects = Topology { phone_number_ids }.objects();
         Ok(declare(&channel, objects, Mode::Declare).await?)
@@ -74,46 +48,16 @@ impl Broker {
     }
 
     pub(crate) async fn publisher(&self) -> Result<Publisher> {
-        let channel = self.connection.create_channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
         Ok(Publisher {
-            channel,
-            unconfirmed: VecDeque::new(),
+            channel: amqp::confirming(&self.connection).await?,
+            window: Window::of(WINDOW),
             published: 0,
         })
     }
 
     /// Counts results from now on.
     pub(crate) async fn results(&self) -> Result<Results> {
-        let channel = self.connection.create_channel().await?;
-        let own = QueueDeclareOptions {
-            exclusive: true,
-            auto_delete: true,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = channel
-            .queue_declare("".into(), own, FieldTable::default())
-            .await?
-            .name()
-            .clone();
-        channel
-            .queue_bind(
-                queue.clone(),
-                "wa.results".into(),
-                "#".into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
-        let no_ack = BasicConsumeOptions {
-            no_ack: true,
-            ..BasicConsumeOptions::default()
-        };
-        let mut consumer = channel
-            .basic_consume(queue, "".into(), no_ack, FieldTable::default())
-            .await?;
+        let mut consumer = amqp::results(&self.connection).await?;
         let results = Results::default();
         let shared = results.0.clone();
         tokio::spawn(async move {
@@ -136,14 +80,10 @@ impl Broker {
 
     /// RabbitMQ's processes, one per node, where they run on this machine; and how many channels, consumers and queues there are.
     pub(crate) async fn nodes(&self) -> Result<(Vec<u32>, [u64; 3])> {
-        let ask = async |path: &str| -> Result<serde_json::Value> {
-            let answer = self.client.get(format!("{}{path}", self.management));
-            let text = answer.send().await?.error_for_status()?.text().await?;
-            Ok(serde_json::from_str(&text)?)
-        };
+        let ask = |path: &str| self.vhost.manage("GET", path, None).json();
         // One that has just started does not tell its process yet.
         let pids = loop {
-            let nodes = ask("/api/nodes").await?;
+            let nodes = ask("/api/nodes");
             let nodes = nodes.as_array().context("nodes")?.iter();
             let pids = nodes.map(|node| node["os_pid"].as_str()?.parse().ok());
             if let Some(pids) = pids.collect::<Option<Vec<u32>>>() {
@@ -151,21 +91,15 @@ impl Broker {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
-        let totals = &ask("/api/overview").await?["object_totals"];
+        let totals = &ask("/api/overview")["object_totals"];
         let count = |what: &str| totals[what].as_u64().unwrap_or(0);
         Ok((pids, ["channels", "consumers", "queues"].map(count)))
-    }
-
-    pub(crate) async fn drop_all(self) -> Result<()> {
-        let vhost = format!("{}/api/vhosts/{VHOST}", self.management);
-        self.client.delete(vhost).send().await?.error_for_status()?;
-        Ok(())
     }
 }
 
 pub(crate) struct Publisher {
     channel: Channel,
-    unconfirmed: VecDeque<lapin::PublisherConfirm>,
+    window: Window,
     published: usize,
 }
 
@@ -198,23 +132,11 @@ impl Publisher {
         let mut headers = FieldTable::default();
         let text = AMQPValue::LongString("x".repeat(headers_bytes).into());
         headers.insert("x-more".into(), text);
-        let properties = BasicProperties::default()
-            .with_message_id(self.published.to_string().into())
-            .with_headers(headers);
+        let properties = amqp::persistent(&self.published.to_string()).with_headers(headers);
         self.published += 1;
-        let (exchange, options) = ("wa.results.log".into(), BasicPublishOptions::default());
-        let publish = self.channel.basic_publish(
-            exchange,
-            key.into(),
-            options,
-            br#"{"status":"accepted"}"#,
-            properties,
-        );
-        self.unconfirmed.push_back(publish.await?);
-        if self.unconfirmed.len() >= WINDOW {
-            return self.confirm_one().await;
-        }
-        Ok(())
+        let (to, body) = (("wa.results.log", key), br#"{"status":"accepted"}"#);
+        let publishing = amqp::publish(&self.channel, to, body, properties);
+        self.window.push(publishing.await?).await
     }
 
     /// What no API would take.
@@ -225,29 +147,12 @@ impl Publisher {
     }
 
     async fn send(&mut self, lane: &str, n: usize, body: &str, priority: u8) -> Result<()> {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let properties = BasicProperties::default()
-            .with_message_id(n.to_string().into())
-            .with_delivery_mode(2)
+        let properties = amqp::persistent(&n.to_string())
             .with_priority(priority)
-            .with_timestamp(seconds);
-        let mandatory = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        let publish = self.channel.basic_publish(
-            "wa.send".into(),
-            lane.into(),
-            mandatory,
-            body.as_bytes(),
-            properties,
-        );
-        self.unconfirmed.push_back(publish.await?);
-        if self.unconfirmed.len() >= WINDOW {
-            self.confirm_one().await
-        } else {
-            Ok(())
-        }
+            .with_timestamp(amqp::now_s());
+        let to = ("wa.send", lane);
+        let publishing = amqp::publish(&self.channel, to, body.as_bytes(), properties);
+        self.window.push(publishing.await?).await
     }
 
     pub(crate) fn skip_to(&mut self, n: usize) {
@@ -255,22 +160,7 @@ impl Publisher {
     }
 
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        while !self.unconfirmed.is_empty() {
-            self.confirm_one().await?;
-        }
-        Ok(())
-    }
-
-    async fn confirm_one(&mut self) -> Result<()> {
-        let Some(confirm) = self.unconfirmed.pop_front() else {
-            return Ok(());
-        };
-        match confirm.await? {
-            Confirmation::Ack(None) => Ok(()),
-            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
-                bail!("a request was not taken")
-            }
-        }
+        self.window.flush().await
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::http::Client;
 use anyhow::{Context, Result};
+use harness::config;
+pub(crate) use harness::figures::Used;
+use harness::worker::{Folder, binary};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -63,69 +65,68 @@ impl<'a> Settings<'a> {
 
 pub(crate) struct Candidate {
     child: Child,
-    config: PathBuf,
-}
-
-/// What a process has used so far.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Used {
-    pub(crate) cpu: Duration,
-    pub(crate) rss_mb: f64,
-    pub(crate) peak_rss_mb: f64,
+    /// Deleted with it.
+    _config: Option<Folder>,
 }
 
 impl Candidate {
     pub(crate) fn start(kind: Kind, settings: &Settings<'_>) -> Result<Self> {
-        let config = std::env::temp_dir().join(format!("sidebyside-{}.toml", std::process::id()));
-        let mut command = match kind {
+        match kind {
             Kind::Ours => return Self::ours(&toml(settings)),
             Kind::Other => {
                 let binary = other_build().context("DISPATCHER_TEST_OTHER_BUILD is not set")?;
                 return Self::build(&binary, &toml(settings));
             }
-            Kind::Bare => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args([
-                    "bare",
-                    settings.amqp,
-                    settings.api,
-                    &settings.lanes.join(","),
-                ]);
-                command.args([
-                    settings.mps.to_string(),
-                    settings.in_flight.to_string(),
-                    settings.prefetch.to_string(),
-                ]);
-                command
-            }
-        };
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        Ok(Self { child, config })
+            Kind::Bare => {}
+        }
+        let limits = [
+            settings.mps.to_string(),
+            settings.in_flight.to_string(),
+            settings.prefetch.to_string(),
+        ];
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([
+            "bare",
+            settings.amqp,
+            settings.api,
+            &settings.lanes.join(","),
+        ]);
+        command.args(limits).stdout(Stdio::null());
+        Self::spawn(command, None)
     }
 
     /// The dispatcher with a config of its own.
     pub(crate) fn ours(toml: &str) -> Result<Self> {
-        Self::build(Path::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher")), toml)
+        Self::build(&binary(), toml)
     }
 
     /// Another build of it.
     pub(crate) fn build(binary: &Path, toml: &str) -> Result<Self> {
-        let config = std::env::temp_dir().join(format!("sidebyside-{}.toml", std::process::id()));
-        std::fs::write(&config, toml)?;
+        let folder = Folder::create();
+        let config = folder.write("config.toml", toml);
         let mut command = Command::new(binary);
-        command.arg("run").arg("--config").arg(&config);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        Ok(Self { child, config })
+        command.arg("run").arg("--config").arg(config);
+        command.stdout(Stdio::null());
+        Self::spawn(command, Some(folder))
     }
 
     /// The client of [`super::http`].
     pub(crate) fn http(api: &str, client: Client, mps: u32, seconds: u32) -> Result<Self> {
+        let numbers = [
+            client.connections().to_string(),
+            mps.to_string(),
+            seconds.to_string(),
+        ];
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["http", api, &client.connections().to_string()]);
-        command.args([mps.to_string(), seconds.to_string()]);
+        command.args(["http", api]).args(numbers);
+        Self::spawn(command, None)
+    }
+
+    fn spawn(mut command: Command, config: Option<Folder>) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).spawn()?;
         Ok(Self {
-            child: command.stdin(Stdio::null()).spawn()?,
-            config: PathBuf::new(),
+            child,
+            _config: config,
         })
     }
 
@@ -137,40 +138,11 @@ impl Candidate {
     }
 }
 
-impl Used {
-    /// What the process with this id has used.
-    pub(crate) fn by(pid: u32) -> Result<Self> {
-        let proc = Path::new("/proc").join(pid.to_string());
-        let stat = std::fs::read_to_string(proc.join("stat"))?;
-        // Fields 14 and 15, counted behind the name in brackets; in ticks of 1/100 s on every Linux we run on.
-        let behind_name = stat.rsplit_once(')').context("stat")?.1;
-        let ticks: u64 = behind_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        let status = std::fs::read_to_string(proc.join("status"))?;
-        let megabytes = |name: &'static str| -> Result<f64> {
-            let mut lines = status.lines();
-            let value = lines.find_map(|line| line.strip_prefix(name));
-            let value = value.context(name)?.trim().trim_end_matches("kB");
-            Ok(value.trim().parse::<f64>()? / 1024.0)
-        };
-        Ok(Used {
-            cpu: Duration::from_millis(ticks * 10),
-            rss_mb: megabytes("VmRSS:")?,
-            peak_rss_mb: megabytes("VmHWM:")?,
-        })
-    }
-}
-
 impl Drop for Candidate {
     fn drop(&mut self) {
         // Nothing it holds is needed any more.
         drop(self.child.kill());
         drop(self.child.wait());
-        drop(std::fs::remove_file(&self.config));
     }
 }
 
@@ -186,15 +158,10 @@ pub(crate) fn toml(settings: &Settings<'_>) -> String {
     // The prefetch is in flight plus rate × buffer: this gives the same as the bare loop's.
     let buffer_ms =
         (usize::from(*prefetch) - in_flight) * 1000 / usize::try_from(*mps).unwrap_or(1);
-    let mut text = format!(
-        "[broker]\nurl = \"{amqp}\"\n[graph]\nbase_url = \"{api}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n\
-         [lanes]\nmax_in_flight = {in_flight}\nbuffer_ms = {}\n[[accounts]]\nwaba_id = \"1\"\ntoken = \"token\"\n",
-        buffer_ms.clamp(0, 10_000)
-    );
-    for lane in *lanes {
-        text.push_str(&format!(
-            "[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = {mps}\n"
-        ));
-    }
-    text
+    let buffer_ms = buffer_ms.clamp(0, 10_000);
+    format!(
+        "{}admin.listen = \"127.0.0.1:0\"\nlog.level = \"warn\"\nlanes.max_in_flight = {in_flight}\nlanes.buffer_ms = {buffer_ms}\n{}",
+        config::servers(amqp, api),
+        config::account("1", config::TOKEN, *lanes, *mps)
+    )
 }

@@ -6,7 +6,8 @@ use super::limits::{TOKEN, accepted, config, ids};
 use super::{Api, PATIENCE, percentile_ms, unlimited};
 use crate::broker::Broker;
 use anyhow::{Context, Result, ensure};
-use std::path::{Path, PathBuf};
+use harness::worker::binary;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) const ROWS: [&str; 2] = ["large", "refusals"];
@@ -22,13 +23,11 @@ pub(crate) async fn run(row: &str) -> Result<()> {
 const BODY: usize = 250 * 1024;
 
 fn builds() -> Vec<(&'static str, PathBuf)> {
-    let ours = Path::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher")).to_owned();
     let other = other_build().map(|path| ("another build", path));
-    other.into_iter().chain([("this build", ours)]).collect()
-}
-
-fn numbers(count: usize) -> Vec<String> {
-    (0..count).map(|n| (10_001 + n).to_string()).collect()
+    other
+        .into_iter()
+        .chain([("this build", binary())])
+        .collect()
 }
 
 /// Backlogs of large bodies: one lane of 1,000 a second, and a hundred of 80.
@@ -39,7 +38,7 @@ async fn large() -> Result<()> {
         );
         for (name, binary) in builds() {
             let api = Api::start(unlimited(350))?;
-            let numbers = numbers(lanes);
+            let numbers = super::lanes(lanes);
             let broker = Broker::fresh(&numbers).await?;
             let results = broker.results().await?;
             let mut publisher = broker.publisher().await?;
@@ -66,7 +65,6 @@ async fn large() -> Result<()> {
                 results.rate(),
                 results.of("accepted"),
             );
-            broker.drop_all().await?;
             ensure!(sent == (lanes * each) as u64, "not each was sent once");
         }
     }
@@ -120,7 +118,6 @@ async fn refusals() -> Result<()> {
             longest.as_secs_f64() * 1_000.0,
             results.of("rejected")
         );
-        broker.drop_all().await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::{Api, PATIENCE, percentile_ms};
 use crate::broker::Broker;
 use anyhow::{Context, Result};
 use graph_sim::{Action, Fault, NumberRules, On, Stats, Token, TokenState};
+use harness::config;
 use std::time::{Duration, Instant};
 
 pub(crate) const ROWS: [&str; 7] = [
@@ -36,21 +37,16 @@ pub(crate) fn config(
     accounts: &[(&str, &[&str])],
     more: &str,
 ) -> String {
-    let mut text = format!(
-        "[broker]\nurl = \"{}\"\n[graph]\nbase_url = \"{}\"\n{more}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n",
-        broker.amqp(),
-        api.sim.url()
-    );
-    for (waba, (token, numbers)) in accounts.iter().enumerate() {
-        text += &format!("[[accounts]]\nwaba_id = \"{}\"\n{token}\n", waba + 1);
-        for number in *numbers {
-            text += &format!("[[accounts.numbers]]\nphone_number_id = \"{number}\"\nmps = 80\n");
-        }
+    let servers = config::servers(broker.amqp(), &api.sim.url());
+    let mut text =
+        format!("{servers}admin.listen = \"127.0.0.1:0\"\nlog.level = \"error\"\n{more}\n");
+    for (waba, (token, numbers)) in (1..).zip(accounts) {
+        text += &config::account(&waba.to_string(), token, *numbers, 80);
     }
     text
 }
 
-pub(crate) const TOKEN: &str = "token = \"token\"";
+pub(crate) use harness::config::TOKEN;
 
 pub(crate) fn strict(mps: u32, jitter_ms: u64) -> NumberRules {
     NumberRules {
@@ -110,7 +106,7 @@ async fn paced(row: &str, allowed_mps: u32, jitter_ms: u64) -> Result<()> {
         number.received,
         ratio(rejected, number.received) * 100.0
     );
-    broker.drop_all().await
+    Ok(())
 }
 
 /// Many messages to one person among others.
@@ -160,7 +156,7 @@ async fn pair() -> Result<()> {
         others.len(),
         ratio(others.len().try_into()?, 1) / took_s
     );
-    broker.drop_all().await
+    Ok(())
 }
 
 /// A dead token on one of two accounts.
@@ -188,7 +184,7 @@ async fn token() -> Result<()> {
     let file = std::env::temp_dir().join(format!("sidebyside-token-{}", std::process::id()));
     std::fs::write(&file, "old")?;
     let broker = super::backlog(&ids(&lanes[..1]), HELD).await?;
-    broker.add_lane(lanes[1]).await?;
+    broker.declare(&ids(&lanes[1..])).await?;
     let results = broker.results().await?;
     let from_file = format!("token_file = \"{}\"", file.display());
     let accounts: [(&str, &[&str]); 2] = [(&from_file, &lanes[..1]), (TOKEN, &lanes[1..])];
@@ -221,7 +217,7 @@ async fn token() -> Result<()> {
         first.as_secs_f64(),
         flowing.as_secs_f64()
     );
-    broker.drop_all().await
+    Ok(())
 }
 
 /// One message every 20 ms; when each was published, by its number.
@@ -262,7 +258,7 @@ async fn quiet_p99(api: &Api, lanes: &[&str], waiting: &[&str], accounts: usize)
         .chunks(per_account)
         .map(|lanes| (TOKEN, lanes))
         .collect();
-    let hasty = "request_timeout_ms = 2000\nconnect_timeout_ms = 1000";
+    let hasty = "graph.request_timeout_ms = 2000\ngraph.connect_timeout_ms = 1000";
     let candidate = Candidate::ours(&config(&broker, api, &accounts, hasty))?;
     let from = 2_000 * waiting.len();
     let published = steadily(&mut publisher, quiet, from, QUIET).await?;
@@ -272,7 +268,6 @@ async fn quiet_p99(api: &Api, lanes: &[&str], waiting: &[&str], accounts: usize)
         .await;
     drop(candidate);
     let took = api.since(&published);
-    broker.drop_all().await?;
     Ok(percentile_ms(&took, 99))
 }
 
@@ -335,5 +330,5 @@ async fn codes() -> Result<()> {
         percentile_ms(&took, 99),
         took.len()
     );
-    broker.drop_all().await
+    Ok(())
 }

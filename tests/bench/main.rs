@@ -30,6 +30,7 @@ use anyhow::{Context, Result, bail};
 use broker::{Broker, Results};
 use candidate::{Candidate, Kind, Settings, Used};
 use graph_sim::{NumberRules, Options, Sim};
+use harness::figures::percentile;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -180,7 +181,6 @@ async fn drain() -> Result<()> {
             per_thousand(used, COUNT),
             used.peak_rss_mb
         );
-        broker.drop_all().await?;
     }
     for (name, one, to) in ratios(&all) {
         println!(
@@ -243,7 +243,6 @@ async fn pace(mps: u32, latency_ms: u64, jitter_ms: u64, seconds: u32) -> Result
             results.of("accepted")
         );
         cost.push(per_thousand(used, count));
-        broker.drop_all().await?;
     }
     for (name, one, to) in ratios(&cost) {
         println!("  {name}: CPU {:.2}", one / to);
@@ -305,7 +304,6 @@ async fn idle() -> Result<()> {
             percentile_ms(&took, 99)
         );
         p99.push(percentile_ms(&took, 99));
-        broker.drop_all().await?;
     }
     if let [bare, ours] = p99[..] {
         println!("  ours / bare: p99 {:.2}", ours / bare);
@@ -362,7 +360,7 @@ async fn priority() -> Result<()> {
         took.len(),
         used.peak_rss_mb
     );
-    broker.drop_all().await
+    Ok(())
 }
 
 /// A client alone at 1,000 messages a second and 350 ms, over either version of HTTP.
@@ -425,10 +423,7 @@ fn per_thousand(used: Used, count: usize) -> f64 {
     used.cpu.as_secs_f64() * 1_000_000.0 / count as f64
 }
 
-/// Nearest rank.
 fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted
-        .get(rank - 1)
-        .map_or(f64::NAN, |took| took.as_secs_f64() * 1000.0)
+    let rank = percentile(sorted, percent);
+    rank.map_or(f64::NAN, |took| took.as_secs_f64() * 1000.0)
 }

@@ -1,6 +1,7 @@
 //! What remembering recipients costs: the core alone, in virtual time.
 
 use anyhow::{Context, Result};
+use harness::figures::Used;
 use std::time::Duration;
 use whatsapp_dispatcher::contract::request::Inbound;
 use whatsapp_dispatcher::core::Now;
@@ -25,7 +26,7 @@ pub(crate) fn run() -> Result<()> {
         wall_ms: 1_800_000_000_000,
         steady_ms: 1_800_000_000_000,
     };
-    let before_mb = rss_mb()?;
+    let before_mb = Used::by(std::process::id())?.rss_mb;
     let mut lane = Lane::new(LaneId::new("10001"), config(), now);
     let luck = Drawn {
         jitter: 0.5,
@@ -35,7 +36,7 @@ pub(crate) fn run() -> Result<()> {
         now.mono += Duration::from_micros(100);
         send_one(&mut lane, n, now, luck)?;
     }
-    let used_mb = rss_mb()? - before_mb;
+    let used_mb = Used::by(std::process::id())?.rss_mb - before_mb;
     println!(
         "  {} remembered, {used_mb:.0} MB, {:.0} bytes each",
         lane.view().pairs,
@@ -99,16 +100,4 @@ fn config() -> LaneConfig {
             max_deliveries: 20,
         },
     }
-}
-
-fn rss_mb() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kb: f64 = rss
-        .context("VmRSS")?
-        .trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse()?;
-    Ok(kb / 1024.0)
 }

@@ -46,7 +46,6 @@ pub(crate) async fn run() -> Result<()> {
             );
             ensure!(scan.entries() >= count, "not all was read");
         }
-        broker.drop_all().await?;
     }
     Ok(())
 }

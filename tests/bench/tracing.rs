@@ -6,6 +6,7 @@ use super::{Api, PATIENCE, backlog, lanes, per_thousand, unlimited};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::routing::post;
+use harness::worker::binary;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +29,7 @@ pub(crate) async fn run() -> Result<()> {
         "\ntracing: {COUNT} messages waiting on 8 lanes, no limit, the API answers after 20 ms; {ROUNDS} rounds in turns"
     );
     let (endpoint, requests) = collector().await?;
-    let ours = Path::new(env!("CARGO_BIN_EXE_whatsapp-dispatcher"));
+    let ours = binary();
     let variant = |name, ratio, binary: &Path| Variant {
         name,
         ratio,
@@ -36,9 +37,9 @@ pub(crate) async fn run() -> Result<()> {
         cost: vec![],
     };
     let mut variants = vec![
-        variant("off", None, ours),
-        variant("on, 1 %", Some("0.01"), ours),
-        variant("on, 100 %", Some("1.0"), ours),
+        variant("off", None, &ours),
+        variant("on, 1 %", Some("0.01"), &ours),
+        variant("on, 100 %", Some("1.0"), &ours),
     ];
     if let Some(other) = candidate::other_build() {
         variants.push(variant("another build, off", None, &other));
@@ -80,7 +81,7 @@ async fn one(variant: &Variant, endpoint: &str) -> Result<f64> {
     let results = broker.results().await?;
     let mut toml = String::new();
     if let Some(ratio) = variant.ratio {
-        toml = format!("[tracing]\nendpoint = \"{endpoint}\"\nsample_ratio = {ratio}\n");
+        toml = format!("tracing.endpoint = \"{endpoint}\"\ntracing.sample_ratio = {ratio}\n");
     }
     let url = api.sim.url();
     toml += &candidate::toml(&Settings::unlimited(broker.amqp(), &url, &lanes));
@@ -89,7 +90,6 @@ async fn one(variant: &Variant, endpoint: &str) -> Result<f64> {
     let used = candidate.used()?;
     drop(candidate);
     done.context(variant.name)?;
-    broker.drop_all().await?;
     Ok(per_thousand(used, COUNT))
 }
 

@@ -1,11 +1,11 @@
 //! The admin endpoints: readiness, lanes and their commands, and metrics that a dashboard can rely on.
 
-use crate::support::client::Request;
-use crate::support::metrics::Scrape;
-use crate::support::proxy::Mode;
-use crate::support::worker::{Folder, Worker};
 use crate::support::{NUMBER, Setup, World, poll, within};
 use graph_sim::{Action, Fault, Script};
+use harness::client::Request;
+use harness::metrics::Scrape;
+use harness::proxy::Mode;
+use harness::worker::{Folder, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use whatsapp_dispatcher::metrics::FAMILIES;
 
@@ -38,8 +38,7 @@ async fn the_tasks_beside_the_lanes_say_what_they_do() {
 async fn readiness_follows_the_broker_and_the_drain_and_liveness_neither() {
     let (mut world, proxy) = World::behind_proxy(Setup::default()).await;
     assert_eq!(ready(&world.worker).await, (200, "ready\n".to_owned()));
-    proxy.set(Mode::Refuse).await;
-    proxy.reset_all();
+    proxy.cut().await;
     within(
         "readiness to end",
         poll(|| async { ready(&world.worker).await.0 == 503 }),
@@ -52,10 +51,7 @@ async fn readiness_follows_the_broker_and_the_drain_and_liveness_neither() {
 
     world.sim.set_script(Fault::new(Action::Slow { ms: 2000 }));
     world.publish([Request::text("slow", "34600000001")]).await;
-    world
-        .sim
-        .until(|stats| stats.posts_in_flight.now == 1)
-        .await;
+    world.in_flight(1).await;
     world.worker.signal("TERM");
     within(
         "readiness to end",

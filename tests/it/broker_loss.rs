@@ -1,8 +1,8 @@
 //! The broker goes away in every way it can, with work in flight: nothing is lost, and what may be a duplicate says so.
 
-use crate::support::client::Request;
-use crate::support::proxy::Mode;
 use crate::support::{NUMBER, Setup, World, poll, within};
+use harness::client::Request;
+use harness::proxy::Mode;
 use serde_json::json;
 
 async fn not_ready(world: &World) {
@@ -78,21 +78,12 @@ async fn a_broker_that_refuses_for_a_while_is_waited_for() {
     setup.sim.defaults.latency_ms = 700;
     let (world, proxy) = World::behind_proxy(setup).await;
     let ids = world.publish_many(30).await;
-    within(
-        "sends in flight",
-        world.sim.until(|stats| stats.posts_in_flight.now == 30),
-    )
-    .await;
-    proxy.set(Mode::Refuse).await;
-    proxy.reset_all();
+    world.in_flight(30).await;
+    proxy.cut().await;
     not_ready(&world).await;
     world.counts("broker_connected", 0.0).await;
     // Their answers come while there is nobody to tell.
-    within(
-        "the answers",
-        world.sim.until(|stats| stats.posts_in_flight.now == 0),
-    )
-    .await;
+    world.in_flight(0).await;
     within(
         "a vain attempt to connect",
         world.worker.log.line("no broker session"),

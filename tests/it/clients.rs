@@ -3,9 +3,9 @@
 //!
 //! Where a client is not installed its test passes, unchecked; `deploy/dev test` tells at its start which could not be installed.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::{Inbox, Letter};
 use crate::support::{NUMBER, Setup, World, within};
+use harness::broker::VirtualHost;
+use harness::client::{Inbox, Letter};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;

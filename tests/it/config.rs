@@ -1,8 +1,8 @@
 //! The binary's face to an operator: arguments, exit codes, and every mistake at once. The rules themselves are tested
 //! beside the code.
 
-use crate::support::log::Log;
-use crate::support::worker::{BINARY, Folder, Worker, free_port};
+use harness::log::Log;
+use harness::worker::{Folder, Worker, binary, free_port};
 use std::process::{Command, Output};
 
 const SOUND: &str = r#"
@@ -14,7 +14,7 @@ phone_number_id = "111"
 "#;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command.args(arguments).env_clear();
     command.envs(environment.iter().copied()).output().unwrap()
 }

@@ -1,9 +1,9 @@
 //! SIGTERM in each phase: what was in flight is finished, the rest is somebody else's, and nothing is lost or sent twice.
 
-use crate::support::client::Request;
-use crate::support::proxy::Mode;
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
+use harness::client::Request;
+use harness::proxy::Mode;
+use harness::worker::Worker;
 use std::collections::HashSet;
 
 /// Every message in the ledger once.
@@ -56,11 +56,7 @@ async fn slow_answers_in_flight_are_awaited() {
     setup.sim.defaults.latency_ms = 1500;
     let mut world = World::start(setup).await;
     let ids = world.publish_many(20).await;
-    within(
-        "all in flight",
-        world.sim.until(|stats| stats.posts_in_flight.now == 20),
-    )
-    .await;
+    world.in_flight(20).await;
     world.worker.drain().await;
     assert_eq!(world.all_results().await.len(), ids.len());
     world.check_nothing_lost(&ids).await;
@@ -94,13 +90,8 @@ async fn results_that_the_broker_does_not_take_end_it_with_1_and_one_line() {
     setup.sim.defaults.latency_ms = 500;
     let (mut world, proxy) = World::behind_proxy(setup).await;
     let ids = world.publish_many(5).await;
-    within(
-        "all in flight",
-        world.sim.until(|stats| stats.posts_in_flight.now == 5),
-    )
-    .await;
-    proxy.set(Mode::Refuse).await;
-    proxy.reset_all();
+    world.in_flight(5).await;
+    proxy.cut().await;
     world.worker.signal("TERM");
     assert_eq!(world.worker.end().await.code(), Some(1));
     let log = world.worker.log.text();
@@ -125,8 +116,7 @@ async fn without_a_broker_and_with_nothing_in_flight_it_ends_with_0() {
     world.call(Request::text("m", "34600000001")).await;
     // The result can be read a moment before its confirm has come back.
     world.counts("lane_in_flight", 0.0).await;
-    proxy.set(Mode::Refuse).await;
-    proxy.reset_all();
+    proxy.cut().await;
     world.counts("broker_connected", 0.0).await;
     world.worker.drain().await;
 }
@@ -137,11 +127,7 @@ async fn a_second_signal_ends_it_at_once() {
     setup.sim.defaults.latency_ms = 4000;
     let mut world = World::start(setup).await;
     world.publish_many(1).await;
-    within(
-        "a send",
-        world.sim.until(|stats| stats.posts_in_flight.now == 1),
-    )
-    .await;
+    world.in_flight(1).await;
     world.worker.signal("TERM");
     within("the drain", world.worker.log.line("draining")).await;
     world.worker.signal("TERM");

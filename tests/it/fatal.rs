@@ -1,21 +1,16 @@
 //! Publishes that end the connection that they are made on: they end few, and no request is lost over one. A proxy ends it; what
 //! makes RabbitMQ do so stays out of the tests.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Request;
-use crate::support::proxy::Proxy;
 use crate::support::{NUMBER, Setup, World};
-use graph_sim::Sim;
+use harness::broker::VirtualHost;
+use harness::client::Request;
+use harness::proxy::Proxy;
 
 /// Every connection ends on which a worker publishes this.
 async fn world(mark: &str) -> (World, Proxy) {
     let setup = Setup::default().numbers(&[(NUMBER, 100), ("222", 100)]);
-    let vhost = VirtualHost::create();
-    let sim = Sim::start(setup.sim.clone()).await.unwrap();
     let proxy = Proxy::closing(&VirtualHost::address(), mark.as_bytes()).await;
-    let graph = sim.url();
-    let world = World::between(setup, vhost, sim, &proxy.address, &graph).await;
-    (world, proxy)
+    (World::before(setup, &proxy.address).await, proxy)
 }
 
 /// At most two sessions ended, the other lane goes on, and nobody got anything twice.

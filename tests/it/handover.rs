@@ -1,10 +1,9 @@
 //! A lane passes from one worker to another: what was sent is not sent again, what was not is in no doubt.
 
 use crate::sre::tool;
-use crate::support::client::{Letter, Request};
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, poll, within};
-use graph_sim::{Action, Fault, Match};
+use harness::client::Request;
+use harness::worker::Worker;
 
 /// Rolling restarts: nobody's result is flagged, as what a worker gives back in order it has not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -16,20 +15,11 @@ async fn a_worker_that_drains_leaves_no_doubt() {
     let mut world = World::start(setup).await;
     let ids = world.publish_many(300).await;
     for round in 1..=3 {
-        let some = |stats: &graph_sim::Stats| {
-            let number = stats.numbers.get(NUMBER);
-            number.is_some_and(|number| number.accepted >= round * 50)
-        };
-        within("some sends", world.sim.until(some)).await;
+        world.has_sent(round * 50).await;
         world.worker.drain().await;
-        world.worker = Worker::start(&world.folder, &world.config);
-        world.worker.ready().await;
+        world.restart().await;
     }
-    for id in &ids {
-        let result = world.results.wait(id).await.json();
-        assert_eq!(result["status"], "accepted", "{result}");
-        assert_eq!(result["possible_duplicate"], false, "{result}");
-    }
+    world.accepted_once(&ids).await;
     assert_eq!(world.sim.ledger().len(), 300, "each once");
     world.finish().await;
 }
@@ -45,15 +35,10 @@ async fn a_worker_that_stops_as_soon_as_it_starts_leaves_no_doubt() {
     let ids = world.publish_many(100).await;
     for _ in 0..5 {
         world.worker.drain().await;
-        world.worker = Worker::start(&world.folder, &world.config);
-        world.worker.ready().await;
+        world.restart().await;
     }
     assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
-    for id in &ids {
-        let result = world.results.wait(id).await.json();
-        assert_eq!(result["status"], "accepted", "{result}");
-        assert_eq!(result["possible_duplicate"], false, "{result}");
-    }
+    world.accepted_once(&ids).await;
     world.finish().await;
 }
 
@@ -85,8 +70,7 @@ async fn a_result_that_many_others_follow_is_found() {
     world.publish(others).await;
     world.publish([Request::text("m-0", "34600000001")]).await;
     world.client.take_and_drop("wa.lane.111").await;
-    world.worker = Worker::start(&world.folder, &world.config);
-    world.worker.ready().await;
+    world.restart().await;
     world
         .metric("evidence_total", &[("result", "found")], |n| n == 1.0)
         .await;
@@ -117,14 +101,7 @@ async fn an_id_that_is_published_again_is_sent_again_after_a_pause() {
     };
     within("all with RabbitMQ", poll(is_back)).await;
     world.worker.post(&format!("/lanes/{NUMBER}/resume")).await;
-    let twice = |letters: &[Letter]| {
-        let of = letters
-            .iter()
-            .filter(|letter| letter.id().as_deref() == Some("again"));
-        of.count() == 2
-    };
-    world.results.until("a result of its own", twice).await;
-    let results = world.results.of("again");
+    let results = world.results.several("again", 2).await;
     assert_ne!(results[0].json()["wamid"], results[1].json()["wamid"]);
     for id in &ids {
         world.results.wait(id).await;
@@ -142,12 +119,7 @@ async fn the_result_of_an_earlier_publication_answers_no_later_one() {
     )
     .await;
     let dead = world.dead().await;
-    let mut fault = Fault::new(Action::error(131016));
-    fault.matches = Match {
-        times: Some(1),
-        ..Match::default()
-    };
-    world.sim.set_script(fault);
+    world.fail(131016, 1);
     let first = world.answer(Request::text("dead", "34600000001")).await;
     assert_eq!(first["status"], "failed");
     let kept = dead.wait("dead").await;
@@ -165,14 +137,7 @@ async fn the_result_of_an_earlier_publication_answers_no_later_one() {
     world.client.take_and_drop("wa.lane.111").await;
     world.worker = Worker::start(&world.folder, &world.config);
     for id in ["dead", "dated"] {
-        let twice = |letters: &[Letter]| {
-            let of = letters
-                .iter()
-                .filter(|letter| letter.id().as_deref() == Some(id));
-            of.count() == 2
-        };
-        world.results.until("a result of its own", twice).await;
-        let second = world.results.of(id)[1].json();
+        let second = world.results.several(id, 2).await[1].json();
         assert_eq!(second["status"], "accepted", "{second}");
         assert_eq!(second["possible_duplicate"], true, "{second}");
     }
@@ -196,9 +161,7 @@ async fn a_lane_given_up_while_another_waits_for_it_is_served_again() {
     assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
     world.worker.lane_state(NUMBER, "paused").await;
     assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
-    for id in &ids {
-        assert_eq!(world.results.wait(id).await.json()["status"], "accepted");
-    }
+    world.accepted(&ids).await;
     assert_eq!(world.sim.ledger().len(), 60, "each once");
     world.finish().await;
 }
@@ -245,14 +208,7 @@ async fn finds_the_result_of(world: &mut World, id: &str, variables: &[(&str, &s
     world.publish([Request::text(id, "34600000001")]).await;
     world.client.take_and_drop("wa.lane.111").await;
     world.worker = Worker::start_with(&world.folder, &world.config, variables);
-    let twice = |letters: &[Letter]| {
-        let of = letters
-            .iter()
-            .filter(|letter| letter.id().as_deref() == Some(id));
-        of.count() == 2
-    };
-    world.results.until("the same result again", twice).await;
-    let results = world.results.of(id);
+    let results = world.results.several(id, 2).await;
     assert_eq!(results[0].json(), results[1].json());
     assert_eq!(world.sim.ledger().len(), sent + 1, "sent once");
     world

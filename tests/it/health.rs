@@ -1,18 +1,12 @@
 //! `healthcheck`: the worker's readiness, asked from beside it.
 
-use crate::support::proxy::Mode;
-use crate::support::worker::BINARY;
 use crate::support::{Setup, World, poll, within};
+use harness::worker::command;
 use std::path::Path;
-use std::process::Command;
 
 /// The exit code and the one line.
 fn healthcheck(config: &Path) -> (Option<i32>, String) {
-    let mut command = Command::new(BINARY);
-    command.arg("healthcheck").arg("--config").arg(config);
-    let output = command.env_clear().output().unwrap();
-    let text = [&output.stdout[..], &output.stderr].concat();
-    (output.status.code(), String::from_utf8(text).unwrap())
+    command(&["healthcheck", "--config", config.to_str().unwrap()])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,8 +19,7 @@ async fn it_says_what_readyz_says() {
         .join(format!("{}.toml", address.replace(':', "-")));
     assert_eq!(healthcheck(&config), (Some(0), "ready\n".to_owned()));
 
-    proxy.set(Mode::Refuse).await;
-    proxy.reset_all();
+    proxy.cut().await;
     let gone = poll(|| async { world.worker.get("/readyz").await.unwrap().status == 503 });
     within("the session to end", gone).await;
     let said = "whatsapp-dispatcher: not ready: no broker session\n";

@@ -1,9 +1,9 @@
 //! The images themselves, run as a cautious operator runs them: read-only, without capabilities, with little memory.
 
 use crate::support::container::{self, BROKER_HOST, Container, dispatcher_image, sim_image};
-use crate::support::http;
-use crate::support::worker::{Folder, Worker, free_port};
 use crate::support::{NUMBER, Setup, World, poll, within};
+use harness::http;
+use harness::worker::{Folder, Worker, free_port};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::time::Instant;

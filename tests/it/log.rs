@@ -1,8 +1,9 @@
 //! The log for machines: one JSON object per line, with names that stay.
 
-use crate::support::client::Request;
-use crate::support::proxy::Mode;
 use crate::support::{NUMBER, Setup, World, within};
+use harness::client::Request;
+use harness::config::number;
+use harness::proxy::Mode;
 use serde_json::Value;
 
 /// The names that deploy/docs/operating.md promises, from its table.
@@ -29,8 +30,7 @@ async fn every_line_is_json_with_the_fields_that_are_promised() {
     world.block(NUMBER, Some(131031));
     world.publish([Request::text("held", "34600000002")]).await;
     world.worker.lane_state(NUMBER, "away").await;
-    proxy.set(Mode::Refuse).await;
-    proxy.reset_all();
+    proxy.cut().await;
     within("a vain attempt", world.worker.log.line("no broker session")).await;
     proxy.set(Mode::Pass).await;
     world.block(NUMBER, None);
@@ -75,7 +75,7 @@ async fn lines_that_come_too_often_are_left_out_and_counted() {
     let lanes: Vec<String> = (0..150).map(|n| format!("{}", 1_000 + n)).collect();
     let mut setup = Setup::default().numbers(&[]).set("log.level", "\"info\"");
     for lane in &lanes {
-        setup.append += &format!("[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = 10\n");
+        setup.append += &number(&lane.to_string(), 10);
     }
     let mut world = World::start(setup).await;
     world.counts("lane_subscribed", 150.0).await;

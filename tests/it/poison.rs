@@ -1,8 +1,8 @@
 //! Requests that end whoever has them: they are told from the others, and kept.
 
-use crate::support::client::Request;
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
+use harness::client::Request;
+use harness::worker::Worker;
 use std::path::Path;
 
 /// A worker whose lane panics when it is about to send what `wish` names.

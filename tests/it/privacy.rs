@@ -1,12 +1,12 @@
 //! Nothing that a person wrote, is written to by, or authenticates with reaches a log line, a metric, a span or an admin page,
 //! whatever becomes of the request.
 
-use crate::support::client::Request;
 use crate::support::collector::Collector;
-use crate::support::proxy::Mode;
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
-use graph_sim::{Action, Fault, Script};
+use graph_sim::{Action, Fault};
+use harness::client::Request;
+use harness::proxy::Mode;
+use harness::worker::Worker;
 use serde_json::{Value, json};
 
 /// Whom it is for; also in the notations that a client might use.
@@ -64,12 +64,8 @@ fn requests() -> Vec<Request> {
 }
 
 /// What the API answers to the recipients with a suffix; some of it repeats what it was sent.
-fn script() -> Script {
-    let fault = |suffix: &str, action: Action, times: Option<u64>| {
-        let mut fault = Fault::to(format!("{RECIPIENT}{suffix}"), action);
-        fault.matches.times = times;
-        fault
-    };
+fn script() -> Vec<Fault> {
+    let fault = |suffix: &str, action| Fault::to(format!("{RECIPIENT}{suffix}"), action);
     let error = |code| Action::Error {
         code,
         status: None,
@@ -81,15 +77,13 @@ fn script() -> Script {
         body: format!("<html>{RECIPIENT} {TEXT}</html>"),
         content_type: "text/html".to_owned(),
     };
-    Script {
-        faults: vec![
-            fault("1", error(131026), None),
-            fault("2", Action::ResetAfter {}, None),
-            fault("3", error(131016), None),
-            fault("4", page, None),
-            fault("5", error(130429), Some(1)),
-        ],
-    }
+    vec![
+        fault("1", error(131026)),
+        fault("2", Action::ResetAfter {}),
+        fault("3", error(131016)),
+        fault("4", page),
+        fault("5", error(130429)).times(1),
+    ]
 }
 
 async fn see_every_end(world: &World) {
@@ -159,8 +153,7 @@ async fn everything_emitted(level: &str) -> (String, Vec<String>) {
     world.worker.lane_state(NUMBER, "away").await;
     let lanes = world.worker.get("/lanes").await.unwrap().body;
     let page = world.worker.get("/").await.unwrap().body;
-    proxy.set(Mode::Refuse).await;
-    proxy.reset_all();
+    proxy.cut().await;
     within(
         "a vain attempt to connect",
         world.worker.log.line("no broker session"),

@@ -1,12 +1,11 @@
 //! A delivery that ends the connection it comes on stops its own lane and no other. A proxy plays RabbitMQ's part: it ends the
 //! connection that a marked body comes on.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Request;
-use crate::support::proxy::Proxy;
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, poll, within};
-use graph_sim::Sim;
+use harness::broker::VirtualHost;
+use harness::client::Request;
+use harness::proxy::Proxy;
+use harness::worker::Worker;
 use serde_json::json;
 
 const MARK: &str = "this ends a connection";
@@ -17,25 +16,13 @@ async fn world() -> (World, Proxy) {
     let setup = Setup::default()
         .numbers(&LANES.map(|lane| (lane, 1000)))
         .set("worker.id", "\"worker-a\"");
-    let vhost = VirtualHost::create();
-    let sim = Sim::start(setup.sim.clone()).await.unwrap();
     let proxy = Proxy::cutting(&VirtualHost::address(), MARK.as_bytes()).await;
-    let graph = sim.url();
-    let world = World::between(setup, vhost, sim, &proxy.address, &graph).await;
-    (world, proxy)
+    (World::before(setup, &proxy.address).await, proxy)
 }
 
 fn marked(id: &str) -> Request {
     let body = json!({ "to": "34600000009", "type": "text", "text": { "body": MARK } });
     Request::json(id, &body)
-}
-
-fn many(name: &str, lane: &str, count: usize) -> (Vec<String>, Vec<Request>) {
-    let ids: Vec<String> = (0..count).map(|n| format!("{name}-{lane}-{n}")).collect();
-    let request =
-        |(n, id): (usize, &String)| Request::text(id, &format!("3461{n:07}")).number(lane);
-    let requests = ids.iter().enumerate().map(request).collect();
-    (ids, requests)
 }
 
 /// The lane has a connection of its own, and has ended it at least so often.
@@ -63,20 +50,17 @@ async fn it_stops_its_own_lane_only_until_it_is_taken_out() {
     world
         .worker
         .expect_error("the lane ends the connection it is consumed on");
-    let (before, ahead) = many("before", NUMBER, 5);
-    // Few: of those that were delivered with it each is looked for in the log of results, one by one.
-    let (mut after, behind) = many("after", NUMBER, 5);
-    world.publish(ahead).await;
+    let before = world.publish_texts("before", NUMBER, 5).await;
     world.publish([marked("marked")]).await;
-    world.publish(behind).await;
+    // Few: of those that were delivered with it each is looked for in the log of results, one by one.
+    let mut after = world.publish_texts("after", NUMBER, 5).await;
     world.check_nothing_lost(&before).await;
     is_apart(&world.worker, 2.0).await;
     let shown = world.worker.lane(NUMBER).await;
     take_out(&world);
     // The others go on meanwhile, and nothing ends under them any more.
     for lane in &LANES[1..] {
-        let (ids, requests) = many("other", lane, 20);
-        world.publish(requests).await;
+        let ids = world.publish_texts("other", lane, 20).await;
         world.check_nothing_lost(&ids).await;
     }
     assert!(
@@ -94,8 +78,7 @@ async fn it_stops_its_own_lane_only_until_it_is_taken_out() {
     let letter = dead.wait("marked").await;
     assert_eq!(letter.body, marked("marked").body, "whole");
     // Those that come for the first time show it.
-    let (ids, requests) = many("new", NUMBER, 15);
-    world.publish(requests).await;
+    let ids = world.publish_texts("new", NUMBER, 15).await;
     world.check_nothing_lost(&ids).await;
     after.extend(ids);
     let proven = poll(|| async {
@@ -114,28 +97,16 @@ async fn it_stops_its_own_lane_only_until_it_is_taken_out() {
 /// Another worker, to which RabbitMQ can deliver it, takes the lane over from one that has it apart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_worker_takes_the_lane_over() {
-    let (mut world, _proxy) = world().await;
+    let (mut world, proxy) = world().await;
     world
         .worker
         .expect_error("the lane ends the connection it is consumed on");
-    let (mut ids, behind) = many("after", NUMBER, 10);
     world.publish([marked("marked")]).await;
-    world.publish(behind).await;
+    let mut ids = world.publish_texts("after", NUMBER, 10).await;
     ids.push("marked".to_owned());
     is_apart(&world.worker, 1.0).await;
     let config = world.config.replace("\"worker-a\"", "\"worker-b\"");
-    let through = world.vhost.url(&VirtualHost::address());
-    let config = config
-        .lines()
-        .map(|line| {
-            if line.starts_with("broker.url") {
-                format!("broker.url = \"{through}\"")
-            } else {
-                line.to_owned()
-            }
-        })
-        .collect::<Vec<_>>()
-        .join("\n");
+    let config = config.replace(&proxy.address, &VirtualHost::address());
     let mut other = Worker::start(&world.folder, &config);
     other.ready().await;
     world.check_nothing_lost(&ids).await;
@@ -156,8 +127,7 @@ async fn a_network_that_breaks_sets_nobody_apart() {
             .await;
         world.counts("lane_subscribed", 8.0).await;
     }
-    let (ids, requests) = many("after", NUMBER, 20);
-    world.publish(requests).await;
+    let ids = world.publish_texts("after", NUMBER, 20).await;
     world.check_nothing_lost(&ids).await;
     let metrics = world.worker.metrics().await;
     assert_eq!(metrics.sum("lane_quarantined", &[]), 0.0);

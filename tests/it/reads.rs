@@ -1,7 +1,7 @@
 //! Reads of the API beside sending: all workers of an account share its budget for them.
 
-use crate::support::worker::Worker;
 use crate::support::{Setup, WABA, World};
+use harness::worker::Worker;
 use std::time::Duration;
 
 /// From its start until a worker has read all that is its to read.

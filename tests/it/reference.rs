@@ -1,6 +1,6 @@
 //! The reference pages are what the program's own tables say.
 
-use crate::support::worker::{BINARY, Folder};
+use harness::worker::{Folder, binary};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ const PAGES: &str = "deploy/docs/reference";
 
 /// The exit code, and all that was printed.
 fn reference(arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
     let output = command.arg("reference").args(arguments).output().unwrap();
     let text = [&output.stdout[..], &output.stderr].concat();

@@ -1,11 +1,11 @@
 //! What the broker's user may do, and what was declared before: enough rights work, too few say what is missing.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::{Client, Request};
-use crate::support::proxy::Proxy;
-use crate::support::worker::{BINARY, Folder, Worker};
 use crate::support::{NUMBER, Setup, World, within};
-use graph_sim::{Action, Fault, Sim};
+use graph_sim::Sim;
+use harness::broker::VirtualHost;
+use harness::client::{Client, Request};
+use harness::proxy::Proxy;
+use harness::worker::{Folder, Worker, command};
 use serde_json::json;
 
 /// What a worker needs that declares nothing.
@@ -58,9 +58,7 @@ async fn a_worker_without_the_right_to_declare_does_everything_else() {
     world.worker = Worker::start(&world.folder, &config);
     world.worker.ready().await;
 
-    let mut shaky = Fault::new(Action::error(131016));
-    shaky.matches.times = Some(1);
-    world.sim.set_script(shaky);
+    world.fail(131016, 1);
     let queue = world.client.queue(None).await;
     let replies = world.client.read(&queue).await;
     let retried = Request::text("retried", "34600000001").with(|p| p.with_reply_to(queue.into()));
@@ -143,13 +141,8 @@ async fn imported_definitions_are_all_a_worker_needs() {
     };
     let file = folder.write("definitions.toml", &config(&[(NUMBER, 1000)]));
     let arguments = ["definitions", "--config", file.to_str().unwrap()];
-    let printed = std::process::Command::new(BINARY)
-        .args(arguments)
-        .env_clear()
-        .output()
-        .unwrap();
-    assert!(printed.status.success());
-    let text = String::from_utf8(printed.stdout).unwrap();
+    let (code, text) = command(&arguments);
+    assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("it-password"), "{text}");
     vhost.manage(
         "POST",
@@ -159,9 +152,8 @@ async fn imported_definitions_are_all_a_worker_needs() {
 
     let mut worker = Worker::start(&folder, &config(&[(NUMBER, 1000), ("222", 1000)]));
     worker.ready().await;
-    let client = Client::connect(&vhost.url(&VirtualHost::address())).await;
-    let queue = client.queue(Some(("wa.results", "#"))).await;
-    let results = client.read(&queue).await;
+    let url = vhost.url(&VirtualHost::address());
+    let (client, results) = Client::with_results(&url).await;
     client.publish([Request::text("m", "34600000001")]).await;
     assert_eq!(results.wait("m").await.json()["status"], "accepted");
     let line = within(

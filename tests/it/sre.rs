@@ -11,11 +11,11 @@ mod schema;
 pub(crate) use expressions::dashboards as every_dashboard;
 
 use crate::deploy::autoscalers_queries;
-use crate::support::client::Request;
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
 use expressions::{Expression, Place, every_expression, operands};
-use graph_sim::{Action, Fault, Script};
+use graph_sim::{Action, Fault};
+use harness::client::Request;
+use harness::worker::Worker;
 use prometheus::Prometheus;
 use std::collections::BTreeSet;
 
@@ -48,17 +48,13 @@ async fn eventful_world() -> (World, Worker) {
         .set("worker.id", "\"worker-a\"")
         .set("retry.max_attempts", "2");
     let world = World::start(setup).await;
-    let config = world.config.replace("\"worker-a\"", "\"worker-b\"");
-    let other = Worker::start(&world.folder, &config);
-    other.ready().await;
+    let other = world.second().await;
     (world, other)
 }
 
 /// Lives through every outcome there is.
 async fn see_everything(world: &World) {
     let fault = |suffix: &str, action| Fault::to(format!("3460000000{suffix}"), action);
-    let mut throttled = fault("5", Action::error(130429));
-    throttled.matches.times = Some(1);
     let mut outage = Fault::new(Action::error(131016));
     outage.matches.phone_number_id = Some(OUTAGE.to_owned());
     let faults = vec![
@@ -66,9 +62,9 @@ async fn see_everything(world: &World) {
         fault("1", Action::error(131026)),
         fault("2", Action::ResetAfter {}),
         fault("3", Action::error(131016)),
-        throttled,
+        fault("5", Action::error(130429)).times(1),
     ];
-    world.sim.set_script(Script { faults });
+    world.sim.set_script(faults);
     world.sim.change_number(BLOCKED, |rules| {
         rules.blocked_code = Some(133010);
         "YELLOW".clone_into(&mut rules.quality_rating);

@@ -1,30 +1,20 @@
 //! Queues that do not answer: what is published to one waits for it, and nothing else does.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Request;
-use crate::support::stalling::Stalling;
 use crate::support::{NUMBER, Setup, World, within};
-use graph_sim::Sim;
+use harness::broker::VirtualHost;
+use harness::client::Request;
+use harness::stalling::Stalling;
 
 /// With a proxy before RabbitMQ that can make channels stand.
 async fn world(setup: Setup) -> (World, Stalling) {
-    let vhost = VirtualHost::create();
-    let sim = Sim::start(setup.sim.clone()).await.unwrap();
     let proxy = Stalling::to(&VirtualHost::address()).await;
-    let graph = sim.url();
-    let world = World::between(setup, vhost, sim, &proxy.address, &graph).await;
-    (world, proxy)
+    (World::before(setup, &proxy.address).await, proxy)
 }
 
 fn two_lanes() -> Setup {
     Setup::default()
         .numbers(&[(NUMBER, 100), ("222", 100)])
         .set("broker.confirm_timeout_ms", "500")
-}
-
-fn requests(name: &str, lane: &str, count: usize) -> Vec<Request> {
-    let request = |n: usize| Request::text(&format!("{name}-{n}"), &format!("3460{n:07}"));
-    (0..count).map(|n| request(n).number(lane)).collect()
 }
 
 async fn sessions(world: &World) -> f64 {
@@ -41,12 +31,12 @@ async fn late(world: &World, exchange: &str, wanted: impl Fn(f64) -> bool) {
 async fn a_reader_that_does_not_answer_stops_its_lane_and_no_other() {
     let (world, proxy) = world(two_lanes()).await;
     proxy.stall("accepted.111");
-    world.publish(requests("stuck", NUMBER, 3)).await;
+    world.publish(Request::texts("stuck", NUMBER, 3)).await;
     late(&world, "wa.results", |n| n == 3.0).await;
     world.worker.lane_held_by(NUMBER, "broker").await;
     // It sends nothing more; the other does not notice.
-    world.publish(requests("held", NUMBER, 50)).await;
-    let others = requests("other", "222", 200);
+    world.publish(Request::texts("held", NUMBER, 50)).await;
+    let others = Request::texts("other", "222", 200);
     let ids: Vec<String> = others.iter().map(Request::id).collect();
     world.publish(others).await;
     world.check_nothing_lost(&ids).await;
@@ -59,7 +49,10 @@ async fn a_reader_that_does_not_answer_stops_its_lane_and_no_other() {
     assert_eq!(world.sim.stats().numbers[NUMBER].accepted, 3);
     assert_eq!(sessions(&world).await, 1.0);
     proxy.release();
-    let all = [requests("stuck", NUMBER, 3), requests("held", NUMBER, 50)];
+    let all = [
+        Request::texts("stuck", NUMBER, 3),
+        Request::texts("held", NUMBER, 50),
+    ];
     let ids: Vec<String> = all.iter().flatten().map(Request::id).collect();
     world.check_nothing_lost(&ids).await;
     late(&world, "wa.results", |n| n == 0.0).await;
@@ -76,7 +69,7 @@ async fn wa_dead_and_a_rung_that_do_not_answer_stop_no_lane() {
     proxy.stall("wa.dead");
     world.publish([Request::raw("broken", "{")]).await;
     late(&world, "wa.dead", |n| n == 1.0).await;
-    for request in requests("beside", NUMBER, 20) {
+    for request in Request::texts("beside", NUMBER, 20) {
         assert_eq!(world.answer(request).await["status"], "accepted");
     }
     assert!(world.results.of("broken").is_empty());
@@ -89,7 +82,7 @@ async fn wa_dead_and_a_rung_that_do_not_answer_stop_no_lane() {
     let later = Request::text("later", "34610000001").header("not-before", &soon.to_string());
     world.publish([later]).await;
     late(&world, "wa.delay", |n| n == 1.0).await;
-    for request in requests("besides", NUMBER, 20) {
+    for request in Request::texts("besides", NUMBER, 20) {
         assert_eq!(world.answer(request).await["status"], "accepted");
     }
     assert_eq!(sessions(&world).await, 1.0);

@@ -1,67 +1,11 @@
 //! TLS to the API and to the broker: a CA of one's own is trusted when it is named, and nothing leaves for anyone else.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::{Client, Request};
-use crate::support::worker::{Folder, Worker, free_port};
 use crate::support::{NUMBER, Setup, World, within};
 use graph_sim::Sim;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use std::sync::Arc;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-
-/// A certificate authority, and what it signs.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    pub(crate) fn acceptor(&self, host: &str) -> TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    }
-}
-
-/// Takes TLS off in front of a plain server; returns its port.
-pub(crate) async fn terminate(acceptor: TlsAcceptor, upstream: String) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, upstream) = (acceptor.clone(), upstream.clone());
-            tokio::spawn(async move {
-                // A client that does not trust us hangs up here.
-                let Ok(mut client) = acceptor.accept(stream).await else {
-                    return;
-                };
-                let mut server = TcpStream::connect(upstream).await.unwrap();
-                // How either side ends is their business.
-                copy_bidirectional(&mut client, &mut server).await.ok();
-            });
-        }
-    });
-    port
-}
+use harness::broker::VirtualHost;
+use harness::client::{Client, Request};
+use harness::tls::{Authority, Front};
+use harness::worker::{Folder, Worker, free_port};
 
 /// A world whose API is behind TLS by `authority` for `host`, and which trusts `trusted`.
 async fn world(authority: &Authority, host: &str, trusted: &Authority) -> World {
@@ -69,10 +13,9 @@ async fn world(authority: &Authority, host: &str, trusted: &Authority) -> World 
     let ca = folder.write("ca.pem", &trusted.pem());
     let setup = Setup::default().set("graph.ca_file", &format!("{ca:?}"));
     let sim = Sim::start(setup.sim.clone()).await.unwrap();
-    let port = terminate(authority.acceptor(host), sim.addr().to_string()).await;
-    let graph = format!("https://localhost:{port}");
-    let vhost = VirtualHost::create();
-    World::between(setup, vhost, sim, &VirtualHost::address(), &graph).await
+    let front = Front::start(authority.acceptor(host), sim.addr().to_string()).await;
+    let graph = format!("https://localhost:{}", front.port);
+    World::beyond(setup, sim, &graph).await
 }
 
 /// Nothing reaches the API; the message waits and is nobody's possible duplicate.
@@ -115,9 +58,7 @@ async fn nothing_leaves_for_a_server_that_speaks_no_tls() {
     let setup = Setup::default();
     let sim = Sim::start(setup.sim.clone()).await.unwrap();
     let graph = format!("https://localhost:{}", sim.addr().port());
-    let vhost = VirtualHost::create();
-    let world = World::between(setup, vhost, sim, &VirtualHost::address(), &graph).await;
-    nothing_leaves(world).await;
+    nothing_leaves(World::beyond(setup, sim, &graph).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,13 +99,17 @@ async fn a_broker_behind_tls_is_served_if_its_authority_is_named() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let vhost = VirtualHost::create();
     let sim = Sim::start(Setup::default().sim).await.unwrap();
-    let port = terminate(authority.acceptor("localhost"), VirtualHost::address()).await;
+    let front = Front::start(authority.acceptor("localhost"), VirtualHost::address()).await;
     let folder = Folder::create();
     let token = folder.write("token", "EAAG");
     let config = |authority: &Authority, name: &str| {
         let ca = folder.write(name, &authority.pem());
         let setup = Setup::default().set("broker.ca_file", &format!("{ca:?}"));
-        setup.config_file(&over_tls(&vhost, port), &sim.url(), token.to_str().unwrap())
+        setup.config_file(
+            &over_tls(&vhost, front.port),
+            &sim.url(),
+            token.to_str().unwrap(),
+        )
     };
     let mut refusing = Worker::start(&folder, &config(&stranger, "stranger.pem"));
     let line = within("a line about it", refusing.log.line("no broker session")).await;
@@ -173,9 +118,8 @@ async fn a_broker_behind_tls_is_served_if_its_authority_is_named() {
 
     let mut worker = Worker::start(&folder, &config(&authority, "ca.pem"));
     worker.ready().await;
-    let client = Client::connect(&vhost.url(&VirtualHost::address())).await;
-    let queue = client.queue(Some(("wa.results", "#"))).await;
-    let results = client.read(&queue).await;
+    let url = vhost.url(&VirtualHost::address());
+    let (client, results) = Client::with_results(&url).await;
     client.publish([Request::text("m", "34600000001")]).await;
     assert_eq!(results.wait("m").await.json()["status"], "accepted");
     worker.drain().await;
@@ -187,7 +131,5 @@ async fn nothing_leaves_for_a_port_where_nobody_listens() {
     let setup = Setup::default();
     let sim = Sim::start(setup.sim.clone()).await.unwrap();
     let graph = format!("https://localhost:{}", free_port());
-    let vhost = VirtualHost::create();
-    let world = World::between(setup, vhost, sim, &VirtualHost::address(), &graph).await;
-    nothing_leaves(world).await;
+    nothing_leaves(World::beyond(setup, sim, &graph).await).await;
 }

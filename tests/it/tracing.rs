@@ -1,10 +1,10 @@
 //! Distributed tracing, as a collector and a reader of results see it.
 
-use crate::support::client::{Letter, Request};
 use crate::support::collector::{Collector, Manners, Seen};
-use crate::support::worker::{Worker, free_port};
 use crate::support::{NUMBER, Setup, World, within};
 use graph_sim::{Action, Fault};
+use harness::client::{Letter, Request};
+use harness::worker::{Worker, free_port};
 use lapin::types::FieldTable;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -55,15 +55,13 @@ fn names(journey: &[Seen]) -> Vec<&str> {
     journey.iter().map(|span| span.name.as_str()).collect()
 }
 
-fn failing(code: i64, times: Option<u64>) -> Fault {
-    let mut fault = Fault::new(Action::Error {
+fn failing(code: i64) -> Fault {
+    Fault::new(Action::Error {
         code,
         status: None,
         subcode: None,
         details: Some("cnry-details".to_owned()),
-    });
-    fault.matches.times = times;
-    fault
+    })
 }
 
 fn check_attributes(span: &Seen, expected: &[(&str, &str)]) {
@@ -227,7 +225,7 @@ async fn what_is_not_sampled_leaves_no_span_and_passes_unchanged() {
         let result = world.call(request).await;
         assert_eq!(brought(&result), headers);
         // Also over the ladder, where chance does not get another try.
-        world.sim.set_script(failing(131016, Some(1)));
+        world.sim.set_script(failing(131016).times(1));
         let mut retried = Request::text("retried", "34600000002");
         if let Some(flags) = flags {
             retried = retried.header("traceparent", &parent(flags));
@@ -249,7 +247,7 @@ async fn what_is_not_sampled_leaves_no_span_and_passes_unchanged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_over_the_ladder_is_in_the_same_trace() {
     let (world, collector) = world("1.0").await;
-    world.sim.set_script(failing(131016, Some(1)));
+    world.sim.set_script(failing(131016).times(1));
     let result = world.call(Request::text("retried", "34600000001")).await;
     let journeys = collector.journeys(2).await;
     let (first, second) = (&journeys[0], &journeys[1]);
@@ -314,7 +312,7 @@ async fn refusals_and_dead_letters_are_followed_as_well() {
     let said = said.map(|name| stranger[0].is(name));
     assert_eq!(said, ["wa.send:wa.unrouted", "rejected", "unknown_number"]);
 
-    world.sim.set_script(failing(131016, None));
+    world.sim.set_script(failing(131016));
     world.call(Request::text("failed", "34600000001")).await;
     let letter = dead.wait("failed").await;
     let journeys = collector.journeys(3).await;

@@ -1,25 +1,14 @@
 //! Several workers on the same lanes: they share them, and take over what another leaves behind, in whichever way it ends.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Request;
-use crate::support::proxy::{Mode, Proxy};
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World, within};
+use harness::broker::VirtualHost;
+use harness::proxy::{Mode, Proxy};
+use harness::worker::Worker;
 use std::time::Duration;
 
 const LANES: [&str; 12] = [
     "101", "102", "103", "104", "105", "106", "107", "108", "109", "110", "111", "112",
 ];
-
-/// A second worker beside the world's, with a name of its own.
-async fn second(world: &World) -> Worker {
-    let config = world.config.replace("\"worker-a\"", "\"worker-b\"");
-    assert_ne!(config, world.config);
-    let worker = Worker::start(&world.folder, &config);
-    worker.ready().await;
-    worker.metric("lane_subscribed", &[], |n| n >= 1.0).await;
-    worker
-}
 
 fn setup() -> Setup {
     Setup::default().set("worker.id", "\"worker-a\"")
@@ -27,15 +16,9 @@ fn setup() -> Setup {
 
 async fn publish(world: &World, name: &str, per_lane: usize) -> Vec<String> {
     let mut ids = vec![];
-    let mut requests = vec![];
-    for n in 0..per_lane {
-        for lane in LANES {
-            let id = format!("{name}-{lane}-{n}");
-            requests.push(Request::text(&id, &format!("34600{n:06}")).number(lane));
-            ids.push(id);
-        }
+    for lane in LANES {
+        ids.extend(world.publish_texts(name, lane, per_lane).await);
     }
-    world.publish(requests).await;
     ids
 }
 
@@ -57,7 +40,7 @@ async fn owners(worker: &Worker) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_share_the_lanes_and_one_alone_serves_all() {
     let world = World::start(setup().numbers(&LANES.map(|lane| (lane, 1000)))).await;
-    let mut other = second(&world).await;
+    let mut other = world.second().await;
     other.metric("lane_subscribed", &[], |n| n == 12.0).await;
     let ids = publish(&world, "shared", 20).await;
     world.check_nothing_lost(&ids).await;
@@ -87,8 +70,7 @@ async fn two_workers_of_one_name_are_told_of() {
     const WARNING: &str = "another worker runs with this one's worker.id";
     let mut world = World::start(setup()).await;
     world.worker.kill().await;
-    world.worker = Worker::start(&world.folder, &world.config);
-    world.worker.ready().await;
+    world.restart().await;
     world.counts("lane_subscribed", 1.0).await;
     let again = Worker::start(&world.folder, &world.config);
     again.ready().await;
@@ -161,7 +143,8 @@ async fn a_frozen_worker_repeats_nothing_when_it_thaws() {
     let world = World::start(setup).await;
     let ids = world.publish_many(100).await;
     world.has_sent(20).await;
-    let mut other = second(&world).await;
+    let mut other = world.second().await;
+    other.metric("lane_subscribed", &[], |n| n >= 1.0).await;
     world.worker.signal("STOP");
     // RabbitMQ waits two to three heartbeats, then the other gets what the frozen one had not settled.
     other
@@ -183,8 +166,7 @@ async fn a_worker_that_stood_still_reads_the_answers_that_came_meanwhile() {
     setup.sim.defaults.latency_ms = 1_000;
     let world = World::start(setup).await;
     let ids = world.publish_many(20).await;
-    let all = |stats: &graph_sim::Stats| stats.posts_in_flight.now == 20;
-    within("all in flight", world.sim.until(all)).await;
+    world.in_flight(20).await;
     world.worker.signal("STOP");
     tokio::time::sleep(Duration::from_secs(5)).await;
     world.worker.signal("CONT");
@@ -215,8 +197,7 @@ async fn after_a_loss_for_all_each_lane_goes_back_to_its_owner() {
     };
     within("some sends", world.sim.until(some)).await;
     for proxy in [&proxy, &others] {
-        proxy.set(Mode::Refuse).await;
-        proxy.reset_all();
+        proxy.cut().await;
     }
     // What is in flight is answered meanwhile, and its result has nowhere to go.
     tokio::time::sleep(Duration::from_millis(500)).await;

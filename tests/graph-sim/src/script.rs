@@ -12,6 +12,18 @@ pub struct Script {
     pub faults: Vec<Fault>,
 }
 
+impl From<Vec<Fault>> for Script {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self { faults }
+    }
+}
+
+impl From<Fault> for Script {
+    fn from(fault: Fault) -> Self {
+        vec![fault].into()
+    }
+}
+
 /// One fault: what it matches and what it does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,13 +200,6 @@ impl Action {
     }
 }
 
-impl From<Fault> for Script {
-    fn from(fault: Fault) -> Self {
-        let faults = vec![fault];
-        Self { faults }
-    }
-}
-
 impl Fault {
     /// A fault for every send.
     pub fn new(action: Action) -> Self {
@@ -212,6 +217,13 @@ impl Fault {
         let mut fault = Self::new(action);
         fault.matches.recipient = Some(recipient.into());
         fault
+    }
+
+    /// So often at most.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.matches.times = Some(times);
+        self
     }
 
     /// Time the fault adds to the latency.

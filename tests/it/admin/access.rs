@@ -1,10 +1,14 @@
 //! Who is let in, by the admin port and by readiness.
 
-use crate::support::broker::VirtualHost;
-use crate::support::http;
-use crate::support::worker::{Folder, Worker};
 use crate::support::{NUMBER, Setup, World, poll, within};
+use harness::broker::VirtualHost;
+use harness::config::number;
+use harness::figures::cpu;
+use harness::http;
+use harness::worker::{Folder, Worker};
 use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_is_ready_once_a_lane_works_or_none_should() {
@@ -77,14 +81,6 @@ async fn lanes_are_paused_only_where_the_config_says_so() {
     world.finish().await;
 }
 
-/// CPU time so far, in clock ticks, by a line of `/proc`.
-fn ticks(stat: &str) -> u64 {
-    let text = std::fs::read_to_string(stat).unwrap();
-    let fields = text.rsplit_once(") ").unwrap().1.split(' ');
-    let times = fields.skip(11).take(2);
-    times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-}
-
 /// A long `/lanes` is written by another thread than the lanes'.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn telling_of_many_lanes_is_not_done_on_their_thread() {
@@ -92,7 +88,7 @@ async fn telling_of_many_lanes_is_not_done_on_their_thread() {
     let token = folder.write("token", "EAAG");
     let mut setup = Setup::default().numbers(&[]);
     for lane in 0..1_000 {
-        setup.append += &format!("[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = 10\n");
+        setup.append += &number(&lane.to_string(), 10);
     }
     let nowhere = ("amqp://127.0.0.1:1", "http://127.0.0.1:1");
     let config = setup.config_file(nowhere.0, nowhere.1, token.to_str().unwrap());
@@ -100,19 +96,14 @@ async fn telling_of_many_lanes_is_not_done_on_their_thread() {
     let is_there = poll(|| async { worker.get("/livez").await.is_some() });
     within("the admin port", is_there).await;
     let pid = worker.pid();
-    let (own, all) = (
-        format!("/proc/{pid}/task/{pid}/stat"),
-        format!("/proc/{pid}/stat"),
-    );
-    let (own_before, all_before) = (ticks(&own), ticks(&all));
-    while ticks(&all) < all_before + 100 {
+    let used = |folder: &str| cpu(Path::new(folder)).unwrap();
+    let (own, all) = (format!("/proc/{pid}/task/{pid}"), format!("/proc/{pid}"));
+    let (own_before, all_before) = (used(&own), used(&all));
+    while used(&all) < all_before + Duration::from_secs(1) {
         let told = worker.get("/lanes").await.unwrap().json();
         assert_eq!(told.as_array().unwrap().len(), 1_000);
     }
-    let (own, all) = (ticks(&own) - own_before, ticks(&all) - all_before);
-    assert!(
-        own * 2 < all,
-        "{own} of {all} ticks were the lanes' thread's"
-    );
+    let (own, all) = (used(&own) - own_before, used(&all) - all_before);
+    assert!(own * 2 < all, "{own:?} of {all:?} were the lanes' thread's");
     worker.drain().await;
 }

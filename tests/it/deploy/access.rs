@@ -3,17 +3,16 @@
 
 use super::generated::made_secrets;
 use super::render::{DEV, PRODUCTION, find, list, rendered, text};
-use crate::support::broker::VirtualHost;
-use crate::support::client::{Client, Request};
-use crate::support::worker::{Folder, Worker};
-use crate::support::{Setup, within};
-use crate::tls::{Authority, terminate};
+use crate::support::Setup;
 use graph_sim::Sim;
-use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use harness::amqp;
+use harness::broker::VirtualHost;
+use harness::client::{Client, Request};
+use harness::tls::{Authority, Front};
+use harness::worker::{Folder, Worker};
+use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel};
 use serde_json::Value;
 
 /// The number and account of production's installation.toml.
@@ -106,18 +105,12 @@ async fn worker(
 }
 
 async fn channel(url: &str) -> Channel {
-    let connecting = Connection::connect(url, ConnectionProperties::default());
-    let connection = within("a connection", connecting).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await
-        .unwrap();
-    channel
+    let connection = amqp::connect(url).await.unwrap();
+    amqp::confirming(&connection).await.unwrap()
 }
 
 /// Each on a channel of its own: a refusal ends it.
-async fn declare(url: &str, queue: &str) -> Result<(), String> {
+async fn declare(url: &str, queue: &str) -> anyhow::Result<()> {
     let (options, none) = (
         QueueDeclareOptions {
             durable: true,
@@ -125,55 +118,34 @@ async fn declare(url: &str, queue: &str) -> Result<(), String> {
         },
         FieldTable::default(),
     );
-    let declaring = channel(url)
-        .await
-        .queue_declare(queue.into(), options, none)
-        .await;
-    declaring.map(drop).map_err(|error| error.to_string())
+    let channel = channel(url).await;
+    let declaring = channel.queue_declare(queue.into(), options, none);
+    amqp::patient("declare", declaring).await.map(drop)
 }
 
-async fn bind(url: &str, queue: &str, exchange: &str) -> Result<(), String> {
-    let (options, none) = (Default::default(), FieldTable::default());
-    let binding = channel(url)
-        .await
-        .queue_bind(queue.into(), exchange.into(), "#".into(), options, none)
-        .await;
-    binding.map_err(|error| error.to_string())
+async fn bind(url: &str, queue: &str, exchange: &str) -> anyhow::Result<()> {
+    amqp::bind(&channel(url).await, queue, exchange, "#").await
 }
 
-async fn consume(url: &str, queue: &str) -> Result<(), String> {
+async fn consume(url: &str, queue: &str) -> anyhow::Result<()> {
     let channel = channel(url).await;
     // A stream wants it.
     channel.basic_qos(1, Default::default()).await.unwrap();
-    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-    let consuming = channel
-        .basic_consume(queue.into(), "".into(), options, none)
-        .await;
-    consuming.map(drop).map_err(|error| error.to_string())
+    amqp::consume(&channel, queue, true).await.map(drop)
 }
 
-async fn publish(url: &str, exchange: &str) -> Result<(), String> {
-    let options = BasicPublishOptions::default();
-    let properties = BasicProperties::default();
+async fn publish(url: &str, exchange: &str) -> anyhow::Result<()> {
     let channel = channel(url).await;
-    let publishing = channel.basic_publish(
-        exchange.into(),
-        "nowhere".into(),
-        options,
-        b"{}",
-        properties,
-    );
-    let confirm = publishing.await.map_err(|error| error.to_string())?;
-    within("a confirm", confirm)
-        .await
-        .map(drop)
-        .map_err(|error| error.to_string())
+    let (to, properties) = ((exchange, "nowhere"), BasicProperties::default());
+    let confirm = amqp::publish(&channel, to, b"{}", properties).await?;
+    amqp::patient("a confirm", confirm).await.map(drop)
 }
 
-fn assert_refused(what: &str, result: Result<(), String>) {
+fn assert_refused(what: &str, result: anyhow::Result<()>) {
     let Err(error) = result else {
         panic!("{what}, and may");
     };
+    let error = format!("{error:#}");
     assert!(
         error.contains("ACCESS_REFUSED") || error.contains("ACCESS-REFUSED"),
         "{what}: {error}"
@@ -188,9 +160,9 @@ async fn production_serves_a_request_with_the_rights_it_gives() {
     let sim = Sim::start(setup.sim).await.unwrap();
     // TLS in front of the broker.
     let authority = Authority::new();
-    let port = terminate(authority.acceptor("localhost"), VirtualHost::address()).await;
+    let front = Front::start(authority.acceptor("localhost"), VirtualHost::address()).await;
     let login = user(&vhost, "dispatcher");
-    let broker = format!("amqps://{login}@localhost:{port}/{}", vhost.name);
+    let broker = format!("amqps://{login}@localhost:{}/{}", front.port, vhost.name);
     let places = [
         ("rabbitmq/password", password("dispatcher")),
         ("rabbitmq/ca.crt", &authority.pem()),
@@ -262,12 +234,8 @@ async fn production_refuses_each_role_what_is_not_its_own() {
     for role in ["dispatcher", "upstream", "results-reader"] {
         let login = format!("{}:{}", user(&vhost, role), password(role));
         let other = format!("amqp://{login}@{}/%2f", VirtualHost::address());
-        let connecting = Connection::connect(&other, ConnectionProperties::default());
-        let error = within("a refusal", connecting)
-            .await
-            .map(drop)
-            .unwrap_err()
-            .to_string();
+        let error = amqp::connect(&other).await.map(drop).unwrap_err();
+        let error = format!("{error:#}");
         assert!(
             error.contains("NOT_ALLOWED") || error.contains("NOT-ALLOWED"),
             "{role}: {error}"
@@ -292,9 +260,8 @@ async fn dev_serves_a_request_of_each_of_its_numbers() {
         (token.to_str().unwrap(), "EAAG"),
     ];
     let mut worker = worker(DEV, &folder, &places, &broker, &sim.url()).await;
-    let client = Client::connect(&vhost.url(&VirtualHost::address())).await;
-    let queue = client.queue(Some(("wa.results", "#"))).await;
-    let results = client.read(&queue).await;
+    let url = vhost.url(&VirtualHost::address());
+    let (client, results) = Client::with_results(&url).await;
     for number in config.phone_number_ids() {
         let request = Request::text(&number, "34600000001").number(&number);
         client.publish([request]).await;

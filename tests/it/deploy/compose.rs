@@ -3,7 +3,7 @@
 use super::config::paths;
 use super::render::{ROOT, list, text, yaml_file};
 use crate::sre::tool;
-use crate::support::worker::Folder;
+use harness::worker::Folder;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 
 use super::links::file_at;
 use super::render::{DEV, HPA, PRODUCTION, find, list, our_container, our_pod, rendered, text};
-use crate::support::worker::{BINARY, Folder};
-use crate::tls::Authority;
+use harness::tls::Authority;
+use harness::worker::{Folder, binary};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -197,7 +197,7 @@ fn check_finds_nothing_wrong_with_the_pods_config() {
             };
             std::fs::write(file, content).unwrap();
         }
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.arg("check").env_clear();
         for (n, text) in texts.iter().enumerate() {
             let moved = text.replace(

@@ -4,7 +4,7 @@ use super::config;
 use super::render::{
     DEV, HPA, PRODUCTION, ROOT, US, find, list, of_kind, rendered, text, yaml_documents, yaml_file,
 };
-use crate::support::worker::BINARY;
+use harness::worker::binary;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -175,7 +175,7 @@ fn what_is_made_of_other_files_is_up_to_date() {
     );
 
     let folder = format!("{ROOT}/deploy/k8s/overlays/production");
-    let output = Command::new(BINARY)
+    let output = Command::new(binary())
         .args([
             "definitions",
             "--config",

@@ -1,7 +1,7 @@
 //! What kustomize makes of deploy/k8s, and how to find one's way in it.
 
 use crate::sre::tool;
-use crate::support::worker::Folder;
+use harness::worker::Folder;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

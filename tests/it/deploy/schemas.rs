@@ -4,7 +4,7 @@
 
 use super::render::{name, text};
 use crate::sre::tool;
-use crate::support::worker::Folder;
+use harness::worker::Folder;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,10 +1,9 @@
 //! What Meta takes: the result's fields, and the body byte for byte.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Request;
-use crate::support::proxy::Proxy;
 use crate::support::{NUMBER, Setup, TOKEN, World};
 use graph_sim::Sim;
+use harness::client::Request;
+use harness::proxy::Proxy;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,14 +79,7 @@ async fn every_documented_type_is_sent_byte_for_byte() {
     let sim = Sim::start(setup.sim.clone()).await.unwrap();
     let proxy = Proxy::recording(&sim.addr().to_string()).await;
     let graph = format!("http://{}", proxy.address);
-    let world = World::between(
-        setup,
-        VirtualHost::create(),
-        sim,
-        &VirtualHost::address(),
-        &graph,
-    )
-    .await;
+    let world = World::beyond(setup, sim, &graph).await;
 
     let documented = include_str!("../../cases/messages.jsonl").lines();
     let mut wanted = vec![];

@@ -1,9 +1,8 @@
 //! What clients of other languages and protocols make of a request, as a worker gets it from RabbitMQ. Their own packages are tried
 //! elsewhere; here is what arrives.
 
-use crate::support::client::Request;
 use crate::support::{Setup, World};
-use graph_sim::{Action, Fault};
+use harness::client::Request;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
@@ -29,9 +28,7 @@ fn nameless() -> Request {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_in_a_header_is_the_requests_own_also_after_a_retry() {
     let world = World::start(Setup::default()).await;
-    let mut fault = Fault::new(Action::error(131016));
-    fault.matches.times = Some(1);
-    world.sim.set_script(fault);
+    world.fail(131016, 1);
     let binary = AMQPValue::ByteArray(b"binary-1".to_vec().into());
     let by_user = AMQPValue::LongString("user-1".into());
     for (id, name, value, attempts) in [
@@ -50,8 +47,7 @@ async fn an_id_in_a_header_is_the_requests_own_also_after_a_retry() {
 
     let number = nameless().header_value("message-id", AMQPValue::LongInt(4711));
     world.publish([number]).await;
-    let rejected = |letters: &[crate::support::client::Letter]| letters.len() == 3;
-    let results = world.results.until("a rejection", rejected).await;
+    let results = world.results.all(3).await;
     let error = &results[2].json()["error"];
     assert_eq!(error["at"], "/@amqp/headers/message-id");
     assert!(

@@ -1,25 +1,15 @@
 //! What does not go at once: retries through the ladder, throttles, an API that is away.
 
-use crate::support::client::{Letter, Request};
-use crate::support::worker::Worker;
 use crate::support::{NUMBER, Setup, World};
-use graph_sim::{Action, Fault, Match, NumberRules, Sim};
+use graph_sim::{Action, Fault, NumberRules};
+use harness::client::Request;
+use harness::worker::Worker;
 use std::collections::BTreeSet;
-
-/// The API answers the first `times` sends with this code.
-fn fail(sim: &Sim, code: i64, times: u64) {
-    let mut fault = Fault::new(Action::error(code));
-    fault.matches = Match {
-        times: Some(times),
-        ..Match::default()
-    };
-    sim.set_script(fault);
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transient_failure_is_tried_again_through_the_ladder() {
     let world = World::start(Setup::default()).await;
-    fail(&world.sim, 131016, 1);
+    world.fail(131016, 1);
     let result = world.answer(Request::text("shaky", "34600000001")).await;
     assert_eq!(result["status"], "accepted");
     assert_eq!(result["attempts"], 2);
@@ -41,7 +31,7 @@ async fn a_transient_failure_is_tried_again_through_the_ladder() {
 async fn an_exhausted_request_fails_and_is_kept_whole() {
     let world = World::start(Setup::default().set("retry.max_attempts", "2")).await;
     let dead = world.dead().await;
-    fail(&world.sim, 131016, 99);
+    world.fail(131016, 99);
     let request = Request::text("hopeless", "34600000001")
         .header("x-campaign", "spring")
         .header("on-unknown", "resend")
@@ -77,17 +67,16 @@ async fn an_exhausted_request_fails_and_is_kept_whole() {
 async fn what_was_exhausted_in_doubt_keeps_the_doubt() {
     let world = World::start(Setup::default().set("retry.max_attempts", "1")).await;
     let dead = world.dead().await;
-    let mut fault = Fault::new(Action::ResetAfter {});
-    fault.matches.times = Some(1);
-    world.sim.set_script(fault);
+    world
+        .sim
+        .set_script(Fault::new(Action::ResetAfter {}).times(1));
     let request = Request::text("doubtful", "34600000001").header("on-unknown", "resend");
     assert_eq!(world.answer(request).await["status"], "failed");
     let kept = dead.wait("doubtful").await;
     let mut again = Request::raw("doubtful", kept.body.clone());
     again.headers = kept.properties.headers().clone().unwrap();
     world.publish([again]).await;
-    let both = |letters: &[Letter]| letters.len() == 2;
-    let results = world.results.until("its second result", both).await;
+    let results = world.results.all(2).await;
     let second = results[1].json();
     assert_eq!(second["status"], "accepted");
     assert_eq!(second["possible_duplicate"], true);
@@ -98,7 +87,7 @@ async fn what_was_exhausted_in_doubt_keeps_the_doubt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_throttle_costs_no_attempt() {
     let world = World::start(Setup::default().set("retry.max_attempts", "1")).await;
-    fail(&world.sim, 130429, 2);
+    world.fail(130429, 2);
     let result = world
         .answer(Request::text("throttled", "34600000001"))
         .await;
@@ -117,7 +106,7 @@ async fn a_throttle_costs_no_attempt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pair_throttle_holds_one_recipient_only() {
     let world = World::start(Setup::default().set("retry.max_attempts", "1")).await;
-    fail(&world.sim, 131056, 1);
+    world.fail(131056, 1);
     let held = Request::text("held", "34600000001");
     world.publish([held]).await;
     world.sim.until(|stats| stats.struck == [1]).await;
@@ -151,12 +140,7 @@ async fn pair_limit_is_kept(pair_wait_max_s: &str) {
     let ids = ["p-0", "p-1", "p-2", "p-3"];
     let requests = ids.map(|id| Request::text(id, "34600000001"));
     world.publish(requests).await;
-    for id in ids {
-        let result = world.results.wait(id).await.json();
-        assert_eq!(result["status"], "accepted", "{result}");
-        assert_eq!(result["attempts"], 1);
-        assert_eq!(result["possible_duplicate"], false);
-    }
+    world.accepted_once(&ids).await;
     assert!(world.sim.stats().numbers[NUMBER].rejected.is_empty());
     world.finish().await;
 }
@@ -181,12 +165,7 @@ async fn an_api_that_refuses_connections_costs_nothing_but_time() {
         .metric("attempts_total", &not_sent, |n| n >= 25.0)
         .await;
     world.sim.open().await;
-    for id in &ids {
-        let result = world.results.wait(id).await.json();
-        assert_eq!(result["status"], "accepted");
-        assert_eq!(result["attempts"], 1);
-        assert_eq!(result["possible_duplicate"], false, "nothing had left");
-    }
+    world.accepted_once(&ids).await;
     assert_eq!(world.sim.ledger().len(), 20);
     world.finish().await;
 }
@@ -202,12 +181,7 @@ async fn a_long_outage_of_the_api_leaves_no_doubt_about_anything() {
     let remedy = lane["cause"]["remedy"].as_str().unwrap();
     assert!(remedy.contains("graph.base_url"), "{remedy}");
     world.sim.open().await;
-    for id in &ids {
-        let result = world.results.wait(id).await.json();
-        assert_eq!(result["status"], "accepted");
-        assert_eq!(result["attempts"], 1);
-        assert_eq!(result["possible_duplicate"], false);
-    }
+    world.accepted_once(&ids).await;
     assert_eq!(world.sim.ledger().len(), 5);
     world.finish().await;
 }
@@ -231,7 +205,7 @@ async fn an_idle_connection_that_the_api_closed_is_no_unknown_outcome() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_outlives_the_worker_that_asked_for_it() {
     let mut world = World::start(Setup::default()).await;
-    fail(&world.sim, 131016, 1);
+    world.fail(131016, 1);
     let request = Request::text("survivor", "34600000001").header("x-own", "1");
     world.publish([request]).await;
     world.counts("delayed_total", 1.0).await;
@@ -247,7 +221,7 @@ async fn a_retry_outlives_the_worker_that_asked_for_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_that_would_come_after_the_deadline_expires() {
     let world = World::start(Setup::default()).await;
-    fail(&world.sim, 131016, 1);
+    world.fail(131016, 1);
     let deadline = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(900);
     let request = Request::text("late", "34600000001").header("expires-at", &deadline.to_string());
     let result = world.answer(request).await;
@@ -300,8 +274,7 @@ async fn people_written_to_under_one_id_within_a_second_are_all_answered() {
         request.with(|p| p.with_timestamp(1_790_000_000))
     });
     world.publish(requests).await;
-    let all = |letters: &[Letter]| letters.len() == people.len();
-    let letters = world.results.until("a result for each", all).await;
+    let letters = world.results.all(people.len()).await;
     for letter in letters {
         assert_eq!(letter.json()["status"], "accepted");
     }

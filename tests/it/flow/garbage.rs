@@ -1,11 +1,11 @@
 //! What nobody should publish: it is answered and kept, and never stands in anyone's way.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Client;
-use crate::support::client::Request;
-use crate::support::proxy::Proxy;
 use crate::support::{Setup, World};
-use graph_sim::{Action, Fault, Script};
+use graph_sim::{Action, Fault};
+use harness::broker::VirtualHost;
+use harness::client::Client;
+use harness::client::Request;
+use harness::proxy::Proxy;
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 
@@ -79,8 +79,7 @@ async fn what_has_no_usable_id_is_answered_with_what_it_had() {
     world
         .publish([nameless, anonymous, Request::text(&long, "34600000001")])
         .await;
-    let rejected = |letters: &[crate::support::client::Letter]| letters.len() == 3;
-    let results = world.results.until("three rejections", rejected).await;
+    let results = world.results.all(3).await;
     for result in &results {
         let body = result.json();
         assert_eq!(body["error"]["at"], "/@amqp/message_id");
@@ -90,7 +89,7 @@ async fn what_has_no_usable_id_is_answered_with_what_it_had() {
             "{body}"
         );
     }
-    dead.until("three requests", rejected).await;
+    dead.all(3).await;
     assert!(world.sim.ledger().is_empty());
     world.finish().await;
 }
@@ -129,21 +128,11 @@ async fn a_forged_history_harms_nobody() {
                 &[131056, 131016]
             };
             for code in codes {
-                let (status, subcode, details) = (None, None, None);
-                let code = *code;
-                let mut fault = Fault::new(Action::Error {
-                    code,
-                    status,
-                    subcode,
-                    details,
-                });
-                fault.matches.times = Some(1);
-                fault.matches.recipient = Some(to.clone());
-                faults.push(fault);
+                faults.push(Fault::to(&to, Action::error(*code)).times(1));
             }
         }
     }
-    world.sim.set_script(Script { faults });
+    world.sim.set_script(faults);
     let ids: Vec<String> = requests.iter().map(Request::id).collect();
     world.publish(requests).await;
     for id in ids {
@@ -204,9 +193,7 @@ async fn headers_that_fill_a_frame_stop_nobody() {
     let refused = world.results.wait("refused").await.json();
     assert_eq!(refused["status"], "rejected");
     assert_eq!(refused["error"]["at"], "/@amqp/headers");
-    let kept = dead
-        .until("the nameless one", |letters| letters.len() == 1)
-        .await;
+    let kept = dead.all(1).await;
     assert_eq!(
         kept[0].header("wa-dead-reason").as_deref(),
         Some("malformed")

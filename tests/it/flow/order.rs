@@ -1,7 +1,7 @@
 //! Who goes first.
 
-use crate::support::client::Request;
 use crate::support::{NUMBER, Setup, World};
+use harness::client::Request;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_recipients_messages_keep_their_order() {
@@ -62,7 +62,6 @@ async fn a_high_request_overtakes_a_bulk_backlog() {
         .sim
         .until(|stats| stats.numbers[NUMBER].accepted == 405)
         .await;
-    let all = |letters: &[crate::support::client::Letter]| letters.len() == 405;
-    world.results.until("405 results", all).await;
+    world.results.all(405).await;
     world.finish().await;
 }

@@ -1,8 +1,8 @@
 //! One person's burst: the others do not wait behind it, and it keeps its order.
 
-use crate::support::client::Request;
 use crate::support::{NUMBER, Setup, World};
 use graph_sim::{Entry, NumberRules};
+use harness::client::Request;
 use std::time::Duration;
 
 const CHATTY: &str = "34600000001";

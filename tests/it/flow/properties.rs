@@ -1,21 +1,15 @@
 //! What travels beside the body: AMQP properties and headers, there and back.
 
-use crate::support::client::{Letter, Request};
 use crate::support::{Setup, World, within};
-use graph_sim::{Action, Fault, Match};
+use graph_sim::{Action, Fault};
+use harness::client::Request;
 use lapin::types::AMQPValue;
 
 /// The API fails once for this recipient, so that the request passes the delay ladder.
 const SHAKY: &str = "34600000099";
 
 fn shaky_once() -> Fault {
-    let mut fault = Fault::new(Action::error(131016));
-    fault.matches = Match {
-        recipient: Some(SHAKY.to_owned()),
-        times: Some(1),
-        ..Match::default()
-    };
-    fault
+    Fault::to(SHAKY, Action::error(131016)).times(1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,9 +196,7 @@ fn with_everything(request: Request) -> Request {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_given_up_is_kept_with_all_its_properties() {
     let world = World::start(Setup::default().set("retry.max_attempts", "2")).await;
-    let mut fault = shaky_once();
-    fault.matches.times = Some(2);
-    world.sim.set_script(fault);
+    world.sim.set_script(shaky_once().times(2));
     let dead = world.dead().await;
     for (request, internal) in [
         (Request::raw("malformed", "{"), Some("ours")),
@@ -252,8 +244,7 @@ async fn a_copy_by_cc_is_its_own_lanes_also_later_and_when_given_up() {
     );
     let dead = world.dead().await;
     world.publish([to_both(shaky), to_both(broken)]).await;
-    let of_both = |letters: &[Letter]| letters.len() == 4;
-    let results = world.results.until("both results of both", of_both).await;
+    let results = world.results.all(4).await;
     let mut keys: Vec<&str> = results.iter().map(|r| r.routing_key.as_str()).collect();
     keys.sort_unstable();
     let expected = [
@@ -271,9 +262,7 @@ async fn a_copy_by_cc_is_its_own_lanes_also_later_and_when_given_up() {
         .collect();
     sent_by.sort();
     assert_eq!(sent_by, ["111", "222"]);
-    let buried = dead
-        .until("two requests", |letters| letters.len() == 2)
-        .await;
+    let buried = dead.all(2).await;
     let mut lanes: Vec<Option<String>> = buried
         .iter()
         .map(|kept| kept.header("wa-phone-number-id"))

@@ -1,7 +1,7 @@
 //! What is refused before it is sent: every fault at once, each with its place, none with its value.
 
-use crate::support::client::{Letter, Request};
 use crate::support::{Setup, World};
+use harness::client::{Letter, Request};
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 

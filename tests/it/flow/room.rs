@@ -1,8 +1,8 @@
 //! Large bodies: what a worker holds is bounded in bytes, and nothing is lost or sent twice for it.
 
-use crate::support::client::Request;
 use crate::support::{NUMBER, Setup, World, poll, within};
 use graph_sim::NumberRules;
+use harness::client::Request;
 use serde_json::json;
 use std::collections::HashSet;
 

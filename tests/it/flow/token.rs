@@ -1,10 +1,9 @@
 //! What stops a whole lane: its messages wait unharmed, and flow on when the cause is gone.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Request;
-use crate::support::proxy::{Mode, Proxy};
 use crate::support::{NUMBER, Setup, TOKEN, World, within};
 use graph_sim::{Sim, Token, TokenState};
+use harness::client::Request;
+use harness::proxy::{Mode, Proxy};
 
 fn token(text: &str, state: TokenState) -> Token {
     Token {
@@ -108,8 +107,7 @@ async fn a_token_is_loaded_while_the_api_hangs() {
     let proxy = Proxy::to(&sim.addr().to_string()).await;
     proxy.set(Mode::BlackHole).await;
     let graph = format!("http://{}", proxy.address);
-    let (vhost, broker) = (VirtualHost::create(), VirtualHost::address());
-    let world = World::between(setup, vhost, sim, &broker, &graph).await;
+    let world = World::beyond(setup, sim, &graph).await;
     for n in 1..=3 {
         world.folder.write("token", &format!("EAAGnext{n}"));
         let loaded = |count| count == f64::from(n);

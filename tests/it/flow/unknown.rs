@@ -1,16 +1,13 @@
 //! Lost answers: the message may have been sent. Reported, or repeated and flagged, as the caller wished.
 
-use crate::support::broker::VirtualHost;
-use crate::support::client::Request;
-use crate::support::proxy::Proxy;
 use crate::support::{NUMBER, Setup, World};
 use graph_sim::{Action, Fault, Match, Sim};
+use harness::client::Request;
+use harness::proxy::Proxy;
 use serde_json::Value;
 
 fn once(action: Action) -> Fault {
-    let mut fault = Fault::new(action);
-    fault.matches.times = Some(1);
-    fault
+    Fault::new(action).times(1)
 }
 
 fn http(status: u16) -> Action {
@@ -150,28 +147,18 @@ async fn a_receipt_is_repeated_without_a_flag() {
 /// A proxy between the worker and the API that goes silent: the answer is lost, the connection lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_api_that_falls_silent_mid_flight_leaves_unknowns_and_nothing_else() {
-    use crate::support::proxy::Mode;
+    use harness::proxy::Mode;
     let mut setup = Setup::default().set("graph.request_timeout_ms", "2000");
     setup.sim.defaults.latency_ms = 300;
     let sim = Sim::start(setup.sim.clone()).await.unwrap();
     let proxy = Proxy::to(&sim.addr().to_string()).await;
     let graph = format!("http://{}", proxy.address);
-    let world = World::between(
-        setup,
-        VirtualHost::create(),
-        sim,
-        &VirtualHost::address(),
-        &graph,
-    )
-    .await;
+    let world = World::beyond(setup, sim, &graph).await;
     let ask = |id: String, n: usize| Request::text(&id, &format!("3460000{n:04}"));
     world
         .publish((0..20).map(|n| ask(format!("m-{n}"), n)))
         .await;
-    world
-        .sim
-        .until(|stats| stats.posts_in_flight.now == 20)
-        .await;
+    world.in_flight(20).await;
     proxy.set(Mode::BlackHole).await;
     for n in 0..20 {
         let result = world.results.wait(&format!("m-{n}")).await.json();
@@ -187,19 +174,11 @@ async fn an_api_that_falls_silent_mid_flight_leaves_unknowns_and_nothing_else() 
 /// What closes idle connections after five seconds, as many servers and proxies do, must find none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_was_idle_for_long_is_not_used_again() {
-    use crate::support::proxy::Mode;
+    use harness::proxy::Mode;
     let sim = Sim::start(graph_sim::Options::default()).await.unwrap();
     let proxy = Proxy::to(&sim.addr().to_string()).await;
     let graph = format!("http://{}", proxy.address);
-    let broker = VirtualHost::address();
-    let world = World::between(
-        Setup::default(),
-        VirtualHost::create(),
-        sim,
-        &broker,
-        &graph,
-    )
-    .await;
+    let world = World::beyond(Setup::default(), sim, &graph).await;
     let idle = std::time::Duration::from_secs(5);
     proxy.set(Mode::Forgets(idle)).await;
     for id in ["first", "second"] {

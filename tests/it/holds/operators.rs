@@ -1,12 +1,12 @@
 //! What an operator says to one worker counts in all.
 
 use super::*;
-use crate::support::broker::VirtualHost;
+use harness::broker::VirtualHost;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_reaches_every_worker_and_outlives_them() {
     let mut world = World::start(setup()).await;
-    let mut other = second(&world).await;
+    let mut other = world.second().await;
     assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
     for worker in [&world.worker, &other] {
         worker.lane_state("111", "paused").await;
@@ -16,21 +16,20 @@ async fn a_pause_reaches_every_worker_and_outlives_them() {
     }
     let held = publish(&world, "111", 5).await;
     let free = publish(&world, "112", 5).await;
-    accepted(&world, &free).await;
+    world.accepted_once(&free).await;
     // Both are replaced by new ones, which read it from the log.
     world.worker.drain().await;
     other.drain().await;
-    world.worker = Worker::start(&world.folder, &world.config);
-    world.worker.ready().await;
-    let mut other = second(&world).await;
+    world.restart().await;
+    let mut other = world.second().await;
     world.worker.lane_state("111", "paused").await;
     other.lane_state("111", "paused").await;
     let free: Vec<String> = publish(&world, "222", 5).await;
-    accepted(&world, &free).await;
+    world.accepted_once(&free).await;
     assert_eq!(received(&world.sim.stats(), &["111"]), 0);
 
     assert_eq!(other.post("/lanes/111/resume").await.status, 202);
-    accepted(&world, &held).await;
+    world.accepted_once(&held).await;
     world.worker.lane_state("111", "flowing").await;
     other.drain().await;
     world.finish().await;
@@ -55,7 +54,7 @@ async fn without_the_log_a_worker_works_alone_and_says_so() {
     world.worker.log.line("wa.lanes.log cannot be used").await;
     world.counts("lanes_log_available", 0.0).await;
     let ids = publish(&world, "111", 5).await;
-    accepted(&world, &ids).await;
+    world.accepted_once(&ids).await;
     let paused = world.worker.post("/lanes/111/pause").await;
     assert_eq!(paused.status, 503);
     assert!(
@@ -66,7 +65,7 @@ async fn without_the_log_a_worker_works_alone_and_says_so() {
     world.worker.lane_state("111", "paused").await;
     world.worker.post("/lanes/111/resume").await;
     let ids = publish(&world, "112", 5).await;
-    accepted(&world, &ids).await;
+    world.accepted_once(&ids).await;
     world.worker.lane_state("111", "flowing").await;
     world.finish().await;
 }
@@ -79,11 +78,11 @@ async fn the_log_may_be_deleted_and_made_anew() {
     world.vhost.delete_queue("wa.lanes.log");
     world.counts("lanes_log_available", 0.0).await;
     let ids = publish(&world, "111", 5).await;
-    accepted(&world, &ids).await;
+    world.accepted_once(&ids).await;
     world.counts("lanes_log_available", 1.0).await;
     assert_eq!(world.worker.post("/lanes/111/pause").await.status, 202);
     // What the old one said is told again.
-    let mut other = second(&world).await;
+    let mut other = world.second().await;
     other.lane_state("111", "paused").await;
     other.lane_state("222", "paused").await;
     other.drain().await;

@@ -32,10 +32,7 @@ async fn an_outage_burns_no_attempts() {
         "asked by health only"
     );
     world.sim.set_script(Script::default());
-    for id in &ids {
-        let result = world.results.wait(id).await.json();
-        assert_eq!(result["status"], "accepted", "{result}");
-    }
+    world.accepted(&ids).await;
     world.worker.lane_state("111", "flowing").await;
     world.finish().await;
 }
@@ -44,17 +41,14 @@ async fn an_outage_burns_no_attempts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_request_at_a_time_tries_whether_an_outage_is_over() {
     let world = World::start(setup().set("retry.max_attempts", "2")).await;
-    let fault = Fault::new(Action::error(131_016));
-    world.sim.set_script(fault);
+    world.sim.set_script(Fault::new(Action::error(131_016)));
     let ids = publish(&world, "111", 50).await;
     world.worker.lane_state("111", "away").await;
     let spent = received(&world.sim.stats(), &["111"]);
     let tried = |stats: &Stats| received(stats, &["111"]) >= spent + 2;
     within("two tries", world.sim.until(tried)).await;
     world.sim.set_script(Script::default());
-    for id in &ids {
-        assert_eq!(world.results.wait(id).await.json()["status"], "accepted");
-    }
+    world.accepted(&ids).await;
     world.finish().await;
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::within;
+use graph_sim::{Action, Fault};
 use std::path::Path;
 
 /// As Kubernetes mounts a secret: the file is a link through a folder that is swapped.
@@ -37,7 +38,7 @@ async fn a_dead_token_stops_its_account_and_no_other() {
     let mut held = publish(&world, "111", 500).await;
     held.extend(publish(&world, "112", 500).await);
     let free = publish(&world, "222", 100).await;
-    accepted(&world, &free).await;
+    world.accepted_once(&free).await;
     for lane in ["111", "112"] {
         world.worker.lane_state(lane, "away").await;
         let told = world.worker.lane(lane).await;
@@ -52,11 +53,7 @@ async fn a_dead_token_stops_its_account_and_no_other() {
         wasted <= 40,
         "{wasted} requests were wasted on a dead token"
     );
-    let told = |letters: &[crate::support::client::Letter]| letters.len() >= 100;
-    world
-        .results
-        .until("the other account's results", told)
-        .await;
+    world.results.all(100).await;
     assert_eq!(
         world.all_results().await.len(),
         100,
@@ -68,7 +65,7 @@ async fn a_dead_token_stops_its_account_and_no_other() {
         token(OTHER_TOKEN, TokenState::Valid),
     ]);
     mount(&folder, "..v2", "EAAGnew\n");
-    accepted(&world, &held).await;
+    world.accepted_once(&held).await;
     assert_eq!(world.sim.ledger().len(), 1_100, "each once");
     let metrics = world.worker.metrics().await;
     assert_eq!(metrics.sum("dead_letters_total", &[]), 0.0);
@@ -79,7 +76,7 @@ async fn a_dead_token_stops_its_account_and_no_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_block_is_known_to_every_worker_and_to_those_that_start() {
     let world = World::start(setup()).await;
-    let mut other = second(&world).await;
+    let mut other = world.second().await;
     // 131031: account locked.
     world
         .sim
@@ -100,7 +97,7 @@ async fn a_block_is_known_to_every_worker_and_to_those_that_start() {
     assert!(wasted <= 40, "{wasted} requests were wasted");
 
     other.drain().await;
-    let mut other = second(&world).await;
+    let mut other = world.second().await;
     other.lane_state("111", "away").await;
     other.lane_state("112", "away").await;
     assert_eq!(received(&world.sim.stats(), &["111", "112"]), wasted);
@@ -111,13 +108,7 @@ async fn a_block_is_known_to_every_worker_and_to_those_that_start() {
         .unwrap();
     assert_eq!(other.post("/lanes/112/resume").await.status, 202);
     // Flagged or not: what another worker gave back may have been sent, for all that this one knows.
-    for id in &ids {
-        let result = world.results.wait(id).await.json();
-        assert_eq!(
-            (&result["status"], &result["attempts"]),
-            (&"accepted".into(), &1.into())
-        );
-    }
+    world.accepted_once(&ids).await;
     // Whoever has no message to try with goes on being careful.
     for worker in [&world.worker, &other] {
         let state = worker.lane("111").await["state"].clone();
@@ -144,7 +135,7 @@ async fn it_is_asked_whether_a_block_is_over_and_no_message_is_spent() {
     let told = world.worker.lane("111").await;
     assert!(told["cause"]["next_probe"].is_string() && told["cause"]["since"].is_string());
     world.block("111", None);
-    accepted(&world, &ids).await;
+    world.accepted_once(&ids).await;
     world
         .metric("health_probes_total", &[("result", "well")], |n| n == 1.0)
         .await;
@@ -155,14 +146,10 @@ async fn it_is_asked_whether_a_block_is_over_and_no_message_is_spent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_that_one_person_meets_blocks_nobody() {
     let world = World::start(setup()).await;
-    let mut fault = graph_sim::Fault::new(graph_sim::Action::error(131_005));
-    fault.matches.recipient = Some("34600000000".to_owned());
-    fault.matches.times = Some(1);
-    world.sim.set_script(fault);
+    let fault = Fault::to("34620000000", Action::error(131_005));
+    world.sim.set_script(fault.times(1));
     let ids = publish(&world, "111", 20).await;
-    for id in &ids {
-        assert_eq!(world.results.wait(id).await.json()["status"], "accepted");
-    }
+    world.accepted(&ids).await;
     world.worker.lane_state("111", "flowing").await;
     assert_eq!(world.sum("holds_found_total", &[]).await, 0.0);
     world.finish().await;
@@ -183,16 +170,14 @@ async fn what_one_request_meets_alone_ends_it_and_nobody_else_waits_for_long() {
             .set("retry.max_attempts", "2")
             .set("retry.base_s", "1");
         let world = World::start(setup).await;
-        let mut other = second(&world).await;
-        let action = graph_sim::Action::Error {
+        let mut other = world.second().await;
+        let action = Action::Error {
             code,
             status,
             subcode: None,
             details: None,
         };
-        world
-            .sim
-            .set_script(graph_sim::Fault::to("34699999999", action));
+        world.sim.set_script(Fault::to("34699999999", action));
         let lone = ["lone-1", "lone-2"].map(|id| Request::text(id, "34699999999").number("111"));
         world.publish(lone).await;
         let mut ids = publish(&world, "111", 50).await;

@@ -30,7 +30,7 @@ async fn a_lane_finds_the_rate_that_the_api_allows() {
         (configured - 76.24).abs() < 1e-6 && effective < 70.0,
         "{told}"
     );
-    accepted(&world, &ids).await;
+    world.accepted_once(&ids).await;
     // It rises again by itself.
     let before = world.worker.lane("111").await["rate_messages_per_second"]
         .as_f64()
@@ -43,7 +43,7 @@ async fn a_lane_finds_the_rate_that_the_api_allows() {
     let request =
         |(n, id): (usize, &String)| Request::text(id, &format!("3461{n:07}")).number("111");
     world.publish(more.iter().enumerate().map(request)).await;
-    accepted(&world, &more).await;
+    world.accepted_once(&more).await;
     world
         .metric("lane_rate_messages_per_second", &lane, |rate| rate > before)
         .await;
@@ -63,7 +63,7 @@ async fn a_used_up_budget_pauses_its_account() {
         .change_waba("900", |rules| rules.usage = Some(used_up))
         .unwrap();
     let first = publish(&world, "111", 1).await;
-    accepted(&world, &first).await;
+    world.accepted_once(&first).await;
     for lane in ["111", "112"] {
         world.worker.lane_state(lane, "away").await;
         let told = world.worker.lane(lane).await;
@@ -71,14 +71,14 @@ async fn a_used_up_budget_pauses_its_account() {
         assert!(told["cause"]["ends"].is_string(), "{told}");
     }
     let free = publish(&world, "222", 5).await;
-    accepted(&world, &free).await;
+    world.accepted_once(&free).await;
     world
         .sim
         .change_waba("900", |rules| rules.usage = None)
         .unwrap();
     assert_eq!(world.worker.post("/lanes/112/resume").await.status, 202);
     let held = publish(&world, "112", 5).await;
-    accepted(&world, &held).await;
+    world.accepted_once(&held).await;
     world.finish().await;
 }
 
@@ -86,7 +86,7 @@ async fn a_used_up_budget_pauses_its_account() {
 async fn a_rate_can_be_tried_out() {
     let world = World::start(setup().set("pacing.shadow_mps", "2")).await;
     let ids = publish(&world, "111", 20).await;
-    accepted(&world, &ids).await;
+    world.accepted_once(&ids).await;
     let lane = [("phone_number_id", "111")];
     let waits = world.sum("shadow_waits_total", &lane).await;
     // At 77 a second in place of 2: nearly all of them.
@@ -105,9 +105,8 @@ async fn messages_of_a_paused_template_may_wait() {
     setup.append +=
         "[[outcomes]]\ncode = 132015\nclass = \"throttled\"\nscope = \"template\"\npause_s = 2\n";
     let world = World::start(setup).await;
-    let mut fault = Fault::new(Action::error(132_015));
+    let mut fault = Fault::new(Action::error(132_015)).times(1);
     fault.matches.template = Some("sale".to_owned());
-    fault.matches.times = Some(1);
     world.sim.set_script(fault);
     world
         .publish([of_template("first", "34600000001", "sale")])
@@ -120,9 +119,11 @@ async fn messages_of_a_paused_template_may_wait() {
         of_template("third", "34600000003", "order"),
     ];
     world.publish(others).await;
-    accepted(&world, &["third".to_owned()]).await;
+    world.accepted_once(&["third".to_owned()]).await;
     assert!(world.results.of("second").is_empty());
-    accepted(&world, &["first".to_owned(), "second".to_owned()]).await;
+    world
+        .accepted_once(&["first".to_owned(), "second".to_owned()])
+        .await;
     assert_eq!(
         received(&world.sim.stats(), &["111"]),
         4,

@@ -46,11 +46,11 @@ async fn a_new_worker_waits_until_it_knows_which_lanes_are_paused() {
     let body = json!({ "routing_key": "", "arguments": {} });
     world.vhost.manage("POST", &binding(&world), Some(body));
     world.worker.ready().await;
-    accepted(&world, &free).await;
+    world.accepted_once(&free).await;
     world.worker.lane_state("111", "paused").await;
     assert_eq!(received(&world.sim.stats(), &["111"]), 0);
     assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
-    accepted(&world, &held).await;
+    world.accepted_once(&held).await;
     world.finish().await;
 }
 
@@ -69,7 +69,7 @@ async fn without_the_log_of_tenures_lanes_flow_and_pauses_hold() {
     world.worker.log.line("wa.tenures.log cannot be used").await;
     world.counts("lanes_log_available", 0.0).await;
     let free = publish(&world, "112", 3).await;
-    accepted(&world, &free).await;
+    world.accepted_once(&free).await;
     world.worker.lane_state("111", "paused").await;
     assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
     world.worker.lane_state("111", "flowing").await;
@@ -102,22 +102,21 @@ async fn a_pause_outlives_three_hundred_thousand_records() {
         world.publish(records).await;
     }
     let began = Instant::now();
-    let mut other = second(&world).await;
+    let mut other = world.second().await;
     println!(
         "300,000 records read, and ready, after {:?}",
         began.elapsed()
     );
     other.lane_state("111", "paused").await;
     let free = publish(&world, "112", 20).await;
-    accepted(&world, &free).await;
+    world.accepted_once(&free).await;
     // Whoever is left reads it from the log alone.
     world.worker.drain().await;
     other.drain().await;
-    world.worker = Worker::start(&world.folder, &world.config);
-    world.worker.ready().await;
+    world.restart().await;
     world.worker.lane_state("111", "paused").await;
     assert_eq!(received(&world.sim.stats(), &["111"]), 0);
     assert_eq!(world.worker.post("/lanes/111/resume").await.status, 202);
-    accepted(&world, &held).await;
+    world.accepted_once(&held).await;
     world.finish().await;
 }

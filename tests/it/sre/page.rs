@@ -1,9 +1,10 @@
 //! The page of lanes, in a real browser.
 
 use super::tool;
-use crate::support::client::Request;
-use crate::support::worker::{Folder, free_port};
-use crate::support::{Setup, World, http, poll, within};
+use crate::support::{Setup, World, poll, within};
+use harness::client::Request;
+use harness::http;
+use harness::worker::{Folder, free_port};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::process::{Child, Command};

@@ -2,9 +2,9 @@
 
 use super::expressions::{Expression, Place};
 use super::tool;
-use crate::support::http;
-use crate::support::worker::{Folder, free_port};
 use crate::support::{poll, within};
+use harness::http::{self, encoded};
+use harness::worker::{Folder, free_port};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -50,10 +50,8 @@ impl Prometheus {
     }
 
     async fn ask(&self, path: &str) -> Option<String> {
-        let (address, path) = (self.address.clone(), path.to_owned());
-        let asking =
-            tokio::task::spawn_blocking(move || http::ask(&address, "GET", &path, None, None));
-        let answer = asking.await.unwrap().ok()?;
+        let asking = http::ask_aside(&self.address, "GET", path, None, None);
+        let answer = asking.await.ok()?;
         (answer.status == 200 || answer.status == 400).then_some(answer.body)
     }
 
@@ -133,13 +131,4 @@ impl Prometheus {
         });
         within("ten evaluations of the rules", enough).await;
     }
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }

@@ -1,6 +1,6 @@
 //! The images, run as a cautious operator runs them.
 
-use super::worker::{Folder, Worker};
+use harness::worker::{Folder, Worker};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 

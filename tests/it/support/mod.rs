@@ -1,48 +1,24 @@
 //! What the tests are made of: a RabbitMQ virtual host, an API simulator, a dispatcher process, and a caller.
 
-pub(crate) mod broker;
-pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod container;
-pub(crate) mod http;
-pub(crate) mod log;
-pub(crate) mod metrics;
-pub(crate) mod proxy;
-pub(crate) mod stalling;
-pub(crate) mod worker;
 
-use broker::VirtualHost;
-use client::{Client, Inbox, Letter, Request};
-use graph_sim::{NumberRules, Options, Sim};
-use proxy::Proxy;
+pub(crate) use harness::client::NUMBER;
+use harness::config;
+pub(crate) use harness::{poll, within};
+
+use graph_sim::{Action, Fault, NumberRules, Options, Sim};
+use harness::answer::{Answer, fault};
+use harness::broker::VirtualHost;
+use harness::client::{Client, Inbox, Letter, Request};
+use harness::proxy::Proxy;
+use harness::worker::{Folder, Worker};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::future::Future;
-use std::time::Duration;
-use worker::{Folder, Worker};
+use std::collections::{BTreeMap, HashSet};
 
-/// The lane of tests that need only one.
-pub(crate) const NUMBER: &str = "111";
 /// The account of every lane.
 pub(crate) const WABA: &str = "900";
 pub(crate) const TOKEN: &str = "EAAGtest";
-
-/// How long an event may take. Generous: it is only ever waited for in full by a test that fails.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, event)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
-/// Looks again and again; for what cannot tell by itself, such as a metric.
-pub(crate) async fn poll<F: Future<Output = bool>>(look: impl Fn() -> F) {
-    while !look().await {
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
 
 /// What a test starts from.
 pub(crate) struct Setup {
@@ -105,14 +81,14 @@ impl Setup {
     }
 
     pub(crate) fn config_file(&self, broker: &str, graph: &str, token_file: &str) -> String {
-        let mut text = format!("broker.url = \"{broker}\"\ngraph.base_url = \"{graph}\"\n");
+        let mut text = config::servers(broker, graph);
         for (key, value) in &self.config {
             text += &format!("{key} = {value}\n");
         }
-        text += &format!("[[accounts]]\nwaba_id = \"{WABA}\"\ntoken_file = \"{token_file}\"\n");
-        text += &self.account;
-        for (number, mps) in &self.numbers {
-            text += &format!("[[accounts.numbers]]\nphone_number_id = \"{number}\"\nmps = {mps}\n");
+        let credentials = format!("token_file = \"{token_file}\"\n{}", self.account);
+        text += &config::account(WABA, credentials.trim_end(), [""; 0], 0);
+        for (id, mps) in &self.numbers {
+            text += &config::number(id, mps);
         }
         text + &self.append
     }
@@ -131,13 +107,23 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(setup: Setup) -> Self {
-        let vhost = VirtualHost::create();
-        let sim = Sim::start(setup.sim.clone()).await.unwrap();
-        let (broker, graph) = (VirtualHost::address(), sim.url());
-        Self::between(setup, vhost, sim, &broker, &graph).await
+        Self::before(setup, &VirtualHost::address()).await
     }
 
-    /// With the broker and the API at these addresses, which may be proxies'.
+    /// With the broker at this address, which may be a proxy's.
+    pub(crate) async fn before(setup: Setup, broker: &str) -> Self {
+        let sim = Sim::start(setup.sim.clone()).await.unwrap();
+        let graph = sim.url();
+        Self::between(setup, VirtualHost::create(), sim, broker, &graph).await
+    }
+
+    /// With the API at this address, which may be a proxy's.
+    pub(crate) async fn beyond(setup: Setup, sim: Sim, graph: &str) -> Self {
+        let broker = VirtualHost::address();
+        Self::between(setup, VirtualHost::create(), sim, &broker, graph).await
+    }
+
+    /// With the broker and the API at these addresses.
     pub(crate) async fn between(
         setup: Setup,
         vhost: VirtualHost,
@@ -150,9 +136,8 @@ impl World {
         let config = setup.config_file(&vhost.url(broker), graph, token.to_str().unwrap());
         let worker = Worker::start(&folder, &config);
         worker.ready().await;
-        let client = Client::connect(&vhost.url(&VirtualHost::address())).await;
-        let queue = client.queue(Some(("wa.results", "#"))).await;
-        let results = client.read(&queue).await;
+        let url = vhost.url(&VirtualHost::address());
+        let (client, results) = Client::with_results(&url).await;
         Self {
             worker,
             client,
@@ -166,12 +151,61 @@ impl World {
 
     /// With a proxy between the worker and its broker.
     pub(crate) async fn behind_proxy(setup: Setup) -> (Self, Proxy) {
-        let vhost = VirtualHost::create();
-        let sim = Sim::start(setup.sim.clone()).await.unwrap();
         let proxy = Proxy::to(&VirtualHost::address()).await;
-        let graph = sim.url();
-        let world = Self::between(setup, vhost, sim, &proxy.address, &graph).await;
-        (world, proxy)
+        (Self::before(setup, &proxy.address).await, proxy)
+    }
+
+    /// Another worker instead of one that has ended, and waits until it is ready.
+    pub(crate) async fn restart(&mut self) {
+        self.worker = Worker::start(&self.folder, &self.config);
+        self.worker.ready().await;
+    }
+
+    /// The API answers the first `times` sends with this code.
+    pub(crate) fn fail(&self, code: i64, times: u64) {
+        let fault = Fault::new(Action::error(code));
+        self.sim.set_script(fault.times(times));
+    }
+
+    /// See [`Request::texts`]; their ids.
+    pub(crate) async fn publish_texts(&self, name: &str, lane: &str, count: usize) -> Vec<String> {
+        let requests = Request::texts(name, lane, count);
+        let ids = requests.iter().map(Request::id).collect();
+        self.publish(requests).await;
+        ids
+    }
+
+    /// All of them are, or will be.
+    pub(crate) async fn accepted(&self, ids: &[String]) {
+        for id in ids {
+            let result = self.results.wait(id).await.json();
+            assert_eq!(result["status"], "accepted", "{result}");
+        }
+    }
+
+    /// At the cost of one attempt, and none flagged.
+    pub(crate) async fn accepted_once(&self, ids: &[impl AsRef<str>]) {
+        for id in ids {
+            let result = self.results.wait(id.as_ref()).await.json();
+            assert_eq!(result["status"], "accepted", "{result}");
+            assert_eq!(result["attempts"], 1, "{result}");
+            assert_eq!(result["possible_duplicate"], false, "{result}");
+        }
+    }
+
+    /// Another worker beside one that is called `worker-a`.
+    pub(crate) async fn second(&self) -> Worker {
+        let config = self.config.replace("\"worker-a\"", "\"worker-b\"");
+        assert_ne!(config, self.config);
+        let worker = Worker::start(&self.folder, &config);
+        worker.ready().await;
+        worker
+    }
+
+    /// Waits until so many requests are with the API, unanswered.
+    pub(crate) async fn in_flight(&self, count: u64) {
+        let so_many = self.sim.until(|stats| stats.posts_in_flight.now == count);
+        within(&format!("{count} in flight"), so_many).await;
     }
 
     /// See [`Client::publish`].
@@ -261,31 +295,21 @@ impl World {
         self.results
             .until(&format!("{} results", ids.len()), answered)
             .await;
-        let mut sends: BTreeMap<String, usize> = BTreeMap::new();
-        for id in self
-            .sim
-            .ledger()
-            .into_iter()
-            .filter_map(|entry| entry.opaque)
-        {
-            *sends.entry(id).or_default() += 1;
-        }
+        let ledger = self.sim.ledger();
         for id in ids {
-            let results: Vec<Value> = self.results.of(id).iter().map(Letter::json).collect();
-            let flagged = results
+            let taken: Vec<_> = ledger
                 .iter()
-                .any(|result| result["possible_duplicate"] == true);
-            let sent = sends.get(id).copied().unwrap_or(0);
-            assert!(
-                sent <= 1 || flagged,
-                "{id} was sent {sent} times and nobody says so: {results:?}"
-            );
-            // A result may be told again after a loss, but it must be the same one.
-            let told: BTreeSet<String> = results
-                .iter()
-                .map(|result| result["wamid"].to_string())
+                .filter(|entry| entry.opaque.as_ref() == Some(id))
                 .collect();
-            assert!(told.len() == 1 || flagged, "{id}: {results:?}");
+            let mut answers: Vec<Answer> = vec![];
+            for letter in self.results.of(id) {
+                let answer = serde_json::from_slice(&letter.body).unwrap();
+                // A result may be told again after a loss, but it must be the same one.
+                if !answers.contains(&answer) {
+                    answers.push(answer);
+                }
+            }
+            assert_eq!(fault(&answers, &taken), None, "{id}: {answers:?}");
         }
     }
 

@@ -1,29 +1,65 @@
-//! What was published and what came back. Plain bookkeeping: times are given by the caller.
+//! What was published, confirmed and answered. Plain bookkeeping: times are given by the caller.
 
-use crate::answer::{Answer, Status};
+use crate::sim::Taken;
+use harness::answer::{Answer, Findings, Status, fault};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+/// What is known of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its confirm is awaited.
+    Sent,
+    /// The broker has it: from here on it must not be lost.
+    Confirmed,
+    /// The connection ended before the confirm: it may or may not be there.
+    Doubtful,
+}
 
 /// One published request.
 pub(crate) struct Entry {
     /// Index into the numbers of this load.
     pub(crate) number: usize,
     pub(crate) high: bool,
+    pub(crate) fate: Fate,
     pub(crate) published: Instant,
-    pub(crate) answered: Option<(Instant, Answer)>,
-    /// Results after the first.
-    pub(crate) repeats: u32,
+    pub(crate) answered: Option<Instant>,
+    /// Different results, in the order of arrival; the same one twice stands here once.
+    pub(crate) answers: Vec<Answer>,
+    /// Results that repeat an earlier one word by word.
+    repeats: usize,
 }
 
 impl Entry {
     /// From publish to result.
     pub(crate) fn took(&self) -> Option<Duration> {
         self.answered
-            .as_ref()
-            .map(|(at, _)| at.saturating_duration_since(self.published))
+            .map(|at| at.saturating_duration_since(self.published))
     }
 
+    /// The first.
     pub(crate) fn answer(&self) -> Option<&Answer> {
-        self.answered.as_ref().map(|(_, answer)| answer)
+        self.answers.first()
+    }
+
+    /// Results that repeat an earlier one word by word.
+    pub(crate) fn repeats(&self) -> usize {
+        self.repeats
+    }
+
+    /// Results after the first.
+    pub(crate) fn more_results(&self) -> usize {
+        self.repeats + self.answers.len().saturating_sub(1)
+    }
+
+    /// What is wrong with it, if the API took this of it.
+    pub(crate) fn fault(&self, taken: &[&Taken]) -> Option<&'static str> {
+        // What the API took, the broker had.
+        let may_be_gone = self.fate == Fate::Doubtful && taken.is_empty();
+        if self.answers.is_empty() && may_be_gone {
+            return None;
+        }
+        fault(&self.answers, taken)
     }
 }
 
@@ -31,10 +67,10 @@ impl Entry {
 pub(crate) struct Book {
     prefix: String,
     entries: Vec<Entry>,
-    /// Published and not answered, by number.
+    /// Neither answered nor doubtful, by number.
     open: Vec<usize>,
     /// Results with ids of this load that nobody published.
-    pub(crate) strangers: u32,
+    pub(crate) strangers: usize,
 }
 
 impl Book {
@@ -52,16 +88,16 @@ impl Book {
         self.entries.push(Entry {
             number,
             high,
+            fate: Fate::Sent,
             published: now,
             answered: None,
+            answers: vec![],
             repeats: 0,
         });
         if self.open.len() <= number {
             self.open.resize(number + 1, 0);
         }
-        if let Some(open) = self.open.get_mut(number) {
-            *open += 1;
-        }
+        self.open[number] += 1;
         self.id(self.entries.len() - 1)
     }
 
@@ -76,25 +112,55 @@ impl Book {
             .ok()
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<&Entry> {
-        self.entries.get(self.index(id)?)
+    pub(crate) fn confirm(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            // What is forgotten stays so.
+            if entry.fate == Fate::Sent {
+                entry.fate = Fate::Confirmed;
+            }
+        }
+    }
+
+    pub(crate) fn doubt(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            // Twice, if what is already forgotten is not confirmed either.
+            let is_open = entry.answers.is_empty() && entry.fate != Fate::Doubtful;
+            self.open[entry.number] -= usize::from(is_open);
+            entry.fate = Fate::Doubtful;
+        }
+    }
+
+    /// All of a number that have no answer; says how many.
+    pub(crate) fn doubt_all(&mut self, number: usize) -> usize {
+        let entries = self.entries.iter().enumerate();
+        let open = entries.filter(|(_, entry)| entry.number == number && entry.answers.is_empty());
+        let open: Vec<usize> = open.map(|(index, _)| index).collect();
+        open.iter().for_each(|&index| self.doubt(index));
+        open.len()
     }
 
     /// Notes a result; those of other loads are none of our business.
     pub(crate) fn answer(&mut self, id: &str, answer: Answer, now: Instant) {
+        self.answer_delivered(id, answer, false, now);
+    }
+
+    /// `again`: the broker says that this reader may have had it before.
+    pub(crate) fn answer_delivered(&mut self, id: &str, answer: Answer, again: bool, now: Instant) {
         let Some(index) = self.index(id) else { return };
         let Some(entry) = self.entries.get_mut(index) else {
             self.strangers += 1;
             return;
         };
-        if entry.answered.is_some() {
-            entry.repeats += 1;
-        } else {
-            entry.answered = Some((now, answer));
-            if let Some(open) = self.open.get_mut(entry.number) {
-                *open -= 1;
-            }
+        if entry.answers.contains(&answer) {
+            entry.repeats += usize::from(!again);
+            return;
         }
+        if entry.answers.is_empty() {
+            entry.answered = Some(now);
+            // A doubtful one is open no more.
+            self.open[entry.number] -= usize::from(entry.fate != Fate::Doubtful);
+        }
+        entry.answers.push(answer);
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -105,6 +171,46 @@ impl Book {
         self.entries
             .iter()
             .filter(move |entry| entry.number == number)
+    }
+
+    /// Requests of each of so many numbers that were answered since then.
+    pub(crate) fn answered_since(&self, numbers: usize, since: Instant) -> Vec<usize> {
+        let mut counts = vec![0; numbers];
+        for entry in &self.entries {
+            if entry.answered.is_some_and(|at| at > since) {
+                counts[entry.number] += 1;
+            }
+        }
+        counts
+    }
+
+    /// Holds the results against the API's ledger. `look` sees each request with what the API took of it, and what is wrong with it.
+    pub(crate) fn balance<'a>(
+        &self,
+        ledger: &'a [Taken],
+        mut look: impl FnMut(&Entry, &[&'a Taken], Option<&str>),
+    ) -> Findings {
+        let mut findings = Findings::default();
+        let mut taken: HashMap<usize, Vec<&Taken>> = HashMap::new();
+        for message in ledger {
+            let index = message.opaque.as_deref().and_then(|id| self.index(id));
+            match index.filter(|index| *index < self.entries.len()) {
+                Some(index) => taken.entry(index).or_default().push(message),
+                None => findings.note("taken by the API, and nobody's", &message.wamid),
+            }
+        }
+        for (index, entry) in self.entries.iter().enumerate() {
+            let taken = taken.get(&index).map_or(&[][..], Vec::as_slice);
+            let fault = entry.fault(taken);
+            look(entry, taken, fault);
+            if let Some(fault) = fault {
+                findings.note(fault, self.id(index));
+            }
+        }
+        for _ in 0..self.strangers {
+            findings.note("results with ids that nobody published", &self.prefix);
+        }
+        findings
     }
 
     /// Published and not answered.
@@ -131,7 +237,7 @@ pub(crate) struct Tally {
     pub(crate) published: usize,
     /// In the order of [`Status::ALL`].
     by_status: [usize; Status::ALL.len()],
-    pub(crate) repeats: u32,
+    pub(crate) repeats: usize,
     pub(crate) possible_duplicates: usize,
     /// Publish to result, ascending.
     pub(crate) high: Vec<Duration>,
@@ -141,7 +247,7 @@ pub(crate) struct Tally {
 impl Tally {
     fn add(&mut self, entry: &Entry) {
         self.published += 1;
-        self.repeats += entry.repeats;
+        self.repeats += entry.more_results();
         let (Some(answer), Some(took)) = (entry.answer(), entry.took()) else {
             return;
         };
@@ -191,12 +297,6 @@ impl Tally {
         sum.bulk.sort_unstable();
         sum
     }
-}
-
-/// Nearest rank; `None` when there is nothing to rank. `sorted` ascends.
-pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied()
 }
 
 #[cfg(test)]
@@ -251,11 +351,41 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn percentiles_are_nearest_ranks() {
-        let sorted: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
-        assert_eq!(percentile(&sorted, 50), Some(Duration::from_millis(100)));
-        assert_eq!(percentile(&sorted, 99), Some(Duration::from_millis(198)));
-        assert_eq!(percentile(&sorted[..1], 99), Some(Duration::from_millis(1)));
-        assert_eq!(percentile(&[], 99), None);
+    fn open_is_what_must_still_be_answered() {
+        let (mut book, now) = (Book::new("chaos".to_owned()), Instant::now());
+        let ids: Vec<_> = [0, 1, 1]
+            .map(|number| book.publish(number, false, now))
+            .into();
+        assert_eq!((book.open_of(0), book.open_of(1)), (1, 2));
+        book.confirm(0);
+        book.answer(&ids[0], answer(Status::Accepted), now);
+        book.doubt(1);
+        assert_eq!((book.open_of(0), book.open_of(1)), (0, 1));
+        book.answer(&ids[1], answer(Status::Accepted), now);
+        book.answer(&ids[2], answer(Status::Accepted), now);
+        book.doubt(2);
+        assert_eq!(book.open(), 0);
+    }
+
+    #[test]
+    fn the_same_result_twice_is_a_repeat_and_another_one_is_kept() {
+        let (mut book, now) = (Book::new("chaos".to_owned()), Instant::now());
+        let id = book.publish(0, false, now);
+        for (status, again) in [
+            (Status::Accepted, false),
+            (Status::Accepted, false),
+            (Status::Accepted, true),
+            (Status::Unknown, false),
+        ] {
+            book.answer_delivered(&id, answer(status), again, now);
+        }
+        book.answer("chaos-7", answer(Status::Accepted), now);
+        book.answer("other-0", answer(Status::Accepted), now);
+        let entry = &book.entries[0];
+        assert_eq!(
+            (entry.answers.len(), entry.repeats(), book.strangers),
+            (2, 1, 1)
+        );
+        assert_eq!(entry.more_results(), 2);
     }
 }

@@ -1,28 +1,16 @@
 //! The AMQP side: a confirmed publisher with a window, and a reader of results.
 
-use crate::answer::Answer;
 use crate::book::Book;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
-use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
-    QueueDeclareOptions,
-};
-use lapin::types::FieldTable;
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer,
-    PublisherConfirm,
-};
-use std::collections::VecDeque;
-use std::future::Future;
+use harness::amqp::{Window, confirming, now_s, persistent, publish};
+use harness::answer::Answer;
+use lapin::{Channel, Connection, Consumer};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-/// A blocked connection confirms nothing, ever: nothing is awaited without an end.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Publishes that may await their confirm at once.
 const WINDOW: usize = 200;
-const PERSISTENT: u8 = 2;
 
 /// The book as publisher and reader share it.
 #[derive(Clone)]
@@ -49,31 +37,11 @@ pub(crate) struct Request {
 /// From this priority on a request is of the high class.
 const HIGH: u8 = 5;
 
-pub(crate) async fn connect(url: &str) -> Result<Connection> {
-    // The URL holds a password: it stays out of the message.
-    patient(
-        "connect",
-        Connection::connect(url, ConnectionProperties::default()),
-    )
-    .await
-}
-
-pub(crate) async fn patient<T>(
-    what: &str,
-    doing: impl Future<Output = lapin::Result<T>>,
-) -> Result<T> {
-    match tokio::time::timeout(PATIENCE, doing).await {
-        Ok(done) => done.with_context(|| format!("AMQP: {what}")),
-        Err(_) => bail!("AMQP: {what}: no answer within {} s", PATIENCE.as_secs()),
-    }
-}
-
 /// Publishes to `wa.send` and keeps the book.
 pub(crate) struct Publisher {
     channel: Channel,
     numbers: Vec<String>,
-    unconfirmed: VecDeque<PublisherConfirm>,
-    window: usize,
+    window: Window,
     book: Shared,
 }
 
@@ -83,30 +51,21 @@ impl Publisher {
         numbers: Vec<String>,
         book: Shared,
     ) -> Result<Self> {
-        let channel = patient("channel", connection.create_channel()).await?;
-        patient(
-            "confirm.select",
-            channel.confirm_select(ConfirmSelectOptions::default()),
-        )
-        .await?;
         Ok(Self {
-            channel,
+            channel: confirming(connection).await?,
             numbers,
-            unconfirmed: VecDeque::new(),
-            window: WINDOW,
+            window: Window::of(WINDOW),
             book,
         })
     }
 
     /// So many publishes may await their confirm at once: more where confirms take long.
-    pub(crate) fn with_window(self, window: usize) -> Self {
+    pub(crate) fn with_window(self, size: usize) -> Self {
+        let window = Window::of(size);
         Self { window, ..self }
     }
 
     pub(crate) async fn publish(&mut self, request: &Request) -> Result<()> {
-        if self.unconfirmed.len() >= self.window {
-            self.confirm_oldest().await?;
-        }
         let Some(number) = self.numbers.get(request.number) else {
             bail!("no number {}", request.number)
         };
@@ -115,90 +74,23 @@ impl Publisher {
             .book
             .lock()
             .publish(request.number, request.priority >= HIGH, Instant::now());
-        let properties = BasicProperties::default()
+        let properties = persistent(&id)
             .with_content_type("application/json".into())
-            .with_delivery_mode(PERSISTENT)
-            .with_message_id(id.into())
             .with_priority(request.priority)
-            .with_timestamp(
-                SystemTime::UNIX_EPOCH
-                    .elapsed()
-                    .unwrap_or_default()
-                    .as_secs(),
-            );
-        let mandatory = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        let publishing = self.channel.basic_publish(
-            "wa.send".into(),
-            number.as_str().into(),
-            mandatory,
+            .with_timestamp(now_s());
+        let publishing = publish(
+            &self.channel,
+            ("wa.send", number),
             &request.body,
             properties,
         );
-        self.unconfirmed
-            .push_back(patient("publish", publishing).await?);
-        Ok(())
+        self.window.push(publishing.await?).await
     }
 
     /// Awaits what is not confirmed yet.
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        while !self.unconfirmed.is_empty() {
-            self.confirm_oldest().await?;
-        }
-        Ok(())
+        self.window.flush().await
     }
-
-    async fn confirm_oldest(&mut self) -> Result<()> {
-        let Some(confirm) = self.unconfirmed.pop_front() else {
-            return Ok(());
-        };
-        match patient("confirm", confirm).await? {
-            Confirmation::Ack(None) => Ok(()),
-            Confirmation::Ack(Some(_)) => bail!("a request was returned: no queue takes it"),
-            Confirmation::Nack(_) | Confirmation::NotRequested => {
-                bail!("the broker refused a request")
-            }
-        }
-    }
-}
-
-/// Binds a queue of our own to all results.
-pub(crate) async fn results(connection: &Connection) -> Result<Consumer> {
-    let channel = patient("channel", connection.create_channel()).await?;
-    let own = QueueDeclareOptions {
-        exclusive: true,
-        auto_delete: true,
-        ..QueueDeclareOptions::default()
-    };
-    let queue = patient(
-        "declare a queue for results",
-        channel.queue_declare("".into(), own, FieldTable::default()),
-    )
-    .await?;
-    let name = queue.name().clone();
-    let bind = channel.queue_bind(
-        name.clone(),
-        "wa.results".into(),
-        "#".into(),
-        QueueBindOptions::default(),
-        FieldTable::default(),
-    );
-    patient(
-        "bind to wa.results (has a worker run on this virtual host?)",
-        bind,
-    )
-    .await?;
-    let unacked = BasicConsumeOptions {
-        no_ack: true,
-        ..BasicConsumeOptions::default()
-    };
-    patient(
-        "consume results",
-        channel.basic_consume(name, "load".into(), unacked, FieldTable::default()),
-    )
-    .await
 }
 
 /// Enters results into the book until the broker hangs up, which is an error.

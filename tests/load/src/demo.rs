@@ -12,6 +12,7 @@ use crate::summary::summary;
 use crate::table::Snapshot;
 use crate::workers::{Owners, Worker};
 use anyhow::Result;
+use harness::amqp;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
@@ -47,10 +48,10 @@ pub(crate) async fn demo(options: Options) -> Result<bool> {
         loopback::check(url, options.anywhere)?;
     }
     let plan = Plan::new(options.numbers)?;
-    sim::prepare(&options.sim, &plan::script()).await?;
-    let connection = broker::connect(&options.amqp).await?;
+    sim::prepare(&options.sim, plan::script()).await?;
+    let connection = amqp::connect(&options.amqp).await?;
     let book = Shared::new(Book::new(fresh_prefix()));
-    let consumer = broker::results(&connection).await?;
+    let consumer = amqp::results(&connection).await?;
     let publisher = Publisher::new(&connection, plan.ids(), book.clone()).await?;
     let mut watch = Watch::new(&plan, &options.workers, &book);
     tokio::select! {

@@ -9,14 +9,12 @@
     reason = "a command line tool: the terminal is its output"
 )]
 
-mod answer;
 mod balance;
 mod book;
 mod broker;
 mod chaos;
 mod demo;
 mod figures;
-mod http;
 mod loopback;
 mod plan;
 mod run;

@@ -1,8 +1,8 @@
 //! The demo's load: what is published when, to whom, and how it should end.
 
-use crate::answer::Status;
 use crate::broker::Request;
 use anyhow::{Context, Result, ensure};
+use harness::answer::Status;
 use serde_json::{Value, json};
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,10 +1,12 @@
 //! `load run`: a measured load.
 
-use crate::answer::Status;
-use crate::book::{Book, Tally, percentile};
+use crate::book::{Book, Tally};
 use crate::broker::{self, Publisher, Request, Shared};
 use crate::loopback;
 use anyhow::{Result, ensure};
+use harness::amqp;
+use harness::answer::Status;
+use harness::figures::percentile;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
@@ -47,9 +49,9 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
         options.rate.is_none_or(|rate| rate > 0.0),
         "--rate must be above 0"
     );
-    let connection = broker::connect(&options.amqp).await?;
+    let connection = amqp::connect(&options.amqp).await?;
     let book = Shared::new(Book::new(fresh_prefix()));
-    let consumer = broker::results(&connection).await?;
+    let consumer = amqp::results(&connection).await?;
     let publisher = Publisher::new(&connection, options.number.clone(), book.clone()).await?;
     let began = Instant::now();
     tokio::select! {
@@ -152,7 +154,7 @@ fn report(options: &Options, book: &Book, began: Instant) -> bool {
     let last = book
         .entries()
         .iter()
-        .filter_map(|entry| entry.answered.as_ref().map(|(at, _)| *at))
+        .filter_map(|entry| entry.answered)
         .max();
     if let Some(last) = last {
         let took = last.saturating_duration_since(began).as_secs_f64();

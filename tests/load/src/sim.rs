@@ -1,54 +1,17 @@
 //! The simulated API's side: its fault script before, its ledger and counts after.
 
-use crate::http;
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
-use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+pub(crate) use graph_sim::Entry as Taken;
+use graph_sim::{Page, Stats};
+use harness::http;
+use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// A message that the API took.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Taken {
-    pub(crate) at_ms: f64,
-    pub(crate) phone_number_id: String,
-    pub(crate) recipient: String,
-    /// The request's id, as the dispatcher passed it on.
-    pub(crate) opaque: Option<String>,
-    pub(crate) wamid: String,
-}
-
-impl Taken {
-    /// Since the simulator started, to the microsecond it counts in.
-    pub(crate) fn at(&self) -> Duration {
-        Duration::from_secs_f64(self.at_ms / 1_000.0 + 5e-7)
-    }
-}
-
-#[derive(Deserialize)]
-struct Page {
-    entries: Vec<Taken>,
-    next: u64,
-    more: bool,
-    dropped: u64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Stats {
-    /// How often each fault of the script struck.
-    pub(crate) struck: Vec<u64>,
-    /// The simulator's clock: milliseconds since it started.
-    #[serde(default)]
-    pub(crate) now_ms: f64,
-    numbers: HashMap<String, NumberStats>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct NumberStats {
-    #[serde(default)]
-    accepted: usize,
-    rejected: HashMap<i64, usize>,
+/// When it arrived, since the simulator started, to the microsecond it counts in.
+pub(crate) fn at(taken: &Taken) -> Duration {
+    Duration::from_secs_f64(taken.at_ms / 1_000.0 + 5e-7)
 }
 
 /// What the API says happened.
@@ -59,9 +22,9 @@ pub(crate) struct Truth {
 }
 
 /// Empties ledger and counts, and sets the faults to come.
-pub(crate) async fn prepare(base: &str, script: &Value) -> Result<()> {
-    http::post(base, "/_sim/reset", "").await?;
-    http::post(base, "/_sim/script", &script.to_string()).await
+pub(crate) async fn prepare(base: &str, script: Value) -> Result<()> {
+    http::post(base, "/_sim/reset", json!({})).await?;
+    http::post(base, "/_sim/script", script).await
 }
 
 pub(crate) async fn truth(base: &str) -> Result<Truth> {
@@ -102,13 +65,13 @@ pub(crate) async fn zero(base: &str) -> Result<Instant> {
 }
 
 /// Messages that the API took so far.
-pub(crate) async fn accepted(base: &str) -> Result<usize> {
+pub(crate) async fn accepted(base: &str) -> Result<u64> {
     let stats: Stats = http::get(base, "/_sim/stats").await?;
     Ok(stats.numbers.values().map(|number| number.accepted).sum())
 }
 
 /// Messages that the API refused for the rate so far.
-pub(crate) async fn refused(base: &str) -> Result<usize> {
+pub(crate) async fn refused(base: &str) -> Result<u64> {
     let stats: Stats = http::get(base, "/_sim/stats").await?;
     let truth = Truth {
         ledger: vec![],
@@ -122,13 +85,13 @@ pub(crate) const RATE: i64 = 130_429;
 pub(crate) const PAIR_RATE: i64 = 131_056;
 
 impl Truth {
-    pub(crate) fn refusals(&self, number: &str, code: i64) -> usize {
+    pub(crate) fn refusals(&self, number: &str, code: i64) -> u64 {
         let stats = self.stats.numbers.get(number);
         let count = stats.and_then(|stats| stats.rejected.get(&code));
         count.copied().unwrap_or_default()
     }
 
-    pub(crate) fn refusals_in_all(&self, code: i64) -> usize {
+    pub(crate) fn refusals_in_all(&self, code: i64) -> u64 {
         let numbers = self.stats.numbers.keys();
         numbers.map(|number| self.refusals(number, code)).sum()
     }
@@ -142,7 +105,7 @@ impl Truth {
     /// When the messages of one number, or to one person, arrived; ascending.
     pub(crate) fn arrivals(&self, of: impl Fn(&Taken) -> bool) -> Vec<Duration> {
         let ours = self.ledger.iter().filter(|taken| of(taken));
-        let mut arrivals: Vec<Duration> = ours.map(Taken::at).collect();
+        let mut arrivals: Vec<Duration> = ours.map(at).collect();
         arrivals.sort_unstable();
         arrivals
     }
@@ -176,11 +139,14 @@ pub(crate) mod tests {
 
     pub(crate) fn taken(number: &str, opaque: &str, wamid: &str, at_ms: f64) -> Taken {
         Taken {
+            seq: 1,
             at_ms,
             phone_number_id: number.to_owned(),
             recipient: "15550000001".to_owned(),
+            kind: "text".to_owned(),
             opaque: Some(opaque.to_owned()),
             wamid: wamid.to_owned(),
+            body: None,
         }
     }
 
@@ -198,22 +164,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn reads_what_the_simulator_writes() {
-        let page: Page = serde_json::from_str(
-            r#"{"entries":[{"seq":1,"at_ms":12.345,"phone_number_id":"1","recipient":"2","type":"text","opaque":"a","wamid":"w"}],"next":1,"more":false,"dropped":0}"#,
-        )
-        .unwrap();
-        assert_eq!(page.entries[0].at().as_micros(), 12_345);
-        let stats = serde_json::from_str(
-            r#"{"now_ms":1.0,"struck":[2],"numbers":{"1":{"received":3,"rejected":{"130429":3}}}}"#,
-        );
+    fn refusals_are_counted_by_number_and_code() {
+        let mut stats = Stats::default();
+        let number = graph_sim::NumberStats {
+            rejected: [(RATE, 3)].into(),
+            ..Default::default()
+        };
+        stats.numbers.insert("1".to_owned(), number);
         let truth = Truth {
             ledger: vec![],
-            stats: stats.unwrap(),
+            stats,
         };
-        assert_eq!(
-            (truth.refusals("1", RATE), truth.refusals("2", RATE)),
-            (3, 0)
-        );
+        let counts = ["1", "2"].map(|number| truth.refusals(number, RATE));
+        assert_eq!((counts, truth.refusals_in_all(RATE)), ([3, 0], 3));
     }
 }

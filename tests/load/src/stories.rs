@@ -1,10 +1,11 @@
 //! What is worth a look in a finished load, told from results and ledger.
 
-use crate::answer::Answer;
-use crate::book::{Book, Tally, percentile};
+use crate::book::{Book, Tally};
 use crate::figures::seconds;
 use crate::plan::{PAIR_BURST, PAIR_PERSON, Plan, RETRY_CODE, Role};
 use crate::sim::{PAIR_RATE, Truth};
+use harness::answer::Answer;
+use harness::figures::percentile;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -145,10 +146,10 @@ fn pair(truth: &Truth) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Refusal, Status};
     use crate::book::tests::answer;
     use crate::plan::tests::plan;
     use crate::sim::tests::taken;
+    use harness::answer::{Refusal, Status};
 
     #[test]
     fn a_rejection_says_where_and_why() {

@@ -1,12 +1,12 @@
 //! What is printed at the end: the counts by number, the ledger against the results, the stories.
 
-use crate::answer::Status;
 use crate::book::{Book, Tally};
 use crate::figures::{seconds, thousands, wrapped};
 use crate::plan::Plan;
 use crate::sim::{RATE, Truth};
 use crate::stories::stories;
 use crate::table::{Row, Snapshot};
+use harness::answer::Status;
 
 pub(crate) fn summary(plan: &Plan, book: &Book, truth: &Truth, last: &Snapshot) -> String {
     let tallies: Vec<Tally> = (0..last.rows.len()).map(|n| book.tally(n)).collect();

@@ -1,10 +1,10 @@
 //! The live table: a snapshot of the load, and the snapshot as text.
 
-use crate::answer::Status;
 use crate::book::{Book, Tally};
 use crate::figures::thousands;
 use crate::plan::Plan;
 use crate::workers::Owners;
+use harness::answer::Status;
 use std::time::{Duration, Instant};
 
 /// The load at one moment.
@@ -68,9 +68,9 @@ impl Snapshot {
 }
 
 fn answered_since(book: &Book, number: usize, since: Option<Instant>) -> usize {
-    let answered = book.of(number).filter_map(|entry| entry.answered.as_ref());
+    let answered = book.of(number).filter_map(|entry| entry.answered);
     answered
-        .filter(|(at, _)| since.is_none_or(|since| *at > since))
+        .filter(|at| since.is_none_or(|since| *at > since))
         .count()
 }
 

@@ -1,7 +1,7 @@
 //! Which worker serves which number, as the workers' admin pages show it.
 
-use crate::http;
 use anyhow::{Context, Result, ensure};
+use harness::http;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -28,11 +28,18 @@ impl FromStr for Worker {
 
 /// One entry of `GET /lanes`, as far as it matters here.
 #[derive(Debug, Deserialize)]
-struct Lane {
-    phone_number_id: String,
+pub(crate) struct Lane {
+    pub(crate) phone_number_id: String,
     waiting: usize,
     in_flight: usize,
     pair_parked: usize,
+}
+
+impl Lane {
+    /// Whether the worker that tells of it has work of it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting + self.in_flight > 0
+    }
 }
 
 /// Who was last seen with work of a number: every worker lists every number, one has the work.
@@ -57,10 +64,7 @@ impl Owners {
     }
 
     fn note(&mut self, worker: &str, lanes: &[Lane]) {
-        for lane in lanes
-            .iter()
-            .filter(|lane| lane.waiting + lane.in_flight > 0)
-        {
+        for lane in lanes.iter().filter(|lane| lane.is_busy()) {
             self.set(&lane.phone_number_id, worker);
         }
     }

@@ -1,12 +1,12 @@
 //! Many faults in a row, drawn with the seed: what no single scenario thought of.
 
-use super::forwarder::Way;
 use super::play::PATIENCE;
 use super::process::Signal;
 use super::scenario::{Ailment, Reach};
 use super::stage::Stage;
 use super::{play_api, play_broker};
 use anyhow::Result;
+use harness::proxy::Mode;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug)]
@@ -84,9 +84,9 @@ async fn strike(stage: &mut Stage<'_>, fault: Fault) -> Result<()> {
             stage.say(&format!(
                 "nothing passes between {name} and RabbitMQ for {seconds} s"
             ));
-            set_way(stage, worker, Way::Frozen);
+            set_mode(stage, worker, Mode::BlackHole).await;
             stage.go_on(seconds).await;
-            set_way(stage, worker, Way::Open);
+            set_mode(stage, worker, Mode::Pass).await;
         }
         Fault::Close => {
             let vhost = stage.nodes.vhost.clone();
@@ -115,8 +115,8 @@ async fn strike(stage: &mut Stage<'_>, fault: Fault) -> Result<()> {
     Ok(())
 }
 
-fn set_way(stage: &Stage<'_>, worker: usize, way: Way) {
+async fn set_mode(stage: &Stage<'_>, worker: usize, mode: Mode) {
     if let Some(forwarder) = stage.forwarders.get(worker) {
-        forwarder.set(way);
+        forwarder.set(mode).await;
     }
 }

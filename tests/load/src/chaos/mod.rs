@@ -1,9 +1,6 @@
 //! `load chaos`: faults under full load, each with the same question at its end: does everything add up?
 
 mod bounds;
-mod diary;
-mod forwarder;
-mod front;
 mod mix;
 mod nodes;
 mod play;

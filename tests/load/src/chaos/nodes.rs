@@ -1,9 +1,9 @@
 //! The RabbitMQ nodes, which `deploy/dev` starts and stops, each on ports of its own.
 
 use super::process::Signal;
-use crate::http;
 use anyhow::{Context, Result, ensure};
-use std::net::SocketAddr;
+use harness::http;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::process::Command;
@@ -41,12 +41,12 @@ impl Nodes {
         self.count
     }
 
-    pub(crate) fn address(&self, node: u16) -> SocketAddr {
-        ([127, 0, 0, 1], self.first_port + node).into()
+    pub(crate) fn address(&self, node: u16) -> String {
+        format!("127.0.0.1:{}", self.first_port + node)
     }
 
-    pub(crate) fn amqp(&self, user: &str, port: u16) -> String {
-        format!("amqp://{user}:{user}@127.0.0.1:{port}/{}", self.vhost)
+    pub(crate) fn amqp(&self, user: &str, address: &str) -> String {
+        format!("amqp://{user}:{user}@{address}/{}", self.vhost)
     }
 
     /// As many nodes as that and no more, in one cluster.
@@ -115,25 +115,25 @@ impl Nodes {
     pub(crate) async fn fresh_vhost(&mut self, name: &str) -> Result<()> {
         name.clone_into(&mut self.vhost);
         let base = self.management();
-        http::manage(&base, "PUT", &format!("/api/vhosts/{name}"), "").await?;
-        let all = r#"{"configure":".*","write":".*","read":".*"}"#;
-        let worker = format!(r#"{{"password":"{WORKERS_USER}","tags":""}}"#);
+        http::manage(&base, "PUT", &format!("/api/vhosts/{name}"), None).await?;
+        let worker = json!({ "password": WORKERS_USER, "tags": "" });
         let user = format!("/api/users/{WORKERS_USER}");
-        http::manage(&base, "PUT", &user, &worker).await?;
+        http::manage(&base, "PUT", &user, Some(worker)).await?;
         for user in [LOADS_USER, WORKERS_USER] {
             let permissions = format!("/api/permissions/{name}/{user}");
-            http::manage(&base, "PUT", &permissions, all).await?;
+            let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+            http::manage(&base, "PUT", &permissions, Some(all)).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn drop_vhost(&self) {
         let path = format!("/api/vhosts/{}", self.vhost);
-        drop(http::manage(&self.management(), "DELETE", &path, "").await);
+        drop(http::manage(&self.management(), "DELETE", &path, None).await);
     }
 
-    pub(crate) async fn manage(&self, method: &str, path: &str, json: &str) -> Result<()> {
-        http::manage(&self.management(), method, path, json).await
+    pub(crate) async fn manage(&self, method: &str, path: &str, body: Option<Value>) -> Result<()> {
+        http::manage(&self.management(), method, path, body).await
     }
 
     /// As `deploy/dev` names it.

@@ -1,12 +1,12 @@
 //! What happens in each scenario: to workers here, to RabbitMQ and to the API in files of their own.
 
-use super::forwarder::Way;
 use super::process::Signal;
 use super::scenario::Scenario;
 use super::stage::Stage;
 use super::worker::Wrap;
 use super::{mix, play_api, play_broker, play_evidence};
 use anyhow::{Context, Result, ensure};
+use harness::proxy::Mode;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -152,7 +152,7 @@ async fn rolling(stage: &mut Stage<'_>) -> Result<()> {
 async fn partition(stage: &mut Stage<'_>) -> Result<()> {
     let worker = stage.busiest().await?;
     let way = stage.forwarders.get(worker).context("no way")?;
-    way.set(Way::Frozen);
+    way.set(Mode::BlackHole).await;
     stage.say(&format!(
         "nothing passes between {} and RabbitMQ",
         stage.name(worker)
@@ -164,7 +164,7 @@ async fn partition(stage: &mut Stage<'_>) -> Result<()> {
     };
     stage.notes.push(format!("its /readyz then: {readiness}"));
     if let Some(way) = stage.forwarders.get(worker) {
-        way.set(Way::Open);
+        way.set(Mode::Pass).await;
     }
     stage.healed("it passes again");
     stage.go_on(15).await;
@@ -173,15 +173,15 @@ async fn partition(stage: &mut Stage<'_>) -> Result<()> {
 
 /// Three round trips lie between a request and its acknowledgement.
 async fn late(stage: &mut Stage<'_>) -> Result<()> {
-    let set = |stage: &Stage<'_>, way| {
+    let set = async |stage: &Stage<'_>, mode| {
         for forwarder in stage.forwarders.iter().take(stage.workers.len()) {
-            forwarder.set(way);
+            forwarder.set(mode).await;
         }
     };
-    set(stage, Way::Late(Duration::from_millis(300)));
+    set(stage, Mode::Delay(Duration::from_millis(300))).await;
     stage.say("RabbitMQ is 300 ms away");
     stage.go_on(20).await;
-    set(stage, Way::Open);
+    set(stage, Mode::Pass).await;
     stage.healed("RabbitMQ is near");
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use super::scenario::{Ailment, Reach};
 use super::stage::Stage;
-use crate::http;
 use anyhow::Result;
+use harness::http;
+use harness::tls::Authority;
 use serde_json::{Value, json};
 
 pub(crate) async fn ailing(
@@ -22,21 +23,21 @@ pub(crate) async fn ailing(
     if let Some(action) = action(ailment) {
         let matches = only.map_or(json!({}), |lane| json!({ "phone_number_id": lane }));
         let script = json!({ "faults": [{ "match": matches, "action": action }] });
-        http::post(&stage.sim, "/_sim/script", &script.to_string()).await?;
+        http::post(&stage.sim, "/_sim/script", script).await?;
     } else if ailment == Ailment::Refused {
-        let outage = json!({ "ms": seconds * 1_000 }).to_string();
-        http::post(&stage.sim, "/_sim/outage", &outage).await?;
+        let outage = json!({ "ms": seconds * 1_000 });
+        http::post(&stage.sim, "/_sim/outage", outage).await?;
     }
-    if let Some(front) = stage.front.as_ref().filter(|_| ailment == Ailment::Tls) {
-        front.trust(false);
+    if let Some((front, _)) = stage.front.as_ref().filter(|_| ailment == Ailment::Tls) {
+        front.change(Authority::new().acceptor("localhost"));
     }
     stage.say("the API is ill");
     stage.go_on(seconds).await;
     if action(ailment).is_some() {
-        http::post(&stage.sim, "/_sim/script", r#"{"faults":[]}"#).await?;
+        http::post(&stage.sim, "/_sim/script", json!({ "faults": [] })).await?;
     }
-    if let Some(front) = &stage.front {
-        front.trust(true);
+    if let Some((front, authority)) = &stage.front {
+        front.change(authority.acceptor("localhost"));
     }
     stage.healed("the API is well");
     Ok(())

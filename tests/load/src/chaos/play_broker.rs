@@ -4,6 +4,7 @@ use super::nodes::WORKERS_USER;
 use super::process::Signal;
 use super::stage::Stage;
 use anyhow::{Context, Result};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -75,7 +76,7 @@ async fn readiness(stage: &Stage<'_>) -> Vec<String> {
     said
 }
 
-async fn sent_within_a_second(stage: &Stage<'_>) -> Result<usize> {
+async fn sent_within_a_second(stage: &Stage<'_>) -> Result<u64> {
     let before = crate::sim::accepted(&stage.sim).await?;
     stage.go_on(1).await;
     Ok(crate::sim::accepted(&stage.sim).await? - before)
@@ -159,12 +160,11 @@ pub(crate) async fn results_refused(stage: &mut Stage<'_>) -> Result<()> {
         format!("/api/queues/{vhost}/full"),
         format!("/api/bindings/{vhost}/e/wa.results/q/full"),
     );
-    let full = r#"{"durable":true,"arguments":{"x-max-length":10,"x-overflow":"reject-publish"}}"#;
-    stage.nodes.manage("PUT", &queue, full).await?;
-    stage
-        .nodes
-        .manage("POST", &binding, r##"{"routing_key":"#"}"##)
-        .await?;
+    let arguments = json!({ "x-max-length": 10, "x-overflow": "reject-publish" });
+    let full = json!({ "durable": true, "arguments": arguments });
+    stage.nodes.manage("PUT", &queue, Some(full)).await?;
+    let all = json!({ "routing_key": "#" });
+    stage.nodes.manage("POST", &binding, Some(all)).await?;
     stage.say("a queue of ten results refuses the others");
     stage.go_on(15).await;
     let said = readiness(stage).await;
@@ -174,7 +174,7 @@ pub(crate) async fn results_refused(stage: &mut Stage<'_>) -> Result<()> {
         let what = format!("{sent} were sent in a second of it, /readyz: {said:?}");
         stage.broken.push(what);
     }
-    stage.nodes.manage("DELETE", &queue, "").await?;
+    stage.nodes.manage("DELETE", &queue, None).await?;
     stage.healed("that queue is gone");
     Ok(())
 }
@@ -186,18 +186,21 @@ pub(crate) async fn reader_stuck(stage: &mut Stage<'_>) -> Result<()> {
     stage.struck = Some(0);
     let vhost = stage.nodes.vhost.clone();
     let queue = format!("/api/queues/{vhost}/stuck");
-    let quorum = r#"{"durable":true,"arguments":{"x-queue-type":"quorum"}}"#;
-    stage.nodes.manage("PUT", &queue, quorum).await?;
+    let quorum = json!({ "durable": true, "arguments": { "x-queue-type": "quorum" } });
+    stage.nodes.manage("PUT", &queue, Some(quorum)).await?;
     let process = format!("whereis('{vhost}_stuck')");
     let (hang, go) = (
         format!("sys:suspend({process})."),
         format!("sys:resume({process})."),
     );
     let binding = format!("/api/bindings/{vhost}/e/wa.results/q/stuck");
-    let key = format!(r#"{{"routing_key":"accepted.{lane}"}}"#);
+    let key = json!({ "routing_key": format!("accepted.{lane}") });
     for seconds in [40, 15] {
         stage.nodes.ctl(0, &["eval", &hang]).await?;
-        stage.nodes.manage("POST", &binding, &key).await?;
+        stage
+            .nodes
+            .manage("POST", &binding, Some(key.clone()))
+            .await?;
         stage.say(&format!("a queue for the results of {lane} hangs"));
         stage.go_on(seconds).await;
         let said = readiness(stage).await;

@@ -4,10 +4,9 @@
 use super::process::Signal;
 use super::scenario::LIMIT;
 use super::stage::Stage;
-use crate::broker::{connect, patient};
 use crate::sim::{self, Truth};
 use anyhow::{Context, Result, ensure};
-use lapin::BasicProperties;
+use harness::amqp::{connect, patient, persistent};
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -76,9 +75,7 @@ async fn write_results(amqp: String, per_second: usize) -> Result<JoinHandle<Res
                 let mut headers = FieldTable::default();
                 headers.insert("wa-incarnation".into(), AMQPValue::LongLongInt(0));
                 headers.insert("wa-writer".into(), AMQPValue::LongString(writer.into()));
-                let properties = BasicProperties::default()
-                    .with_delivery_mode(2)
-                    .with_message_id(format!("other-{number}-{one}").into())
+                let properties = persistent(&format!("other-{number}-{one}"))
                     .with_timestamp(now.as_secs())
                     .with_headers(headers);
                 let (exchange, key) = ("wa.results.log".into(), "accepted.1".into());

@@ -109,3 +109,13 @@ pub(crate) fn log_file(path: &Path) -> Result<File> {
     let open = OpenOptions::new().create(true).append(true).open(path);
     open.with_context(|| path.display().to_string())
 }
+
+/// Whether a process that logs there has.
+pub(crate) fn has_panicked(logs: &Path) -> Result<bool> {
+    for file in fs::read_dir(logs)? {
+        if String::from_utf8_lossy(&fs::read(file?.path())?).contains("panicked at") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

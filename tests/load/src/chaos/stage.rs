@@ -1,16 +1,17 @@
 //! Everything that runs during one scenario, and what the scenario notes.
 
-use super::forwarder::Forwarder;
-use super::front::Front;
 use super::nodes::{LOADS_USER, Nodes, WORKERS_USER};
-use super::process::{Process, Signal};
+use super::process::{Process, Signal, has_panicked};
 use super::scenario::{Ailment, Scenario};
 use super::traffic::{Load, Traffic};
 use super::verdict::{Course, Figures, SECOND, full, judge};
 use super::watch::Watch;
 use super::worker::{Places, Setting, Worker};
+use crate::run::all_answered;
 use crate::sim;
 use anyhow::{Context, Result, ensure};
+use harness::proxy::Proxy;
+use harness::tls::{Authority, Front};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) nodes: &'a mut Nodes,
     pub(crate) workers: Vec<Worker>,
     /// One per worker, between it and RabbitMQ, and the load's.
-    pub(crate) forwarders: Vec<Forwarder>,
+    pub(crate) forwarders: Vec<Proxy>,
     pub(crate) lanes: Vec<String>,
     /// Of each, in messages per second.
     limit: usize,
@@ -59,7 +60,7 @@ pub(crate) struct Stage<'a> {
     healed: Option<Instant>,
     pub(crate) struck: Option<usize>,
     /// TLS between the workers and the API, if the scenario wants it.
-    pub(crate) front: Option<Front>,
+    pub(crate) front: Option<(Front, Authority)>,
     /// The scenario makes a worker panic.
     pub(crate) expects_panic: bool,
     /// Figures that only this scenario has.
@@ -108,7 +109,9 @@ impl<'a> Stage<'a> {
         };
         if let Scenario::Api(Ailment::Tls, _) = scenario {
             let target = stage.sim.trim_start_matches("http://").to_owned();
-            stage.front = Some(Front::start(target).await?);
+            let authority = Authority::new();
+            let front = Front::start(authority.acceptor("localhost"), target).await;
+            stage.front = Some((front, authority));
         }
         stage.add_workers(ground, scenario.config()).await?;
         Ok(stage)
@@ -122,14 +125,14 @@ impl<'a> Stage<'a> {
             let targets =
                 (0..node_count).map(|node| self.nodes.address((node + index) % node_count));
             let port = ground.port + 1 + WORKERS_MAX + index;
-            let forwarder = Forwarder::start(port, targets.collect()).await?;
+            let forwarder = Proxy::at(port, targets.collect()).await?;
             let places = Places {
                 binaries: &ground.binaries,
                 logs: &self.logs,
                 pids: &ground.logs,
             };
             let setting = Setting {
-                amqp: &self.nodes.amqp(WORKERS_USER, forwarder.port),
+                amqp: &self.nodes.amqp(WORKERS_USER, &forwarder.address),
                 graph: &graph,
                 admin_port: ground.port + 1 + index,
                 lanes: &self.lanes,
@@ -148,11 +151,11 @@ impl<'a> Stage<'a> {
 
     /// The workers' way to the API, as their config says it.
     fn graph(&self) -> Result<String> {
-        let Some(front) = &self.front else {
+        let Some((front, authority)) = &self.front else {
             return Ok(format!("base_url = \"{}\"", self.sim));
         };
         let file = self.logs.join("ca.pem");
-        std::fs::write(&file, &front.authority)?;
+        std::fs::write(&file, authority.pem())?;
         let (port, file) = (front.port, file.display());
         Ok(format!(
             "base_url = \"https://localhost:{port}\"\nca_file = \"{file}\""
@@ -240,7 +243,7 @@ impl<'a> Stage<'a> {
     /// By a way that nobody freezes.
     pub(crate) fn amqp_of_the_load(&self) -> Result<String> {
         let last = self.forwarders.last().context("no forwarder")?;
-        Ok(self.nodes.amqp(LOADS_USER, last.port))
+        Ok(self.nodes.amqp(LOADS_USER, &last.address))
     }
 
     /// Every lane is answered as fast as its limit allows.
@@ -255,7 +258,8 @@ impl<'a> Stage<'a> {
         while Instant::now() < deadline {
             sleep(Duration::from_millis(200)).await;
             let since = Instant::now().checked_sub(window);
-            let answered = since.map(|since| traffic.diary.lock().answered_since(since));
+            let answered =
+                since.map(|since| traffic.book.lock().answered_since(self.lanes.len(), since));
             if answered.is_some_and(|lanes| lanes.iter().all(|&count| count >= full(self.limit))) {
                 return true;
             }
@@ -337,7 +341,7 @@ impl<'a> Stage<'a> {
     /// Whoever deletes a queue deletes what is in it: nobody promises an answer to that any more.
     pub(crate) fn forget(&mut self, lane: usize) {
         if let Some(traffic) = &self.traffic {
-            let count = traffic.diary.lock().doubt_all(lane);
+            let count = traffic.book.lock().doubt_all(lane);
             self.notes
                 .push(format!("{count} requests may have been deleted"));
         }
@@ -377,7 +381,7 @@ impl<'a> Stage<'a> {
             struck: self.struck,
         };
         match &self.traffic {
-            Some(traffic) => judge(&course, &traffic.diary.lock(), truth),
+            Some(traffic) => judge(&course, &traffic.book.lock(), truth),
             None => Figures::default(),
         }
     }
@@ -387,9 +391,9 @@ impl<'a> Stage<'a> {
         let until = Instant::now();
         let traffic = self.traffic.as_mut().context("there was no load")?;
         traffic.stop_publishing().await?;
-        traffic.all_answered(ANSWERED_WITHIN).await;
+        all_answered(&traffic.book, ANSWERED_WITHIN).await;
         sleep(SETTLE).await;
-        let open = traffic.diary.lock().open_in_all();
+        let open = traffic.book.lock().open();
         self.say(&format!("the load has ended, {open} without an answer"));
         self.notes.append(&mut self.watch.end());
         let truth = sim::truth(&self.sim).await?;
@@ -415,15 +419,6 @@ impl<'a> Stage<'a> {
         );
         Ok(())
     }
-}
-
-fn has_panicked(logs: &Path) -> Result<bool> {
-    for file in std::fs::read_dir(logs)? {
-        if String::from_utf8_lossy(&std::fs::read(file?.path())?).contains("panicked at") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn start_sim(

@@ -1,25 +1,21 @@
 //! The load: a publisher that keeps every lane supplied and a reader of results. Both outlive the loss of the broker.
 
-use super::diary::Diary;
-use crate::answer::Answer;
-use crate::broker::{connect, patient};
+use crate::book::Book;
+use crate::broker::Shared;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
+use harness::amqp::{self, connect, patient};
+use harness::answer::Answer;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use lapin::{Channel, Confirmation, Connection, PublisherConfirm};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-const PERSISTENT: u8 = 2;
 /// Publishes that may await their confirm at once: what becomes doubtful when the broker goes.
 const WINDOW: usize = 100;
 /// Between two attempts to get the broker back.
@@ -33,16 +29,6 @@ const QUEUE: &str = "chaos.results";
 /// Every so many requests ask for a repeat when their answer is lost.
 const RESEND_EVERY: usize = 4;
 
-/// The diary as publisher, reader and judge share it.
-#[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Diary>>);
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Diary> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 pub(crate) struct Load {
     pub(crate) amqp: String,
     pub(crate) lanes: Vec<String>,
@@ -51,7 +37,7 @@ pub(crate) struct Load {
 }
 
 pub(crate) struct Traffic {
-    pub(crate) diary: Shared,
+    pub(crate) book: Shared,
     stop: watch::Sender<bool>,
     publisher: JoinSet<()>,
     _reader: JoinSet<()>,
@@ -59,15 +45,15 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) async fn start(load: Load, prefix: String) -> Result<Self> {
-        let diary = Shared(Arc::new(Mutex::new(Diary::new(prefix, load.lanes.len()))));
+        let book = Shared::new(Book::new(prefix));
         // The queue must be bound before the first result.
         let reading = Reading::open(&load.amqp).await?;
         let (stop, stopped) = watch::channel(false);
         let (mut publisher, mut reader) = (JoinSet::new(), JoinSet::new());
-        reader.spawn(read(reading, load.amqp.clone(), diary.clone()));
-        publisher.spawn(publish(load, diary.clone(), stopped));
+        reader.spawn(read(reading, load.amqp.clone(), book.clone()));
+        publisher.spawn(publish(load, book.clone(), stopped));
         Ok(Self {
-            diary,
+            book,
             stop,
             publisher,
             _reader: reader,
@@ -82,22 +68,19 @@ impl Traffic {
         count: usize,
         due_in_s: u64,
     ) -> Result<u64> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let due_s = now.as_secs() + due_in_s;
+        let due_s = amqp::now_s() + due_in_s;
         let connection = connect(amqp).await?;
-        let channel = patient("channel", connection.create_channel()).await?;
-        let select = channel.confirm_select(ConfirmSelectOptions::default());
-        patient("confirm.select", select).await?;
+        let channel = amqp::confirming(&connection).await?;
         let mut unconfirmed = VecDeque::new();
         for (lane, number) in lanes.iter().enumerate().cycle().take(count) {
-            let (index, id) = self.diary.lock().publish(lane);
+            let (index, id) = note_one(&self.book, lane);
             let confirm = publish_one(&channel, number, index, id, Some(due_s)).await?;
             unconfirmed.push_back((index, Some(confirm)));
             if unconfirmed.len() >= WINDOW {
-                confirm_oldest(&mut unconfirmed, WINDOW / 2, &self.diary).await?;
+                confirm_oldest(&mut unconfirmed, WINDOW / 2, &self.book).await?;
             }
         }
-        confirm_oldest(&mut unconfirmed, WINDOW, &self.diary).await?;
+        confirm_oldest(&mut unconfirmed, WINDOW, &self.book).await?;
         close(connection).await;
         Ok(due_s)
     }
@@ -110,25 +93,17 @@ impl Traffic {
             .context("the publisher did not end")?;
         Ok(())
     }
-
-    /// Or until the patience is over.
-    pub(crate) async fn all_answered(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        while self.diary.lock().open_in_all() > 0 && Instant::now() < deadline {
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
 }
 
-async fn publish(load: Load, diary: Shared, stopped: watch::Receiver<bool>) {
+async fn publish(load: Load, book: Shared, stopped: watch::Receiver<bool>) {
     while !*stopped.borrow() {
         let mut unconfirmed = VecDeque::new();
-        if publish_until_lost(&load, &diary, &stopped, &mut unconfirmed)
+        if publish_until_lost(&load, &book, &stopped, &mut unconfirmed)
             .await
             .is_err()
         {
             for (index, _) in unconfirmed.drain(..) {
-                diary.lock().doubt(index);
+                book.lock().doubt(index);
             }
             sleep(PAUSE).await;
         }
@@ -139,18 +114,16 @@ type Unconfirmed = VecDeque<(usize, Option<PublisherConfirm>)>;
 
 async fn publish_until_lost(
     load: &Load,
-    diary: &Shared,
+    book: &Shared,
     stopped: &watch::Receiver<bool>,
     unconfirmed: &mut Unconfirmed,
 ) -> Result<()> {
     let connection = connect(&load.amqp).await?;
-    let channel = patient("channel", connection.create_channel()).await?;
-    let select = channel.confirm_select(ConfirmSelectOptions::default());
-    patient("confirm.select", select).await?;
+    let channel = amqp::confirming(&connection).await?;
     while !*stopped.borrow() {
         for (lane, number) in load.lanes.iter().enumerate() {
-            while unconfirmed.len() < WINDOW && diary.lock().open(lane) < load.backlog {
-                let (index, id) = diary.lock().publish(lane);
+            while unconfirmed.len() < WINDOW && book.lock().open_of(lane) < load.backlog {
+                let (index, id) = note_one(book, lane);
                 // Noted before it is written: a write that fails half way is doubtful too.
                 unconfirmed.push_back((index, None));
                 let confirm = publish_one(&channel, number, index, id, None).await?;
@@ -162,9 +135,9 @@ async fn publish_until_lost(
         if unconfirmed.is_empty() {
             sleep(TICK).await;
         }
-        confirm_oldest(unconfirmed, WINDOW / 2, diary).await?;
+        confirm_oldest(unconfirmed, WINDOW / 2, book).await?;
     }
-    confirm_oldest(unconfirmed, WINDOW, diary).await?;
+    confirm_oldest(unconfirmed, WINDOW, book).await?;
     close(connection).await;
     Ok(())
 }
@@ -172,6 +145,13 @@ async fn publish_until_lost(
 /// A broker that is going may not answer.
 async fn close(connection: Connection) {
     drop(timeout(PAUSE * 10, connection.close(200, "done".into())).await);
+}
+
+/// Its place and its id.
+fn note_one(book: &Shared, lane: usize) -> (usize, String) {
+    let mut book = book.lock();
+    let id = book.publish(lane, false, Instant::now());
+    (book.entries().len() - 1, id)
 }
 
 async fn publish_one(
@@ -189,39 +169,26 @@ async fn publish_one(
     if let Some(due_s) = due_s {
         headers.insert("not-before".into(), AMQPValue::Timestamp(due_s));
     }
-    let properties = BasicProperties::default()
+    let properties = amqp::persistent(&id)
         .with_content_type("application/json".into())
-        .with_delivery_mode(PERSISTENT)
-        .with_message_id(id.into())
         .with_headers(headers);
     // To one person each: the pair limit is not what is tested here.
     let to = 10_000_000 + index;
     let body = format!(r#"{{"to":"155{to}","type":"text","text":{{"body":"chaos {index}"}}}}"#);
-    let mandatory = BasicPublishOptions {
-        mandatory: true,
-        ..BasicPublishOptions::default()
-    };
-    let publishing = channel.basic_publish(
-        "wa.send".into(),
-        number.into(),
-        mandatory,
-        body.as_bytes(),
-        properties,
-    );
-    patient("publish", publishing).await
+    amqp::publish(channel, ("wa.send", number), body.as_bytes(), properties).await
 }
 
 /// Awaits up to `count` confirms, oldest first. What fails stays in front, with those behind it.
-async fn confirm_oldest(unconfirmed: &mut Unconfirmed, count: usize, diary: &Shared) -> Result<()> {
+async fn confirm_oldest(unconfirmed: &mut Unconfirmed, count: usize, book: &Shared) -> Result<()> {
     for _ in 0..count {
         let Some((index, confirm)) = unconfirmed.front_mut() else {
             break;
         };
         let confirm = confirm.take().context("a publish that was not written")?;
         match timeout(CONFIRM_PATIENCE, confirm).await?? {
-            Confirmation::Ack(None) => diary.lock().confirm(*index),
+            Confirmation::Ack(None) => book.lock().confirm(*index),
             // Neither is a promise: it is published as something new next time.
-            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => diary.lock().doubt(*index),
+            Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => book.lock().doubt(*index),
             Confirmation::NotRequested => bail!("confirms are off"),
         }
         unconfirmed.pop_front();
@@ -251,55 +218,42 @@ impl Reading {
         };
         let declare = channel.queue_declare(QUEUE.into(), durable, quorum);
         patient("declare a queue for results", declare).await?;
-        let bind = channel.queue_bind(
-            QUEUE.into(),
-            "wa.results".into(),
-            "#".into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        );
-        patient("bind to wa.results", bind).await?;
+        amqp::bind(&channel, QUEUE, "wa.results", "#").await?;
         let prefetch = channel.basic_qos(500, BasicQosOptions::default());
         patient("qos", prefetch).await?;
-        let consume = channel.basic_consume(
-            QUEUE.into(),
-            "chaos".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
         Ok(Self {
-            consumer: patient("consume results", consume).await?,
+            consumer: amqp::consume(&channel, QUEUE, true).await?,
             _connection: connection,
         })
     }
 
     /// Also a silence counts as a loss: after some of them lapin's consumer neither yields nor ends.
-    async fn read_until_lost(&mut self, diary: &Shared) -> Result<()> {
+    async fn read_until_lost(&mut self, book: &Shared) -> Result<()> {
         while let Some(delivery) = timeout(SILENCE, self.consumer.next()).await? {
             let delivery = delivery?;
-            note(&delivery, diary);
+            note(&delivery, book);
             timeout(SILENCE, delivery.ack(BasicAckOptions::default())).await??;
         }
         bail!("the broker ended the queue of results")
     }
 }
 
-fn note(delivery: &Delivery, diary: &Shared) {
+fn note(delivery: &Delivery, book: &Shared) {
     let id = delivery.properties.message_id().as_ref();
     match (id, serde_json::from_slice::<Answer>(&delivery.data)) {
         (Some(id), Ok(answer)) => {
-            let mut diary = diary.lock();
-            diary.answer(id.as_str(), answer, delivery.redelivered, Instant::now());
+            let mut book = book.lock();
+            book.answer_delivered(id.as_str(), answer, delivery.redelivered, Instant::now());
         }
-        (None, _) | (_, Err(_)) => diary.lock().strangers += 1,
+        (None, _) | (_, Err(_)) => book.lock().strangers += 1,
     }
 }
 
-async fn read(first: Reading, amqp: String, diary: Shared) {
+async fn read(first: Reading, amqp: String, book: Shared) {
     let mut reading = Some(first);
     loop {
         if let Some(reading) = &mut reading {
-            drop(reading.read_until_lost(&diary).await);
+            drop(reading.read_until_lost(&book).await);
         }
         sleep(PAUSE).await;
         reading = Reading::open(&amqp).await.ok();

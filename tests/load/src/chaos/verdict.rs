@@ -1,9 +1,8 @@
-//! Whether everything adds up after a scenario, and its figures. Pure: reads the diary and the API's ledger.
+//! Whether everything adds up after a scenario, and its figures. Pure: reads the book and the API's ledger.
 
-use super::diary::{Diary, Entry, Fate};
-use crate::answer::Status;
-use crate::sim::{RATE, Taken, Truth};
-use std::collections::HashMap;
+use crate::book::{Book, Entry, Fate};
+use crate::sim::{RATE, Truth};
+use harness::answer::{LOST, Status};
 use std::time::Duration;
 
 /// A lane is at full load again when a second holds this share of what its limit allows.
@@ -14,7 +13,7 @@ pub(crate) fn full(limit: usize) -> usize {
     (limit * FULL_PERCENT / 100).max(1)
 }
 
-/// What is needed to judge besides diary and ledger. Times are by the simulator's clock.
+/// What is needed to judge besides book and ledger. Times are by the simulator's clock.
 pub(crate) struct Course<'a> {
     pub(crate) lanes: &'a [String],
     pub(crate) limit: usize,
@@ -43,7 +42,7 @@ pub(crate) struct Figures {
     pub(crate) needless: usize,
     pub(crate) lost: usize,
     pub(crate) peak: usize,
-    pub(crate) refused: usize,
+    pub(crate) refused: u64,
     pub(crate) gap: Duration,
     /// The same of the lanes that the fault was not meant for.
     pub(crate) bystander_gap: Duration,
@@ -52,112 +51,37 @@ pub(crate) struct Figures {
     pub(crate) faults: Vec<String>,
 }
 
-pub(crate) fn judge(course: &Course<'_>, diary: &Diary, truth: &Truth) -> Figures {
+pub(crate) fn judge(course: &Course<'_>, book: &Book, truth: &Truth) -> Figures {
     let mut figures = Figures {
-        published: diary.entries.len(),
+        published: book.entries().len(),
         ..Figures::default()
     };
-    let mut taken: HashMap<usize, Vec<&Taken>> = HashMap::new();
-    let mut foreign = vec![];
-    for message in &truth.ledger {
-        match message.opaque.as_deref().and_then(|id| diary.index(id)) {
-            Some(index) => taken.entry(index).or_default().push(message),
-            None => foreign.push(message.wamid.clone()),
-        }
-    }
-    let mut examples = Examples::default();
-    for (index, entry) in diary.entries.iter().enumerate() {
-        let taken = taken.get(&index).map_or(&[][..], Vec::as_slice);
-        let what = count(entry, taken, &mut figures);
-        if let Some(what) = what {
-            examples.note(what, diary.id(index));
-        }
-    }
-    figures.faults = examples.lines();
-    for (what, count) in [
-        (
-            "messages in the ledger that nobody published",
-            foreign.len(),
-        ),
-        ("results that nobody asked for", diary.strangers),
-    ] {
-        if count > 0 {
-            figures.faults.push(format!("{what}: {count}"));
-        }
-    }
+    let findings = book.balance(&truth.ledger, |entry, taken, fault| {
+        figures.lost += usize::from(fault == Some(LOST));
+        count(entry, taken.len() > 1, &mut figures);
+    });
+    figures.faults = findings.lines();
     pace(course, truth, &mut figures);
     figures
 }
 
-/// Many of a kind make one line, with the first few as examples.
-#[derive(Default)]
-struct Examples(Vec<(&'static str, Vec<String>)>);
-
-impl Examples {
-    fn note(&mut self, what: &'static str, id: String) {
-        match self.0.iter_mut().find(|(known, _)| *known == what) {
-            Some((_, ids)) => ids.push(id),
-            None => self.0.push((what, vec![id])),
-        }
-    }
-
-    fn lines(self) -> Vec<String> {
-        let line = |(what, ids): (&str, Vec<String>)| {
-            let some: Vec<_> = ids.iter().take(3).map(String::as_str).collect();
-            format!("{what}: {}, such as {}", ids.len(), some.join(", "))
-        };
-        self.0.into_iter().map(line).collect()
-    }
-}
-
-/// Adds one request to the figures; says what is wrong with it.
-fn count(entry: &Entry, taken: &[&Taken], figures: &mut Figures) -> Option<&'static str> {
+/// Adds one request to the figures.
+fn count(entry: &Entry, is_twice: bool, figures: &mut Figures) {
     figures.doubtful += usize::from(entry.fate == Fate::Doubtful);
-    figures.repeats += entry.repeats;
+    figures.repeats += entry.repeats();
     figures.contradicted += usize::from(entry.answers.len() > 1);
-    let flagged = entry.answers.iter().any(|answer| answer.possible_duplicate);
-    match (taken.len() > 1, flagged) {
+    let is_flagged = entry.answers.iter().any(|answer| answer.possible_duplicate);
+    match (is_twice, is_flagged) {
         (true, true) => figures.flagged_twice += 1,
         (true, false) => figures.unflagged_twice += 1,
         (false, true) => figures.needless += 1,
         (false, false) => {}
     }
-    let Some(last) = entry.answers.last() else {
-        return missing(entry, taken, figures);
-    };
-    match last.status {
-        Status::Accepted => {}
-        Status::Unknown => figures.unknown += 1,
-        Status::Rejected | Status::Expired | Status::Failed => figures.other += 1,
+    match entry.answers.last().map(|last| last.status) {
+        None | Some(Status::Accepted) => {}
+        Some(Status::Unknown) => figures.unknown += 1,
+        Some(Status::Rejected | Status::Expired | Status::Failed) => figures.other += 1,
     }
-    if taken.len() > 1 && !flagged {
-        return Some("sent twice and not flagged");
-    }
-    if entry.answers.len() > 1 && !flagged {
-        return Some("answered twice, differently, and not flagged");
-    }
-    let is_in_ledger = |wamid: &String| taken.iter().any(|taken| taken.wamid == *wamid);
-    let accepted = entry
-        .answers
-        .iter()
-        .filter(|answer| answer.status == Status::Accepted);
-    for answer in accepted {
-        if !answer.wamid.as_ref().is_some_and(is_in_ledger) {
-            return Some("accepted, and not in the API's ledger");
-        }
-    }
-    let may_be_taken = matches!(last.status, Status::Accepted | Status::Unknown);
-    (!may_be_taken && !taken.is_empty() && !last.possible_duplicate)
-        .then_some("in the API's ledger, and reported otherwise")
-}
-
-fn missing(entry: &Entry, taken: &[&Taken], figures: &mut Figures) -> Option<&'static str> {
-    // What the API took, the broker had.
-    if entry.fate == Fate::Doubtful && taken.is_empty() {
-        return None;
-    }
-    figures.lost += 1;
-    Some("without a result")
 }
 
 fn pace(course: &Course<'_>, truth: &Truth, figures: &mut Figures) {
@@ -216,9 +140,9 @@ fn full_from(arrivals: &[Duration], healed: Duration, limit: usize) -> Option<Du
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Answer;
     use crate::book::tests::answer;
     use crate::sim::tests::taken;
+    use harness::answer::Answer;
     use std::time::Instant;
 
     fn ms(ms: u64) -> Duration {
@@ -227,15 +151,15 @@ mod tests {
 
     /// One confirmed request with these results, taken by the API with these wamids.
     fn verdict(fate: Fate, answers: &[Answer], wamids: &[&str]) -> Figures {
-        let mut diary = Diary::new("chaos".to_owned(), 1);
-        let (index, id) = diary.publish(0);
+        let mut book = Book::new("chaos".to_owned());
+        let id = book.publish(0, false, Instant::now());
         match fate {
             Fate::Sent => {}
-            Fate::Confirmed => diary.confirm(index),
-            Fate::Doubtful => diary.doubt(index),
+            Fate::Confirmed => book.confirm(0),
+            Fate::Doubtful => book.doubt(0),
         }
         for answer in answers {
-            diary.answer(&id, answer.clone(), false, Instant::now());
+            book.answer(&id, answer.clone(), Instant::now());
         }
         let lanes = ["1".to_owned()];
         let course = Course {
@@ -251,7 +175,7 @@ mod tests {
             ledger: ledger.collect(),
             ..Truth::default()
         };
-        judge(&course, &diary, &truth)
+        judge(&course, &book, &truth)
     }
 
     fn accepted(wamid: &str, possible_duplicate: bool) -> Answer {

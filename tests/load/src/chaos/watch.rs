@@ -20,7 +20,7 @@ pub(crate) struct Watch {
 
 #[derive(Default)]
 struct Seen {
-    refused: usize,
+    refused: u64,
     late: usize,
     latest: Duration,
     notes: Vec<String>,
@@ -72,7 +72,7 @@ async fn look(sim: String, began: Instant, seen: Arc<Mutex<Seen>>) {
 }
 
 impl Seen {
-    fn note(&mut self, refused: usize, at_s: f64) {
+    fn note(&mut self, refused: u64, at_s: f64) {
         let more = refused.saturating_sub(self.refused);
         if more > 0 && self.notes.len() < NOTES_MAX {
             self.notes.push(format!("130429: {more} at {at_s:.1} s"));

@@ -1,9 +1,9 @@
 //! A worker process of the suite: its config, its life, and what its admin port says.
 
 use super::process::Process;
-use crate::http;
+use crate::workers::Lane;
 use anyhow::{Result, bail};
-use serde::Deserialize;
+use harness::{config, http};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -50,13 +50,6 @@ pub(crate) struct Setting<'a> {
     pub(crate) limit: usize,
     /// What else its config says, as TOML.
     pub(crate) more: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Lane {
-    phone_number_id: String,
-    waiting: usize,
-    in_flight: usize,
 }
 
 impl Worker {
@@ -147,9 +140,7 @@ impl Worker {
         }
         let lanes = timeout(LOOK, http::get::<Vec<Lane>>(&self.admin, "/lanes")).await;
         let lanes = lanes.ok().and_then(Result::ok).unwrap_or_default();
-        let busy = lanes
-            .into_iter()
-            .filter(|lane| lane.waiting + lane.in_flight > 0);
+        let busy = lanes.into_iter().filter(Lane::is_busy);
         busy.map(|lane| lane.phone_number_id).collect()
     }
 }
@@ -162,17 +153,16 @@ impl Setting<'_> {
             admin_port,
             ..
         } = self;
-        let mut text = format!(
-            "[broker]\nurl = \"{amqp}\"\n[graph]\n{graph}\n\
-             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\nactions = true\n[worker]\nid = \"{name}\"\n\
-             [[accounts]]\nwaba_id = \"100\"\ntoken = \"chaos-token\"\napp = \"chaos\"\n"
+        let lanes = config::account(
+            "100",
+            "token = \"chaos-token\"\napp = \"chaos\"",
+            self.lanes,
+            self.limit,
         );
-        for lane in self.lanes {
-            text += &format!(
-                "[[accounts.numbers]]\nphone_number_id = \"{lane}\"\nmps = {}\n",
-                self.limit
-            );
-        }
-        text + self.more
+        let more = self.more;
+        format!(
+            "[broker]\nurl = \"{amqp}\"\n[graph]\n{graph}\n\
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\nactions = true\n[worker]\nid = \"{name}\"\n{lanes}{more}"
+        )
     }
 }

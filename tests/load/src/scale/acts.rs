@@ -2,8 +2,9 @@
 
 use super::Size;
 use super::stage::Stage;
-use crate::http;
 use anyhow::{Context, Result};
+use harness::http;
+use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -112,19 +113,18 @@ async fn hold(lanes: &Lanes, places: &Places<'_>) -> Result<()> {
     let mut held = lanes.held();
     let (blocked, throttled) = (held.next(), held.next());
     let (blocked, throttled) = blocked.zip(throttled).context("two lanes to hold")?;
-    let block = format!(r#"{{"phone_number_id":"{blocked}","blocked_code":{BLOCKED}}}"#);
-    http::post(api, "/_sim/numbers", &block).await?;
-    let fault = format!(
-        r#"{{"faults":[{{"match":{{"phone_number_id":"{throttled}"}},"action":{{"kind":"error","code":{THROTTLED}}}}}]}}"#
-    );
-    http::post(api, "/_sim/script", &fault).await
+    let block = json!({ "phone_number_id": blocked, "blocked_code": BLOCKED });
+    http::post(api, "/_sim/numbers", block).await?;
+    let action = json!({ "kind": "error", "code": THROTTLED });
+    let fault = json!({ "match": { "phone_number_id": throttled }, "action": action });
+    http::post(api, "/_sim/script", json!({ "faults": [fault] })).await
 }
 
 /// Until it has reached all workers: a worker that is busy with the first of them says that it has not yet.
 async fn operator(admin: &str, number: &str, what: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match http::post(admin, &format!("/lanes/{number}/{what}"), "").await {
+        match http::post(admin, &format!("/lanes/{number}/{what}"), json!({})).await {
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => sleep(Duration::from_millis(500)).await,
             Ok(()) => return Ok(()),
@@ -179,10 +179,10 @@ pub(crate) async fn over(stage: &mut Stage) -> Result<()> {
 pub(crate) async fn released(stage: &mut Stage, lanes: &Lanes, places: &Places<'_>) -> Result<()> {
     let Places { api, admin } = places;
     println!("==> 5. the held lanes are mended, and all must add up");
-    http::post(api, "/_sim/script", r#"{"faults":[]}"#).await?;
+    http::post(api, "/_sim/script", json!({ "faults": [] })).await?;
     for number in lanes.held() {
-        let mended = format!(r#"{{"phone_number_id":"{number}","blocked_code":null}}"#);
-        http::post(api, "/_sim/numbers", &mended).await?;
+        let mended = json!({ "phone_number_id": number, "blocked_code": null });
+        http::post(api, "/_sim/numbers", mended).await?;
         operator(admin, number, "resume").await?;
     }
     stage.load_ended = Some(Instant::now());

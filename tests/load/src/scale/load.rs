@@ -3,6 +3,7 @@
 use crate::book::Book;
 use crate::broker::{self, Publisher, Request, Shared};
 use anyhow::{Context, Result, bail};
+use harness::amqp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -40,14 +41,14 @@ impl Load {
         }));
         let (mut publisher, mut reader) = (JoinSet::new(), JoinSet::new());
         // On connections of their own: RabbitMQ holds back one that publishes faster than it can take.
-        let reading = broker::connect(amqp).await?;
-        let consumer = broker::results(&reading).await?;
+        let reading = amqp::connect(amqp).await?;
+        let consumer = amqp::results(&reading).await?;
         let into = book.clone();
         reader.spawn(async move {
             let _open = reading;
             broker::read_results(consumer, into).await
         });
-        let publishing = broker::connect(amqp).await?;
+        let publishing = amqp::connect(amqp).await?;
         let confirmed = Publisher::new(&publishing, numbers, book.clone()).await?;
         let confirmed = confirmed.with_window(WINDOW);
         let (from, into) = (Arc::clone(&wish), book.clone());

@@ -15,6 +15,7 @@ use crate::run::fresh_prefix;
 use crate::sim;
 use acts::{Lanes, Places};
 use anyhow::{Context, Result, bail};
+use harness::config;
 use load::Load;
 use scaler::{ScaleDown, ScaledObject, Scaler};
 use stage::{Crew, Stage};
@@ -167,10 +168,8 @@ fn crew(options: &Options) -> Result<Vec<Worker>> {
     let mut more = String::new();
     // Accounts of their own: a block reaches all numbers of its account, a throttle of calls too.
     for (account, Number { id, limit }) in (200..).zip(&options.held) {
-        more += &format!(
-            "[[accounts]]\nwaba_id = \"{account}\"\ntoken = \"scale-token-{account}\"\napp = \"scale-{account}\"\n\
-             [[accounts.numbers]]\nphone_number_id = \"{id}\"\nmps = {limit}\n"
-        );
+        let credentials = format!("token = \"scale-token-{account}\"\napp = \"scale-{account}\"");
+        more += &config::account(&account.to_string(), &credentials, [id], limit);
     }
     // The shortest that may be set: a backlog of some seconds asks for the lane's whole rate.
     more += "[metrics]\ndrain_target_s = 10\n";

@@ -1,7 +1,7 @@
 //! What a real Prometheus says, asked as KEDA asks it.
 
-use crate::http;
 use anyhow::Result;
+use harness::http::{self, encoded};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -34,18 +34,6 @@ pub(crate) async fn values(base: &str, query: &str) -> Result<Vec<f64>> {
 /// Of a query that has one series; none while there is no data.
 pub(crate) async fn value(base: &str, query: &str) -> Result<Option<f64>> {
     Ok(values(base, query).await?.first().copied())
-}
-
-fn encoded(query: &str) -> String {
-    let mut text = String::new();
-    for byte in query.bytes() {
-        if byte.is_ascii_alphanumeric() || b"_:.-".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text += &format!("%{byte:02X}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::balance;
 use crate::chaos::verdict::longest_gap;
 use crate::figures::thousands;
 use crate::plan::Number;
-use crate::sim::{RATE, Truth};
+use crate::sim::{RATE, Truth, at};
 use std::time::{Duration, Instant};
 
 /// A lane that changes hands does so within this.
@@ -36,7 +36,7 @@ pub(crate) fn report(
 ) -> String {
     let on_sim = |at: Instant| at.saturating_duration_since(sim_zero);
     let (from, until) = (on_sim(campaign.0), on_sim(campaign.1));
-    let arrivals = truth.arrivals(|taken| (from..until).contains(&taken.at()));
+    let arrivals = truth.arrivals(|taken| (from..until).contains(&at(taken)));
     let count = u32::try_from(arrivals.len()).unwrap_or(u32::MAX);
     let mut text = format!(
         "{} requests, {} taken by the API; in the campaign, with {} workers, {:.0} a second.\n",

@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
-pub(crate) struct Sample {
-    pub(crate) name: String,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) value: f64,
+pub struct Sample {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub value: f64,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Scrape {
-    pub(crate) samples: Vec<Sample>,
+pub struct Scrape {
+    pub samples: Vec<Sample>,
     /// Family to type, from `# TYPE`.
-    pub(crate) types: BTreeMap<String, String>,
+    pub types: BTreeMap<String, String>,
     /// Families with a `# HELP` that says something.
-    pub(crate) helped: Vec<String>,
+    pub helped: Vec<String>,
 }
 
 impl Scrape {
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut scrape = Self::default();
         for line in text.lines().filter(|line| !line.is_empty()) {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -37,7 +37,7 @@ impl Scrape {
     }
 
     /// Over all series of this name that carry these labels; panics if there is none, as a wrong name would read as 0.
-    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let full = format!("wa_dispatcher_{name}");
         let mut found = self
             .samples

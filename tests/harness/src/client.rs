@@ -1,70 +1,76 @@
 //! A caller of the dispatcher: publishes requests with all their properties, and reads queues.
 
 use super::within;
+use crate::amqp;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
-    QueueDeclareOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
+/// The lane of tests that need only one.
+pub const NUMBER: &str = "111";
+
 /// A request as a caller would publish it.
 #[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) exchange: String,
-    pub(crate) routing_key: String,
-    pub(crate) body: Vec<u8>,
-    pub(crate) headers: FieldTable,
-    pub(crate) properties: BasicProperties,
+pub struct Request {
+    pub exchange: String,
+    pub routing_key: String,
+    pub body: Vec<u8>,
+    pub headers: FieldTable,
+    pub properties: BasicProperties,
 }
 
 impl Request {
     /// A text to somebody, for lane 111.
-    pub(crate) fn text(id: &str, to: &str) -> Self {
+    pub fn text(id: &str, to: &str) -> Self {
         let body = json!({ "to": to, "type": "text", "text": { "body": "hello" } });
         Self::json(id, &body)
     }
 
-    pub(crate) fn json(id: &str, body: &Value) -> Self {
+    /// As many texts to as many people, for one lane, with ids that begin so.
+    pub fn texts(name: &str, lane: &str, count: usize) -> Vec<Self> {
+        let id = |n: usize| format!("{name}-{lane}-{n}");
+        let text = |n: usize| Self::text(&id(n), &format!("3462{n:07}")).number(lane);
+        (0..count).map(text).collect()
+    }
+
+    pub fn json(id: &str, body: &Value) -> Self {
         Self::raw(id, body.to_string().into_bytes())
     }
 
-    pub(crate) fn raw(id: &str, body: impl Into<Vec<u8>>) -> Self {
+    pub fn raw(id: &str, body: impl Into<Vec<u8>>) -> Self {
         Self {
             exchange: "wa.send".to_owned(),
-            routing_key: super::NUMBER.to_owned(),
+            routing_key: NUMBER.to_owned(),
             body: body.into(),
             headers: FieldTable::default(),
-            properties: BasicProperties::default()
-                .with_message_id(id.into())
-                .with_delivery_mode(2),
+            properties: amqp::persistent(id),
         }
     }
 
-    pub(crate) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         self.properties.message_id().clone().unwrap().to_string()
     }
 
-    pub(crate) fn number(mut self, phone_number_id: &str) -> Self {
+    pub fn number(mut self, phone_number_id: &str) -> Self {
         self.routing_key = phone_number_id.to_owned();
         self
     }
 
-    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+    pub fn header(self, name: &str, value: &str) -> Self {
         self.header_value(name, AMQPValue::LongString(value.into()))
     }
 
-    pub(crate) fn header_value(mut self, name: &str, value: AMQPValue) -> Self {
+    pub fn header_value(mut self, name: &str, value: AMQPValue) -> Self {
         self.headers.insert(name.into(), value);
         self
     }
 
-    pub(crate) fn with(mut self, change: impl FnOnce(BasicProperties) -> BasicProperties) -> Self {
+    pub fn with(mut self, change: impl FnOnce(BasicProperties) -> BasicProperties) -> Self {
         self.properties = change(self.properties);
         self
     }
@@ -72,10 +78,10 @@ impl Request {
 
 /// A message that was read from a queue.
 #[derive(Clone, Debug)]
-pub(crate) struct Letter {
-    pub(crate) routing_key: String,
-    pub(crate) properties: BasicProperties,
-    pub(crate) body: Vec<u8>,
+pub struct Letter {
+    pub routing_key: String,
+    pub properties: BasicProperties,
+    pub body: Vec<u8>,
 }
 
 impl From<Delivery> for Letter {
@@ -89,19 +95,19 @@ impl From<Delivery> for Letter {
 }
 
 impl Letter {
-    pub(crate) fn id(&self) -> Option<String> {
+    pub fn id(&self) -> Option<String> {
         self.properties
             .message_id()
             .as_ref()
             .map(ToString::to_string)
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// A header as text, or its debug form if it is not text.
-    pub(crate) fn header(&self, name: &str) -> Option<String> {
+    pub fn header(&self, name: &str) -> Option<String> {
         let value = self.properties.headers().as_ref()?.inner().get(name)?;
         let text = value.as_long_string().map(ToString::to_string);
         Some(text.unwrap_or_else(|| format!("{value:?}")))
@@ -110,9 +116,9 @@ impl Letter {
 
 /// Everything that a queue has given, in order.
 #[derive(Clone)]
-pub(crate) struct Inbox {
+pub struct Inbox {
     /// The queue's.
-    pub(crate) name: String,
+    pub name: String,
     letters: Arc<Mutex<Vec<Letter>>>,
     count: watch::Sender<usize>,
 }
@@ -122,22 +128,18 @@ impl Inbox {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn letters(&self) -> Vec<Letter> {
+    pub fn letters(&self) -> Vec<Letter> {
         self.lock().clone()
     }
 
-    pub(crate) fn of(&self, id: &str) -> Vec<Letter> {
+    pub fn of(&self, id: &str) -> Vec<Letter> {
         let mut letters = self.letters();
         letters.retain(|letter| letter.id().as_deref() == Some(id));
         letters
     }
 
     /// Waits until the letters are what `wanted` asks for, and returns them.
-    pub(crate) async fn until(
-        &self,
-        what: &str,
-        wanted: impl Fn(&[Letter]) -> bool,
-    ) -> Vec<Letter> {
+    pub async fn until(&self, what: &str, wanted: impl Fn(&[Letter]) -> bool) -> Vec<Letter> {
         let mut count = self.count.subscribe();
         let waiting = async {
             loop {
@@ -153,126 +155,96 @@ impl Inbox {
     }
 
     /// The first letter with this id.
-    pub(crate) async fn wait(&self, id: &str) -> Letter {
-        let has = |letter: &&Letter| letter.id().as_deref() == Some(id);
-        let letters = self
-            .until(&format!("an answer to {id}"), |letters| {
-                letters.iter().any(|letter| has(&letter))
-            })
+    pub async fn wait(&self, id: &str) -> Letter {
+        self.several(id, 1).await.remove(0)
+    }
+
+    /// All letters with this id, once there are so many.
+    pub async fn several(&self, id: &str, count: usize) -> Vec<Letter> {
+        let is_it = |letter: &&Letter| letter.id().as_deref() == Some(id);
+        let wanted = |letters: &[Letter]| {
+            let found = letters.iter().filter(is_it).take(count);
+            found.count() == count
+        };
+        self.until(&format!("{count} answers to {id}"), wanted)
             .await;
-        letters.iter().find(has).cloned().unwrap()
+        self.of(id)
+    }
+
+    /// All letters, once there are so many.
+    pub async fn all(&self, count: usize) -> Vec<Letter> {
+        let wanted = |letters: &[Letter]| letters.len() >= count;
+        self.until(&format!("{count} letters"), wanted).await
     }
 }
 
 /// A connection of the test's own, never through a proxy.
-pub(crate) struct Client {
+pub struct Client {
     connection: Connection,
     channel: Channel,
 }
 
 impl Client {
-    pub(crate) async fn connect(url: &str) -> Self {
-        let connecting = Connection::connect(url, ConnectionProperties::default());
-        let connection = within("the test's connection to RabbitMQ", connecting)
-            .await
-            .unwrap();
-        let channel = connection.create_channel().await.unwrap();
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .unwrap();
+    pub async fn connect(url: &str) -> Self {
+        let connection = amqp::connect(url).await.unwrap();
+        let channel = amqp::confirming(&connection).await.unwrap();
         Self {
             connection,
             channel,
         }
     }
 
+    /// With all results from now on.
+    pub async fn with_results(url: &str) -> (Self, Inbox) {
+        let client = Self::connect(url).await;
+        let queue = client.queue(Some(("wa.results", "#"))).await;
+        let results = client.read(&queue).await;
+        (client, results)
+    }
+
     /// Publishes all of them, and returns when RabbitMQ has confirmed every one.
-    pub(crate) async fn publish(&self, requests: impl IntoIterator<Item = Request>) {
+    pub async fn publish(&self, requests: impl IntoIterator<Item = Request>) {
         let mut confirms = vec![];
         for request in requests {
-            let options = BasicPublishOptions {
-                mandatory: true,
-                ..BasicPublishOptions::default()
-            };
             let properties = request.properties.with_headers(request.headers);
-            let confirm = self
-                .channel
-                .basic_publish(
-                    request.exchange.as_str().into(),
-                    request.routing_key.as_str().into(),
-                    options,
-                    &request.body,
-                    properties,
-                )
-                .await;
+            let to = (request.exchange.as_str(), request.routing_key.as_str());
+            let confirm = amqp::publish(&self.channel, to, &request.body, properties).await;
             confirms.push(confirm.unwrap());
         }
         for confirm in confirms {
             let confirmation = within("a confirm", confirm).await.unwrap();
-            assert_eq!(
-                confirmation,
-                Confirmation::Ack(None),
-                "not routed or refused"
-            );
+            amqp::taken(&confirmation).unwrap();
         }
     }
 
     /// A queue of this connection alone, bound as asked; returns its name.
-    pub(crate) async fn queue(&self, binding: Option<(&str, &str)>) -> String {
-        let options = QueueDeclareOptions {
-            exclusive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let declaring = self
-            .channel
-            .queue_declare("".into(), options, FieldTable::default());
-        let name = declaring.await.unwrap().name().clone();
+    pub async fn queue(&self, binding: Option<(&str, &str)>) -> String {
+        let name = amqp::own_queue(&self.channel).await.unwrap();
         if let Some((exchange, key)) = binding {
-            self.bind(name.as_str(), exchange, key).await;
+            self.bind(&name, exchange, key).await;
         }
-        name.to_string()
+        name
     }
 
-    pub(crate) async fn bind(&self, queue: &str, exchange: &str, key: &str) {
-        let options = QueueBindOptions::default();
-        let binding = self.channel.queue_bind(
-            queue.into(),
-            exchange.into(),
-            key.into(),
-            options,
-            FieldTable::default(),
-        );
+    pub async fn bind(&self, queue: &str, exchange: &str, key: &str) {
+        let binding = amqp::bind(&self.channel, queue, exchange, key);
         binding.await.unwrap();
     }
 
     /// Takes one delivery of a queue and ends its channel: the queue has it again, delivered before.
-    pub(crate) async fn take_and_drop(&self, queue: &str) {
+    pub async fn take_and_drop(&self, queue: &str) {
         let channel = self.connection.create_channel().await.unwrap();
-        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let consuming = channel.basic_consume(queue.into(), "".into(), options, arguments);
-        let mut consumer = consuming.await.unwrap();
-        within("a delivery", consumer.next())
-            .await
-            .unwrap()
-            .unwrap();
+        let mut consumer = amqp::consume(&channel, queue, true).await.unwrap();
+        let delivery = within("a delivery", consumer.next()).await;
+        delivery.unwrap().unwrap();
         channel.close(200, "OK".into()).await.unwrap();
     }
 
     /// Publishes with RabbitMQ's direct reply-to, as RPC clients do, and returns the reply.
-    pub(crate) async fn call_directly(&self, request: Request) -> Letter {
+    pub async fn call_directly(&self, request: Request) -> Letter {
         const PSEUDO_QUEUE: &str = "amq.rabbitmq.reply-to";
         let channel = self.connection.create_channel().await.unwrap();
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            ..BasicConsumeOptions::default()
-        };
-        let consuming = channel.basic_consume(
-            PSEUDO_QUEUE.into(),
-            "".into(),
-            options,
-            FieldTable::default(),
-        );
+        let consuming = amqp::consume(&channel, PSEUDO_QUEUE, false);
         let mut consumer = consuming.await.unwrap();
         let publishing = channel.basic_publish(
             request.exchange.as_str().into(),
@@ -286,7 +258,7 @@ impl Client {
         Letter::from(delivery.unwrap().unwrap())
     }
 
-    pub(crate) async fn unbind(&self, inbox: &Inbox, exchange: &str, key: &str) {
+    pub async fn unbind(&self, inbox: &Inbox, exchange: &str, key: &str) {
         let unbinding = self.channel.queue_unbind(
             inbox.name.as_str().into(),
             exchange.into(),
@@ -297,7 +269,7 @@ impl Client {
     }
 
     /// A consumer that goes before all others and acknowledges nothing. Closing the channel ends it.
-    pub(crate) async fn contend(&self, queue: &str) -> Channel {
+    pub async fn contend(&self, queue: &str) -> Channel {
         let channel = self.connection.create_channel().await.unwrap();
         let mut arguments = FieldTable::default();
         arguments.insert("x-priority".into(), AMQPValue::LongInt(i32::MAX));
@@ -308,15 +280,9 @@ impl Client {
     }
 
     /// Reads a queue until the connection ends.
-    pub(crate) async fn read(&self, queue: &str) -> Inbox {
+    pub async fn read(&self, queue: &str) -> Inbox {
         let channel = self.connection.create_channel().await.unwrap();
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            ..BasicConsumeOptions::default()
-        };
-        let consuming =
-            channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-        let mut consumer = consuming.await.unwrap();
+        let mut consumer = amqp::consume(&channel, queue, false).await.unwrap();
         let inbox = Inbox {
             name: queue.to_owned(),
             letters: Arc::default(),

@@ -12,23 +12,41 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-/// The binary under test.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_whatsapp-dispatcher");
+/// Where cargo puts what it builds, as this program was.
+fn built() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    // Tests and benches lie one folder deeper than programs.
+    let folders = program.ancestors().skip(1);
+    let mut folders = folders.skip_while(|folder| folder.ends_with("deps"));
+    folders.next().unwrap().to_owned()
+}
+
+/// The dispatcher of the same build.
+pub fn binary() -> PathBuf {
+    built().join("whatsapp-dispatcher")
+}
+
+/// Runs another of its commands, without environment; the exit code, and all that was printed.
+pub fn command(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(binary());
+    let output = command.args(arguments).env_clear().output().unwrap();
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
 
 /// A directory that is deleted when dropped.
-pub(crate) struct Folder(pub(crate) PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    pub(crate) fn create() -> Self {
+    pub fn create() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("it-{}-{count}", std::process::id()));
+        let path = built().join(format!("tmp/it-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -42,16 +60,16 @@ impl Drop for Folder {
 }
 
 /// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// A running dispatcher. Killed when dropped.
-pub(crate) struct Worker {
+pub struct Worker {
     child: Child,
     admin: String,
-    pub(crate) log: Log,
+    pub log: Log,
     readers: Vec<JoinHandle<()>>,
     /// ERROR lines that this test causes on purpose.
     announced: Vec<String>,
@@ -60,14 +78,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts `run` with this config; `admin.listen` is added.
-    pub(crate) fn start(folder: &Folder, config: &str) -> Self {
+    pub fn start(folder: &Folder, config: &str) -> Self {
         Self::start_with(folder, config, &[])
     }
 
     /// As [`Worker::start`], with these environment variables and no other.
-    pub(crate) fn start_with(folder: &Folder, config: &str, variables: &[(&str, &str)]) -> Self {
+    pub fn start_with(folder: &Folder, config: &str, variables: &[(&str, &str)]) -> Self {
         Self::launch(folder, config, |file| {
-            let mut command = Command::new(BINARY);
+            let mut command = Command::new(binary());
             command.arg("run").arg("--config").arg(file).env_clear();
             command.envs(variables.iter().copied());
             command
@@ -75,11 +93,7 @@ impl Worker {
     }
 
     /// As [`Worker::start`], by the command that is made for its config file.
-    pub(crate) fn launch(
-        folder: &Folder,
-        config: &str,
-        command: impl FnOnce(&Path) -> Command,
-    ) -> Self {
+    pub fn launch(folder: &Folder, config: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let admin = format!("127.0.0.1:{}", free_port());
         let config = format!("admin.listen = \"{admin}\"\n{config}");
         let file = folder.write(&format!("{}.toml", admin.replace(':', "-")), &config);
@@ -90,7 +104,7 @@ impl Worker {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let log = Log::new();
+        let log = Log::default();
         let readers = vec![
             tokio::spawn(log.clone().read(child.stdout.take().unwrap())),
             tokio::spawn(log.clone().read(child.stderr.take().unwrap())),
@@ -106,11 +120,11 @@ impl Worker {
     }
 
     /// ERROR lines that hold `text` are part of this test.
-    pub(crate) fn expect_error(&mut self, text: &str) {
+    pub fn expect_error(&mut self, text: &str) {
         self.announced.push(text.to_owned());
     }
 
-    pub(crate) async fn ready(&self) {
+    pub async fn ready(&self) {
         let ready = poll(|| async {
             // The one line that ends it, such as a mistake in the config.
             let line = self
@@ -125,61 +139,55 @@ impl Worker {
     }
 
     /// `host:port` of the admin endpoints.
-    pub(crate) fn admin_address(&self) -> String {
+    pub fn admin_address(&self) -> String {
         self.admin.clone()
     }
 
     /// `None` if nobody answers.
-    pub(crate) async fn get(&self, path: &str) -> Option<Answer> {
+    pub async fn get(&self, path: &str) -> Option<Answer> {
         self.ask("GET", path).await
     }
 
-    pub(crate) async fn post(&self, path: &str) -> Answer {
+    pub async fn post(&self, path: &str) -> Answer {
         self.ask("POST", path).await.unwrap()
     }
 
-    async fn ask(&self, method: &'static str, path: &str) -> Option<Answer> {
-        let (admin, path) = (self.admin.clone(), path.to_owned());
-        let asking =
-            tokio::task::spawn_blocking(move || http::ask(&admin, method, &path, None, None));
-        asking.await.unwrap().ok()
+    async fn ask(&self, method: &str, path: &str) -> Option<Answer> {
+        http::ask_aside(&self.admin, method, path, None, None)
+            .await
+            .ok()
     }
 
     /// What `/lanes/{id}` says.
-    pub(crate) async fn lane(&self, id: &str) -> Value {
+    pub async fn lane(&self, id: &str) -> Value {
         self.get(&format!("/lanes/{id}")).await.unwrap().json()
     }
 
-    pub(crate) async fn lane_state(&self, id: &str, state: &str) {
+    pub async fn lane_state(&self, id: &str, state: &str) {
         let reached = poll(|| async { self.lane(id).await["state"] == state });
         within(&format!("lane {id} to be {state}"), reached).await;
     }
 
-    pub(crate) async fn lane_held_by(&self, id: &str, what: &str) {
+    pub async fn lane_held_by(&self, id: &str, what: &str) {
         let reached = poll(|| async { self.lane(id).await["held_by"] == what });
         within(&format!("lane {id} to be held by {what}"), reached).await;
     }
 
-    pub(crate) async fn metrics(&self) -> Scrape {
+    pub async fn metrics(&self) -> Scrape {
         Scrape::parse(&self.get("/metrics").await.unwrap().body)
     }
 
     /// Waits until a metric, summed over the series that carry all these labels, is what `wanted` asks for.
-    pub(crate) async fn metric(
-        &self,
-        name: &str,
-        labels: &[(&str, &str)],
-        wanted: impl Fn(f64) -> bool,
-    ) {
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)], wanted: impl Fn(f64) -> bool) {
         let reached = poll(|| async { wanted(self.metrics().await.sum(name, labels)) });
         within(&format!("metric {name} {labels:?}"), reached).await;
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent = std::process::Command::new("kill")
             .args([&format!("-{signal}"), &pid])
@@ -187,13 +195,13 @@ impl Worker {
         assert!(sent.unwrap().success());
     }
 
-    pub(crate) async fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
         self.end().await;
     }
 
     /// Waits for the end, with every line read, and checks the log.
-    pub(crate) async fn end(&mut self) -> ExitStatus {
+    pub async fn end(&mut self) -> ExitStatus {
         let status = within("the worker to end", self.child.wait())
             .await
             .unwrap();
@@ -205,7 +213,7 @@ impl Worker {
     }
 
     /// SIGTERM, and an orderly end.
-    pub(crate) async fn drain(&mut self) {
+    pub async fn drain(&mut self) {
         self.signal("TERM");
         let status = self.end().await;
         assert_eq!(status.code(), Some(0), "{}", self.log.text());
@@ -213,7 +221,7 @@ impl Worker {
 
     /// No ERROR line and no panic that the test did not announce. lapin logs a lost connection as an error of its own,
     /// whoever ended it: only the dispatcher's own lines count.
-    pub(crate) fn check_log(&mut self) {
+    pub fn check_log(&mut self) {
         self.checked = true;
         let is_bad = |line: &String| {
             line.contains(" ERROR whatsapp_dispatcher") || line.contains("panicked at")

@@ -20,17 +20,27 @@ fn parts(url: &str) -> (String, String) {
 }
 
 /// A virtual host, deleted with everything in it when dropped.
-pub(crate) struct VirtualHost {
-    pub(crate) name: String,
+pub struct VirtualHost {
+    pub name: String,
     users: std::sync::Mutex<Vec<String>>,
 }
 
 impl VirtualHost {
-    pub(crate) fn create() -> Self {
+    pub fn create() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::named(format!("it-{}-{count}", std::process::id()))
+    }
+
+    /// The only one of this name: what an interrupted run has left goes first.
+    pub fn anew(name: &str) -> Self {
+        drop(manage("DELETE", &format!("/api/vhosts/{name}"), None));
+        Self::named(name.to_owned())
+    }
+
+    fn named(name: String) -> Self {
         let vhost = Self {
-            name: format!("it-{}-{count}", std::process::id()),
+            name,
             users: std::sync::Mutex::default(),
         };
         vhost.manage("PUT", &format!("/api/vhosts/{}", vhost.name), None);
@@ -39,22 +49,22 @@ impl VirtualHost {
     }
 
     /// `host:port` of the broker itself.
-    pub(crate) fn address() -> String {
+    pub fn address() -> String {
         parts(&variable("DISPATCHER_TEST_AMQP")).1
     }
 
     /// The broker's URL for this virtual host, through `address` (a proxy's, or the broker's own).
-    pub(crate) fn url(&self, address: &str) -> String {
+    pub fn url(&self, address: &str) -> String {
         let (login, _) = parts(&variable("DISPATCHER_TEST_AMQP"));
         self.url_as(&login, address)
     }
 
-    pub(crate) fn url_as(&self, login: &str, address: &str) -> String {
+    pub fn url_as(&self, login: &str, address: &str) -> String {
         format!("amqp://{login}@{address}/{}", self.name)
     }
 
     /// Asks the management API and panics unless it agrees.
-    pub(crate) fn manage(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub fn manage(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let answer = manage(method, path, body.as_ref())
             .unwrap_or_else(|error| panic!("RabbitMQ's management API does not answer: {error}"));
         assert!(
@@ -75,7 +85,7 @@ impl VirtualHost {
     }
 
     /// A user of this virtual host alone; returns `user:password`.
-    pub(crate) fn user(&self, role: &str, configure: &str, write: &str, read: &str) -> String {
+    pub fn user(&self, role: &str, configure: &str, write: &str, read: &str) -> String {
         let name = format!("{}-{role}", self.name);
         self.change_password(&name, "it-password");
         self.users.lock().unwrap().push(name.clone());
@@ -83,17 +93,17 @@ impl VirtualHost {
         format!("{name}:it-password")
     }
 
-    pub(crate) fn change_password(&self, user: &str, password: &str) {
+    pub fn change_password(&self, user: &str, password: &str) {
         let account = json!({ "password": password, "tags": "" });
         self.manage("PUT", &format!("/api/users/{user}"), Some(account));
     }
 
     /// A user that the test made in another way: deleted with the rest.
-    pub(crate) fn adopt_user(&self, name: &str) {
+    pub fn adopt_user(&self, name: &str) {
         self.users.lock().unwrap().push(name.to_owned());
     }
 
-    pub(crate) fn delete_queue(&self, queue: &str) {
+    pub fn delete_queue(&self, queue: &str) {
         let path = format!("/api/queues/{}/{queue}", self.name);
         self.manage("DELETE", &path, None);
     }

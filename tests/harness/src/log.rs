@@ -4,22 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::watch;
 
-#[derive(Clone)]
-pub(crate) struct Log {
+#[derive(Clone, Default)]
+pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     count: watch::Sender<usize>,
 }
 
 impl Log {
-    pub(crate) fn new() -> Self {
-        Self {
-            lines: Arc::default(),
-            count: watch::Sender::new(0),
-        }
-    }
-
     /// Reads until the child closes its end.
-    pub(crate) async fn read(self, from: impl AsyncRead + Unpin) {
+    pub async fn read(self, from: impl AsyncRead + Unpin) {
         let mut from = BufReader::new(from);
         let mut line = vec![];
         while from.read_until(b'\n', &mut line).await.is_ok_and(|n| n > 0) {
@@ -33,19 +26,19 @@ impl Log {
         }
     }
 
-    pub(crate) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         self.lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.lines().join("\n")
     }
 
     /// Waits for the first line that holds `text`.
-    pub(crate) async fn line(&self, text: &str) -> String {
+    pub async fn line(&self, text: &str) -> String {
         let mut count = self.count.subscribe();
         loop {
             let found = self.lines().into_iter().find(|line| line.contains(text));

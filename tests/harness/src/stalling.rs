@@ -16,14 +16,14 @@ const METHOD: u8 = 1;
 /// Class and method of `basic.publish`.
 const PUBLISH: [u8; 4] = [0, 60, 0, 40];
 
-pub(crate) struct Stalling {
-    pub(crate) address: String,
+pub struct Stalling {
+    pub address: String,
     /// Text in the exchange or routing key of a publish: its channel stands from then on.
     stalls: watch::Sender<Option<&'static str>>,
 }
 
 impl Stalling {
-    pub(crate) async fn to(upstream: &str) -> Self {
+    pub async fn to(upstream: &str) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let listener = TcpListener::bind(&address).await.unwrap();
         let (stalls, heeds) = watch::channel(None);
@@ -40,12 +40,12 @@ impl Stalling {
     }
 
     /// Every channel that publishes to where this text is in exchange or routing key.
-    pub(crate) fn stall(&self, text: &'static str) {
+    pub fn stall(&self, text: &'static str) {
         self.stalls.send_replace(Some(text));
     }
 
     /// What was kept back comes, in order.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         self.stalls.send_replace(None);
     }
 }
