@@ -30,7 +30,7 @@ pub(super) struct End {
     pub(super) reason: String,
     /// The queue whose consumer stayed half open, if that is why.
     pub(super) culprit: Option<Arc<str>>,
-    /// An operator's word, or RabbitMQ's that shuts down (AMQP's 320).
+    /// No delivery's doing: an operator's word, RabbitMQ that shuts down (AMQP's 320), or the error of a channel.
     pub(super) is_forced: bool,
 }
 
@@ -88,7 +88,7 @@ impl Link {
         self.end(End {
             reason: format!("{} connection: {error}", self.role),
             culprit: None,
-            is_forced: is_forced(error),
+            is_forced: is_forced(error) || is_of_a_channel(error),
         });
     }
 

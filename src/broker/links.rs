@@ -303,7 +303,10 @@ impl Links {
     async fn judge(&self, session: &Session, key: Key, serial: u64, end: &End) {
         let reason = &end.reason;
         if end.is_forced || !session.answers().await {
-            tracing::info!(reason, "a connection for lanes ended, with others");
+            tracing::info!(
+                reason,
+                "a connection for lanes ended, by no delivery's doing"
+            );
             return;
         }
         let members = {
