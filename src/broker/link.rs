@@ -188,8 +188,8 @@ impl Link {
     }
 }
 
-/// Whether an error that lapin told of is the connection's end. Where RabbitMQ and the client close a channel at the same time, the error is the
-/// channel's and lapin 4.12.3 ends the connection for it all the same.
+/// Whether an error that lapin told of is the connection's end. Where RabbitMQ and the client close a channel at the same time, the
+/// error is the channel's and lapin 4.12.3 ends the connection for it all the same (`findings/lapin-crossing-close.sh`).
 fn ends(error: &lapin::Error, is_connected: bool) -> bool {
     !is_connected || !is_of_a_channel(error)
 }

@@ -22,9 +22,9 @@ use tokio::sync::watch;
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
 /// How long RabbitMQ may take to take back what it is given and to deliver it again: milliseconds, unless it is busy with hundreds of lanes
-/// that leave together. Should it take longer, others are in doubt whether those requests were sent. Where they are another worker's at
-/// once, nobody waits for the end of this.
-const COMES_AGAIN: Duration = Duration::from_secs(2);
+/// that leave together. What comes later is seen as the channel is closed. Where a consumer of higher priority waits nothing comes again,
+/// and RabbitMQ 4.0.5 gives the lane to that one only with the end of this channel: the lane is silent meanwhile.
+const COMES_AGAIN: Duration = Duration::from_millis(500);
 
 /// How long nothing may come before all that comes again has come: RabbitMQ delivers it at one go.
 const ALL_CAME_AGAIN: Duration = Duration::from_millis(10);

@@ -275,8 +275,7 @@ impl Simulation {
         let end = self.log.len();
         let has_read = |process: &super::process::Process| {
             let board = process.board.as_ref();
-            process.joined
-                && board.is_some_and(|b| b.read == end && b.outbox.records().next().is_none())
+            process.joined && board.is_some_and(|b| b.read == end && b.outbox.is_empty())
         };
         if !self.processes.iter().all(has_read) {
             return Ok(());

@@ -17,7 +17,7 @@ use whatsapp_dispatcher::core::request::recent::Identity;
 /// As in `dispatch/leave.rs` and `dispatch/consumer.rs`.
 const TELL_PATIENCE: u64 = 1_000_000;
 const LEAVE_PATIENCE: u64 = 10_000_000;
-const COMES_AGAIN: u64 = 2_000_000;
+const COMES_AGAIN: u64 = 500_000;
 const ALL_CAME_AGAIN: u64 = 10_000;
 
 /// What a lane that leaves has to remember.

@@ -95,6 +95,10 @@ impl<Waiter> Outbox<Waiter> {
         self.is_mute
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.letters.is_empty()
+    }
+
     /// Records that are not confirmed yet.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.letters.iter().map(|letter| &letter.record)
@@ -140,7 +144,7 @@ mod tests {
         // Confirms may overtake each other.
         assert_eq!(outbox.confirmed(two.0), ["second"]);
         assert_eq!(outbox.confirmed(one.0), ["first"]);
-        assert_eq!(outbox.records().count(), 0);
+        assert!(outbox.is_empty());
     }
 
     #[test]
