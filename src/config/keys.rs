@@ -238,7 +238,7 @@ pub const KEYS: &[Key] = &[
     key("lanes.breaker_failures", "5", count(2, 1_000), "Requests in a row that an API in trouble may fail before the lane stops"),
 
     key("retry.max_attempts", "5", count(1, 100), "Requests to the API per message, the first included"),
-    key("retry.max_age_s", "86400", seconds(1, 2_592_000), "Age at which a message is given up, from a worker's first sight of it"),
+    key("retry.max_age_s", "86400", seconds(1, 2_592_000), "Age at which a message is given up, from its first try"),
     key("retry.base_s", "2", seconds(1, 3_600), "Upper edge of the first delay; doubles per attempt"),
     key("retry.max_delay_s", "3600", seconds(1, 2_592_000), "Upper edge of any delay, unless the API asks for longer"),
     key("retry.quick_base_ms", "50", ms(1, 10_000), "First pause of a lane that nothing was sent for (connection refused); doubles"),

@@ -44,7 +44,7 @@ words! {
         Accepted = "accepted",
         /// Final: invalid, undeliverable or against policy; `error.class` says which.
         Rejected = "rejected",
-        /// Not sent before `expires-at`.
+        /// Not sent before `expires-at`, its `expiration` or 30 days in its lane were over.
         Expired = "expired",
         /// Attempts or age exhausted, or delivered over and over; the whole request is in `wa.dead`.
         Failed = "failed",

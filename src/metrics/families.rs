@@ -211,7 +211,7 @@ families! {
     BROKER_BLOCKED: Gauge, "broker_blocked", [], "1 while RabbitMQ blocks publishers (memory or disk alarm).";
     QUEUE_MESSAGES: Gauge, "queue_messages", [QUEUE], "Messages that wait in a queue beside the lanes (wa.delay: the whole ladder); all workers tell the same.";
     PUBLISH_REFUSED: Counter, "publish_refused_total", [WHY_REFUSED], "Publishes that RabbitMQ could not route or refused (closed: it closed the channel over them); they are tried again.";
-    REFUSED_WAITING: Gauge, "refused_publishes_waiting", [], "Publishes that RabbitMQ has refused and not taken yet; their lanes send nothing.";
+    REFUSED_WAITING: Gauge, "refused_publishes_waiting", [], "Publishes that RabbitMQ has refused and not taken yet; of wa.results: their lanes send nothing.";
     LATE_CONFIRMS: Gauge, "late_confirms", [EXCHANGE], "Publishes that RabbitMQ has not confirmed within broker.confirm_timeout_ms, though it answers (wa.delay: the whole ladder); of wa.results: their lanes send nothing.";
     REPLIES_UNDELIVERED: Counter, "replies_undelivered_total", [], "Results that a reply_to queue did not take within 2 s; RabbitMQ's direct replies are not counted.";
     SETTLED_VOID: Counter, "settled_void_total", [], "Acknowledgements that came after their channel was gone: RabbitMQ delivers those requests again.";

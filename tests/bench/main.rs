@@ -1,7 +1,7 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
-//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, tracing, keepalive, and those of [`bounds`], [`limits`], [`person`], [`large`] and [`search`]; all of them if
-//! none is named.
+//! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, shard, tracing, keepalive, and those of [`bounds`],
+//! [`limits`], [`person`], [`large`] and [`search`]; all of them if none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
 

@@ -13,9 +13,13 @@ counts where that holds.
 |---|---|---|
 | `invalid`, `undeliverable`, `policy` | ends as `rejected` | nothing |
 | `transient` | goes to the delay ladder and is tried again, within `retry.max_attempts` and `retry.max_age_s`; then it ends as `failed`, and is kept in `wa.dead` | where the scope is more than the message: `lanes.breaker_failures` in a row are an outage, which holds the scope |
-| `throttled` | keeps its place and is charged no attempt | all in scope pause |
-| `blocked` | keeps its place and is charged no attempt | all in scope are held until the API says that they may send |
+| `throttled` | keeps its place and is charged no attempt, unless only this request meets it | all in scope pause |
+| `blocked` | keeps its place and is charged no attempt, unless only this request meets it | all in scope are held until the API says that they may send |
 | `ambiguous` | ends as `unknown`; with `on-unknown: resend` it is tried again, and flagged | as `transient` |
+
+Only one request meets what [it is blamed for](../../../src/ARCHITECTURE.md#holds), and a code that holds the lane once a second recipient
+meets it, until then. An outage charges its first few failures (`lanes.breaker_failures` − 1), and what a request fails in outages
+beyond ten uncharged times.
 
 Scopes: `message` (nobody else), `pair` (one recipient of one number), `lane` (a phone number), `waba` (an account), `token` (all that use
 it), `app`, `template`. Where the request is rejected, the scope only says what is at fault.

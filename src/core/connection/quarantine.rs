@@ -105,7 +105,7 @@ enum Seat {
 /// A lane apart, for people.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Apart {
-    /// Connections that it has ended and nothing came through since.
+    /// Connections that it has ended; 0 again once ten new requests came (`PROOF`).
     pub ends: u32,
     pub last_end: Duration,
     pub not_before: Duration,

@@ -13,7 +13,7 @@ const SHARED: usize = 64 << 20;
 /// lane has taken yet, and copies on their way to the API or to RabbitMQ, are not counted.
 const ALL: usize = 128 << 20;
 
-/// Bytes that a lane may have in any case; and one body, however large.
+/// Bytes that a lane may have in any case, or one body, however large; as long as all are within [`ALL`].
 const OWN: usize = 64 << 10;
 
 /// How long a lane asks for few messages before it tries more: at first, and where trying more went wrong again and again.

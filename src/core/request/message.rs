@@ -80,7 +80,7 @@ pub struct Message {
     /// RabbitMQ delivered it before, so an earlier holder may have sent it.
     pub redelivered: bool,
     /// Tells this publication of the id from others, if anything does: milliseconds since the epoch, of when it was published, or kept
-    /// in `wa.dead` before it was published again.
+    /// in `wa.dead` before it was published again. Where only the second is known, the last three digits are made of the body.
     pub incarnation: Option<u64>,
     /// How often RabbitMQ had handed it out before (`x-acquired-count`, before 4.3 `x-delivery-count`).
     pub delivery_count: u64,

@@ -9,7 +9,7 @@ use crate::core::request::ladder::MAX_DELAY_S;
 pub struct RetryPolicy {
     /// Requests to the API, the first included.
     pub max_attempts: u32,
-    /// Since a worker first took the request, in seconds.
+    /// Since its first try, in seconds.
     pub max_age_s: u64,
     /// The upper edge of the first delay; doubles per attempt.
     pub base_s: u32,

@@ -203,7 +203,7 @@ fn answered(reply: Reply, attempts: u32) -> Value {
     }
 }
 
-/// The results that the contract shows, each made as a lane makes it.
+/// The results that the contract shows, each made by what decides it.
 fn shown() -> [Value; 5] {
     let answer = |body| {
         Reply::Answered(Answer {
