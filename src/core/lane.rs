@@ -97,6 +97,8 @@ pub struct Lane {
     crowd: Crowd,
     /// Requests that the worker before this one has not sent.
     inherited: Inherited,
+    /// Requests that were set apart, each from the one before.
+    suspects: u32,
     tokens_before: u32,
     templates: Templates,
     /// Debt of what was sent, against the rate that is tried out.
@@ -137,6 +139,7 @@ impl Lane {
             window: Window::default(),
             crowd: Crowd::default(),
             inherited: Inherited::default(),
+            suspects: 0,
             tokens_before: 0,
             templates: Templates::default(),
             shadow: Debt::default(),

@@ -162,13 +162,18 @@ impl Inherited {
 
     /// True if nobody has had it since it was given back unsent.
     pub fn is_unsent(&self, identity: &Identity, delivery_count: u64) -> bool {
+        self.orderly_deliveries(identity) == delivery_count && delivery_count > 0
+    }
+
+    /// How often it was delivered until it was given back unsent: none of those deliveries did anybody harm.
+    pub fn orderly_deliveries(&self, identity: &Identity) -> u64 {
         // An earlier version of this program names no incarnations.
         let unnamed = || {
             self.0
                 .get(&Identity::new(identity.id(), identity.hops(), None))
         };
         let count = self.0.get(identity).or_else(unnamed);
-        count.is_some_and(|count| delivery_count == count + 1)
+        count.map_or(0, |count| count + 1)
     }
 }
 

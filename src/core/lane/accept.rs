@@ -147,8 +147,9 @@ impl Lane {
             let is_harmless = message.is_harmless_to_repeat();
             message.may_have_been_handled(now);
             if is_resent || is_harmless {
+                let apart_s = self.space_suspect_s();
                 let terms = self.terms(now, 0.0);
-                terms.poison_suspect(&mut message, apart_s(ticket))
+                terms.poison_suspect(&mut message, apart_s)
             } else {
                 self.terms(now, 0.0).doubtful(&message)
             }
@@ -182,15 +183,29 @@ impl Lane {
             || self.settling.iter().any(ends)
     }
 
-    /// RabbitMQ has handed it out so often that its next holder may be the next victim.
+    /// RabbitMQ has handed it out so often that its next holder may be the next victim. Who gave it back in order was none: a lane whose API
+    /// is tried again and again for hours gives back all that it holds after each try.
     fn is_too_often(&self, message: &Message) -> bool {
-        message.delivery_count >= self.config.redelivery.max_deliveries
+        let identity = Identity::of(message);
+        let inherited = self.inherited.orderly_deliveries(&identity);
+        let orderly = self.recent.orderly_deliveries(&identity).max(inherited);
+        let count = message.delivery_count.saturating_sub(orderly);
+        count >= self.config.redelivery.max_deliveries
     }
 
     /// The lane is this worker's now. Begins with an empty bucket, whatever the one before has sent, and knows what that one has not.
     pub fn took_over(&mut self, unsent: Unsent, now: Now) {
         self.pace.empty(now);
         self.inherited = Inherited::new(unsent);
+    }
+
+    /// How long the next suspect stays away. Those that came together come back one by one, so that the next time not all of them are there
+    /// when one does its harm.
+    fn space_suspect_s(&mut self) -> u32 {
+        const APART_S: u32 = 2;
+        const LONGEST_S: u32 = 600;
+        self.suspects = (self.suspects + 1) % (LONGEST_S / APART_S);
+        self.suspects * APART_S + 1
     }
 
     /// More that the one before has not sent: RabbitMQ had handed it over as that one left.
@@ -284,13 +299,6 @@ impl Lane {
             Recalled::Nothing
         }
     }
-}
-
-/// Suspects that came together come back one by one, so that the next time not all of them are there when one does its harm.
-fn apart_s(ticket: Ticket) -> u32 {
-    const APART_S: u64 = 2;
-    const LONGEST_S: u64 = 600;
-    u32::try_from((ticket * APART_S) % LONGEST_S + 1).unwrap_or(1)
 }
 
 /// A request that failed is in `wa.dead` before its result is out, here as well: the first delivery may not have got as far.

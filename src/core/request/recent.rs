@@ -108,6 +108,8 @@ struct Memory {
     doubted: Option<(u32, u64)>,
     /// Deliveries that RabbitMQ has again, and with how many hops.
     given_back: Vec<(u32, Known)>,
+    /// With so many hops it was delivered so often until it was last given back in order.
+    orderly: (u32, u64),
     /// The count of the last news.
     news: u64,
 }
@@ -145,6 +147,10 @@ impl Recent {
     pub fn given_back(&mut self, identity: Identity, known: Known) {
         let capacity = self.capacity;
         let memory = self.note(identity.publication);
+        if let Some(count) = known.delivery_count() {
+            let before = memory.orderly;
+            memory.orderly = before.max((identity.hops, count + 1));
+        }
         memory.given_back.push((identity.hops, known));
         if memory.given_back.len() > capacity {
             memory.given_back.remove(0);
@@ -197,6 +203,14 @@ impl Recent {
         }
     }
 
+    /// How often it was delivered until this worker last gave it back in order: none of those deliveries did anybody harm.
+    pub fn orderly_deliveries(&self, identity: &Identity) -> u64 {
+        let memory = self.known.get(&identity.publication);
+        let orderly = memory.map(|memory| memory.orderly);
+        let orderly = orderly.filter(|(hops, _)| *hops == identity.hops);
+        orderly.map_or(0, |(_, count)| count)
+    }
+
     /// Whether a delivery has ended after which this one is not needed.
     pub fn is_over(&self, identity: &Identity) -> bool {
         let over = self.known.get(&identity.publication).and_then(|m| m.over);
@@ -240,19 +254,20 @@ impl Recent {
 }
 
 impl Known {
+    /// RabbitMQ's count of deliveries as it went back.
+    fn delivery_count(&self) -> Option<u64> {
+        match self {
+            Self::Ended => None,
+            Self::Decided { delivery_count, .. } | Self::Unsent { delivery_count, .. } => {
+                Some(*delivery_count)
+            }
+        }
+    }
+
     /// Whether nobody else can have had it since.
     fn is_before(&self, delivery_count: u64) -> bool {
-        match self {
-            Self::Ended => false,
-            Self::Decided {
-                delivery_count: before,
-                ..
-            }
-            | Self::Unsent {
-                delivery_count: before,
-                ..
-            } => delivery_count == before + 1,
-        }
+        self.delivery_count()
+            .is_some_and(|before| delivery_count == before + 1)
     }
 }
 

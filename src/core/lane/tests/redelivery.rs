@@ -366,3 +366,24 @@ fn what_comes_over_and_over_is_set_apart() {
         (Again("d1", 1), "waits"),
     ]);
 }
+
+/// Each probe of a long outage takes all that the lane holds, and gives it back.
+#[test]
+fn what_was_given_back_in_order_makes_no_suspect() {
+    check(vec![
+        (Takes(vec![("a1", 24)]), "flowing"),
+        (Again("a1", 44), "asks"),
+        (Evidence("a1", false), "stays"),
+        (Again("b1", 44), "asks"),
+        (Evidence("b1", false), "delay 6 #0 ! ?"),
+        (Again("c1", 44), "asks"),
+        (Evidence("c1", false), "delay 8 #0 ! ?"),
+        (Lost, "flowing"),
+        // This worker held it for one delivery more.
+        (Again("a1", 64), "asks"),
+        (Evidence("a1", false), "stays"),
+        (Lost, "flowing"),
+        (Again("a1", 85), "asks"),
+        (Evidence("a1", false), "delay 10 #0 ! ?"),
+    ]);
+}
