@@ -38,7 +38,7 @@ impl Broker {
     /// More lanes.
     pub(crate) async fn declare(&self, lanes: &[String]) -> Result<()> {
         let phone_number_ids = lanes.to_vec();
-        let channel = self.connection.create_channel().await?;
+        let channel = amqp::channel(&self.connection).await?;
         let objects = Topology { phone_number_ids }.objects();
         Ok(declare(&channel, objects, Mode::Declare).await?)
     }

@@ -84,11 +84,7 @@ async fn a_broker_that_refuses_for_a_while_is_waited_for() {
     world.counts("broker_connected", 0.0).await;
     // Their answers come while there is nobody to tell.
     world.in_flight(0).await;
-    within(
-        "a vain attempt to connect",
-        world.worker.log.line("no broker session"),
-    )
-    .await;
+    world.worker.log.line("no broker session").await;
     proxy.set(Mode::Pass).await;
     world.worker.ready().await;
     world.check_nothing_lost(&ids).await;
@@ -157,12 +153,8 @@ async fn a_deleted_lane_is_found_and_mended() {
             "accepted"
         );
     }
-    let lost = world.worker.log.line("the lane lost its consumer");
-    assert!(
-        within("a line about it", lost)
-            .await
-            .contains("phone_number_id=111")
-    );
+    let lost = world.worker.log.line("the lane lost its consumer").await;
+    assert!(lost.contains("phone_number_id=111"));
     let other = world
         .answer(Request::text("other", "34600000001").number("222"))
         .await;

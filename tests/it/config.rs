@@ -1,7 +1,6 @@
 //! The binary's face to an operator: arguments, exit codes, and every mistake at once. The rules themselves are tested
 //! beside the code.
 
-use harness::log::Log;
 use harness::worker::{Folder, Worker, binary, free_port};
 use std::process::{Command, Output};
 
@@ -225,7 +224,7 @@ async fn a_broker_that_is_not_there_is_told_without_the_password() {
         free_port()
     );
     let mut worker = Worker::start(&folder, &format!("{broker}\n{SOUND}"));
-    told(&worker.log, "no broker session").await;
+    worker.log.line("no broker session").await;
     // Alive, not ready, and with nothing in flight it ends as it should.
     assert_eq!(worker.get("/livez").await.unwrap().status, 200);
     assert_eq!(worker.get("/readyz").await.unwrap().status, 503);
@@ -235,10 +234,6 @@ async fn a_broker_that_is_not_there_is_told_without_the_password() {
         "{}",
         worker.log.text()
     );
-}
-
-async fn told(log: &Log, text: &str) {
-    crate::support::within(text, log.line(text)).await;
 }
 
 /// As `run` would find out.

@@ -1,6 +1,6 @@
 //! What the broker's user may do, and what was declared before: enough rights work, too few say what is missing.
 
-use crate::support::{NUMBER, Setup, World, within};
+use crate::support::{NUMBER, Setup, World};
 use graph_sim::Sim;
 use harness::broker::VirtualHost;
 use harness::client::{Client, Request};
@@ -36,7 +36,7 @@ fn start(vhost: VirtualHost, login: &str, declare: bool) -> Restricted {
 impl Restricted {
     /// Waits for a line with all of these, then ends.
     async fn says(mut self, texts: &[&str]) {
-        let line = within(texts[0], self.worker.log.line(texts[0])).await;
+        let line = self.worker.log.line(texts[0]).await;
         for text in texts {
             assert!(line.contains(text), "{text} is not in {line}");
         }
@@ -76,11 +76,7 @@ async fn a_worker_without_the_right_to_declare_does_everything_else() {
 
     // A lane that somebody deletes cannot be mended without the right; the line says what is missing, and others go on.
     world.vhost.delete_queue("wa.lane.111");
-    let line = within(
-        "a line",
-        world.worker.log.line("cannot subscribe to the lane"),
-    )
-    .await;
+    let line = world.worker.log.line("cannot subscribe to the lane").await;
     assert!(line.contains("wa.lane.111 does not exist (404)"), "{line}");
     let other = Request::text("other", "34600000001").number("222");
     assert_eq!(world.answer(other).await["status"], "accepted");
@@ -156,11 +152,7 @@ async fn imported_definitions_are_all_a_worker_needs() {
     let (client, results) = Client::with_results(&url).await;
     client.publish([Request::text("m", "34600000001")]).await;
     assert_eq!(results.wait("m").await.json()["status"], "accepted");
-    let line = within(
-        "a line",
-        worker.log.line("wa.lane.222 does not exist (404)"),
-    )
-    .await;
+    let line = worker.log.line("wa.lane.222 does not exist (404)").await;
     assert!(line.contains("cannot subscribe to the lane"), "{line}");
     assert_eq!(
         worker.metrics().await.sum("broker_sessions_total", &[]),
@@ -205,8 +197,7 @@ async fn a_worker_that_may_not_publish_sends_nothing_and_says_why() {
             let config = world.config.replace("guest:guest@", &format!("{login}@"));
             let config = format!("broker.declare = {declare}\n{config}");
             world.worker = Worker::start(&world.folder, &config);
-            let line = world.worker.log.line("no broker session");
-            let line = within("a line about it", line).await;
+            let line = world.worker.log.line("no broker session").await;
             let object = format!("may not use {exchange} (403)");
             assert!(line.contains(&object), "{declare}: {line}");
             assert_eq!(world.sim.ledger().len(), 0);
@@ -339,7 +330,7 @@ async fn a_new_password_needs_no_restart() {
 
     vhost.change_password(user, "it-password-2");
     proxy.reset_all();
-    within("a refusal", worker.log.line("ACCESS_REFUSED")).await;
+    worker.log.line("ACCESS_REFUSED").await;
     publish("..2", "it-password-2");
     worker.ready().await;
     let sessions = worker.metrics().await.sum("broker_sessions_total", &[]);
@@ -353,7 +344,7 @@ async fn a_new_password_needs_no_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_takes_large_messages_is_told_of() {
     let world = World::start(Setup::default()).await;
-    within("the warning", world.worker.log.line("set max_message_size")).await;
+    world.worker.log.line("set max_message_size").await;
     let result = world.answer(Request::text("m-1", "34600000001")).await;
     assert_eq!(result["status"], "accepted");
     world.finish().await;

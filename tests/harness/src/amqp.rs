@@ -30,9 +30,13 @@ pub async fn connect(url: &str) -> Result<Connection> {
     patient("connect", connecting).await
 }
 
+pub async fn channel(connection: &Connection) -> Result<Channel> {
+    patient("channel", connection.create_channel()).await
+}
+
 /// A channel whose publishes are confirmed.
 pub async fn confirming(connection: &Connection) -> Result<Channel> {
-    let channel = patient("channel", connection.create_channel()).await?;
+    let channel = channel(connection).await?;
     let select = channel.confirm_select(ConfirmSelectOptions::default());
     patient("confirm.select", select).await?;
     Ok(channel)
@@ -138,7 +142,7 @@ pub async fn consume(channel: &Channel, queue: &str, is_acked: bool) -> Result<C
 
 /// All results from now on.
 pub async fn results(connection: &Connection) -> Result<Consumer> {
-    let channel = patient("channel", connection.create_channel()).await?;
+    let channel = channel(connection).await?;
     let queue = own_queue(&channel).await?;
     bind(&channel, &queue, "wa.results", "#").await?;
     consume(&channel, &queue, false).await

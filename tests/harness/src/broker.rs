@@ -4,10 +4,10 @@ use super::http::{self, Answer};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where AMQP and the management API are. Without a broker these tests fail: a skipped test proves nothing.
+/// Where AMQP and the management API are. Without a broker tests and benches fail: a skipped test proves nothing.
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: this test needs a RabbitMQ. Run `deploy/dev test`, or `deploy/dev up` and `eval \"$(deploy/dev url)\"`")
+        panic!("{name} is not set: this needs a RabbitMQ. Run `deploy/dev test` (a bench: `deploy/dev bench`), or `deploy/dev up` and `eval \"$(deploy/dev url)\"`")
     })
 }
 
@@ -34,7 +34,10 @@ impl VirtualHost {
 
     /// The only one of this name: what an interrupted run has left goes first.
     pub fn anew(name: &str) -> Self {
-        drop(manage("DELETE", &format!("/api/vhosts/{name}"), None));
+        let path = format!("/api/vhosts/{name}");
+        let left = manage("DELETE", &path, None).unwrap();
+        let is_gone = matches!(left.status, 200..300 | 404);
+        assert!(is_gone, "DELETE {path}: {} {}", left.status, left.body);
         Self::named(name.to_owned())
     }
 

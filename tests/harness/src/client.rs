@@ -212,7 +212,7 @@ impl Client {
             confirms.push(confirm.unwrap());
         }
         for confirm in confirms {
-            let confirmation = within("a confirm", confirm).await.unwrap();
+            let confirmation = amqp::patient("confirm", confirm).await.unwrap();
             amqp::taken(&confirmation).unwrap();
         }
     }
@@ -233,17 +233,18 @@ impl Client {
 
     /// Takes one delivery of a queue and ends its channel: the queue has it again, delivered before.
     pub async fn take_and_drop(&self, queue: &str) {
-        let channel = self.connection.create_channel().await.unwrap();
+        let channel = amqp::channel(&self.connection).await.unwrap();
         let mut consumer = amqp::consume(&channel, queue, true).await.unwrap();
         let delivery = within("a delivery", consumer.next()).await;
         delivery.unwrap().unwrap();
-        channel.close(200, "OK".into()).await.unwrap();
+        let closing = channel.close(200, "OK".into());
+        amqp::patient("close", closing).await.unwrap();
     }
 
     /// Publishes with RabbitMQ's direct reply-to, as RPC clients do, and returns the reply.
     pub async fn call_directly(&self, request: Request) -> Letter {
         const PSEUDO_QUEUE: &str = "amq.rabbitmq.reply-to";
-        let channel = self.connection.create_channel().await.unwrap();
+        let channel = amqp::channel(&self.connection).await.unwrap();
         let consuming = amqp::consume(&channel, PSEUDO_QUEUE, false);
         let mut consumer = consuming.await.unwrap();
         let publishing = channel.basic_publish(
@@ -253,7 +254,7 @@ impl Client {
             &request.body,
             request.properties.with_reply_to(PSEUDO_QUEUE.into()),
         );
-        publishing.await.unwrap();
+        amqp::patient("publish", publishing).await.unwrap();
         let delivery = within("a direct reply", consumer.next()).await;
         Letter::from(delivery.unwrap().unwrap())
     }
@@ -265,23 +266,24 @@ impl Client {
             key.into(),
             FieldTable::default(),
         );
-        unbinding.await.unwrap();
+        amqp::patient("unbind", unbinding).await.unwrap();
     }
 
     /// A consumer that goes before all others and acknowledges nothing. Closing the channel ends it.
     pub async fn contend(&self, queue: &str) -> Channel {
-        let channel = self.connection.create_channel().await.unwrap();
+        let channel = amqp::channel(&self.connection).await.unwrap();
         let mut arguments = FieldTable::default();
         arguments.insert("x-priority".into(), AMQPValue::LongInt(i32::MAX));
         let options = BasicConsumeOptions::default();
         let consuming = channel.basic_consume(queue.into(), "".into(), options, arguments);
-        consuming.await.unwrap().set_delegate(|_| async {});
+        let consumer = amqp::patient("consume", consuming).await.unwrap();
+        consumer.set_delegate(|_| async {});
         channel
     }
 
     /// Reads a queue until the connection ends.
     pub async fn read(&self, queue: &str) -> Inbox {
-        let channel = self.connection.create_channel().await.unwrap();
+        let channel = amqp::channel(&self.connection).await.unwrap();
         let mut consumer = amqp::consume(&channel, queue, false).await.unwrap();
         let inbox = Inbox {
             name: queue.to_owned(),

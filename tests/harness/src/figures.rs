@@ -34,10 +34,11 @@ impl Used {
 /// CPU time of the process or thread whose folder in `/proc` this is.
 pub fn cpu(folder: &Path) -> Result<Duration> {
     let stat = std::fs::read_to_string(folder.join("stat"))?;
-    // Fields 14 and 15, counted behind the name in brackets; in ticks of 1/100 s on every Linux we run on.
+    // Fields 14 and 15 (utime and stime) as proc(5) counts them, from 1; in ticks of 1/100 s on every Linux we run on. Field 2 is the name in
+    // brackets, which may hold spaces and brackets itself: behind the last bracket field 3 comes first.
     let behind_name = stat.rsplit_once(')').context("stat")?.1;
-    let fields = behind_name.split_whitespace().skip(11).take(2);
-    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    let times = behind_name.split_whitespace().skip(14 - 3).take(2);
+    let ticks: u64 = times.map(str::parse::<u64>).sum::<Result<_, _>>()?;
     Ok(Duration::from_millis(ticks * 10))
 }
 

@@ -1,5 +1,6 @@
 //! What a child process wrote, line by line.
 
+use super::within;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::watch;
@@ -40,12 +41,15 @@ impl Log {
     /// Waits for the first line that holds `text`.
     pub async fn line(&self, text: &str) -> String {
         let mut count = self.count.subscribe();
-        loop {
-            let found = self.lines().into_iter().find(|line| line.contains(text));
-            if let Some(line) = found {
-                return line;
+        let waiting = async {
+            loop {
+                let found = self.lines().into_iter().find(|line| line.contains(text));
+                if let Some(line) = found {
+                    return line;
+                }
+                count.changed().await.unwrap();
             }
-            count.changed().await.unwrap();
-        }
+        };
+        within(&format!("a line that says {text:?}"), waiting).await
     }
 }

@@ -1,5 +1,6 @@
 //! A TCP proxy that a test breaks and mends: between a worker and its broker, or a worker and the API.
 
+use super::within;
 use super::worker::free_port;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,10 +132,8 @@ impl Proxy {
         self.mode.send_replace(mode);
         let mut listens = self.listens.clone();
         let wanted = mode != Mode::Refuse;
-        listens
-            .wait_for(|listens| *listens == wanted)
-            .await
-            .unwrap();
+        let heeded = listens.wait_for(|listens| *listens == wanted);
+        within("the proxy's port", heeded).await.unwrap();
     }
 
     /// Ends every connection with a reset; new ones are taken as the mode says.

@@ -15,10 +15,12 @@ use tokio::task::JoinHandle;
 /// Where cargo puts what it builds, as this program was.
 fn built() -> PathBuf {
     let program = std::env::current_exe().unwrap();
+    let mut folder = program.parent().unwrap();
     // Tests and benches lie one folder deeper than programs.
-    let folders = program.ancestors().skip(1);
-    let mut folders = folders.skip_while(|folder| folder.ends_with("deps"));
-    folders.next().unwrap().to_owned()
+    if folder.ends_with("deps") {
+        folder = folder.parent().unwrap();
+    }
+    folder.to_owned()
 }
 
 /// The dispatcher of the same build.

@@ -6,10 +6,10 @@ use super::scenario::LIMIT;
 use super::stage::Stage;
 use crate::sim::{self, Truth};
 use anyhow::{Context, Result, ensure};
-use harness::amqp::{connect, patient, persistent};
+use harness::amqp::{channel, connect, now_s, persistent};
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -59,14 +59,14 @@ pub(crate) async fn evidence(stage: &mut Stage<'_>) -> Result<()> {
 /// As other workers would: into the log, and to nobody who reads results.
 async fn write_results(amqp: String, per_second: usize) -> Result<JoinHandle<Result<()>>> {
     let connection = connect(&amqp).await?;
-    let channel = patient("channel", connection.create_channel()).await?;
+    let channel = channel(&connection).await?;
     Ok(tokio::spawn(async move {
         let _open = connection;
         let mut ticks = interval(Duration::from_millis(10));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (body, began) = ([b' '; 400], Instant::now());
         for number in 0_u64.. {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+            let now = now_s();
             ticks.tick().await;
             for one in 0..per_second / 100 {
                 // Of a worker's first life, which has settled all but the last seconds.
@@ -76,7 +76,7 @@ async fn write_results(amqp: String, per_second: usize) -> Result<JoinHandle<Res
                 headers.insert("wa-incarnation".into(), AMQPValue::LongLongInt(0));
                 headers.insert("wa-writer".into(), AMQPValue::LongString(writer.into()));
                 let properties = persistent(&format!("other-{number}-{one}"))
-                    .with_timestamp(now.as_secs())
+                    .with_timestamp(now)
                     .with_headers(headers);
                 let (exchange, key) = ("wa.results.log".into(), "accepted.1".into());
                 let options = BasicPublishOptions::default();

@@ -206,7 +206,7 @@ impl Reading {
     /// A durable queue: results wait there while this program has no connection.
     async fn open(amqp: &str) -> Result<Self> {
         let connection = connect(amqp).await?;
-        let channel = patient("channel", connection.create_channel()).await?;
+        let channel = amqp::channel(&connection).await?;
         let mut quorum = FieldTable::default();
         quorum.insert(
             "x-queue-type".into(),
