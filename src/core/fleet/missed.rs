@@ -50,3 +50,52 @@ impl Missed {
         (words, end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::words::Scope;
+    use crate::core::fleet::holds::{News, Reach};
+
+    #[test]
+    fn the_last_word_on_each_thing_counts_in_the_logs_order() {
+        let record = |lane: &str, news| Record {
+            at_ms: 0,
+            worker: "a".into(),
+            run: 1,
+            reach: Reach {
+                scope: Scope::Lane,
+                key: lane.into(),
+            },
+            news,
+        };
+        let paused = |lane| record(lane, News::Paused { since_ms: 0 });
+        let mut missed = Missed::default();
+        assert!(missed.is_empty());
+        // A pause and a hold of one lane are two things.
+        let read = [
+            (7, 100, Some(paused("1"))),
+            (8, 50, Some(paused("2"))),
+            (9, 10, Some(record("1", News::Lifted))),
+            (11, 40, Some(record("1", News::Resumed))),
+            // Of a later version.
+            (12, 5, None),
+        ];
+        for (offset, bytes, record) in read {
+            missed.read(offset, bytes);
+            record.into_iter().for_each(|record| missed.note(record));
+        }
+        missed.lanes.insert("3".into());
+        assert!(!missed.is_empty());
+        assert_eq!(missed.count, 5);
+        let (words, end) = missed.last_words();
+        let expected = [
+            (150, paused("2")),
+            (160, record("1", News::Lifted)),
+            (200, record("1", News::Resumed)),
+        ];
+        assert_eq!(words, expected);
+        assert_eq!((end.offset, end.bytes), (Some(12), 205));
+        assert_eq!(end.lanes, ["3".into()].into());
+    }
+}

@@ -118,7 +118,9 @@ pub struct Unread {
     pub is_doubtful: bool,
 }
 
-/// Lists what of `unread`, in the order in which it came, was surely not sent and is not told yet. `told`: what is.
+/// Lists the requests of `unread` that were surely not sent, each with the count of its last delivery, in the order in which they first came.
+/// That is sure of a delivery that no former holder can have had, and of one that comes next after a sure one, in `unread` or in `told` (what
+/// the others know already).
 pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) -> Unsent {
     let told: HashMap<_, _> = told.into_iter().collect();
     let mut sure: HashMap<Identity, Option<u64>> = HashMap::new();
@@ -244,7 +246,7 @@ mod tests {
             &'static [(&'static str, u64, bool)],
             &'static [(&'static str, u64)],
         );
-        let cases: [Case; 7] = [
+        let cases: [Case; 9] = [
             (&[], &[]),
             (&[("b", 0, false)], &[("b", 0)]),
             // It had been another's, and nothing is known of that one.
@@ -255,6 +257,9 @@ mod tests {
             // What was told of comes again; or somebody else has had it in between.
             (&[("a", 2, true)], &[("a", 2)]),
             (&[("a", 3, true)], &[]),
+            // At the very count that was told of: in doubt; or surely unsent, and told again.
+            (&[("a", 1, true)], &[]),
+            (&[("a", 1, false)], &[("a", 1)]),
         ];
         let identity = |id: &str| Identity::new(id, 0, None);
         for (unread, expected) in cases {

@@ -263,8 +263,9 @@ impl Story {
         self.lane.came_again(&unread.collect::<Vec<_>>());
         let told = self.lane.surely_unsent().into_iter();
         let told = told.map(|(what, count)| format!("{} {count}", what.id()));
-        let told: std::collections::BTreeSet<_> = told.collect();
-        told.into_iter().collect::<Vec<_>>().join(", ")
+        let mut told: Vec<_> = told.collect();
+        told.sort();
+        told.join(", ")
     }
 
     fn take_over(&mut self, unsent: Vec<(&'static str, u64)>) {

@@ -194,6 +194,10 @@ fn every_scope_fits_its_class() {
         let mut same = Override::new(row.code, row.effect.class());
         same.scope = Some(row.effect.scope());
         assert_eq!(same.fault(), None, "{row:?}");
+        if let Effect::Refused { class, .. } = row.effect {
+            let classes = [Class::Invalid, Class::Undeliverable, Class::Policy];
+            assert!(classes.contains(&class), "{row:?}");
+        }
     }
 }
 

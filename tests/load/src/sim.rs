@@ -151,6 +151,13 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn arrivals_are_read_to_the_microsecond() {
+        let arrived = |at_ms| at(&taken("1", "a", "w", at_ms));
+        assert_eq!(arrived(12.345).as_micros(), 12_345);
+        assert_eq!(arrived(0.0).as_micros(), 0);
+    }
+
+    #[test]
     fn a_second_is_half_open() {
         let at = |ms: &[u64]| {
             ms.iter()

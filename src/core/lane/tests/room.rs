@@ -1,7 +1,7 @@
 //! What has no room in memory goes back, and its lane asks for fewer messages.
 
 use super::*;
-use crate::core::lane::window::Load;
+use crate::core::lane::window::{Load, fits};
 
 /// A lane that asks for 1,430 messages holds so many of 256 KiB.
 fn full() -> (Load, Load) {
@@ -27,9 +27,12 @@ impl Story {
             message_id,
             ..inbound
         };
+        let (bytes, (lane, worker)) = (256 << 10, full());
+        // If it stays, then because of what is in flight.
+        assert!(!fits(bytes, lane, worker));
         let room = self
             .lane
-            .take_room(256 << 10, full(), || delivery.clone(), self.now);
+            .take_room(bytes, (lane, worker), || delivery.clone(), self.now);
         if room == Room::Taken {
             return "stays".to_owned();
         }
