@@ -113,7 +113,7 @@ async fn a_pause_in_full_flow_loses_and_repeats_nothing() {
         world.has_sent(round * 40).await;
         world.worker.post("/lanes/111/pause").await;
         world.worker.lane_state(NUMBER, "paused").await;
-        world.counts("lane_in_flight", 0.0).await;
+        world.settled().await;
         world.worker.post("/lanes/111/resume").await;
     }
     world.check_nothing_lost(&ids).await;

@@ -60,7 +60,7 @@ async fn what_has_a_result_is_answered_again_and_not_sent() {
 async fn a_result_that_many_others_follow_is_found() {
     let mut world = World::start(Setup::default().numbers(&[(NUMBER, 100)])).await;
     world.answer(Request::text("m-0", "34600000001")).await;
-    world.counts("lane_in_flight", 0.0).await;
+    world.settled().await;
     world.worker.kill().await;
     let others = (0..15_000).map(|n| Request {
         exchange: "wa.results.log".to_owned(),
@@ -125,7 +125,7 @@ async fn the_result_of_an_earlier_publication_answers_no_later_one() {
     let kept = dead.wait("dead").await;
     let stamped = |at: u64| Request::text("dated", "34600000002").with(|p| p.with_timestamp(at));
     world.answer(stamped(1_790_000_000)).await;
-    world.counts("lane_in_flight", 0.0).await;
+    world.settled().await;
     world.worker.kill().await;
     let replay = Request {
         headers: kept.properties.headers().clone().unwrap(),
@@ -202,7 +202,7 @@ async fn finds_the_result_of(world: &mut World, id: &str, variables: &[(&str, &s
     let sent = world.sim.ledger().len();
     let first = world.answer(Request::text(id, "34600000001")).await;
     assert_eq!(first["status"], "accepted");
-    world.counts("lane_in_flight", 0.0).await;
+    world.settled().await;
     world.worker.kill().await;
     // As if its acknowledgement had been lost: it waits in the lane, and was delivered before.
     world.publish([Request::text(id, "34600000001")]).await;

@@ -135,10 +135,7 @@ async fn the_images_work_together() {
     world.worker = container.worker(&world.folder, &config);
     world.worker.ready().await;
     let ids = world.publish_many(50).await;
-    for id in &ids {
-        let result = world.results.wait(id).await;
-        assert_eq!(result.json()["status"], "accepted");
-    }
+    world.accepted(&ids).await;
     let stats = http::ask(&address, "GET", "/_sim/stats", None, None).unwrap();
     assert_eq!(
         stats.json()["numbers"][NUMBER]["accepted"],

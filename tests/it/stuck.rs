@@ -118,8 +118,7 @@ async fn a_reply_that_nobody_confirms_holds_nothing_up() {
         let request = ask(format!("unheard-{n}"), &stuck);
         assert_eq!(world.answer(request).await["status"], "accepted");
     }
-    let settled = world.metric("lane_in_flight", &[], |n| n == 0.0);
-    settled.await;
+    world.settled().await;
     for n in 0..20 {
         let id = format!("heard-{n}");
         world.publish([ask(id.clone(), &well)]).await;

@@ -1,6 +1,6 @@
 //! What does not go at once: retries through the ladder, throttles, an API that is away.
 
-use crate::support::{NUMBER, Setup, World};
+use crate::support::{NUMBER, Setup, World, within};
 use graph_sim::{Action, Fault, NumberRules};
 use harness::client::Request;
 use harness::worker::Worker;
@@ -109,7 +109,8 @@ async fn a_pair_throttle_holds_one_recipient_only() {
     world.fail(131056, 1);
     let held = Request::text("held", "34600000001");
     world.publish([held]).await;
-    world.sim.until(|stats| stats.struck == [1]).await;
+    let struck = world.sim.until(|stats| stats.struck == [1]);
+    within("the throttle", struck).await;
     for n in 0..5 {
         let other = Request::text(&format!("other-{n}"), &format!("3460000001{n}"));
         assert_eq!(world.answer(other).await["attempts"], 1);
@@ -195,7 +196,8 @@ async fn an_idle_connection_that_the_api_closed_is_no_unknown_outcome() {
             .await;
         assert_eq!(result["status"], "accepted", "{result}");
         world.sim.close().await;
-        world.sim.until(|stats| stats.connections.now == 0).await;
+        let closed = world.sim.until(|stats| stats.connections.now == 0);
+        within("the connection's end", closed).await;
         world.sim.open().await;
     }
     assert_eq!(world.sim.ledger().len(), 20);
@@ -209,6 +211,7 @@ async fn a_retry_outlives_the_worker_that_asked_for_it() {
     let request = Request::text("survivor", "34600000001").header("x-own", "1");
     world.publish([request]).await;
     world.counts("delayed_total", 1.0).await;
+    world.settled().await;
     world.worker.kill().await;
     world.worker = Worker::start(&world.folder, &world.config);
     let result = world.results.wait("survivor").await;
@@ -279,7 +282,9 @@ async fn people_written_to_under_one_id_within_a_second_are_all_answered() {
         assert_eq!(letter.json()["status"], "accepted");
     }
     let sent = world.sim.ledger();
+    assert_eq!(sent.len(), people.len(), "each once");
     let sent: BTreeSet<_> = sent.iter().map(|entry| entry.recipient.as_str()).collect();
     assert_eq!(sent, people.into());
     world.worker.drain().await;
+    assert_eq!(world.all_results().await.len(), people.len());
 }

@@ -1,6 +1,6 @@
 //! Who goes first.
 
-use crate::support::{NUMBER, Setup, World};
+use crate::support::{NUMBER, Setup, World, within};
 use harness::client::Request;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,10 +58,10 @@ async fn a_high_request_overtakes_a_bulk_backlog() {
         last.unwrap() < 200,
         "the last high request was number {last:?}"
     );
-    world
+    let all_sent = world
         .sim
-        .until(|stats| stats.numbers[NUMBER].accepted == 405)
-        .await;
+        .until(|stats| stats.numbers[NUMBER].accepted == 405);
+    within("all sends", all_sent).await;
     world.results.all(405).await;
     world.finish().await;
 }

@@ -1,6 +1,6 @@
 //! What stops a whole lane: its messages wait unharmed, and flow on when the cause is gone.
 
-use crate::support::{NUMBER, Setup, TOKEN, World, within};
+use crate::support::{NUMBER, Setup, TOKEN, World};
 use graph_sim::{Sim, Token, TokenState};
 use harness::client::Request;
 use harness::proxy::{Mode, Proxy};
@@ -15,26 +15,12 @@ fn token(text: &str, state: TokenState) -> Token {
     }
 }
 
-async fn publish_ten(world: &World) {
-    let ask = |n| Request::text(&format!("m-{n}"), &format!("3460000000{n}"));
-    world.publish((0..10).map(ask)).await;
-}
-
-async fn ten_accepted_once(world: &World) {
-    for n in 0..10 {
-        let result = world.results.wait(&format!("m-{n}")).await.json();
-        assert_eq!(result["status"], "accepted", "{result}");
-        assert_eq!(result["attempts"], 1, "a block costs no attempt: {result}");
-    }
-    assert_eq!(world.sim.ledger().len(), 10);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_token_halts_the_lane_until_a_new_token_file() {
     let mut setup = Setup::default().set("retry.max_attempts", "1");
     setup.sim.tokens = vec![token(TOKEN, TokenState::Expired)];
     let world = World::start(setup).await;
-    publish_ten(&world).await;
+    let ids = world.publish_many(10).await;
     world.worker.lane_state(NUMBER, "away").await;
     // Its messages are RabbitMQ's again, and none is answered.
     world.counts("lane_subscribed", 0.0).await;
@@ -47,7 +33,8 @@ async fn an_expired_token_halts_the_lane_until_a_new_token_file() {
 
     world.sim.set_tokens([token("EAAGnew", TokenState::Valid)]);
     world.folder.write("token", "EAAGnew\n");
-    ten_accepted_once(&world).await;
+    world.accepted_once(&ids).await;
+    assert_eq!(world.sim.ledger().len(), 10, "each once");
     let metrics = world.worker.metrics().await;
     assert_eq!(metrics.sum("token_reloads_total", &[("result", "ok")]), 1.0);
     world.worker.lane_state(NUMBER, "flowing").await;
@@ -74,10 +61,11 @@ async fn a_blocked_account_is_tried_again_by_itself() {
     let world = World::start(setup).await;
     // 131042: billing.
     world.block(NUMBER, Some(131042));
-    publish_ten(&world).await;
+    let ids = world.publish_many(10).await;
     world.worker.lane_state(NUMBER, "away").await;
     world.block(NUMBER, None);
-    ten_accepted_once(&world).await;
+    world.accepted_once(&ids).await;
+    assert_eq!(world.sim.ledger().len(), 10, "each once");
     world.finish().await;
 }
 
@@ -87,13 +75,10 @@ async fn messages_given_back_by_a_halted_lane_are_no_possible_duplicates() {
     let setup = Setup::default().set("lanes.halt_probe_s", "1");
     let world = World::start(setup).await;
     world.block(NUMBER, Some(131042));
-    publish_ten(&world).await;
+    let ids = world.publish_many(10).await;
     world.worker.lane_state(NUMBER, "away").await;
     world.block(NUMBER, None);
-    for n in 0..10 {
-        let result = world.results.wait(&format!("m-{n}")).await.json();
-        assert_eq!(result["possible_duplicate"], false, "{result}");
-    }
+    world.accepted_once(&ids).await;
     world.finish().await;
 }
 
@@ -135,8 +120,8 @@ async fn two_apps_under_one_name_are_told() {
     let line = world
         .worker
         .log
-        .line("accounts.app: the tokens of this account");
-    let line = within("a line about it", line).await;
+        .line("accounts.app: the tokens of this account")
+        .await;
     assert!(
         line.contains("of two Meta apps") && line.contains("\"default\""),
         "{line}"

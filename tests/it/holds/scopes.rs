@@ -107,7 +107,6 @@ async fn a_block_is_known_to_every_worker_and_to_those_that_start() {
         .change_waba("900", |rules| rules.blocked_code = None)
         .unwrap();
     assert_eq!(other.post("/lanes/112/resume").await.status, 202);
-    // Flagged or not: what another worker gave back may have been sent, for all that this one knows.
     world.accepted_once(&ids).await;
     // Whoever has no message to try with goes on being careful.
     for worker in [&world.worker, &other] {
@@ -150,6 +149,7 @@ async fn a_refusal_that_one_person_meets_blocks_nobody() {
     world.sim.set_script(fault.times(1));
     let ids = publish(&world, "111", 20).await;
     world.accepted(&ids).await;
+    assert_eq!(world.sim.stats().struck, [1], "the person met it");
     world.worker.lane_state("111", "flowing").await;
     assert_eq!(world.sum("holds_found_total", &[]).await, 0.0);
     world.finish().await;

@@ -243,19 +243,19 @@ impl World {
         self.worker.metric(name, &[], |n| n == expected).await;
     }
 
+    /// Waits until the worker has settled all that it sent or decided: a result, or a count of it, can be read a moment before.
+    pub(crate) async fn settled(&self) {
+        self.counts("lane_in_flight", 0.0).await;
+    }
+
     /// A metric as it is now, summed over the series that carry all these labels.
     pub(crate) async fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.worker.metrics().await.sum(name, labels)
     }
 
-    /// Publishes as many texts to as many people, as `m-0`, `m-1`, …, and returns their ids.
+    /// As [`World::publish_texts`], for [`NUMBER`].
     pub(crate) async fn publish_many(&self, count: usize) -> Vec<String> {
-        let ids: Vec<String> = (0..count).map(|n| format!("m-{n}")).collect();
-        let request = |(n, id): (usize, &String)| Request::text(id, &format!("3460{n:07}"));
-        self.client
-            .publish(ids.iter().enumerate().map(request))
-            .await;
-        ids
+        self.publish_texts("m", NUMBER, count).await
     }
 
     /// Publishes one request and waits for its result.
