@@ -2,6 +2,7 @@
 
 use crate::broker::Broker;
 use anyhow::{Result, ensure};
+use harness::config;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use whatsapp_dispatcher::broker::results_log::{Found, find};
@@ -20,7 +21,9 @@ pub(crate) async fn run() -> Result<()> {
         }
         publisher.flush().await?;
         let file = std::env::temp_dir().join(format!("search-{}.toml", std::process::id()));
-        std::fs::write(&file, toml(broker.amqp()))?;
+        let servers = config::servers(broker.amqp(), "http://127.0.0.1:1");
+        let account = config::account("1", config::TOKEN, ["10001"], 80);
+        std::fs::write(&file, servers + &account)?;
         let config = Config::load(std::slice::from_ref(&file), HashMap::new(), "bench")?.broker;
         std::fs::remove_file(&file)?;
         for _ in 0..3 {
@@ -48,10 +51,4 @@ pub(crate) async fn run() -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn toml(amqp: &str) -> String {
-    format!(
-        "[broker]\nurl = \"{amqp}\"\n[[accounts]]\nwaba_id = \"1\"\ntoken = \"token\"\n[[accounts.numbers]]\nphone_number_id = \"10001\"\n"
-    )
 }
