@@ -21,7 +21,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Subscription {
-    channel: Channel,
+    channel: Arc<Channel>,
     consumer: Consumer,
     /// The phone number id whose queue it is.
     lane: Option<Arc<str>>,
@@ -97,7 +97,7 @@ impl Subscription {
         };
         match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
             Ok(Ok((channel, consumer))) => Ok(Self {
-                channel,
+                channel: Arc::new(channel),
                 consumer,
                 lane: lane.map(Arc::from),
                 membership,
@@ -155,7 +155,7 @@ impl Subscription {
         };
         match next {
             Some(Ok(delivery)) => {
-                let channel = self.channel.status().clone();
+                let channel = self.channel.clone();
                 let link = self.membership.shared_link();
                 Ok(Delivery::new(delivery, channel, self.lane.as_ref(), link))
             }
