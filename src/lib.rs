@@ -1,8 +1,5 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
-pub mod admin;
-pub mod app;
-pub mod board;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -10,13 +7,9 @@ pub mod config;
 pub mod contract;
 pub mod core;
 pub mod credentials;
-pub mod dispatch;
-pub mod evidence;
 pub mod graph;
 pub mod log;
 pub mod metrics;
+pub mod roles;
 pub mod spans;
 pub mod tasks;
-pub mod unrouted;
-pub mod upkeep;
-pub mod workload;

@@ -1,9 +1,9 @@
 //! `run`: a worker.
 
 use super::common::{Done, Failure};
-use crate::app::{self, Ended};
 use crate::config::Config;
 use crate::log::{self, Repeats};
+use crate::roles::dispatcher::{self, Ended};
 
 pub(super) fn run(config: Config) -> Done {
     let repeats =
@@ -26,5 +26,5 @@ fn dispatch(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(app::run(config, repeats))
+    runtime.block_on(dispatcher::run(config, repeats))
 }

@@ -1,4 +1,4 @@
-//! What holds which lane in one process, and who tells whom; as `src/board.rs` does it.
+//! What holds which lane in one process, and who tells whom; as `src/roles/dispatcher/board.rs` does it.
 
 use super::Us;
 use super::checks::Checked;

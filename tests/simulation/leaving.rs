@@ -14,7 +14,7 @@ use whatsapp_dispatcher::core::fleet::tenure::{Legacy, Unread, Unsent};
 use whatsapp_dispatcher::core::lane::driver::{Command, LeaveStep};
 use whatsapp_dispatcher::core::request::recent::Identity;
 
-/// As in `dispatch/leave.rs` and `dispatch/consumer.rs`.
+/// As in `lane_task/leave.rs` and `lane_task/consumer.rs`.
 const TELL_PATIENCE: u64 = 1_000_000;
 const LEAVE_PATIENCE: u64 = 10_000_000;
 const COMES_AGAIN: u64 = 500_000;

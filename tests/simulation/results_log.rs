@@ -1,5 +1,5 @@
 //! `wa.results.log` as RabbitMQ keeps it, with what each worker says of itself when it writes; and how far back it is read: what
-//! `broker/results_log.rs`, `broker/session.rs` and the claims of `dispatch.rs` do.
+//! `broker/results_log.rs`, `broker/session.rs` and the claims of `lane_task.rs` do.
 
 use super::Us;
 use super::allowance::us;

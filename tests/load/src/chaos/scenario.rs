@@ -288,7 +288,7 @@ impl Scenario {
             // A worker holds 11 requests of each lane.
             "[redelivery]\npolicy = \"report\"\n[lanes]\nbuffer_ms = 10000\n"
         } else if self == Self::Evidence {
-            "[log]\nlevel = \"info,whatsapp_dispatcher::evidence=debug\"\n"
+            "[log]\nlevel = \"info,whatsapp_dispatcher::roles::dispatcher::evidence=debug\"\n"
         } else {
             ""
         }

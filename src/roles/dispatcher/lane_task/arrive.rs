@@ -13,7 +13,7 @@ impl LaneTask {
         let phone_number_id = self.driver.id();
         match event {
             Event::Delivered(delivery) => return self.take_all_ready(delivery),
-            Event::Opened { prefetch } => self.driver.subscribed(prefetch, self.shared.now()),
+            Event::Opened { prefetch } => self.driver.subscribed(prefetch, self.common.clock.now()),
             Event::NotOpened(error) => {
                 tracing::warn!(%phone_number_id, %error, "cannot subscribe to the lane: trying again");
             }
@@ -36,13 +36,13 @@ impl LaneTask {
         if self.orders.has_changed().unwrap_or(false) {
             self.apply_orders();
         }
-        let now = self.shared.now();
+        let now = self.common.clock.now();
         self.driver.session_changed(self.consumer.is_back(), now);
     }
 
     /// Takes what is ready, as far as one turn goes.
     fn take_all_ready(&mut self, first: Delivery) {
-        let clock = self.shared.concluder.clock;
+        let clock = self.common.clock;
         let mut budget = Budget::new(clock.now().mono);
         let mut next = first;
         loop {
@@ -67,8 +67,8 @@ impl LaneTask {
     }
 
     pub(super) fn arrive(&mut self, mut delivery: Delivery) {
-        delivery.bound_body(self.shared.intake.max_body_bytes);
-        let now = self.shared.now();
+        delivery.bound_body(self.common.intake.max_body_bytes);
+        let now = self.common.clock.now();
         self.find_room(&mut delivery, now);
         self.driver.delivered(delivery, now);
         self.perform();
@@ -76,7 +76,7 @@ impl LaneTask {
 
     /// Takes what was delivered before the lane was this worker's, as far as one turn goes.
     pub(super) fn read_all_unread(&mut self) {
-        let clock = self.shared.concluder.clock;
+        let clock = self.common.clock;
         let mut budget = Budget::new(clock.now().mono);
         while let Some(delivery) = self.driver.unread() {
             let bytes = delivery.body.len();

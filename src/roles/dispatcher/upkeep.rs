@@ -1,15 +1,15 @@
 //! Upkeep of accounts: tells lanes of a new token and of their number's limit, and reads how the API sees numbers, token and
 //! templates, read slowly.
 
-use crate::board::Board;
 use crate::broker::delays;
 use crate::core::fleet::namesakes::PRESENT_EVERY;
 use crate::core::fleet::number::{NumberState, TemplateCounts};
 use crate::core::fleet::readers::{Has, period, reads_number};
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
-use crate::dispatch::LaneHandle;
 use crate::graph::Graph;
 use crate::metrics::Metrics;
+use crate::roles::dispatcher::board::Board;
+use crate::roles::dispatcher::lane_task::LaneHandle;
 use crate::tasks::Rounds;
 use backoff::backoff::Backoff;
 use futures_util::FutureExt;

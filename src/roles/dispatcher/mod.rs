@@ -1,7 +1,15 @@
-//! Builds everything once, runs it, and drains it in order.
+//! The role that sends: builds everything once, runs it, and drains it in order.
 
-use crate::admin::{self, Admin};
-use crate::board::Board;
+pub mod admin;
+pub mod board;
+pub mod conclude;
+pub mod evidence;
+pub mod intake;
+pub mod lane_task;
+pub mod unrouted;
+pub mod upkeep;
+pub mod workload;
+
 use crate::broker::held::HeldByWorker;
 use crate::broker::links::Links;
 use crate::broker::publish::Publisher;
@@ -17,18 +25,18 @@ use crate::core::lane::demand::Effort;
 use crate::core::lane::driver::DriverConfig;
 use crate::core::outcome::Rules;
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
-use crate::dispatch::{Concluder, LaneHandle, LaneTask, Shared};
-use crate::evidence::evidence;
 use crate::graph::Graph;
 use crate::log::{self, Repeats};
 use crate::metrics::Metrics;
 use crate::spans::{Exporting, Spans};
 use crate::tasks::{TaskList, Tasks};
-use crate::unrouted;
-use crate::upkeep::{Account, AccountLane, Upkeep, read_account, watch_token};
-use crate::workload::{self, Workload};
+use admin::Admin;
 use anyhow::Context;
+use board::Board;
+use conclude::Concluder;
+use evidence::evidence;
 use futures_util::FutureExt;
+use lane_task::{Common, LaneHandle, LaneTask};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,6 +44,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use unrouted::Unrouted;
+use upkeep::{Account, AccountLane, Upkeep, read_account, watch_token};
+use workload::Workload;
 
 /// The lowest limit a number can have: where a lane starts until the API has said what it really is.
 const UNKNOWN_LIMIT_MPS: u32 = 20;
@@ -74,37 +85,40 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (evidence, search) = evidence(config.broker.clone(), metrics.clone());
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
     let served: HashSet<String> = numbers.into_iter().collect();
-    let shared = Arc::new(Shared {
+    let concluder = Arc::new(Concluder {
+        publisher: publisher(&config, &sessions, &metrics, &served, writer.clone()),
+        metrics: metrics.clone(),
+        clock,
+    });
+    let links = Links::new(config.broker.clone(), clock, metrics.clone(), writer);
+    let common = Arc::new(Common {
+        clock,
         graph: graph.clone(),
         rules: Rules::new(config.outcomes.clone()),
         intake: config.intake,
-        retry: config.retry.policy,
         bodies: HeldByWorker::default(),
-        concluder: Concluder {
-            publisher: publisher(&config, &sessions, &metrics, &served, writer.clone()),
-            metrics: metrics.clone(),
-            clock,
-            served,
-        },
+        concluder: concluder.clone(),
+        metrics: metrics.clone(),
         board: board.clone(),
         evidence,
         driver: configure_drivers(&config),
         sessions: sessions.clone(),
-        links: Links::new(config.broker.clone(), clock, metrics.clone(), writer),
+        links: links.clone(),
         drain: draining,
         spans,
     });
+    let unrouted = unrouted(&config, &common, served);
 
     let listener = TcpListener::bind(config.admin.listen)
         .await
         .with_context(|| format!("admin.listen: {}", config.admin.listen))?;
     let mut lanes = JoinSet::new();
-    let accounts = start_lanes(&config, &shared, &mut lanes)?;
-    lanes.spawn(unrouted::run(shared.clone()));
+    let accounts = start_lanes(&config, &common, &mut lanes)?;
+    lanes.spawn(unrouted.run());
     let handles = accounts.iter().flat_map(|account| &account.lanes);
     let handles: Arc<[LaneHandle]> = handles.map(|lane| lane.handle.clone()).collect();
     let (workload, effort) = Workload::new(sessions, clock, metrics.clone(), handles.clone());
-    let router = admin::router(admin(&config, &shared, &accounts, effort, list.clone()));
+    let router = admin::router(admin(&config, &common, &accounts, effort, list.clone()));
     let upkeep = Arc::new(Upkeep {
         graph,
         board: board.clone(),
@@ -117,7 +131,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     });
     tasks.start("the admin port", serve_admin(listener, router));
     let mut broker = start_sessions(&config, session_sender, metrics, broker_stops);
-    tasks.start("the lanes' connections", shared.links.clone().run());
+    tasks.start("the lanes' connections", links.clone().run());
     let searching = search.run_apart()?;
     tasks.start("the search for evidence", searching.map(|()| String::new()));
     let leaving = board.clone();
@@ -137,10 +151,10 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     leaving.say_end();
     drain.send_replace(true);
     let ended = drain_lanes(&mut lanes, &handles, config.drain_timeout).await;
-    shared.concluder.publisher.replied().await;
+    concluder.publisher.replied().await;
     stop_broker.send_replace(true);
     tokio::join!(ended_in_time(broker), flushed(exporting));
-    drop(tokio::time::timeout(GOODBYES, shared.links.closed()).await);
+    drop(tokio::time::timeout(GOODBYES, links.closed()).await);
     if ended == Ended::Drained {
         tracing::info!(
             "drained: every answer in flight is published, what waited is RabbitMQ's again"
@@ -149,10 +163,25 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     Ok(died.map_or(ended, Ended::Failed))
 }
 
+fn unrouted(config: &Config, common: &Common, served: HashSet<String>) -> Unrouted {
+    Unrouted {
+        clock: common.clock,
+        intake: config.intake,
+        retry: config.retry.policy,
+        concluder: common.concluder.clone(),
+        metrics: common.metrics.clone(),
+        sessions: common.sessions.clone(),
+        links: common.links.clone(),
+        drain: common.drain.clone(),
+        spans: common.spans.clone(),
+        served,
+    }
+}
+
 /// The parts of the worker that the admin port tells of.
 fn admin(
     config: &Config,
-    shared: &Shared,
+    common: &Common,
     accounts: &Arc<[Arc<Account>]>,
     effort: Arc<Mutex<Effort>>,
     tasks: TaskList,
@@ -160,13 +189,13 @@ fn admin(
     let lanes = accounts.iter().flat_map(|account| &account.lanes);
     Admin {
         worker_id: config.worker_id.as_str().into(),
-        sessions: shared.sessions.clone(),
-        draining: shared.drain.clone(),
-        board: shared.board.clone(),
-        links: shared.links.clone(),
-        publisher: shared.concluder.publisher.clone(),
-        metrics: shared.concluder.metrics.clone(),
-        clock: shared.concluder.clock,
+        sessions: common.sessions.clone(),
+        draining: common.drain.clone(),
+        board: common.board.clone(),
+        links: common.links.clone(),
+        publisher: common.concluder.publisher.clone(),
+        metrics: common.metrics.clone(),
+        clock: common.clock,
         lanes: lanes.map(|lane| lane.handle.clone()).collect(),
         accounts: accounts.clone(),
         effort,
@@ -279,7 +308,7 @@ fn board(
 
 fn start_lanes(
     config: &Config,
-    shared: &Arc<Shared>,
+    common: &Arc<Common>,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Arc<[Arc<Account>]>> {
     let mut accounts = vec![];
@@ -291,16 +320,19 @@ fn start_lanes(
         let mut lanes = vec![];
         for number in &account.numbers {
             let lane_config = config.lane(number.mps.unwrap_or(UNKNOWN_LIMIT_MPS));
-            let lane = Lane::new(number.phone_number_id.clone(), lane_config, shared.now());
-            let (shared, token, reads_limit) =
-                (shared.clone(), tokens.token(), number.mps.is_none());
+            let lane = Lane::new(
+                number.phone_number_id.clone(),
+                lane_config,
+                common.clock.now(),
+            );
+            let (token, reads_limit) = (tokens.token(), number.mps.is_none());
             let place = Place {
                 lane: number.phone_number_id.clone(),
                 waba: waba_id.clone(),
                 token: token.fingerprint.clone(),
                 app: account.app.as_str().into(),
             };
-            let (task, handle) = LaneTask::new(shared, lane, place, token, reads_limit);
+            let (task, handle) = LaneTask::new(common.clone(), lane, place, token, reads_limit);
             tasks.spawn(task.run());
             lanes.push(AccountLane {
                 handle,

@@ -3,15 +3,12 @@
 use super::LaneTask;
 use super::observe::word;
 use crate::broker::delivery::Delivery;
-use crate::contract::result::ResultDocument;
-use crate::contract::words::{Class, Status};
 use crate::core::lane::Ticket;
 use crate::core::operation::Operation;
 use crate::core::outcome::Outcome;
 use crate::core::outcome::answer::{AnswerBody, Reply};
-use crate::core::request::decide::Decision;
 use crate::graph::Template;
-use crate::spans::{Answer, End, Journey, Sent};
+use crate::spans::{Answer, Journey, Sent};
 use std::time::Duration;
 
 impl LaneTask {
@@ -33,7 +30,7 @@ impl LaneTask {
         if self.journey(ticket).is_none() {
             return;
         }
-        let graph = self.shared.graph.clone();
+        let graph = self.common.graph.clone();
         let Template { host, port, path } = graph.template(operation);
         let outcome = word(outcome);
         let sent = Sent {
@@ -51,7 +48,7 @@ impl LaneTask {
     }
 
     fn journey(&mut self, ticket: Ticket) -> Option<&mut Journey> {
-        self.shared.spans.as_ref()?;
+        self.common.spans.as_ref()?;
         self.driver.delivery(ticket).and_then(Delivery::journey)
     }
 }
@@ -72,34 +69,5 @@ pub(super) fn answer(reply: &Reply) -> Answer {
         status,
         code,
         reason,
-    }
-}
-
-pub(super) fn end(decision: &Decision) -> End {
-    let status = match decision {
-        Decision::Finish(report) | Decision::Bury(report) => return end_of(report),
-        Decision::Delay { .. } => "delayed",
-        Decision::Repeat { .. } => "repeated",
-        Decision::Forget => "ended_before",
-        Decision::Abandon => "given_back",
-    };
-    End {
-        status,
-        error: None,
-    }
-}
-
-pub(super) fn end_of(report: &ResultDocument) -> End {
-    End {
-        status: report.status.as_str(),
-        error: report.error.as_ref().map(|error| error.class),
-    }
-}
-
-/// Describes the end of a request that intake refuses.
-pub(super) fn end_of_a_refusal() -> End {
-    End {
-        status: Status::Rejected.as_str(),
-        error: Some(Class::Invalid.as_str()),
     }
 }

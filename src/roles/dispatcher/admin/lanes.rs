@@ -4,8 +4,8 @@ use super::state::Admin;
 use crate::core::Now;
 use crate::core::fleet::holds::{Hold, Why};
 use crate::core::lane::{State, View};
-use crate::dispatch::LaneHandle;
 use crate::metrics::LaneSample;
+use crate::roles::dispatcher::lane_task::LaneHandle;
 use serde_json::{Value, json};
 
 pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {

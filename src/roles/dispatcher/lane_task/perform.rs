@@ -1,6 +1,5 @@
 //! Performs what the driver of a lane wants done: claims, sends, questions, ends; and tells it what has come of that.
 
-use super::conclude::seconds_between;
 use super::{Done, LaneTask, trace};
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::{Found, FoundResult};
@@ -12,6 +11,8 @@ use crate::core::outcome::answer::Reply;
 use crate::core::request::decide::Decision;
 use crate::core::request::intake::Refusal;
 use crate::graph::ApiRequest;
+use crate::roles::dispatcher::conclude::seconds_between;
+use crate::roles::dispatcher::intake::take_in;
 use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, StreamExt};
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ impl LaneTask {
     fn perform_with(&mut self, mut found: Option<(Ticket, FoundResult)>) {
         while let Some(command) = self.driver.next_command() {
             match command {
-                Command::Claim => self.claim = Some(self.shared.board.claim(self.driver.id())),
+                Command::Claim => self.claim = Some(self.common.board.claim(self.driver.id())),
                 Command::Check(delivery) => self.check(delivery),
                 Command::Refuse { delivery, refusal } => self.refuse(delivery, refusal),
                 Command::Ask { ticket, question } => self.ask(ticket, question),
@@ -36,7 +37,7 @@ impl LaneTask {
                     self.conclude(delivery, resolved, found.map(|(_, found)| found));
                 }
                 Command::Void(delivery) => delivery.give_back(),
-                Command::Found(finding) => self.shared.board.found(self.driver.id(), &finding),
+                Command::Found(finding) => self.common.board.found(self.driver.id(), &finding),
                 Command::ReadLimit => self.handle.limit_is_stale.notify_one(),
                 Command::Overruled => {
                     let phone_number_id = self.driver.id();
@@ -55,13 +56,13 @@ impl LaneTask {
             self.driver.turn_back(&delivery.inbound());
             return delivery.give_back();
         }
-        let now = self.shared.now();
+        let now = self.common.clock.now();
         if delivery.redelivered {
-            self.shared.concluder.metrics.redelivered.inc();
+            self.common.metrics.redelivered.inc();
         } else if delivery.is_transient() {
             self.observer.got_transient(now);
         }
-        let checked = self.shared.intake(&mut delivery, now);
+        let checked = take_in(&mut delivery, &self.common.intake, now);
         if let Ok(message) = &checked
             && let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0)
         {
@@ -72,10 +73,9 @@ impl LaneTask {
     }
 
     fn refuse(&mut self, delivery: Delivery, refusal: Refusal) {
-        let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
+        let (concluder, metrics) = (self.common.concluder.clone(), self.observer.metrics.clone());
         let lane = self.driver.id().clone();
         let refusing = async move {
-            let concluder = &shared.concluder;
             concluder.refusal(&metrics, &lane, delivery, refusal).await;
             Done::Refused
         };
@@ -83,7 +83,7 @@ impl LaneTask {
     }
 
     fn ask(&mut self, ticket: Ticket, question: Question) {
-        let evidence = self.shared.evidence.clone();
+        let evidence = self.common.evidence.clone();
         let asking = async move {
             let found = evidence.of(question).await;
             Done::Evidence { ticket, found }
@@ -106,7 +106,7 @@ impl LaneTask {
         let pacing_wait = self.observer.metrics.pacing_wait(priority);
         pacing_wait.observe(waited.as_secs_f64());
         self.trace_pace(ticket);
-        let (shared, token) = (self.shared.clone(), self.token.clone());
+        let (common, token) = (self.common.clone(), self.token.clone());
         #[cfg(debug_assertions)]
         if let Some(delivery) = self.driver.delivery(ticket) {
             super::test_panic::panic_at(delivery.id());
@@ -118,7 +118,7 @@ impl LaneTask {
         };
         let sending = async move {
             let started = Instant::now();
-            let reply = shared.graph.send(request, &token).await;
+            let reply = common.graph.send(request, &token).await;
             Done::Answered {
                 ticket,
                 operation,
@@ -135,12 +135,11 @@ impl LaneTask {
             priority,
             decision,
         } = resolved;
-        let (shared, metrics) = (self.shared.clone(), self.observer.metrics.clone());
+        let (concluder, metrics) = (self.common.concluder.clone(), self.observer.metrics.clone());
         let moves = matches!(decision, Decision::Delay { .. }).then(|| self.moves.clone());
         let concluding = async move {
             // The semaphore is never closed.
             let _move = OptionFuture::from(moves.map(Semaphore::acquire_owned)).await;
-            let concluder = &shared.concluder;
             let confirmed = concluder
                 .decision(&metrics, delivery, decision, found, priority)
                 .await;
@@ -152,7 +151,7 @@ impl LaneTask {
     /// Takes what has finished, as far as one turn goes.
     pub(super) fn finish_all_ready(&mut self, done: Done) {
         self.finish(done);
-        let clock = self.shared.concluder.clock;
+        let clock = self.common.clock;
         let mut budget = Budget::new(clock.now().mono);
         while let Some(Some(done)) = self.work.next().now_or_never() {
             self.finish(done);
@@ -183,22 +182,23 @@ impl LaneTask {
                     Some(Found::Copy) => Evidence::Copy,
                     None => Evidence::Nothing,
                 };
-                self.driver.evidence(ticket, evidence, self.shared.now());
+                self.driver
+                    .evidence(ticket, evidence, self.common.clock.now());
             }
         }
         self.perform_with(repeated);
     }
 
     fn answered(&mut self, ticket: Ticket, operation: Operation, reply: Reply, took: Duration) {
-        self.observer.replied(&reply, &self.shared.rules);
+        self.observer.replied(&reply, &self.common.rules);
         let usage = reply.usage();
-        let traced = self.shared.spans.as_ref().map(|_| trace::answer(&reply));
-        let outcome = self.shared.rules.classify(reply);
+        let traced = self.common.spans.as_ref().map(|_| trace::answer(&reply));
+        let outcome = self.common.rules.classify(reply);
         self.observer.attempted(&outcome, took);
         if let Some(answer) = traced {
             self.trace_send(ticket, operation, &outcome, answer, took);
         }
-        let now = self.shared.now();
+        let now = self.common.clock.now();
         self.driver
             .answered(ticket, outcome, usage, fastrand::f64(), now);
     }

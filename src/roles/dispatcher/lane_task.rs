@@ -2,7 +2,6 @@
 //! the driver's to say.
 
 mod arrive;
-mod conclude;
 mod consumer;
 mod handle;
 mod leave;
@@ -12,17 +11,14 @@ mod perform;
 mod test_panic;
 mod trace;
 
-pub use conclude::Concluder;
 pub use handle::LaneHandle;
 
-use crate::board::{Board, Orders};
 use crate::broker::Sessions;
 use crate::broker::delivery::Delivery;
 use crate::broker::held::{HeldByLane, HeldByWorker};
 use crate::broker::links::Links;
 use crate::broker::results_log::Found;
-use crate::contract::words::Class;
-use crate::core::Now;
+use crate::clock::Clock;
 use crate::core::fleet::holds::Place;
 use crate::core::fleet::tenure::Legacy;
 use crate::core::lane::driver::{self, Consuming, Driver, DriverConfig};
@@ -30,20 +26,18 @@ use crate::core::lane::{Lane, State, Ticket};
 use crate::core::operation::{IntakeConfig, Operation};
 use crate::core::outcome::Rules;
 use crate::core::outcome::answer::Reply;
-use crate::core::request::intake::{Refusal, intake};
-use crate::core::request::message::Message;
-use crate::core::request::retry::RetryPolicy;
 use crate::credentials::Token;
-use crate::evidence::Evidence;
 use crate::graph::Graph;
-use crate::metrics::Seen;
+use crate::metrics::{Metrics, Seen};
+use crate::roles::dispatcher::board::{Board, Orders};
+use crate::roles::dispatcher::conclude::Concluder;
+use crate::roles::dispatcher::evidence::Evidence;
 use crate::spans::Spans;
 use consumer::Consumer;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use observe::Observer;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -52,15 +46,16 @@ use tokio::sync::{Semaphore, oneshot, watch};
 /// RabbitMQ confirms as fast as it can from some 50 on, within 5 ms.
 const MOVES_MAX: usize = 50;
 
-/// Shared by all lanes.
-pub struct Shared {
+/// The parts that all lanes work with.
+pub struct Common {
+    pub clock: Clock,
     pub graph: Graph,
     pub rules: Rules,
     pub intake: IntakeConfig,
-    pub retry: RetryPolicy,
     /// Bodies that all lanes hold.
     pub bodies: HeldByWorker,
-    pub concluder: Concluder,
+    pub concluder: Arc<Concluder>,
+    pub metrics: Arc<Metrics>,
     pub board: Arc<Board>,
     pub evidence: Evidence,
     pub driver: DriverConfig,
@@ -69,23 +64,6 @@ pub struct Shared {
     pub drain: watch::Receiver<bool>,
     /// If messages are traced.
     pub spans: Option<Arc<Spans>>,
-}
-
-impl Shared {
-    pub fn now(&self) -> Now {
-        self.concluder.clock.now()
-    }
-
-    /// A request that makes the check itself fail would do the same to every worker in turn.
-    pub fn intake(&self, delivery: &mut Delivery, now: Now) -> Result<Message, Refusal> {
-        let checking = || intake(delivery.body.clone(), delivery.inbound(), &self.intake, now);
-        let checked = std::panic::catch_unwind(AssertUnwindSafe(checking));
-        let checked = checked.unwrap_or_else(|_| Err(Refusal::of_a_panic()));
-        if let Some(journey) = delivery.journey() {
-            journey.received(checked.is_err().then_some(Class::Invalid.as_str()));
-        }
-        checked
-    }
 }
 
 /// Something of the lane's finished.
@@ -108,7 +86,7 @@ enum Done {
 }
 
 pub struct LaneTask {
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     driver: Driver<Delivery>,
     token: Arc<Token>,
     observer: Observer,
@@ -128,15 +106,15 @@ pub struct LaneTask {
 impl LaneTask {
     /// `reads_limit`: the lane's limit comes from the API, by an order; its configured one is only the lowest there is.
     pub fn new(
-        shared: Arc<Shared>,
+        common: Arc<Common>,
         lane: Lane,
         place: Place,
         token: Arc<Token>,
         reads_limit: bool,
     ) -> (Self, LaneHandle) {
         let waba_id = place.waba.clone();
-        let metrics = shared.concluder.metrics.clone();
-        let orders = shared.board.post(place, token.clone());
+        let metrics = common.metrics.clone();
+        let orders = common.board.post(place, token.clone());
         let handle = LaneHandle {
             id: lane.id().clone(),
             waba_id,
@@ -152,25 +130,25 @@ impl LaneTask {
             handle: handle.clone(),
             consumer: Consumer::new(
                 lane.id().clone(),
-                &shared.driver.worker,
-                shared.sessions.clone(),
-                shared.links.clone(),
-                shared.spans.clone(),
+                &common.driver.worker,
+                common.sessions.clone(),
+                common.links.clone(),
+                common.spans.clone(),
             ),
             claim: None,
-            bodies: HeldByLane::new(&shared.bodies),
+            bodies: HeldByLane::new(&common.bodies),
             is_cut_short: false,
             work: FuturesUnordered::new(),
             moves: Arc::new(Semaphore::new(MOVES_MAX)),
-            driver: Driver::new(lane, shared.driver.clone(), reads_limit, shared.now()),
-            shared,
+            driver: Driver::new(lane, common.driver.clone(), reads_limit, common.clock.now()),
+            common,
         };
         (task, handle)
     }
 
     /// Until the drain has finished.
     pub async fn run(mut self) {
-        let mut drain = self.shared.drain.clone();
+        let mut drain = self.common.drain.clone();
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
         loop {
@@ -179,12 +157,12 @@ impl LaneTask {
                 break;
             }
             if let Some(at) = wake {
-                let at = self.shared.concluder.clock.instant(at);
+                let at = self.common.clock.instant(at);
                 if timer.deadline() != at {
                     timer.as_mut().reset(at);
                 }
             }
-            let clock = self.shared.concluder.clock;
+            let clock = self.common.clock;
             tokio::select! {
                 biased;
                 _ = drain.wait_for(|drain| *drain), if self.driver.state() != State::Draining => self.driver.drain(),
@@ -205,12 +183,12 @@ impl LaneTask {
 
     /// Performs what the driver wants now, sees to the consumer, and returns when to look again.
     async fn turn(&mut self) -> Option<Duration> {
-        let wake = self.driver.turn(self.consuming(), self.shared.now());
+        let wake = self.driver.turn(self.consuming(), self.common.clock.now());
         self.perform();
         if self.driver.is_leaving() {
             self.leave().await;
         }
-        let (prefetch, now) = (self.driver.prefetch(), self.shared.now().mono);
+        let (prefetch, now) = (self.driver.prefetch(), self.common.clock.now().mono);
         let wanted_at = self.driver.wanted_at();
         let open_at = self.consumer.open_if_due(wanted_at, prefetch, now);
         self.observer.state(self.driver.state());
@@ -228,7 +206,7 @@ impl LaneTask {
     }
 
     fn consuming(&self) -> Consuming {
-        let publisher = &self.shared.concluder.publisher;
+        let publisher = &self.common.concluder.publisher;
         let is_stuck = publisher.is_stuck(self.driver.id().as_str());
         Consuming {
             has_session: self.consumer.has_session(),
@@ -239,7 +217,10 @@ impl LaneTask {
     }
 
     fn apply_orders(&mut self) {
-        let (orders, now) = (self.orders.borrow_and_update().clone(), self.shared.now());
+        let (orders, now) = (
+            self.orders.borrow_and_update().clone(),
+            self.common.clock.now(),
+        );
         let has_new_token = !Arc::ptr_eq(&orders.token, &self.token);
         self.token = orders.token;
         let orders = driver::Orders {
@@ -256,7 +237,7 @@ impl LaneTask {
 
     fn claimed(&mut self, legacy: Legacy) {
         self.claim = None;
-        self.driver.claimed(legacy, self.shared.now());
+        self.driver.claimed(legacy, self.common.clock.now());
         self.perform();
     }
 }

@@ -1,7 +1,7 @@
 //! The page, `/livez`, `/readyz`, `/metrics`, `/lanes`, and pausing a lane. No secrets, no bodies, no recipients.
 
-use crate::board::NotTold;
 use crate::core::request::message::LaneId;
+use crate::roles::dispatcher::board::NotTold;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;

@@ -1,7 +1,8 @@
 //! The last two steps, for every way a request can end: publish what was decided, wait for the confirm, then settle.
 //! In that order, so that a crash between the two repeats a result and never loses one.
 
-use super::trace;
+mod trace;
+
 use crate::broker::delivery::{Delivery, Settled};
 use crate::broker::publish::{Confirmed, Published, Publisher};
 use crate::broker::results_log::FoundResult;
@@ -13,7 +14,6 @@ use crate::core::request::decide::Decision;
 use crate::core::request::intake::Refusal;
 use crate::core::request::message::{LaneId, Message};
 use crate::metrics::{LaneMetrics, Metrics};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,6 @@ pub struct Concluder {
     pub publisher: Publisher,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
-    /// The numbers of this worker.
-    pub served: HashSet<String>,
 }
 
 impl Concluder {
@@ -246,7 +244,7 @@ impl Concluder {
     }
 }
 
-pub(super) fn seconds_between(then_ms: u64, now_ms: u64) -> f64 {
+pub fn seconds_between(then_ms: u64, now_ms: u64) -> f64 {
     Duration::from_millis(now_ms.saturating_sub(then_ms)).as_secs_f64()
 }
 

@@ -22,7 +22,7 @@ impl LaneTask {
             self.perform();
             match self.driver.leave_step(self.consumer.prefetch()) {
                 LeaveStep::TellHolds => {
-                    self.shared.board.wait_until_told(TELL_PATIENCE).await;
+                    self.common.board.wait_until_told(TELL_PATIENCE).await;
                     self.driver.others_told();
                 }
                 LeaveStep::FinishOpening => {
@@ -62,7 +62,7 @@ impl LaneTask {
             self.driver.heard_out();
             return false;
         }
-        let clock = self.shared.concluder.clock;
+        let clock = self.common.clock;
         let next = tokio::time::timeout(quiet, self.consumer.next(|| clock.now().mono));
         match next.await {
             Ok(Event::Delivered(delivery)) => self.arrive(delivery),
@@ -81,14 +81,14 @@ impl LaneTask {
 
     async fn claim_in_time(&mut self) -> Legacy {
         let patience = self.driver.claim_until().unwrap_or_default();
-        let until = self.shared.concluder.clock.instant(patience);
+        let until = self.common.clock.instant(patience);
         let claimed = tokio::time::timeout_at(until, answered(&mut self.claim));
         claimed.await.unwrap_or_default()
     }
 
     /// Told before RabbitMQ hands it to whoever takes the lane next.
     async fn tell(&mut self, unsent: Unsent) {
-        let board = &self.shared.board;
+        let board = &self.common.board;
         board.leave(self.driver.id(), unsent, LEAVE_PATIENCE).await;
     }
 }

@@ -1,10 +1,10 @@
 //! A lane as the rest of the process sees it: what is known of it, and how it is told something.
 
-use crate::board::Orders;
 use crate::contract::names::lane_queue;
 use crate::core::lane::View;
 use crate::core::request::message::LaneId;
 use crate::metrics::Seen;
+use crate::roles::dispatcher::board::Orders;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 

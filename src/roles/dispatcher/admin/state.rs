@@ -1,6 +1,5 @@
 //! The state that the admin port tells from.
 
-use crate::board::Board;
 use crate::broker::Sessions;
 use crate::broker::links::Links;
 use crate::broker::publish::Publisher;
@@ -8,11 +7,12 @@ use crate::clock::Clock;
 use crate::config::AdminConfig;
 use crate::core::lane::HeldBy;
 use crate::core::lane::demand::Effort;
-use crate::dispatch::LaneHandle;
 use crate::metrics::{AccountSample, LaneSample, Metrics, Scrape};
+use crate::roles::dispatcher::board::Board;
+use crate::roles::dispatcher::lane_task::LaneHandle;
+use crate::roles::dispatcher::upkeep::Account;
+use crate::roles::dispatcher::workload;
 use crate::tasks::TaskList;
-use crate::upkeep::Account;
-use crate::workload;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
