@@ -8,6 +8,7 @@ use serde_json::Value;
 
 pub mod body;
 mod config;
+mod marketing;
 mod message;
 mod receipt;
 mod recipient;
@@ -22,6 +23,8 @@ pub use recipient::Recipient;
 pub enum Operation {
     #[default]
     Message,
+    /// A marketing template, by the Marketing Messages API.
+    MarketingMessage,
     /// Mark-as-read and typing.
     Receipt,
 }
@@ -69,12 +72,20 @@ pub struct Facts {
     pub answer: AnswerForm,
 }
 
-pub const FACTS: [Facts; 2] = [
+pub const FACTS: [Facts; 3] = [
     Facts {
         operation: Operation::Message,
         types: &["", "message"],
         method: Method::Post,
         path: "/messages",
+        repeat: Repeat::Doubles,
+        answer: AnswerForm::Sent,
+    },
+    Facts {
+        operation: Operation::MarketingMessage,
+        types: &["marketing_message"],
+        method: Method::Post,
+        path: "/marketing_messages",
         repeat: Repeat::Doubles,
         answer: AnswerForm::Sent,
     },
@@ -93,7 +104,8 @@ impl Operation {
     pub fn facts(self) -> &'static Facts {
         match self {
             Self::Message => &FACTS[0],
-            Self::Receipt => &FACTS[1],
+            Self::MarketingMessage => &FACTS[1],
+            Self::Receipt => &FACTS[2],
         }
     }
 
@@ -108,7 +120,7 @@ impl Operation {
     pub fn seen_from(self, body: &Value) -> Self {
         match self {
             Self::Message if receipt::is_one(body) => Self::Receipt,
-            Self::Message | Self::Receipt => self,
+            Self::Message | Self::MarketingMessage | Self::Receipt => self,
         }
     }
 
@@ -116,6 +128,7 @@ impl Operation {
     pub fn check(self, body: &Value, config: &IntakeConfig, faults: &mut Vec<Fault>) -> Checked {
         match self {
             Self::Message => message::check(body, config, faults),
+            Self::MarketingMessage => marketing::check(body, config, faults),
             Self::Receipt => receipt::check(body, config, faults),
         }
     }
@@ -135,6 +148,30 @@ mod tests {
             }
         }
         assert_eq!(Operation::of_type("receipt"), None);
+    }
+
+    #[test]
+    fn only_templates_are_marketing_messages() {
+        let template = json!({"to": "49", "type": "template", "template": {"name": "sale"}});
+        for (body, expected) in [
+            (template, vec![]),
+            (
+                json!({"to": "49", "type": "text", "text": {"body": "a"}}),
+                vec!["/type"],
+            ),
+            (json!({"to": "49", "text": {"body": "a"}}), vec!["/type"]),
+            (
+                json!({"to": "49", "status": "read", "message_id": "m"}),
+                vec!["/type"],
+            ),
+        ] {
+            let operation = Operation::MarketingMessage.seen_from(&body);
+            let mut faults = vec![];
+            let checked = operation.check(&body, &IntakeConfig::OF_TESTS, &mut faults);
+            let at: Vec<_> = faults.iter().map(|fault| fault.at.as_str()).collect();
+            assert_eq!(at, expected, "{body}");
+            assert!(checked.recipient.is_some());
+        }
     }
 
     #[test]

@@ -89,6 +89,7 @@ const TABLE: &[Row] = &[
     (133006, 400, "Phone number re-verification needed", "Phone number needs to be verified before registering."),
     (133010, 400, "Phone number not registered", "Phone number not registered on the Whatsapp Business Platform."),
     (134011, 400, "WhatsApp Payments terms of service has not been accepted", "The payments terms have not been accepted."),
+    (134100, 400, "Invalid template category", "Only marketing templates can be sent through this endpoint."),
     (135000, 400, "Generic user error", "Message failed to send because of an unknown error with your request parameters."),
     (139100, 400, "Failed to block/unblock users", "Some users could not be blocked or unblocked."),
     (139101, 400, "Block list limit reached", "The limit of blocked users has been reached."),

@@ -60,6 +60,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /{v}/{phone_number_id}/messages` | a send, or mark as read and typing |
+//! | `POST /{v}/{phone_number_id}/marketing_messages` | the same for a template; what is none is refused (134100) |
 //! | `GET /{v}/{phone_number_id}?fields=…` | the named fields and `id`: `throughput`, `is_on_biz_app`, `platform_type`, `quality_rating`, `status`, `health_status`, `display_phone_number`, `verified_name`, `name_status`, `code_verification_status`, `account_mode`, `whatsapp_business_manager_messaging_limit`, `messaging_limit_tier` (deprecated, always TIER_UNLIMITED) |
 //! | `GET /{v}/{waba_id}/message_templates?fields=…&limit=N&after=CURSOR` | a page of at most `N` (25) templates: `name`, `language`, `status`, `category` and `id`; `paging` has `cursors`, and `next` only while there is more |
 //! | `GET /{v}/debug_token?input_token=…` | `expires_at` (0: never), `scopes`, `granular_scopes` … of a token; of one that is not valid `is_valid: false` and the `error`, with HTTP 200 |
@@ -177,7 +178,7 @@
 //! ]}
 //! ```
 //!
-//! `on` is `send` (default; every `POST …/messages`), `get` (every `GET`), `templates` or
+//! `on` is `send` (default; every `POST …/messages` and `…/marketing_messages`), `get` (every `GET`), `templates` or
 //! `token` (only those `GET`s) or `any`; with a `phone_number_id` only what is about that
 //! number. A reset is of the whole TCP connection, and so of every stream of an HTTP/2
 //! connection. Requests for numbers and WABAs that are not served meet no fault.
@@ -203,6 +204,7 @@ mod errors;
 mod http;
 mod ledger;
 mod limits;
+mod marketing;
 mod node;
 mod number;
 mod options;

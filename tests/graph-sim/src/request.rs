@@ -27,6 +27,8 @@ pub enum Method {
 pub(crate) enum Route<'a> {
     /// `POST /v24.0/111/messages`
     Messages { number: &'a str },
+    /// `POST /v24.0/111/marketing_messages`
+    Marketing { number: &'a str },
     /// `GET /v24.0/111`
     Number { number: &'a str },
     /// `GET /v24.0/900/message_templates`
@@ -39,7 +41,9 @@ impl<'a> Route<'a> {
     /// The phone number id; none for what is about a WABA or a token.
     pub(crate) fn number(self) -> Option<&'a str> {
         match self {
-            Self::Messages { number } | Self::Number { number } => Some(number),
+            Self::Messages { number } | Self::Marketing { number } | Self::Number { number } => {
+                Some(number)
+            }
             Self::Templates { .. } | Self::Token => None,
         }
     }
@@ -47,7 +51,7 @@ impl<'a> Route<'a> {
     /// The id in the path, and the word for the request in error messages.
     pub(crate) fn object(self) -> Option<(&'static str, &'a str)> {
         match self {
-            Self::Messages { number } => Some(("post", number)),
+            Self::Messages { number } | Self::Marketing { number } => Some(("post", number)),
             Self::Number { number } => Some(("get", number)),
             Self::Templates { waba } => Some(("get", waba)),
             Self::Token => None,
@@ -67,6 +71,7 @@ pub(crate) fn route(method: Method, path: &str) -> Option<Route<'_>> {
     let rest = rest.trim_end_matches('/');
     let route = match (method, rest.split_once('/')) {
         (Method::Post, Some((number, "messages"))) => Route::Messages { number },
+        (Method::Post, Some((number, "marketing_messages"))) => Route::Marketing { number },
         (Method::Get, Some((waba, "message_templates"))) => Route::Templates { waba },
         (Method::Get, None) if rest == "debug_token" => Route::Token,
         (Method::Get, None) => Route::Number { number: rest },

@@ -10,6 +10,7 @@ mod reads;
 
 use crate::errors::ApiError;
 use crate::ledger::{Acceptance, Ledger};
+use crate::marketing;
 use crate::node;
 use crate::number::Number;
 use crate::options::{Options, Token, TokenState};
@@ -107,13 +108,17 @@ impl World {
             number.settle(now_us);
         }
         let body: Option<Value> = match route {
-            Route::Messages { .. } => serde_json::from_slice(request.body).ok(),
+            Route::Messages { .. } | Route::Marketing { .. } => {
+                serde_json::from_slice(request.body).ok()
+            }
             Route::Number { .. } | Route::Templates { .. } | Route::Token => None,
         };
         let body = body.as_ref().and_then(Value::as_object);
         match route {
             Route::Messages { .. } if body.is_some_and(validate::is_read) => {}
-            Route::Messages { number } => self.ledger.received(number, now_us),
+            Route::Messages { number } | Route::Marketing { number } => {
+                self.ledger.received(number, now_us);
+            }
             Route::Number { number } => self.ledger.get(number),
             Route::Templates { waba } => self.ledger.template_get(waba),
             Route::Token => self.ledger.token_get(),
@@ -162,7 +167,7 @@ impl World {
         let recipient = body.and_then(validate::recipient_of);
         let traits = Traits {
             on: match route {
-                Route::Messages { .. } => On::Send,
+                Route::Messages { .. } | Route::Marketing { .. } => On::Send,
                 Route::Number { .. } => On::Get,
                 Route::Templates { .. } => On::Templates,
                 Route::Token => On::Token,
@@ -191,7 +196,14 @@ impl World {
             .or_else(|| self.proof_error(request, route));
         let outcome = match (denied, route) {
             (Some(error), _) => Err(error),
-            (None, Route::Messages { number }) => self.message(number, request, body, now_us),
+            (None, Route::Messages { number }) => {
+                let intent = validate::intent(body);
+                self.message(number, request, intent, now_us)
+            }
+            (None, Route::Marketing { number }) => {
+                let intent = marketing::intent(body);
+                self.message(number, request, intent, now_us)
+            }
             (None, Route::Number { number }) => {
                 node::describe(number, self.rules_of(number), request.query)
             }
@@ -215,10 +227,10 @@ impl World {
         &mut self,
         id: &str,
         request: &Request<'_>,
-        body: Option<&Map<String, Value>>,
+        intent: Result<Intent<'_>, ApiError>,
         now_us: u64,
     ) -> Result<Vec<u8>, ApiError> {
-        let intent = validate::intent(body)?;
+        let intent = intent?;
         // Never taken: a request gets here only if its number is served.
         let Some(number) = self.numbers.get_mut(id) else {
             return Err(ApiError::unknown_object("post", id));
@@ -335,7 +347,7 @@ impl World {
             Route::Number { number } => format!(r#"{{"id":"{number}"}}"#).into_bytes(),
             Route::Templates { .. } => br#"{"data":[]}"#.to_vec(),
             Route::Token => br#"{"data":{"is_valid":true,"scopes":[]}}"#.to_vec(),
-            Route::Messages { .. } => {
+            Route::Messages { .. } | Route::Marketing { .. } => {
                 self.minted += 1;
                 let wamid = wamid(self.options.seed, self.minted);
                 format!(r#"{{"messaging_product":"whatsapp","messages":[{{"id":"{wamid}"}}]}}"#)

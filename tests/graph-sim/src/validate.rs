@@ -38,7 +38,7 @@ pub(crate) enum Addressing {
     Group,
 }
 
-type Body = Map<String, Value>;
+pub(crate) type Body = Map<String, Value>;
 
 /// Reads a body. `None` is a body that is not a JSON object.
 pub(crate) fn intent(body: Option<&Body>) -> Result<Intent<'_>, ApiError> {

@@ -4,6 +4,7 @@ mod accepted;
 mod clients;
 mod delayed;
 mod garbage;
+mod marketing;
 mod order;
 mod person;
 mod properties;

@@ -13,7 +13,9 @@ impl World {
     /// Whether the number, or a number of the WABA, is served.
     pub(super) fn serves(&mut self, route: Route<'_>) -> bool {
         match route {
-            Route::Messages { number } | Route::Number { number } => self.knows(number),
+            Route::Messages { number } | Route::Marketing { number } | Route::Number { number } => {
+                self.knows(number)
+            }
             Route::Templates { waba } => self.all_rules().any(|rules| rules.waba_id == waba),
             Route::Token => true,
         }
@@ -80,7 +82,7 @@ impl World {
         }
         let (verb, id) = route?.object()?;
         let sees = match route? {
-            Route::Messages { number } | Route::Number { number } => {
+            Route::Messages { number } | Route::Marketing { number } | Route::Number { number } => {
                 let numbers = token.numbers.as_ref();
                 numbers.is_none_or(|numbers| numbers.iter().any(|one| one == number))
             }
@@ -99,7 +101,7 @@ impl World {
     pub(super) fn proof_error(&self, request: &Request<'_>, route: Route<'_>) -> Option<ApiError> {
         let bearer = request.bearer.unwrap_or_default();
         let concerned = match route {
-            Route::Messages { number } | Route::Number { number } => {
+            Route::Messages { number } | Route::Marketing { number } | Route::Number { number } => {
                 vec![self.numbers.get(number)?.rules()]
             }
             Route::Templates { waba } => {
