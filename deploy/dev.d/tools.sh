@@ -17,6 +17,7 @@ tools() {
     python_environment
     clients_in_python
     clients_in_node
+    clients_in_java_go_php
 }
 
 # Made anew when other versions are wanted; one by one, so that one that cannot be had here costs only its own tests.
@@ -56,6 +57,36 @@ clients_in_node() {
     else
         say "    clients in JavaScript: NOT CHECKED (npm cannot install them here: ${STATE#"$ROOT"/}/clients.log)"
     fi
+}
+
+# The libraries of deploy/contract/examples/ in other languages, as Debian has them: some hundred kB. So small is PHP's interpreter that it is
+# installed; a JDK and Go (80 MB and more to fetch) are used where they are.
+clients_in_java_go_php() {
+    command -v javac >/dev/null || say "    the example in Java: NOT CHECKED (no JDK here)"
+    command -v go >/dev/null || say "    the example in Go: NOT CHECKED (no Go here)"
+    php_has_client || (apt_install php-cli php-amqplib) || say "    the example in PHP: NOT CHECKED (apt cannot install php-amqplib here)"
+    [ -e "$CLIENTS/debian/complete" ] && return 0
+    mkdir -p "$STATE" "$CLIENTS"
+    rm -rf --one-file-system "$CLIENTS/debian"
+    mkdir "$CLIENTS/debian"
+    if debian_clients_fetch >"$STATE/clients.log" 2>&1; then
+        : >"$CLIENTS/debian/complete"
+    else
+        say "    the examples in Java and Go: NOT CHECKED (apt cannot fetch their libraries here: ${STATE#"$ROOT"/}/clients.log)"
+    fi
+}
+
+php_has_client() { php -r "exit((int) !@include 'PhpAmqpLib/autoload.php');" >/dev/null 2>&1; }
+
+debian_clients_fetch() {
+    (
+        cd "$CLIENTS/debian" || exit
+        packages=(librabbitmq-client-java libslf4j-java golang-github-rabbitmq-amqp091-go-dev)
+        command -v apt-get || exit
+        apt-get download "${packages[@]}" || { as_root apt-get update && apt-get download "${packages[@]}"; } || exit
+        for package in *.deb; do dpkg -x "$package" . || exit; done
+        rm -f ./*.deb
+    )
 }
 
 # One program without libraries. From trixie, as RabbitMQ: earlier releases of Debian have none.
@@ -152,6 +183,11 @@ tools_env() {
     [ ! -x "$CLIENTS/python/bin/python" ] || printf 'export DISPATCHER_TEST_CLIENTS_PYTHON=%q\n' "$CLIENTS/python/bin/python"
     [ ! -e "$CLIENTS/node/complete" ] || printf 'export DISPATCHER_TEST_CLIENTS_NODE=%q\n' "$CLIENTS/node/node_modules"
     local folder
+    ! { [ -e "$CLIENTS/debian/complete" ] && command -v javac >/dev/null; } || printf 'export DISPATCHER_TEST_CLIENTS_JAVA=%q\n' \
+        "$CLIENTS/debian/usr/share/java/amqp-client.jar:$CLIENTS/debian/usr/share/java/slf4j-api.jar:$CLIENTS/debian/usr/share/java/slf4j-nop.jar"
+    ! { [ -e "$CLIENTS/debian/complete" ] && command -v go >/dev/null; } ||
+        printf 'export DISPATCHER_TEST_CLIENTS_GO=%q\n' "$CLIENTS/debian/usr/share/gocode"
+    ! php_has_client || printf 'export DISPATCHER_TEST_CLIENTS_PHP=%q\n' "$(command -v php)"
     for folder in "$ROOT"/../*/data/crd-schemas; do
         [ ! -d "$folder" ] || printf 'export DISPATCHER_TEST_CRD_SCHEMAS=%q\n' "$folder"
     done

@@ -12,6 +12,7 @@ mod clients;
 mod config;
 mod deploy;
 mod drain;
+mod examples;
 mod fatal;
 mod flow;
 mod handover;

@@ -56,6 +56,11 @@ impl VirtualHost {
         parts(&variable("DISPATCHER_TEST_AMQP")).1
     }
 
+    /// `host:port` of its management API.
+    pub fn management() -> String {
+        parts(&variable("DISPATCHER_TEST_MANAGEMENT")).1
+    }
+
     /// The broker's URL for this virtual host, through `address` (a proxy's, or the broker's own).
     pub fn url(&self, address: &str) -> String {
         let (login, _) = parts(&variable("DISPATCHER_TEST_AMQP"));
