@@ -166,7 +166,11 @@ impl Simulation {
                     board.claims.remove(&lane);
                     answer = Some(legacy);
                 } else if !board.holds.is_own(record) {
-                    self.shell_mut(who).is_overruled = true;
+                    // One that is read late, and was written before this worker claimed the lane, is of whoever had it before.
+                    let at = self.log.iter().rposition(|written| written == record);
+                    let shell = self.shell_mut(who);
+                    let claimed = shell.claim.map(|(_, end)| end);
+                    shell.is_overruled |= claimed.is_none_or(|end| at.is_some_and(|at| at >= end));
                 }
             }
             News::Left { unsent } => board.tenures.left(&lane, record.run, unsent.clone()),
