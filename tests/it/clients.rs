@@ -3,207 +3,11 @@
 //!
 //! Where a client is not installed its test passes, unchecked; `deploy/dev test` tells at its start which could not be installed.
 
-use crate::support::{NUMBER, Setup, World, within};
-use harness::broker::VirtualHost;
-use harness::client::{Inbox, Letter};
-use serde_json::{Value, json};
-use std::path::Path;
-use std::process::Output;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
-use tokio::process::Command;
+mod caller;
 
-/// A queue whose name no protocol can have in an address as it is.
-const ANSWERS: &str = "answers of/shop";
-const ANSWERS_ENCODED: &str = "answers%20of%2Fshop";
-/// How a script says that its client is not there.
-const NOT_INSTALLED: i32 = 77;
-
-/// A world with a caller of one client.
-struct Caller {
-    client: &'static str,
-    world: World,
-    login: String,
-    answers: Inbox,
-    /// When each request was enqueued, in seconds: some time ago.
-    enqueued_s: u64,
-}
-
-impl Caller {
-    /// `None` where the client is not installed.
-    async fn of(client: &'static str) -> Option<Self> {
-        if !is_installed(client).await {
-            eprintln!("{client}: NOT CHECKED");
-            return None;
-        }
-        let world = World::start(Setup::default()).await;
-        let path = format!("/api/queues/{}/{ANSWERS_ENCODED}", world.vhost.name);
-        let queue = json!({ "durable": true });
-        world.vhost.manage("PUT", &path, Some(queue));
-        let write = if client == "paho-mqtt" {
-            r"^amq\.topic$"
-        } else {
-            r"^wa\.send$"
-        };
-        let login = world.vhost.user("upstream", "^$", write, "^$");
-        let answers = world.client.read(ANSWERS).await;
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-        let enqueued_s = now.saturating_sub(Duration::from_secs(5)).as_secs();
-        Some(Self {
-            client,
-            world,
-            login,
-            answers,
-            enqueued_s,
-        })
-    }
-
-    /// Publishes one request, plain but for the oddity (of those that the scripts know), and returns its id.
-    async fn publishes(&self, oddity: &str) -> String {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let id = format!("00000000-0000-4000-8000-{count:012}");
-        let body = json!({ "to": "34600000001", "type": "text", "text": { "body": "hello" } });
-        let (user, password) = self.login.split_once(':').unwrap();
-        let broker = VirtualHost::address();
-        let (host, port) = broker.rsplit_once(':').unwrap();
-        let request = json!({
-            "oddity": oddity, "id": id, "number": NUMBER, "body": body.to_string(), "enqueued": self.enqueued_s,
-            "user": user, "password": password, "vhost": self.world.vhost.name,
-            "host": host, "port": port.parse::<u16>().unwrap(),
-            "stomp_port": port_of("DISPATCHER_TEST_STOMP"), "mqtt_port": port_of("DISPATCHER_TEST_MQTT"),
-            "answers": ANSWERS, "answers_encoded": ANSWERS_ENCODED,
-        });
-        let output = run(self.client, Some(&request)).await;
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}, {oddity}: {told}", self.client);
-        id
-    }
-
-    /// The result of one request, with that oddity.
-    async fn result_of(&self, oddity: &str) -> Letter {
-        let id = self.publishes(oddity).await;
-        self.world.results.wait(&id).await
-    }
-
-    async fn dates(&self, dates: Dates) {
-        if let Some(past) = dates.past {
-            assert_eq!(self.status_of(past).await, "expired");
-        }
-        if let Some(lost) = dates.lost {
-            let (at, _) = self.fault_of(lost).await;
-            assert_eq!(at, "/@amqp/headers/expires-at");
-        }
-    }
-
-    /// What an operator does for callers of MQTT, which publish to one exchange only.
-    fn bind_mqtt(&self) {
-        let vhost = &self.world.vhost;
-        let path = format!("/api/bindings/{}/e/amq.topic/e/wa.send", vhost.name);
-        vhost.manage("POST", &path, Some(json!({ "routing_key": NUMBER })));
-    }
-
-    /// The status of one request with that oddity.
-    async fn status_of(&self, oddity: &str) -> String {
-        let result = self.result_of(oddity).await.json();
-        result["status"].as_str().unwrap().to_owned()
-    }
-
-    /// Of the first result that there is, which may have no id.
-    async fn first_fault(&self) -> (String, String) {
-        let results = &self.world.results;
-        let letters = results.until("a refusal", |all| !all.is_empty()).await;
-        fault(&letters[0].json())
-    }
-
-    /// A refused request's pointer and problem of its first fault.
-    async fn fault_of(&self, oddity: &str) -> (String, String) {
-        let result = self.result_of(oddity).await.json();
-        assert_eq!(result["status"], "rejected", "{oddity}: {result}");
-        fault(&result)
-    }
-
-    /// All that a request can say is heard: id, body, header, time, priority, and where the reply goes.
-    async fn is_heard(&self) {
-        let result = self.result_of("").await;
-        let told = result.json();
-        assert_eq!(told["status"], "accepted", "{told}");
-        assert_eq!(result.header("x-campaign").as_deref(), Some("spring"));
-        let enqueued: jiff::Timestamp = told["enqueued_at"].as_str().unwrap().parse().unwrap();
-        assert_eq!(enqueued.as_second(), self.enqueued_s.cast_signed());
-        let high = [("priority", "high"), ("status", "accepted")];
-        let worker = &self.world.worker;
-        worker.metric("requests_total", &high, |n| n == 1.0).await;
-    }
-
-    /// The reply to a request with that oddity comes to the queue that it names.
-    async fn is_replied_to(&self, oddity: &str) {
-        let id = self.publishes(oddity).await;
-        let reply = self.answers.wait(&id).await;
-        let correlation = reply.properties.correlation_id().clone();
-        assert_eq!(correlation.unwrap().as_str(), "order-5");
-    }
-}
-
-fn fault(result: &Value) -> (String, String) {
-    let fault = &result["error"]["faults"][0];
-    let word = |name: &str| fault[name].as_str().unwrap_or_default().to_owned();
-    (word("at"), word("problem"))
-}
-
-fn port_of(variable: &str) -> Option<u16> {
-    let address = std::env::var(variable).ok()?;
-    address.rsplit_once(':')?.1.parse().ok()
-}
-
-fn protocol_is_there(client: &str) -> bool {
-    match client {
-        "stomp.py" => port_of("DISPATCHER_TEST_STOMP").is_some(),
-        "paho-mqtt" => port_of("DISPATCHER_TEST_MQTT").is_some(),
-        _ => true,
-    }
-}
-
-/// What runs the client, without its arguments.
-fn command(client: &str) -> Option<Command> {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/clients");
-    if !protocol_is_there(client) {
-        return None;
-    }
-    let mut command;
-    if matches!(client, "amqplib" | "rabbitmq-client" | "rhea") {
-        let modules = std::env::var("DISPATCHER_TEST_CLIENTS_NODE").ok()?;
-        command = Command::new("node");
-        command
-            .env("NODE_PATH", modules)
-            .arg(scripts.join("publish.js"));
-    } else {
-        command = Command::new(std::env::var("DISPATCHER_TEST_CLIENTS_PYTHON").ok()?);
-        command.arg(scripts.join("publish.py"));
-    }
-    Some(command)
-}
-
-/// `None`: only whether it is there.
-async fn run(client: &str, request: Option<&Value>) -> Output {
-    let mut command = command(client).unwrap();
-    command.arg(client).args(request.map(Value::to_string));
-    within(client, command.kill_on_drop(true).output())
-        .await
-        .unwrap()
-}
-
-async fn is_installed(client: &str) -> bool {
-    command(client).is_some() && run(client, None).await.status.code() != Some(NOT_INSTALLED)
-}
-
-/// What the language's own date becomes in a header. `None`: a type that every client refuses by itself.
-struct Dates {
-    /// The oddity that says "expired long ago" by a date.
-    past: Option<&'static str>,
-    /// The one that says it by a date that the client turns into nothing.
-    lost: Option<&'static str>,
-}
+use crate::support::NUMBER;
+use caller::{Caller, Dates, KEPT, NOBODY};
+use serde_json::Value;
 
 /// AMQP 0-9-1: everything is a property or a header of that name.
 async fn amqp_0_9_1(client: &'static str, dates: Dates) {
@@ -213,12 +17,13 @@ async fn amqp_0_9_1(client: &'static str, dates: Dates) {
     caller.is_heard().await;
     caller.is_replied_to("").await;
     caller.dates(dates).await;
+    caller.is_persistent().await;
     // What the language calls nothing is a header that is not there.
     assert_eq!(caller.status_of("absent").await, "accepted");
     caller.world.finish().await;
 }
 
-/// AMQP 1.0: sections, addresses, and other names for the same.
+/// AMQP 1.0: sections, addresses, and other names for the same. Its outcome is the confirm: `accepted`, and neither `released` nor `rejected`.
 async fn amqp_1_0(client: &'static str, dates: Dates) {
     let Some(caller) = Caller::of(client).await else {
         return;
@@ -226,6 +31,8 @@ async fn amqp_1_0(client: &'static str, dates: Dates) {
     caller.is_heard().await;
     caller.is_replied_to("").await;
     caller.dates(dates).await;
+    caller.is_persistent().await;
+    caller.hears_that_it_is_not_stored().await;
     caller.world.finish().await;
 }
 
@@ -364,7 +171,7 @@ async fn a_compressed_body() {
     caller.world.finish().await;
 }
 
-/// STOMP: names of its own for some properties, everything else a header.
+/// STOMP: names of its own for some properties, everything else a header. Its receipt comes also for what no queue took.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stomp() {
     let Some(caller) = Caller::of("stomp.py").await else {
@@ -373,6 +180,10 @@ async fn stomp() {
     caller.is_heard().await;
     caller.is_replied_to("").await;
     caller.is_replied_to("amq queue").await;
+    caller.is_persistent().await;
+    caller.leads_strays_nowhere();
+    let (_, output) = caller.tries(NOBODY, "").await;
+    assert!(output.status.success());
     caller.world.finish().await;
 }
 
@@ -382,12 +193,19 @@ async fn mqtt() {
     let Some(caller) = Caller::of("paho-mqtt").await else {
         return;
     };
-    caller.bind_mqtt();
+    // Nobody has bound it yet: only MQTT 5 says so.
+    let (_, output) = caller.tries(NUMBER, "").await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("No matching subscribers"), "{told}");
+    caller.publishes("3.1.1").await;
+    caller.bind_mqtt(NUMBER);
     caller.publishes("3.1.1").await;
     let (at, _) = caller.first_fault().await;
     assert_eq!(at, "/@amqp/message_id");
     let result = caller.result_of("").await;
     assert_eq!(result.json()["status"], "accepted");
     assert_eq!(result.header("x-campaign").as_deref(), Some("spring"));
+    caller.bind_mqtt(KEPT);
+    caller.is_persistent().await;
     caller.world.finish().await;
 }
