@@ -1,6 +1,6 @@
 //! Every metric: the rows of [`FAMILIES`]. What is counted lives in a registry of our own, here; what is read at the moment of a scrape is
 //! in [`scrape`]. Series exist from the start, at zero. A recipient is never a label; API error codes
-//! outside the built-in table are counted as `other`, and so are lanes beyond `metrics.max_lanes`.
+//! outside the built-in table are counted as `other`, and so are lanes beyond `metrics.max_lanes` and tags beyond `metrics.max_tags`.
 
 use crate::contract::words::{Priority, Status};
 use prometheus::{
@@ -8,6 +8,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 /// Error codes that each number has a series of from the start: the throughput limit's, and those that are not in the table.
 const CODES: [&str; 2] = ["130429", OTHER];
@@ -17,17 +18,21 @@ mod lane;
 mod process;
 mod sample;
 mod scrape;
+mod tags;
 
 use crate::contract::names::DELAY;
 pub use families::{FAMILIES, Family, Kind, OUTCOMES, READS};
 pub use lane::LaneMetrics;
 pub use sample::{AccountSample, LaneSample, Seen};
 pub use scrape::{OTHER, Scrape};
+use tags::{Place, Tags};
 
 pub struct Metrics {
     registry: Registry,
     /// Numbers with series of their own.
     labelled: HashSet<String>,
+    tagged: IntCounterVec,
+    tags: Mutex<Tags>,
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
     pub error_codes: IntCounterVec,
@@ -120,14 +125,20 @@ fn histogram_opts(family: &Family) -> HistogramOpts {
 }
 
 impl Metrics {
-    /// `labelled`: the numbers with series of their own; all others share [`OTHER`].
-    pub fn new(worker_id: &str, labelled: HashSet<String>) -> anyhow::Result<Self> {
+    /// `labelled`: the numbers with series of their own; all others share [`OTHER`], as do tags beyond the first `max_tags`.
+    pub fn new(
+        worker_id: &str,
+        labelled: HashSet<String>,
+        max_tags: usize,
+    ) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let make = Maker(registry.clone());
         make.gauges(&families::BUILD_INFO)?
             .with_label_values(&[env!("CARGO_PKG_VERSION"), worker_id])
             .set(1);
         let metrics = Self {
+            tagged: make.counters(&families::TAGGED)?,
+            tags: Mutex::new(Tags::new(max_tags)),
             requests: make.counters(&families::REQUESTS)?,
             attempts: make.counters(&families::ATTEMPTS)?,
             error_codes: make.counters(&families::API_ERRORS)?,
@@ -166,6 +177,7 @@ impl Metrics {
         };
         // Results of numbers that are not this worker's.
         drop(metrics.lane(OTHER));
+        metrics.start_tag(OTHER);
         Ok(metrics)
     }
 
@@ -175,6 +187,24 @@ impl Metrics {
             phone_number_id
         } else {
             OTHER
+        }
+    }
+
+    /// Counts a result of a request with that tag.
+    pub fn tagged(&self, tag: &str, status: Status) {
+        let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = tags.place(tag);
+        if place == Place::New {
+            self.start_tag(tag);
+        }
+        let label = if place == Place::None { OTHER } else { tag };
+        let series = [label, status.as_str()];
+        self.tagged.with_label_values(&series).inc();
+    }
+
+    fn start_tag(&self, label: &str) {
+        for status in Status::WORDS {
+            self.tagged.with_label_values(&[label, status]);
         }
     }
 

@@ -224,6 +224,11 @@ impl Delivery {
         self.headers().text("x-last-death-reason")
     }
 
+    /// Tags that an operator counts the request by.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.headers().tags()
+    }
+
     /// Returns what intake needs to know, without AMQP's types.
     pub fn inbound(&self) -> Inbound<'_> {
         Inbound {

@@ -170,7 +170,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 41] = [
+const HEADERS: [Row<Name>; 42] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Speaks of a body that is not to be read.
@@ -178,6 +178,7 @@ const HEADERS: [Row<Name>; 41] = [
     row(Is("expires-at"), [Dropped, Kept, Kept]),
     row(Is("not-before"), [Dropped, Kept, Kept]),
     row(Is("on-unknown"), [Dropped, Kept, Kept]),
+    row(Is("tag"), [Kept, Kept, Kept]),
     // A traced request has that of our own publish, see `traced`.
     row(Is("traceparent"), [Kept, Kept, Kept]),
     row(Is("tracestate"), [Kept, Kept, Kept]),

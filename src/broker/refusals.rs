@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     fn refusals() -> Arc<Refusals> {
-        let metrics = Arc::new(Metrics::new("w", HashSet::new()).unwrap());
+        let metrics = Arc::new(Metrics::new("w", HashSet::new(), 0).unwrap());
         Arc::new(Refusals::new(metrics, HashSet::new()))
     }
 

@@ -204,6 +204,7 @@ pub const KEYS: &[Key] = &[
     key("admin.actions", "false", Kind::Flag, "Lanes may be paused and resumed on the admin port; false: it only shows them"),
 
     key("metrics.max_lanes", "1000", count(1, 2_000), "Numbers with metrics of their own, in the order of the config; those beyond share the label \"other\""),
+    key("metrics.max_tags", "100", count(0, 2_000), "Tags with metrics of their own, in the order in which a worker meets them; those beyond share the label \"other\""),
     key("metrics.drain_target_s", "3600", seconds(10, 86_400), "Within this a backlog should be gone: for the scaling signal and an alert; changes no pace"),
 
     bare("worker.id", Kind::Text { allowed: "1 to 128 letters, digits, dots, hyphens or underscores", accepts: rules::is_worker_id },

@@ -108,6 +108,7 @@ fn hosts(list: &str) -> Arc<[String]> {
 fn metrics(s: &mut Section<'_>) -> MetricsConfig {
     MetricsConfig {
         max_lanes: s.whole("max_lanes"),
+        max_tags: s.whole("max_tags"),
         drain_target: s.duration("drain_target_s"),
     }
 }

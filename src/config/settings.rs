@@ -132,6 +132,7 @@ pub struct AdminConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct MetricsConfig {
     pub max_lanes: usize,
+    pub max_tags: usize,
     pub drain_target: Duration,
 }
 

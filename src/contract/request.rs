@@ -10,6 +10,12 @@ pub const ID_CHARS_MAX: usize = 128;
 /// Longest id in bytes, as each result has it as its `message_id`. Source: AMQP 0-9-1, short strings.
 pub const ID_BYTES_MAX: usize = 255;
 
+/// Longest tag, in characters.
+pub const TAG_CHARS_MAX: usize = 64;
+
+/// Most tags of one request.
+pub const TAGS_MAX: usize = 8;
+
 /// Where an id may stand if `message_id` is empty, the first that is there: RabbitMQ moves what AMQP 1.0 allows and AMQP 0-9-1 does not
 /// to `x-message-id`; MQTT 5 has no message id, but user properties.
 pub const ID_HEADERS: [&str; 2] = ["x-message-id", "message-id"];
@@ -52,7 +58,21 @@ pub struct Inbound<'a> {
     pub expires_at: Option<Header<'a>>,
     pub not_before: Option<Header<'a>>,
     pub on_unknown: Option<Header<'a>>,
+    /// The items of header `tag`, which may be a list.
+    pub tags: Vec<Header<'a>>,
     pub history: History,
+}
+
+impl<'a> Header<'a> {
+    /// A tag as it may be: what an operator counts requests by.
+    pub fn tag(self) -> Option<&'a str> {
+        let Self::Text(text) = self else {
+            return None;
+        };
+        let tag = std::str::from_utf8(text).ok()?;
+        let is_one = (1..=TAG_CHARS_MAX).contains(&tag.chars().count());
+        is_one.then_some(tag)
+    }
 }
 
 impl<'a> Inbound<'a> {

@@ -64,7 +64,7 @@ fn a_state_that_cannot_be_read_or_is_too_long_is_left_out() {
 /// What comes on top of a full queue is counted, and costs nothing more.
 #[test]
 fn a_full_queue_loses_what_comes_and_counts_it() {
-    let metrics = Metrics::new("worker-1", HashSet::new()).unwrap();
+    let metrics = Metrics::new("worker-1", HashSet::new(), 0).unwrap();
     let (queue, _waiting) = export::queue(&metrics);
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::AlwaysOn)

@@ -5,7 +5,7 @@ use super::{
     ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR,
     POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
-use crate::contract::request::{Header, History, ID_HEADERS, Inbound};
+use crate::contract::request::{Header, History, ID_HEADERS, Inbound, TAGS_MAX};
 use crate::core::evidence::search::Stamp;
 use crate::core::hash::stable_hash;
 use lapin::BasicProperties;
@@ -24,6 +24,22 @@ impl<'a> Headers<'a> {
     fn get(self, name: &str) -> Option<Header<'a>> {
         let value = self.0?.inner().get(name)?;
         (*value != AMQPValue::Void).then(|| header(value))
+    }
+
+    /// The items of a header that may be a list.
+    fn list(self, name: &str) -> Vec<Header<'a>> {
+        let value = self.0.and_then(|headers| headers.inner().get(name));
+        match value {
+            None | Some(AMQPValue::Void) => vec![],
+            Some(AMQPValue::FieldArray(items)) => items.as_slice().iter().map(header).collect(),
+            Some(value) => vec![header(value)],
+        }
+    }
+
+    /// Tags that an operator counts the request by.
+    pub(in crate::broker) fn tags(self) -> impl Iterator<Item = &'a str> {
+        let tags = self.list("tag").into_iter().filter_map(Header::tag);
+        tags.take(TAGS_MAX)
     }
 
     pub(in crate::broker) fn has(self, name: &str) -> bool {
@@ -172,6 +188,7 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         expires_at: headers.get("expires-at"),
         not_before: headers.get("not-before"),
         on_unknown: headers.get("on-unknown"),
+        tags: headers.list("tag"),
         history: headers.history(),
         ..named(properties)
     }

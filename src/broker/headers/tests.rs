@@ -257,7 +257,7 @@ fn a_history_survives_the_ladder() {
 }
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 26] = [
+const READ: [&str; 27] = [
     "message_id",
     "x-message-id",
     "message-id",
@@ -270,6 +270,7 @@ const READ: [&str; 26] = [
     "expires-at",
     "not-before",
     "on-unknown",
+    "tag",
     ATTEMPTS,
     UNCHARGED,
     THROTTLES,

@@ -4,8 +4,9 @@
 //! through byte for byte. No fault ever repeats a value: where it is, what was expected, the limit and the length must do.
 
 use crate::contract::fault::Fault;
-use crate::contract::request::History;
-use crate::contract::request::{Header, Inbound, MAX_HEADERS_BYTES};
+use crate::contract::request::{
+    Header, History, Inbound, MAX_HEADERS_BYTES, TAG_CHARS_MAX, TAGS_MAX,
+};
 use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
 use crate::core::operation::IntakeConfig;
@@ -80,6 +81,7 @@ pub fn intake(
     let expires_at_ms = instant("expires-at", inbound.expires_at, &mut faults);
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
     let on_unknown = on_unknown(inbound.on_unknown, &mut faults);
+    check_tags(&inbound.tags, &mut faults);
     let body_bytes = inbound.body_bytes.max(body.len());
     let document = body::read(body, body_bytes, &inbound, operation, config, &mut faults);
     let parsed = document.is_some();
@@ -164,6 +166,16 @@ fn instant(name: &str, header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> O
             faults.push(Fault::new(&format!("/@amqp/headers/{name}"), problem));
             None
         }
+    }
+}
+
+fn check_tags(tags: &[Header<'_>], faults: &mut Vec<Fault>) {
+    let is_sound = tags.len() <= TAGS_MAX && tags.iter().all(|tag| tag.tag().is_some());
+    if !is_sound {
+        let problem = format!(
+            "must be a text of 1 to {TAG_CHARS_MAX} characters, or a list of at most {TAGS_MAX} of them"
+        );
+        faults.push(Fault::new("/@amqp/headers/tag", &problem));
     }
 }
 

@@ -216,6 +216,9 @@ impl Concluder {
         let told = self.told_or_kept(delivery, published, report.is_the_apis());
         let confirmed = told.await?;
         lane.ended(report.status, priority);
+        for tag in delivery.tags() {
+            self.metrics.tagged(tag, report.status);
+        }
         if report.possible_duplicate {
             self.metrics.possible_duplicates.inc();
         }

@@ -74,7 +74,11 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let signals = Signals::catch()?;
     let numbers = config.phone_number_ids();
     let labelled = numbers.iter().take(config.metrics.max_lanes).cloned();
-    let metrics = Arc::new(Metrics::new(&config.worker_id, labelled.collect())?);
+    let metrics = Arc::new(Metrics::new(
+        &config.worker_id,
+        labelled.collect(),
+        config.metrics.max_tags,
+    )?);
     let (drain, draining) = watch::channel(false);
     let (stop_broker, broker_stops) = watch::channel(false);
     let (session_sender, opened) = watch::channel(None);

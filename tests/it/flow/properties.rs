@@ -52,6 +52,40 @@ async fn headers_and_trace_context_are_echoed_also_after_a_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_are_counted_by_tag() {
+    let world = World::start(Setup::default().set("metrics.max_tags", "2")).await;
+    world.sim.set_script(shaky_once());
+    let text = |tag: &str| AMQPValue::LongString(tag.into());
+    let list = AMQPValue::FieldArray(vec![text("spring"), text("es")].into());
+    for (id, to, tag) in [
+        ("retried", SHAKY, text("spring")),
+        ("listed", "34600000001", list),
+        ("third", "34600000002", text("autumn")),
+        ("refused", "34600000003", AMQPValue::LongInt(7)),
+    ] {
+        let request = Request::text(id, to).header_value("tag", tag.clone());
+        let result = world.call(request).await;
+        let headers = result.properties.headers().clone().unwrap();
+        assert_eq!(headers.inner().get("tag"), Some(&tag), "{id}");
+        if id == "refused" {
+            let at = &result.json()["error"]["at"];
+            assert_eq!(at, "/@amqp/headers/tag");
+        }
+    }
+    let metrics = world.worker.metrics().await;
+    for (tag, status, count) in [
+        ("spring", "accepted", 2.0),
+        ("spring", "rejected", 0.0),
+        ("es", "accepted", 1.0),
+        ("other", "accepted", 1.0),
+    ] {
+        let labels = [("tag", tag), ("status", status)];
+        assert_eq!(metrics.sum("tagged_results_total", &labels), count, "{tag}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reply_queue_gets_the_result_as_well() {
     let world = World::start(Setup::default()).await;
     let queue = world.client.queue(None).await;

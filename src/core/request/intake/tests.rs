@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 mod clients;
+mod tags;
 
 const NOW: Now = Now {
     mono: std::time::Duration::ZERO,
@@ -68,7 +69,9 @@ fn every_property_that_cannot_be_used_is_named() {
     check(
         TEXT,
         with(|i| i.operation = Some(SECRET)),
-        &["/@amqp/type is not an operation of this dispatcher: leave it empty or say \"message\""],
+        &[
+            "/@amqp/type is not an operation of this dispatcher: leave it empty or say \"message\" or \"marketing_message\"",
+        ],
     );
     let own =
         "/@amqp/reply_to must not name a queue of the dispatcher's own: those begin with \"wa.\"";
@@ -418,12 +421,13 @@ proptest! {
         body in body(), id in proptest::option::of(".{0,140}"), operation in proptest::option::of("(message|amqp-1.0)?.?"),
         id_in_header in header(), compression in header(), content_encoding in proptest::option::of("(gzip)?"),
         expires_at in header(), not_before in header(), on_unknown in header(),
-        priority in any::<Option<u8>>(), timestamp_s in any::<Option<u64>>(),
+        priority in any::<Option<u8>>(), timestamp_s in any::<Option<u64>>(), tag in header(),
     ) {
         let inbound = Inbound {
             message_id: id.as_deref(), operation: operation.as_deref(), priority, timestamp_s, expires_at, not_before, on_unknown,
             id_header: id_in_header.map(|header| (ID_HEADERS[1], header)),
             content_encoding: content_encoding.as_deref(), compression,
+            tags: tag.into_iter().collect(),
             ..Inbound::default()
         };
         match intake(body.into(), inbound, &BOUNDS, NOW) {
