@@ -57,17 +57,29 @@ rabbitmq() {
         RABBITMQ_LOG_BASE=/srv/log RABBITMQ_PID_FILE=/srv/pid RABBITMQ_CONF_ENV_FILE=/srv/none)
     "${INSIDE[@]}" epmd -port $((port - 303)) -address 127.0.0.1 >"$WORK/epmd.log" 2>&1 &
     EPMD=$!
-    "${INSIDE[@]}" rabbitmq-server >"$WORK/server.log" 2>&1 &
-    SERVER=$!
     AMQP_URL=amqp://guest:guest@127.0.0.1:$port/%2f
     API_URL=http://guest:guest@127.0.0.1:$((port + 10000))/api
+    rabbitmq_start
+    export AMQP_URL API_URL
+    echo "RabbitMQ $found ($suite)"
+}
+
+# Starts it, or starts it again with what it has on its disk.
+rabbitmq_start() {
     local deadline=$((SECONDS + 90))
+    "${INSIDE[@]}" rabbitmq-server >"$WORK/server.log" 2>&1 &
+    SERVER=$!
     until curl -fsS -o "$WORK/overview.json" "$API_URL/overview" 2>/dev/null; do
         [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$WORK/server.log" >&2; exit 1; }
         sleep 0.3
     done
-    export AMQP_URL API_URL
-    echo "RabbitMQ $found ($suite)"
+}
+
+# Ends it as a crash of its machine would, but for what the kernel has not written yet.
+rabbitmq_kill() {
+    kill -KILL "$(cat "$WORK/tree/srv/pid")"
+    wait "$SERVER" 2>/dev/null || true
+    SERVER=''
 }
 
 ctl() { "${INSIDE[@]}" rabbitmqctl "$@"; }
