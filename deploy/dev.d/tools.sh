@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # What tests run beside RabbitMQ: a real Prometheus and a real browser (dashboards, alerts, the page), kustomize and checkers in Python
-# (deploy/k8s), clients of other makers and protocols, a clock that can be set for one process.
+# (deploy/k8s), clients of other makers and protocols, what reads the contract files, a clock that can be set for one process.
 
 PROMETHEUS=$CACHE/prometheus
 KUSTOMIZE=$CACHE/kustomize
 PYTHON=$CACHE/python
 FAKETIME=$CACHE/faketime
 CLIENTS=$CACHE/clients
+CONTRACT=$CACHE/contract
 
 # Prometheus is unpacked and not installed: its package would start a service. A browser has too many parts for that.
 tools() {
@@ -16,7 +17,8 @@ tools() {
     kustomize_unpack
     python_environment
     clients_in_python
-    clients_in_node
+    in_node clients "$CLIENTS"
+    in_node "readers of the contract" "$CONTRACT"
     clients_in_java_go_php
 }
 
@@ -39,23 +41,27 @@ clients_in_python() {
     [ "$missing" = 1 ] || cp "$wanted" "$CLIENTS/python/complete"
 }
 
-# Node.js is not installed for them: its npm is four hundred packages of Debian's.
-clients_in_node() {
-    local wanted=deploy/dev.d/clients.json
-    cmp -s "$wanted" "$CLIENTS/node/package.json" && [ -e "$CLIENTS/node/complete" ] && return 0
+# The packages that deploy/dev.d/NAME.json pins, FOLDER's name being NAME. Node.js is not installed for them: its npm is four hundred
+# packages of Debian's.
+in_node() { # WHAT FOLDER
+    local what="$1 in JavaScript" folder=$2/node
+    local wanted log
+    wanted=deploy/dev.d/$(basename "$2").json
+    log=$STATE/$(basename "$2")-node.log
+    cmp -s "$wanted" "$folder/package.json" && [ -e "$folder/complete" ] && return 0
     if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-        say "    clients in JavaScript: NOT CHECKED (no node and npm here)"
+        say "    $what: NOT CHECKED (no node and npm here)"
         return 0
     fi
-    step "installing clients in JavaScript into ${CLIENTS#"$ROOT"/} (once, some MB to fetch)"
+    step "installing $what into ${folder#"$ROOT"/} (once, some MB to fetch)"
     mkdir -p "$STATE"
-    rm -rf --one-file-system "$CLIENTS/node"
-    mkdir -p "$CLIENTS/node"
-    cp "$wanted" "$CLIENTS/node/package.json"
-    if (cd "$CLIENTS/node" && npm install --ignore-scripts --no-package-lock --no-audit --no-fund) >"$STATE/clients.log" 2>&1; then
-        : >"$CLIENTS/node/complete"
+    rm -rf --one-file-system "$folder"
+    mkdir -p "$folder"
+    cp "$wanted" "$folder/package.json"
+    if (cd "$folder" && npm install --ignore-scripts --no-package-lock --no-audit --no-fund) >"$log" 2>&1; then
+        : >"$folder/complete"
     else
-        say "    clients in JavaScript: NOT CHECKED (npm cannot install them here: ${STATE#"$ROOT"/}/clients.log)"
+        say "    $what: NOT CHECKED (npm cannot install them here: ${log#"$ROOT"/})"
     fi
 }
 
@@ -182,6 +188,7 @@ tools_env() {
         "$PYTHON/bin/kubernetes-validate" "$PYTHON/bin/check-jsonschema"
     [ ! -x "$CLIENTS/python/bin/python" ] || printf 'export DISPATCHER_TEST_CLIENTS_PYTHON=%q\n' "$CLIENTS/python/bin/python"
     [ ! -e "$CLIENTS/node/complete" ] || printf 'export DISPATCHER_TEST_CLIENTS_NODE=%q\n' "$CLIENTS/node/node_modules"
+    [ ! -e "$CONTRACT/node/complete" ] || printf 'export DISPATCHER_TEST_CONTRACT_NODE=%q\n' "$CONTRACT/node/node_modules"
     local folder
     ! { [ -e "$CLIENTS/debian/complete" ] && command -v javac >/dev/null; } || printf 'export DISPATCHER_TEST_CLIENTS_JAVA=%q\n' \
         "$CLIENTS/debian/usr/share/java/amqp-client.jar:$CLIENTS/debian/usr/share/java/slf4j-api.jar:$CLIENTS/debian/usr/share/java/slf4j-nop.jar"

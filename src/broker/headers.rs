@@ -2,11 +2,12 @@
 //! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). deploy/contract/README.md, "What becomes of properties and headers", is
 //! this table.
 
-use crate::contract::request::MAX_HEADERS_BYTES;
+use crate::contract::request::{EXPIRES_AT, MAX_HEADERS_BYTES, NOT_BEFORE, ON_UNKNOWN, TAG};
 use crate::spans::Trace;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+pub mod described;
 mod ours;
 mod portable;
 mod read;
@@ -175,10 +176,10 @@ const HEADERS: [Row<Name>; 42] = [
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Speaks of a body that is not to be read.
     row(Is("compression"), [Dropped, Dropped, Kept]),
-    row(Is("expires-at"), [Dropped, Kept, Kept]),
-    row(Is("not-before"), [Dropped, Kept, Kept]),
-    row(Is("on-unknown"), [Dropped, Kept, Kept]),
-    row(Is("tag"), [Kept, Kept, Kept]),
+    row(Is(EXPIRES_AT), [Dropped, Kept, Kept]),
+    row(Is(NOT_BEFORE), [Dropped, Kept, Kept]),
+    row(Is(ON_UNKNOWN), [Dropped, Kept, Kept]),
+    row(Is(TAG), [Kept, Kept, Kept]),
     // A traced request has that of our own publish, see `traced`.
     row(Is("traceparent"), [Kept, Kept, Kept]),
     row(Is("tracestate"), [Kept, Kept, Kept]),
@@ -276,7 +277,7 @@ fn copied_headers(from: &BasicProperties, copy: Copy) -> FieldTable {
 /// Reduces the properties of a publish that ends the connection it is made on: to what is ours and what the contract names, and
 /// that the rest was left out. `is_for_later`: it may be on the ladder all the same, and then be there twice.
 pub(super) fn plain(from: &BasicProperties, is_for_later: bool) -> BasicProperties {
-    const NAMED: [&str; 3] = ["expires-at", "not-before", "on-unknown"];
+    const NAMED: [&str; 3] = [EXPIRES_AT, NOT_BEFORE, ON_UNKNOWN];
     let is_ours = |name: &str| {
         let copies = [Copy::Result, Copy::Delayed, Copy::Dead];
         copies.into_iter().any(|copy| fate(copy, name) == Set)

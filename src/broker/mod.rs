@@ -9,7 +9,7 @@ pub mod consume;
 pub mod declare;
 pub mod delivery;
 pub mod depth;
-mod headers;
+pub mod headers;
 pub mod held;
 pub mod lanes_log;
 mod letters;

@@ -32,7 +32,8 @@ pub enum Command {
     Healthcheck(ConfigFiles),
     /// Print the exchanges, queues and bindings as a RabbitMQ definitions file, for broker.declare = false.
     Definitions(ConfigFiles),
-    /// Write the reference pages (every config key, metric, command and error code), or compare them with --check.
+    /// Write the reference pages (every config key, metric, command and error code) and the contract files (JSON Schemas, AsyncAPI), or
+    /// compare them with --check.
     Reference(reference::Options),
 }
 

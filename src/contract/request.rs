@@ -20,6 +20,12 @@ pub const TAGS_MAX: usize = 8;
 /// to `x-message-id`; MQTT 5 has no message id, but user properties.
 pub const ID_HEADERS: [&str; 2] = ["x-message-id", "message-id"];
 
+/// The headers that a caller may say something with.
+pub const EXPIRES_AT: &str = "expires-at";
+pub const NOT_BEFORE: &str = "not-before";
+pub const ON_UNKNOWN: &str = "on-unknown";
+pub const TAG: &str = "tag";
+
 /// An AMQP header as far as intake can use it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Header<'a> {

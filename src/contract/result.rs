@@ -7,6 +7,9 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
+/// The version of results. Within one, fields are only added.
+pub const VERSION: u8 = 1;
+
 /// `error` of a result.
 #[derive(Clone, PartialEq, Serialize)]
 pub struct ErrorDocument {
@@ -64,6 +67,8 @@ impl fmt::Debug for ErrorDocument {
 
 #[derive(Clone, PartialEq, Serialize)]
 pub struct ResultDocument {
+    /// [`VERSION`].
+    pub v: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Arc<str>>,
     pub phone_number_id: Arc<str>,

@@ -78,11 +78,13 @@ impl Priority {
     }
 }
 
-/// The caller's choice for when the answer to a send was lost (header `on-unknown`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnUnknown {
-    Report,
-    Resend,
+words! {
+    /// The caller's choice for when the answer to a send was lost (header `on-unknown`).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum OnUnknown {
+        Report = "report",
+        Resend = "resend",
+    }
 }
 
 words! {

@@ -10,6 +10,7 @@ mod admin;
 mod broker_loss;
 mod clients;
 mod config;
+mod contract;
 mod deploy;
 mod drain;
 mod examples;

@@ -1,11 +1,11 @@
-//! The reference pages are what the program's own tables say.
+//! The reference pages and the contract files are what the program's own tables say.
 
 use harness::worker::{Folder, binary};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const PAGES: &str = "deploy/docs/reference";
+const FILES: &str = "deploy";
 
 /// The exit code, and all that was printed.
 fn reference(arguments: &[&str]) -> (Option<i32>, String) {
@@ -17,22 +17,22 @@ fn reference(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_pages_are_up_to_date() {
-    let (code, said) = reference(&["--check", PAGES]);
+fn the_files_are_up_to_date() {
+    let (code, said) = reference(&["--check", FILES]);
     assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]
 fn a_page_that_differs_is_named_with_what_mends_it() {
     let folder = Folder::create();
-    let pages = folder.0.join("docs/reference");
-    let directory = pages.to_str().unwrap();
+    let files = folder.0.join("deploy");
+    let directory = files.to_str().unwrap();
     let (code, said) = reference(&["--check", directory]);
-    assert_eq!((code, said.lines().count()), (Some(1), 5), "{said}");
+    assert_eq!((code, said.lines().count()), (Some(1), 8), "{said}");
     assert_eq!(reference(&[directory]).0, Some(0));
     assert_eq!(reference(&["--check", directory]).0, Some(0));
 
-    let page = pages.join("metrics.md");
+    let page = files.join("docs/reference/metrics.md");
     let text = fs::read_to_string(&page).unwrap();
     fs::write(&page, text.replace("Resident memory.", "Memory.")).unwrap();
     let (code, said) = reference(&["--check", directory]);
@@ -57,5 +57,8 @@ fn where_nothing_can_be_written_that_is_said() {
     let file = folder.write("file", "");
     let (code, said) = reference(&[Path::new(&file).to_str().unwrap()]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("file/configuration.md"), "{said}");
+    assert!(
+        said.contains("file/docs/reference/configuration.md"),
+        "{said}"
+    );
 }

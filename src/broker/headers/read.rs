@@ -5,7 +5,9 @@ use super::{
     ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR,
     POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
-use crate::contract::request::{Header, History, ID_HEADERS, Inbound, TAGS_MAX};
+use crate::contract::request::{
+    EXPIRES_AT, Header, History, ID_HEADERS, Inbound, NOT_BEFORE, ON_UNKNOWN, TAG, TAGS_MAX,
+};
 use crate::core::evidence::search::Stamp;
 use crate::core::hash::stable_hash;
 use lapin::BasicProperties;
@@ -185,10 +187,10 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         // The caller knows the body.
         incarnation: None,
         headers_bytes: headers.carried_bytes(),
-        expires_at: headers.get("expires-at"),
-        not_before: headers.get("not-before"),
-        on_unknown: headers.get("on-unknown"),
-        tags: headers.list("tag"),
+        expires_at: headers.get(EXPIRES_AT),
+        not_before: headers.get(NOT_BEFORE),
+        on_unknown: headers.get(ON_UNKNOWN),
+        tags: headers.list(TAG),
         history: headers.history(),
         ..named(properties)
     }

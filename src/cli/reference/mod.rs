@@ -1,59 +1,64 @@
-//! `reference`: the pages of `deploy/docs/reference`, made from the tables that the program itself goes by. So they are never wrong for
-//! long: continuous integration compares them.
+//! `reference`: the pages of `deploy/docs/reference` and the contract for machines in `deploy/contract`, made from the tables that the
+//! program itself goes by. So they are never wrong for long: continuous integration compares them.
 
 use super::common::{Done, Failure};
+use page::Page;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 mod commands;
 mod configuration;
+mod contract;
 mod errors;
 mod metrics;
 mod page;
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Write nothing; name the pages that differ, and end with 1 if any does.
+    /// Write nothing; name the files that differ, and end with 1 if any does.
     #[arg(long)]
     check: bool,
-    /// Where the pages are, deploy/docs/reference in the repository; it is made if it is missing.
+    /// Where docs/reference and contract are, deploy in the repository; they are made if they are missing.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
-/// One page: its file's name, and its text.
-type Page = (&'static str, String);
-
 /// `program`: the command line, with all commands.
-fn make_pages(program: clap::Command) -> [Page; 4] {
-    [
-        ("configuration.md", configuration::make_page()),
-        ("metrics.md", metrics::make_page()),
-        ("commands.md", commands::make_page(program)),
-        ("errors.md", errors::make_page()),
-    ]
+fn make_files(program: clap::Command) -> Vec<Page> {
+    let mut files = vec![
+        (
+            "docs/reference/configuration.md",
+            configuration::make_page(),
+        ),
+        ("docs/reference/metrics.md", metrics::make_page()),
+        ("docs/reference/commands.md", commands::make_page(program)),
+        ("docs/reference/errors.md", errors::make_page()),
+    ];
+    files.extend(contract::make_files());
+    files
 }
 
 impl Options {
     pub(super) fn run(self, program: clap::Command) -> Done {
-        let pages = make_pages(program);
+        let files = make_files(program);
         if self.check {
-            return compare(&self.directory, &pages);
+            return compare(&self.directory, &files);
         }
-        for (name, text) in &pages {
+        for (name, text) in &files {
             let file = self.directory.join(name);
-            let written = fs::create_dir_all(&self.directory).and_then(|()| fs::write(&file, text));
+            let folder = file.parent().unwrap_or(&self.directory);
+            let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
             written.map_err(|error| Failure::other(format!("{}: {error}", file.display())))?;
         }
-        let (count, directory) = (pages.len(), self.directory.display());
-        Ok(format!("{count} pages are in {directory}"))
+        let (count, directory) = (files.len(), self.directory.display());
+        Ok(format!("{count} files are in {directory}"))
     }
 }
 
-/// Names every page that is not what the tables say, and what mends it.
-fn compare(directory: &Path, pages: &[Page]) -> Done {
+/// Names every file that is not what the tables say, and what mends it.
+fn compare(directory: &Path, files: &[Page]) -> Done {
     let mut differ = String::new();
-    for (name, text) in pages {
+    for (name, text) in files {
         let file = directory.join(name);
         let there = fs::read_to_string(&file);
         if there.as_ref().ok() != Some(text) {
@@ -61,7 +66,7 @@ fn compare(directory: &Path, pages: &[Page]) -> Done {
         }
     }
     if differ.is_empty() {
-        return Ok("the reference pages are what the tables say".to_owned());
+        return Ok("the reference pages and the contract files are what the tables say".to_owned());
     }
     let directory = directory.display();
     Err(Failure::other(format!(

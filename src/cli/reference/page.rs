@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+/// One file: its path, and its text.
+pub(super) type Page = (&'static str, String);
+
 /// The head of a page: its title, and where it comes from.
 pub(super) fn begin_page(title: &str, source: &str) -> String {
     format!(

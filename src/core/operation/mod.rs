@@ -8,6 +8,7 @@ use serde_json::Value;
 
 pub mod body;
 mod config;
+pub mod forms;
 mod marketing;
 mod message;
 mod receipt;
@@ -16,7 +17,9 @@ mod sizes;
 
 use body::Checked;
 pub use config::IntakeConfig;
+use forms::Form;
 pub use recipient::Recipient;
+pub use sizes::{Max, SIZES, Size};
 
 /// An operation of the API, for which a request asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,9 +73,11 @@ pub struct Facts {
     pub path: &'static str,
     pub repeat: Repeat,
     pub answer: AnswerForm,
+    /// The documented form of its body, for the contract's schema.
+    pub form: &'static Form,
 }
 
-pub const FACTS: [Facts; 3] = [
+pub static FACTS: [Facts; 3] = [
     Facts {
         operation: Operation::Message,
         types: &["", "message"],
@@ -80,6 +85,7 @@ pub const FACTS: [Facts; 3] = [
         path: "/messages",
         repeat: Repeat::Doubles,
         answer: AnswerForm::Sent,
+        form: &forms::MESSAGE,
     },
     Facts {
         operation: Operation::MarketingMessage,
@@ -88,6 +94,7 @@ pub const FACTS: [Facts; 3] = [
         path: "/marketing_messages",
         repeat: Repeat::Doubles,
         answer: AnswerForm::Sent,
+        form: &forms::MARKETING_MESSAGE,
     },
     Facts {
         operation: Operation::Receipt,
@@ -96,6 +103,7 @@ pub const FACTS: [Facts; 3] = [
         path: "/messages",
         repeat: Repeat::Harmless,
         answer: AnswerForm::Sent,
+        form: &forms::RECEIPT,
     },
 ];
 

@@ -9,18 +9,18 @@ use crate::contract::fault::Fault;
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 
-#[derive(Clone, Copy)]
-enum Max {
+#[derive(Clone, Copy, Debug)]
+pub enum Max {
     Chars(usize),
     Items(usize),
 }
 
-struct Size {
+pub struct Size {
     /// JSON pointer; `*` stands for every element of an array.
-    at: &'static str,
-    max: Max,
+    pub at: &'static str,
+    pub max: Max,
     /// Applies only if the string at this pointer is one of these.
-    when: Option<(&'static str, &'static [&'static str])>,
+    pub when: Option<(&'static str, &'static [&'static str])>,
 }
 
 const fn chars(at: &'static str, max: usize) -> Size {
@@ -49,7 +49,7 @@ impl Size {
 const KIND: &str = "/interactive/type";
 
 /// Source: the page of each message type under Meta's "Send messages" (v24 to v26 editions), read November 2026.
-static SIZES: &[Size] = &[
+pub static SIZES: &[Size] = &[
     chars("/biz_opaque_callback_data", 512),
     chars("/text/body", 4096),
     chars("/image/caption", 1024),

@@ -5,7 +5,7 @@
 
 use crate::contract::fault::Fault;
 use crate::contract::request::{
-    Header, History, Inbound, MAX_HEADERS_BYTES, TAG_CHARS_MAX, TAGS_MAX,
+    EXPIRES_AT, Header, History, Inbound, MAX_HEADERS_BYTES, NOT_BEFORE, TAG_CHARS_MAX, TAGS_MAX,
 };
 use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
@@ -78,7 +78,7 @@ pub fn intake(
         ));
     }
     check_headers(inbound.headers_bytes, &mut faults);
-    let expires_at_ms = instant("expires-at", inbound.expires_at, &mut faults);
+    let expires_at_ms = instant(EXPIRES_AT, inbound.expires_at, &mut faults);
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
     let on_unknown = on_unknown(inbound.on_unknown, &mut faults);
     check_tags(&inbound.tags, &mut faults);
@@ -180,7 +180,7 @@ fn check_tags(tags: &[Header<'_>], faults: &mut Vec<Fault>) {
 }
 
 fn not_before(header: Option<Header<'_>>, now: Now, faults: &mut Vec<Fault>) -> Option<u64> {
-    let at_ms = instant("not-before", header, faults)?;
+    let at_ms = instant(NOT_BEFORE, header, faults)?;
     if at_ms.saturating_sub(now.wall_ms) > u64::from(MAX_DELAY_S) * 1000 {
         faults.push(Fault::new(
             "/@amqp/headers/not-before",
@@ -191,25 +191,21 @@ fn not_before(header: Option<Header<'_>>, now: Now, faults: &mut Vec<Fault>) -> 
 }
 
 fn on_unknown(header: Option<Header<'_>>, faults: &mut Vec<Fault>) -> Option<OnUnknown> {
-    match header {
-        None => None,
-        Some(Header::Text(b"report")) => Some(OnUnknown::Report),
-        Some(Header::Text(b"resend")) => Some(OnUnknown::Resend),
-        Some(
-            Header::Text(_)
-            | Header::Int(_)
-            | Header::Bool(_)
-            | Header::TimestampS(_)
-            | Header::EmptyTable
-            | Header::Other,
-        ) => {
-            faults.push(Fault::new(
-                "/@amqp/headers/on-unknown",
-                "must be \"report\" or \"resend\"",
-            ));
-            None
-        }
+    let chosen = match header? {
+        Header::Text(word) => std::str::from_utf8(word).ok().and_then(OnUnknown::of_word),
+        Header::Int(_)
+        | Header::Bool(_)
+        | Header::TimestampS(_)
+        | Header::EmptyTable
+        | Header::Other => None,
+    };
+    if chosen.is_none() {
+        faults.push(Fault::new(
+            "/@amqp/headers/on-unknown",
+            "must be \"report\" or \"resend\"",
+        ));
     }
+    chosen
 }
 
 #[cfg(test)]

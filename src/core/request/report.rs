@@ -2,7 +2,7 @@
 
 use crate::contract::fault::Fault;
 use crate::contract::request::{History, Inbound};
-use crate::contract::result::{ErrorDocument, ResultDocument};
+use crate::contract::result::{ErrorDocument, ResultDocument, VERSION};
 use crate::contract::words::{Class, POISON, Status};
 use crate::core::Now;
 use crate::core::outcome::answer::Accepted;
@@ -74,6 +74,7 @@ impl ResultDocument {
         now: Now,
     ) -> Self {
         Self {
+            v: VERSION,
             id: None,
             phone_number_id: lane.0.clone(),
             status,

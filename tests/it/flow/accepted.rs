@@ -32,7 +32,7 @@ async fn an_accepted_result_says_everything_the_contract_names() {
     assert_eq!(times[0].as_second(), i64::try_from(now_s).unwrap());
     // Compared as a whole: what does not apply is absent, not null.
     let expected = json!({
-        "id": "first", "phone_number_id": NUMBER, "status": "accepted", "wamid": sent.wamid,
+        "v": 1, "id": "first", "phone_number_id": NUMBER, "status": "accepted", "wamid": sent.wamid,
         "wa_id": "34600112233", "attempts": 1, "possible_duplicate": false
     });
     assert_eq!(body, expected);

@@ -279,11 +279,29 @@ impl World {
     pub(crate) async fn finish(mut self) {
         self.worker.drain().await;
         self.check_single_results().await;
+        self.check_forms();
     }
 
     /// As [`World::finish`], where a session was lost: a result may have been published twice.
     pub(crate) async fn finish_after_loss(mut self) {
         self.worker.drain().await;
+        self.check_forms();
+    }
+
+    /// Every result is what the contract's schema says, and begins with its version.
+    fn check_forms(&self) {
+        let schema = include_str!("../../../deploy/contract/result.schema.json");
+        let schema = serde_json::from_str(schema).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let letters = self.results.letters();
+        for letter in letters.iter().filter(|letter| !is_mark(letter)) {
+            let result = letter.json();
+            assert!(letter.body.starts_with(b"{\"v\":1,"), "{result}");
+            let faults = validator
+                .iter_errors(&result)
+                .map(|fault| fault.to_string());
+            assert_eq!(faults.collect::<Vec<_>>(), [""; 0], "{result}");
+        }
     }
 
     /// After a fault: waits until every id has a result, then checks that what may have reached a person twice says so.
@@ -330,7 +348,11 @@ impl World {
         self.client.publish([mark]).await;
         self.results.wait("mark").await;
         let mut letters = self.results.letters();
-        letters.retain(|letter| letter.id().as_deref() != Some("mark"));
+        letters.retain(|letter| !is_mark(letter));
         letters
     }
+}
+
+fn is_mark(letter: &Letter) -> bool {
+    letter.id().as_deref() == Some("mark")
 }

@@ -35,9 +35,20 @@ fn lane() -> LaneId {
     LaneId::new("10001")
 }
 
-/// The report as it is published.
+/// The report as it is published, which is what its schema says and begins with its version.
 fn check(report: &ResultDocument, expected: Value) {
-    assert_eq!(serde_json::to_value(report).unwrap(), expected);
+    let text = serde_json::to_string(report).unwrap();
+    assert!(text.starts_with("{\"v\":1,"), "{text}");
+    let told: Value = serde_json::from_str(&text).unwrap();
+    check_schema(&told);
+    assert_eq!(told, expected);
+}
+
+fn check_schema(report: &Value) {
+    let schema = include_str!("../../../../deploy/contract/result.schema.json");
+    let validator = jsonschema::draft202012::new(&serde_json::from_str(schema).unwrap()).unwrap();
+    let faults = validator.iter_errors(report).map(|fault| fault.to_string());
+    assert_eq!(faults.collect::<Vec<_>>(), [""; 0], "{report}");
 }
 
 const BODY: &str = r#"{"to":"49","biz_opaque_callback_data":"mine"}"#;
@@ -65,7 +76,7 @@ fn an_accepted_message_tells_what_the_api_said() {
     check(
         &report,
         json!({
-            "id": "r-1", "phone_number_id": "10001", "status": "accepted",
+            "v": 1, "id": "r-1", "phone_number_id": "10001", "status": "accepted",
             "wamid": "wamid.1", "wa_id": "49", "message_status": "accepted",
             "attempts": 2, "possible_duplicate": true, "biz_opaque_callback_data": "mine",
             "enqueued_at": "2027-01-15T07:59:59.000Z", "sent_at": "2027-01-15T08:00:00.000Z", "completed_at": "2027-01-15T08:00:00.250Z",
@@ -88,7 +99,7 @@ fn an_error_of_the_apis_is_told_whole() {
     check(
         &report,
         json!({
-            "id": "r-1", "phone_number_id": "10001", "status": "rejected",
+            "v": 1, "id": "r-1", "phone_number_id": "10001", "status": "rejected",
             "error": {
                 "code": 131_049, "subcode": 7, "title": "title", "details": "details", "class": "policy", "fbtrace_id": "A1",
                 "retry_not_before": "2027-01-15T08:00:01.000Z",
@@ -118,7 +129,7 @@ fn faults_of_our_own_name_their_places() {
     check(
         &report,
         json!({
-            "phone_number_id": "10001", "status": "rejected",
+            "v": 1, "phone_number_id": "10001", "status": "rejected",
             "error": {
                 "title": "refused by the dispatcher before sending", "class": "invalid", "at": "/to",
                 "details": "/to is wrong (limit 3, length 4); the body is wrong (limit 3, length 4)",
@@ -246,5 +257,6 @@ fn the_contract_shows_results_as_they_are() {
     let block = block.split("```").next().unwrap();
     let there = serde_json::Deserializer::from_str(block).into_iter::<Value>();
     let there: Vec<Value> = there.map(Result::unwrap).collect();
+    there.iter().for_each(check_schema);
     assert_eq!(there, shown());
 }

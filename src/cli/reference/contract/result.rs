@@ -1,0 +1,96 @@
+//! The schema of results, `src/contract/result.rs`.
+
+use super::forms::{DIALECT, reference};
+use crate::contract::result::VERSION;
+use crate::contract::words::{Class, POISON, Status, UNKNOWN_NUMBER};
+use serde_json::{Value, json};
+
+pub(super) const FILE: &str = "contract/result.schema.json";
+
+pub(super) fn make_schema() -> Value {
+    json!({
+        "$schema": DIALECT,
+        "title": "Result",
+        "description": "What became of a request: the body of a message on wa.results. Within one version members are only added.",
+        "$ref": reference("result"),
+        "$defs": { "result": result(), "error": error(), "fault": fault() },
+    })
+}
+
+fn moment(about: &str) -> Value {
+    json!({ "description": about, "type": "string", "format": "date-time" })
+}
+
+fn text(about: &str) -> Value {
+    json!({ "description": about, "type": "string" })
+}
+
+fn result() -> Value {
+    let where_status = |statuses: &[Status], then: Value| {
+        let words: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
+        json!({ "if": { "properties": { "status": { "enum": words } } }, "then": then })
+    };
+    let never = |name: &str| json!({ "properties": { name: false } });
+    json!({
+        "type": "object",
+        "required": ["v", "phone_number_id", "status", "attempts", "possible_duplicate", "completed_at"],
+        "properties": {
+            "v": { "const": VERSION },
+            "id": text("The request's, if it had one"),
+            "phone_number_id": text("The request's routing key"),
+            "status": { "enum": Status::WORDS },
+            "wamid": text("As Meta answered, as are wa_id, user_id and message_status"),
+            "wa_id": { "type": "string" },
+            "user_id": { "type": "string" },
+            "message_status": { "type": "string" },
+            "error": { "$ref": reference("error") },
+            "attempts": { "type": "integer", "minimum": 0 },
+            "possible_duplicate": { "type": "boolean" },
+            "biz_opaque_callback_data": text("The body's own, if it had one"),
+            "enqueued_at": moment("The request's timestamp"),
+            "sent_at": moment("When the send began whose answer this is"),
+            "completed_at": moment("When the request ended"),
+        },
+        "allOf": [
+            where_status(&[Status::Rejected, Status::Failed], json!({ "required": ["error"] })),
+            where_status(&[Status::Accepted], json!({ "required": ["id", "sent_at"], "properties": { "error": false } })),
+            where_status(&[Status::Expired, Status::Failed], never("sent_at")),
+        ],
+    })
+}
+
+/// Classes may be added: readers ignore those that they do not know.
+fn error() -> Value {
+    let classes: Vec<&str> = Class::WORDS
+        .into_iter()
+        .chain([UNKNOWN_NUMBER, POISON])
+        .collect();
+    json!({
+        "type": "object",
+        "required": ["class"],
+        "properties": {
+            "code": { "description": "Meta's", "type": "integer" },
+            "subcode": { "type": "integer" },
+            "title": { "type": "string" },
+            "details": { "type": "string" },
+            "class": { "type": "string", "pattern": "^[a-z_]+$", "examples": classes },
+            "fbtrace_id": { "type": "string" },
+            "retry_not_before": moment("A new request makes no sense before this"),
+            "at": text("The JSON pointer of the first fault that was found before sending"),
+            "faults": { "type": "array", "minItems": 1, "items": { "$ref": reference("fault") } },
+        },
+    })
+}
+
+fn fault() -> Value {
+    json!({
+        "type": "object",
+        "required": ["at", "problem"],
+        "properties": {
+            "at": text("A JSON pointer into the body; AMQP properties stand under /@amqp"),
+            "problem": { "type": "string" },
+            "limit": { "type": "integer", "minimum": 0 },
+            "length": { "type": "integer", "minimum": 0 },
+        },
+    })
+}

@@ -1,0 +1,95 @@
+//! The contract files as others read them: AsyncAPI's own parser, and a validator of JSON Schemas that is not ours.
+//!
+//! Where there is no Node.js these tests pass, unchecked; `deploy/dev test` tells at its start.
+
+use crate::support::within;
+use harness::worker::Folder;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// What a reader has against a file, a fault a line. `None`: it is not installed.
+async fn faults(what: &str, of: &Path, bodies: &str) -> Option<Vec<String>> {
+    let Ok(modules) = std::env::var("DISPATCHER_TEST_CONTRACT_NODE") else {
+        eprintln!("{what}: NOT CHECKED");
+        return None;
+    };
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", modules);
+    command
+        .arg(file("tests/it/contract/read.js"))
+        .arg(what)
+        .arg(of);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(bodies.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = within(what, child.wait_with_output()).await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let told: Vec<String> = told.lines().map(str::to_owned).collect();
+    assert_eq!(output.status.code(), Some(i32::from(!told.is_empty())));
+    Some(told)
+}
+
+#[tokio::test]
+async fn asyncapis_own_parser_takes_the_document() {
+    let Some(told) = faults("asyncapi", &file("deploy/contract/asyncapi.yaml"), "").await else {
+        return;
+    };
+    assert_eq!(told, [""; 0]);
+}
+
+/// A document with a slip in it is refused: what it leads to is read, and by AsyncAPI's rules.
+#[tokio::test]
+async fn asyncapis_own_parser_sees_slips() {
+    let folder = Folder::create();
+    let copy = |name: &str| {
+        let text = fs::read_to_string(file("deploy/contract").join(name)).unwrap();
+        folder.write(name, &text)
+    };
+    copy("request.schema.json");
+    copy("result.schema.json");
+    let document = copy("asyncapi.yaml");
+    let whole = fs::read_to_string(&document).unwrap();
+    for (right, wrong) in [
+        ("#/$defs/result", "#/$defs/no_result"),
+        ("./request.schema.json", "./no.schema.json"),
+        ("action: \"receive\"", "action: \"read\""),
+        ("is: \"routingKey\"", "is: \"topic\""),
+        ("#/channels/requests\"", "#/channels/none\""),
+    ] {
+        assert!(whole.contains(right), "{right}");
+        fs::write(&document, whole.replace(right, wrong)).unwrap();
+        let Some(told) = faults("asyncapi", &document, "").await else {
+            return;
+        };
+        assert!(!told.is_empty(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn another_validator_agrees() {
+    let documented = fs::read_to_string(file("tests/cases/messages.jsonl")).unwrap();
+    let schema = file("deploy/contract/request.schema.json");
+    let Some(told) = faults("schema", &schema, &documented).await else {
+        return;
+    };
+    assert_eq!(told, [""; 0]);
+    // One character, one recipient, one file too many or too few.
+    let wrong = [
+        json!({ "to": "49", "text": { "body": "x".repeat(4097) } }),
+        json!({ "text": { "body": "x" } }),
+        json!({ "to": "49", "type": "image", "image": {} }),
+    ];
+    let lines = wrong.each_ref().map(Value::to_string).join("\n");
+    let told = faults("schema", &schema, &lines).await.unwrap();
+    assert_eq!(told.len(), wrong.len(), "{told:?}");
+}
