@@ -16,29 +16,34 @@ tools() {
     need_commands chromium=chromium chromedriver=chromium-driver openssl=openssl
     kustomize_unpack
     python_environment
-    clients_in_python
+    in_python clients "$CLIENTS"
+    in_python "makers of requests" "$CONTRACT"
     in_node clients "$CLIENTS"
-    in_node "readers of the contract" "$CONTRACT"
+    in_node "readers of the contract, makers of requests" "$CONTRACT"
     clients_in_java_go_php
 }
 
-# Made anew when other versions are wanted; one by one, so that one that cannot be had here costs only its own tests.
-clients_in_python() {
-    local wanted=deploy/dev.d/clients.txt package missing=0
-    cmp -s "$wanted" "$CLIENTS/python/complete" && return 0
-    step "installing clients in Python into ${CLIENTS#"$ROOT"/} (once, about 10 MB to fetch)"
-    mkdir -p "$STATE" "$CLIENTS"
-    rm -rf --one-file-system "$CLIENTS/python"
-    python3 -m venv "$CLIENTS/python" >"$STATE/clients.log" 2>&1 || die "no environment for clients in Python: $(tail -n 1 "$STATE/clients.log")"
+# The packages that deploy/dev.d/NAME.txt pins, FOLDER's name being NAME. Made anew when other versions are wanted; one by one, so that one
+# that cannot be had here costs only its own tests.
+in_python() { # WHAT FOLDER
+    local what="$1 in Python" folder=$2/python missing=0
+    local wanted log package
+    wanted=deploy/dev.d/$(basename "$2").txt
+    log=$STATE/$(basename "$2")-python.log
+    cmp -s "$wanted" "$folder/complete" && return 0
+    step "installing $what into ${folder#"$ROOT"/} (once, about 10 MB to fetch)"
+    mkdir -p "$STATE" "$2"
+    rm -rf --one-file-system "$folder"
+    python3 -m venv "$folder" >"$log" 2>&1 || die "no environment for $what: $(tail -n 1 "$log")"
     # One of them is compiled.
     python3 -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
         (apt_install python3-dev) || true
     while IFS= read -r package; do
-        "$CLIENTS/python/bin/pip" install --quiet "$package" >>"$STATE/clients.log" 2>&1 ||
-            { missing=1 && say "    $package: NOT CHECKED (pip cannot install it here: ${STATE#"$ROOT"/}/clients.log)"; }
+        "$folder/bin/pip" install --quiet "$package" >>"$log" 2>&1 ||
+            { missing=1 && say "    $package: NOT CHECKED (pip cannot install it here: ${log#"$ROOT"/})"; }
     done < <(grep -v '^#' "$wanted")
     # Else it is tried again, and told again, the next time.
-    [ "$missing" = 1 ] || cp "$wanted" "$CLIENTS/python/complete"
+    [ "$missing" = 1 ] || cp "$wanted" "$folder/complete"
 }
 
 # The packages that deploy/dev.d/NAME.json pins, FOLDER's name being NAME. Node.js is not installed for them: its npm is four hundred
@@ -188,6 +193,7 @@ tools_env() {
         "$PYTHON/bin/kubernetes-validate" "$PYTHON/bin/check-jsonschema"
     [ ! -x "$CLIENTS/python/bin/python" ] || printf 'export DISPATCHER_TEST_CLIENTS_PYTHON=%q\n' "$CLIENTS/python/bin/python"
     [ ! -e "$CLIENTS/node/complete" ] || printf 'export DISPATCHER_TEST_CLIENTS_NODE=%q\n' "$CLIENTS/node/node_modules"
+    [ ! -x "$CONTRACT/python/bin/python" ] || printf 'export DISPATCHER_TEST_CONTRACT_PYTHON=%q\n' "$CONTRACT/python/bin/python"
     [ ! -e "$CONTRACT/node/complete" ] || printf 'export DISPATCHER_TEST_CONTRACT_NODE=%q\n' "$CONTRACT/node/node_modules"
     local folder
     ! { [ -e "$CLIENTS/debian/complete" ] && command -v javac >/dev/null; } || printf 'export DISPATCHER_TEST_CLIENTS_JAVA=%q\n' \

@@ -1,8 +1,10 @@
-//! The contract files as others read them: AsyncAPI's own parser, and a validator of JSON Schemas that is not ours.
+//! The contract files as others read them, AsyncAPI's own parser and a validator of JSON Schemas that is not ours; and requests as others
+//! make them, real SDKs that send to the API double.
 //!
-//! Where there is no Node.js these tests pass, unchecked; `deploy/dev test` tells at its start.
+//! Where Node.js or an SDK is missing these tests pass, unchecked; `deploy/dev test` tells at its start.
 
-use crate::support::within;
+use crate::support::{NUMBER, Setup, TOKEN, within};
+use graph_sim::Sim;
 use harness::worker::Folder;
 use serde_json::{Value, json};
 use std::fs;
@@ -92,4 +94,70 @@ async fn another_validator_agrees() {
     let lines = wrong.each_ref().map(Value::to_string).join("\n");
     let told = faults("schema", &schema, &lines).await.unwrap();
     assert_eq!(told.len(), wrong.len(), "{told:?}");
+}
+
+/// How a script says that its SDK is not there.
+const NOT_INSTALLED: i32 = 77;
+
+/// Every body that an SDK sends is taken by the double and valid by the schema, as what its path says.
+async fn bodies_are_valid(sdk: &str, command: Option<Command>) {
+    let Some(mut command) = command else {
+        return eprintln!("{sdk}: NOT CHECKED");
+    };
+    let sim = Sim::start(Setup::default().sim).await.unwrap();
+    command.args([&sim.url(), NUMBER, TOKEN]);
+    if sdk == "whatsapp-api-js" {
+        command.arg(std::env::var("DISPATCHER_TEST_CONTRACT_NODE").unwrap());
+    }
+    let output = within(sdk, command.kill_on_drop(true).output())
+        .await
+        .unwrap();
+    if output.status.code() == Some(NOT_INSTALLED) {
+        return eprintln!("{sdk}: NOT CHECKED");
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{sdk}: {told}");
+    let schema = fs::read_to_string(file("deploy/contract/request.schema.json")).unwrap();
+    let mut schema: Value = serde_json::from_str(&schema).unwrap();
+    let messages = jsonschema::draft202012::new(&schema).unwrap();
+    schema["$ref"] = "#/$defs/marketing_message".into();
+    let marketing = jsonschema::draft202012::new(&schema).unwrap();
+    let mut count = 0;
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        let is_marketing = request["path"]
+            .as_str()
+            .unwrap()
+            .ends_with("/marketing_messages");
+        let validator = if is_marketing { &marketing } else { &messages };
+        let faults = validator.iter_errors(&request["body"]);
+        let faults: Vec<String> = faults.map(|fault| fault.to_string()).collect();
+        assert_eq!(faults, [""; 0], "{sdk}: {line}");
+        count += 1;
+    }
+    assert!(count > 25, "{sdk}: only {count} bodies");
+    // All but a read receipt and a typing indicator.
+    assert_eq!(sim.ledger().len(), count - 2, "{sdk}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_pywa_sends_is_valid() {
+    let python = std::env::var("DISPATCHER_TEST_CONTRACT_PYTHON").ok();
+    let command = python.map(|python| {
+        let mut command = Command::new(python);
+        command.arg(file("tests/it/contract/send.py"));
+        command
+    });
+    bodies_are_valid("pywa", command).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_whatsapp_api_js_sends_is_valid() {
+    let modules = std::env::var("DISPATCHER_TEST_CONTRACT_NODE").ok();
+    let command = modules.map(|_| {
+        let mut command = Command::new("node");
+        command.arg(file("tests/it/contract/send.mjs"));
+        command
+    });
+    bodies_are_valid("whatsapp-api-js", command).await;
 }

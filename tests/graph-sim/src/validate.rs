@@ -202,6 +202,8 @@ fn content(body: &Body, kind: &str) -> Result<(), ApiError> {
         "pin" => needs(object(body, kind)?, kind, &["type", "message_id"]),
         "contacts" => match body.get(kind) {
             Some(Value::Array(contacts)) if !contacts.is_empty() => Ok(()),
+            // whatsapp-api-js sends the array's JSON as a text.
+            Some(Value::String(text)) if text.starts_with("[{") => Ok(()),
             Some(_) => Err(ApiError::detailed(
                 131009,
                 "contacts must be a non-empty array",
@@ -335,6 +337,10 @@ mod tests {
             ),
             (
                 json!({ "type": "contacts", "contacts": [{ "name": {} }] }),
+                "contacts",
+            ),
+            (
+                json!({ "type": "contacts", "contacts": "[{\"name\":{}}]" }),
                 "contacts",
             ),
             (

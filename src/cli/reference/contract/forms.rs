@@ -112,6 +112,7 @@ fn describe(takes: Takes) -> Map<String, Value> {
             min,
             max: Some(max),
         } => json!({ "type": "array", "minItems": min, "maxItems": max }),
+        Takes::ListOrJson { min } => json!({ "type": ["array", "string"], "minItems": min }),
         Takes::Text => json!({ "type": "string" }),
         Takes::Word => json!({ "type": "string", "minLength": 1 }),
         Takes::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),

@@ -26,12 +26,13 @@ const MORE: [&str; 7] = [
 ];
 
 /// What nobody would write so, and nobody refuses.
-const ODD: [&str; 9] = [
+const ODD: [&str; 10] = [
     r#"{"to":34600112233,"text":{"body":"no type, and a number for a recipient"}}"#,
     r#"{"to":"49","type":null,"context":null,"text":{"body":"hi","preview_url":null}}"#,
     r#"{"to":"","recipient":"ES.9f3cA71","text":{"body":"hi"}}"#,
     r#"{"to":null,"recipient":"ES.9f3cA71","text":{"body":"hi"}}"#,
     r#"{"to":"49","type":"location","location":{"latitude":40.41680000000000001,"longitude":-3.70e0}}"#,
+    r#"{"to":"49","type":"contacts","contacts":"[{\"name\":{\"formatted_name\":\"Ana\",\"first_name\":\"Ana\"}}]"}"#,
     r#"{"to":"49","type":"hologram","hologram":{"depth":[1,2.5,{"a":null}]}}"#,
     r#"{"to":"49","type":"interactive","interactive":{"type":"hologram","header":{"type":"hologram"}}}"#,
     r#"{"to":"49","type":"reaction","context":null,"reaction":{"message_id":"wamid.1","emoji":""}}"#,

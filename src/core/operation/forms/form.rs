@@ -11,6 +11,10 @@ pub enum Takes {
         min: usize,
         max: Option<usize>,
     },
+    /// An array, or its JSON as a text, as clients send it that encode it twice.
+    ListOrJson {
+        min: usize,
+    },
     Text,
     /// A text that is not empty.
     Word,

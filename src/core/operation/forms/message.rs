@@ -1,7 +1,7 @@
 //! Messages by their type, and receipts. Pointers begin at the body's root.
 
 use super::form::Row::{AtLeastOne, May, Must};
-use super::form::Takes::{Flag, List, Nothing, OneOf, Pattern, Recipient, Text, Whole, Word};
+use super::form::Takes::{Flag, ListOrJson, Nothing, OneOf, Pattern, Recipient, Text, Whole, Word};
 use super::form::{Cases, Form, LOCATION, MEDIA, Takes, form};
 use super::{interactive, template};
 
@@ -90,7 +90,7 @@ static LOCATION_MESSAGE: Form = form("location", &[Must("/location", Takes::Like
 static CONTACTS: Form = form(
     "contacts",
     &[
-        Must("/contacts", List { min: 1, max: None }),
+        Must("/contacts", ListOrJson { min: 1 }),
         Must("/contacts/*/name/formatted_name", Word),
         AtLeastOne(
             "/contacts/*/name",
