@@ -80,7 +80,7 @@ fn properties() -> Value {
             },
             "correlation_id": { "description": "Echoed in the result", "type": "string" },
             "content_type": { "type": "string" },
-            "delivery_mode": { "description": "2, persistent: else a restart of RabbitMQ loses it", "enum": [1, 2] },
+            "delivery_mode": { "description": "2, persistent, or RabbitMQ need not keep it", "enum": [1, 2] },
             "headers": { "$ref": reference("headers") },
         },
     })
