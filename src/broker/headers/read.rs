@@ -40,7 +40,7 @@ impl<'a> Headers<'a> {
 
     /// Tags that an operator counts the request by.
     pub(in crate::broker) fn tags(self) -> impl Iterator<Item = &'a str> {
-        let tags = self.list("tag").into_iter().filter_map(Header::tag);
+        let tags = self.list(TAG).into_iter().filter_map(Header::tag);
         tags.take(TAGS_MAX)
     }
 

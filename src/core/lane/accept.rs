@@ -114,8 +114,8 @@ impl Lane {
         // The request's own word goes before the policy, where that is the less careful one.
         let is_forbidden = asked.on_unknown == Some(OnUnknown::Report);
         let is_resent = self.config.redelivery.policy == RedeliveryPolicy::Resend && !is_forbidden;
-        let is_poison_suspect = self.is_too_often(asked);
         let identity = Identity::of(asked);
+        let is_poison_suspect = self.is_too_often(&identity, asked.delivery_count);
         // Told after it came.
         let is_unsent = evidence == Evidence::Nothing
             && asked.history.copied_ms == 0
@@ -185,12 +185,10 @@ impl Lane {
 
     /// RabbitMQ has handed it out so often that its next holder may be the next victim. Who gave it back in order was none: a lane whose API
     /// is tried again and again for hours gives back all that it holds after each try.
-    fn is_too_often(&self, message: &Message) -> bool {
-        let identity = Identity::of(message);
-        let inherited = self.inherited.orderly_deliveries(&identity);
-        let orderly = self.recent.orderly_deliveries(&identity).max(inherited);
-        let count = message.delivery_count.saturating_sub(orderly);
-        count >= self.config.redelivery.max_deliveries
+    fn is_too_often(&self, identity: &Identity, delivery_count: u64) -> bool {
+        let inherited = self.inherited.orderly_deliveries(identity);
+        let orderly = self.recent.orderly_deliveries(identity).max(inherited);
+        delivery_count.saturating_sub(orderly) >= self.config.redelivery.max_deliveries
     }
 
     /// The lane is this worker's now. Begins with an empty bucket, whatever the one before has sent, and knows what that one has not.
@@ -292,7 +290,8 @@ impl Lane {
             return Recalled::Decided(once_more(report));
         }
         let is_unsent = self.inherited.is_unsent(identity, message.delivery_count);
-        let is_harmless = message.is_harmless_to_repeat() && !self.is_too_often(message);
+        let is_harmless =
+            message.is_harmless_to_repeat() && !self.is_too_often(identity, message.delivery_count);
         if is_harmless || is_unsent {
             Recalled::Unsent
         } else {
