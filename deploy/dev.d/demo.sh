@@ -179,6 +179,7 @@ demo_where() {
     local worker
     say ""
     say "Still running:"
+    say "  AMQP           amqp://guest:guest@127.0.0.1:$AMQP_PORT/demo"
     say "  management UI  http://127.0.0.1:$MANAGEMENT_PORT (guest / guest), virtual host demo"
     for worker in "${DEMO_WORKERS[@]}"; do
         say "  worker ${worker%=*}    http://127.0.0.1:${worker#*=}/  (a page), /lanes, /metrics"
