@@ -4,14 +4,15 @@
 //! messages a second with the API's 350 ms per call.
 
 use crate::config::{GraphConfig, is_of_this_machine};
-use crate::core::operation::{Method, Operation};
-use crate::core::outcome::answer::{Answer, AnswerBody, Reply, Usage};
-use crate::core::request::message::LaneId;
+use crate::core::operation::call::{Call, Content, Question};
+use crate::core::operation::{Base, Method, Operation, Route};
+use crate::core::outcome::answer::{Accepted, Answer, AnswerBody, Reply, Usage};
 use crate::credentials::Token;
 use anyhow::Context;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 pub mod reads;
@@ -21,14 +22,6 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// Time to read what came while this process stood still.
 const CATCH_UP: Duration = Duration::from_secs(2);
-
-/// One request to the API.
-pub struct ApiRequest {
-    pub operation: Operation,
-    /// The id in the path: the number's.
-    pub node: LaneId,
-    pub body: Bytes,
-}
 
 /// The address of an operation's requests.
 pub struct Template<'a> {
@@ -41,6 +34,8 @@ pub struct Template<'a> {
 pub struct Graph {
     client: Client,
     base: Url,
+    /// Of [`Base::Business`].
+    business: Url,
     request_timeout: Duration,
     max_response_bytes: usize,
 }
@@ -49,6 +44,8 @@ impl Graph {
     pub fn new(config: &GraphConfig) -> anyhow::Result<Self> {
         let base = Url::parse(&format!("{}/{}/", config.base_url, config.version))
             .context("graph.base_url: not a URL")?;
+        let business = Url::parse(&format!("{}/", config.business_base_url()))
+            .context("graph.business_base_url: not a URL")?;
         let mut builder = Client::builder()
             .connect_timeout(config.connect_timeout)
             .pool_idle_timeout(config.pool_idle_timeout)
@@ -79,27 +76,37 @@ impl Graph {
         Ok(Self {
             client,
             base,
+            business,
             request_timeout: config.request_timeout,
             max_response_bytes: config.max_response_bytes,
         })
     }
 
-    /// Where the requests of an operation go, as traces tell it: without the id in the path.
+    /// Where the requests of an operation go, as traces tell it: without the ids in the path.
     pub fn template(&self, operation: Operation) -> Template<'_> {
+        let base = self.base_of(operation);
         Template {
-            host: self.base.host_str(),
-            port: self.base.port_or_known_default(),
-            path: format!(
-                "{}{{phone_number_id}}{}",
-                self.base.path(),
-                operation.facts().path
-            ),
+            host: base.host_str(),
+            port: base.port_or_known_default(),
+            path: format!("{}{}", base.path(), operation.facts().path),
         }
     }
 
-    /// Sends one request, and waits for the answer no longer than `graph.request_timeout_ms`.
-    pub async fn send(&self, request: ApiRequest, token: &Token) -> Reply {
-        let sending = self.perform(request, token);
+    fn base_of(&self, operation: Operation) -> &Url {
+        match operation.facts().base {
+            Base::Graph => &self.base,
+            Base::Business => &self.business,
+        }
+    }
+
+    /// Makes one request, and waits for the answer no longer than `graph.request_timeout_ms`.
+    pub async fn send(&self, call: Call, token: &Token) -> Reply {
+        if let Some(question) = &call.lookup
+            && let Some(reply) = self.look_up(question, token).await
+        {
+            return reply;
+        }
+        let sending = self.perform(call, token);
         tokio::pin!(sending);
         let began = Instant::now();
         let mut answered = tokio::time::timeout(self.request_timeout, &mut sending).await;
@@ -109,21 +116,61 @@ impl Graph {
         answered.unwrap_or(Reply::NoAnswer("timeout"))
     }
 
-    /// Decides, once, whether something can have reached the API: when in doubt it may have.
-    async fn perform(&self, request: ApiRequest, token: &Token) -> Reply {
-        let facts = request.operation.facts();
-        let path = format!("{}{}", request.node, facts.path);
-        let Ok(url) = self.base.join(&path) else {
-            return Reply::NotSent("request");
-        };
+    /// Asks whether the request is done already. `None`: it is not. What cannot be found out is not sent either.
+    async fn look_up(&self, question: &Question, token: &Token) -> Option<Reply> {
+        let query: Vec<_> = question
+            .query
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        match self.get(&question.path, &query, token).await {
+            Ok((status, body)) if status.is_success() => {
+                let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let found = question.find(&answer)?;
+                Some(Reply::Answered(Answer {
+                    status: status.as_u16(),
+                    usage: Usage::default(),
+                    retry_after_s: None,
+                    body: AnswerBody::Accepted(Accepted::found(&found)),
+                }))
+            }
+            // Nothing shows whether the lost answer was a yes.
+            Ok(_) | Err(_) => Some(Reply::NoAnswer("lookup")),
+        }
+    }
+
+    fn build(&self, call: Call, token: &Token) -> Option<RequestBuilder> {
+        let facts = call.operation.facts();
+        let mut url = self.base_of(call.operation).join(&call.path).ok()?;
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
         let url = prove(url, token);
         let builder = match facts.method {
+            Method::Get => self.client.get(url),
             Method::Post => self.client.post(url),
+            Method::Delete => self.client.delete(url),
         };
-        let request = builder
-            .header(AUTHORIZATION, token.authorization.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(request.body);
+        let builder = builder.header(AUTHORIZATION, token.authorization.clone());
+        Some(match call.body {
+            None => builder,
+            Some(Content::Json(body)) => {
+                let json = HeaderValue::from_static("application/json");
+                builder.header(CONTENT_TYPE, json).body(body)
+            }
+            Some(Content::Form(pairs)) => {
+                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+                builder.header(CONTENT_TYPE, form).body(encode(&pairs)?)
+            }
+        })
+    }
+
+    /// Decides, once, whether something can have reached the API: when in doubt it may have.
+    async fn perform(&self, call: Call, token: &Token) -> Reply {
+        let facts = call.operation.facts();
+        let Some(request) = self.build(call, token) else {
+            return Reply::NotSent("request");
+        };
         let response = match request.send().await {
             Ok(response) => response,
             // Name resolution, TCP or TLS: not a byte of the request has left.
@@ -136,9 +183,9 @@ impl Graph {
         };
         let status = response.status().as_u16();
         let retry_after_s = retry_after_s(response.headers());
-        let usage = usage(response.headers());
+        let usage = usage(response.headers(), facts.route);
         let body = match self.read(response).await {
-            Some(bytes) => AnswerBody::of(facts.answer, &bytes),
+            Some(bytes) => AnswerBody::of(facts.answer, status, &bytes),
             None => AnswerBody::Unreadable,
         };
         Reply::Answered(Answer {
@@ -173,6 +220,13 @@ impl Graph {
     }
 }
 
+/// Encodes pairs as a form does.
+fn encode(pairs: &[(String, String)]) -> Option<String> {
+    let mut url = Url::parse("form:").ok()?;
+    url.query_pairs_mut().extend_pairs(pairs);
+    Some(url.query().unwrap_or_default().to_owned())
+}
+
 /// The proof travels in the query; so this URL is never printed.
 fn prove(mut url: Url, token: &Token) -> Url {
     if let Some(proof) = token.appsecret_proof() {
@@ -182,13 +236,16 @@ fn prove(mut url: Url, token: &Token) -> Url {
 }
 
 /// Reads the usage headers, in which the API may say how much of its rate limits is used.
-fn usage(headers: &HeaderMap) -> Usage {
+fn usage(headers: &HeaderMap, route: Route) -> Usage {
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let (business, app) = (header("x-business-use-case-usage"), header("x-app-usage"));
     if business.is_none() && app.is_none() {
         return Usage::default();
     }
-    Usage::read(business, app)
+    match route {
+        Route::Number => Usage::read(business, app),
+        Route::Account => Usage::of_management(business, app),
+    }
 }
 
 /// Seconds, or an HTTP date.

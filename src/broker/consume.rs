@@ -5,6 +5,7 @@ use super::declare::{TopologyError, explain};
 use super::delivery::Delivery;
 use super::links::{Links, Membership, NotSubscribed};
 use super::session::Session;
+use super::topology::LaneQueue;
 use crate::contract::names::lane_queue;
 use crate::core::connection::quarantine::Assignment;
 use futures_util::{FutureExt, StreamExt};
@@ -48,16 +49,16 @@ impl Links {
     pub async fn lane(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        phone_number_id: &str,
+        lane: &str,
         assigned: Assignment,
         prefetch: u16,
         priority: i32,
     ) -> Result<Subscription, NotSubscribed> {
-        let membership = self.join(session, phone_number_id, assigned).await?;
+        let membership = self.join(session, lane, assigned).await?;
         let prefetch = assigned.at_most(prefetch);
-        let queue = lane_queue(phone_number_id);
-        let (lane, declares) = (Some(phone_number_id), self.declares());
-        Subscription::open(membership, &queue, lane, declares, prefetch, Some(priority)).await
+        let (queue, declared) = (lane_queue(lane), self.to_declare(lane));
+        let lane = Some(lane);
+        Subscription::open(membership, &queue, lane, declared, prefetch, Some(priority)).await
     }
 
     /// Consumes a queue that all workers share.
@@ -70,23 +71,23 @@ impl Links {
     ) -> Result<Subscription, NotSubscribed> {
         let membership = self.join(session, queue, assigned).await?;
         let prefetch = assigned.at_most(prefetch);
-        Subscription::open(membership, queue, None, false, prefetch, None).await
+        Subscription::open(membership, queue, None, None, prefetch, None).await
     }
 }
 
 impl Subscription {
-    /// `lane`: the number's id, if it is a lane's queue, which is declared first where workers may.
+    /// `lane`: whose queue it is, if a lane's; `declared`: which is declared first.
     pub(super) async fn open(
         membership: Membership,
         queue: &str,
         lane: Option<&str>,
-        declares: bool,
+        declared: Option<&LaneQueue>,
         prefetch: u16,
         priority: Option<i32>,
     ) -> Result<Self, NotSubscribed> {
         let opening = async {
             let link = membership.link();
-            let channel = match lane.filter(|_| declares) {
+            let channel = match declared {
                 Some(lane) => link.channel_of_lane(lane).await?,
                 None => {
                     let channel = link.channel().await;

@@ -1,6 +1,6 @@
 //! Declares the topology, or checks that it is there; and says what to do when RabbitMQ refuses.
 
-use super::topology::{self, Argument, Arguments, ExchangeKind, Object, Retention};
+use super::topology::{self, Argument, Arguments, ExchangeKind, LaneQueue, Object, Retention};
 use crate::contract::names::{self, lane_queue};
 use lapin::options::{
     BasicPublishOptions, BasicQosOptions, ExchangeBindOptions, ExchangeDeclareOptions,
@@ -172,27 +172,27 @@ pub(super) async fn look_at_size_limit(channel: Channel) -> Result<(), lapin::Er
 pub(super) async fn declare_lane(
     connection: &Connection,
     kept: Option<Channel>,
-    phone_number_id: &str,
+    lane: &LaneQueue,
 ) -> Result<Channel, TopologyError> {
     let open = || async {
         let channel = connection.create_channel().await;
-        channel.map_err(|error| explain(&lane_queue(phone_number_id), error))
+        channel.map_err(|error| explain(&lane_queue(&lane.lane), error))
     };
     let channel = match kept {
         Some(kept) => kept,
         None => open().await?,
     };
-    let objects = topology::lane(phone_number_id, Retention::Days30);
+    let objects = lane.objects(Retention::Days30);
     match declare(&channel, objects, Mode::Declare).await {
         Ok(()) => return Ok(channel),
         Err(TopologyError::Mismatch { .. }) => {}
         Err(error) => return Err(error),
     }
     let channel = open().await?;
-    let objects = topology::lane(phone_number_id, Retention::Unlimited);
+    let objects = lane.objects(Retention::Unlimited);
     declare(&channel, objects, Mode::Declare).await?;
     tracing::debug!(
-        phone_number_id,
+        lane = lane.lane,
         "the lane's queue was declared without a limit of 30 days: deploy/docs/privacy.md, \"Retention\", has the policy"
     );
     Ok(channel)

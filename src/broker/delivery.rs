@@ -9,10 +9,12 @@ use crate::contract::names;
 use crate::contract::request::Inbound;
 use crate::contract::words::Priority;
 use crate::core::request::ladder;
+use crate::core::request::message::LaneId;
 use crate::spans::{Arrival, End, Journey, Parent, Publishing, Spans};
 use bytes::Bytes;
 use lapin::options::BasicAckOptions;
 use lapin::{Acker, BasicProperties, Channel};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,10 +43,12 @@ pub struct Delivery {
     /// There was no room for its body: it goes back unread.
     is_turned_back: bool,
     pub redelivered: bool,
+    /// The exchange that it was published to last.
+    exchange: String,
     routing_key: String,
     /// Mark of this publication, which tells it from others of its id.
     incarnation: Option<u64>,
-    /// The phone number id it is for.
+    /// The id of the lane it is for.
     lane: Arc<str>,
     pub(super) properties: BasicProperties,
     channel: Arc<Channel>,
@@ -76,6 +80,7 @@ impl Delivery {
             held: None,
             is_turned_back: false,
             redelivered: delivery.redelivered,
+            exchange: delivery.exchange.as_str().to_owned(),
             routing_key: delivery.routing_key.as_str().to_owned(),
             properties: delivery.properties,
             channel,
@@ -99,7 +104,7 @@ impl Delivery {
         }
         let parent = parent.map(|parent| parent.with_state(headers.text("tracestate")));
         let (lane, key) = (self.lane(), self.routing_key.as_str());
-        let is_of_a_lane = queue == names::LANE_PREFIX;
+        let is_of_a_lane = queue.ends_with('.');
         let whole_queue = if is_of_a_lane {
             names::lane_queue(lane)
         } else {
@@ -107,10 +112,12 @@ impl Delivery {
         };
         let arrival = Arrival {
             message_id: headers::id(&self.properties),
-            exchange: if ladder::lane_of(key) == key {
-                names::SEND
-            } else {
+            exchange: if ladder::lane_of(key) != key {
                 names::DELAY_OUT
+            } else if self.is_of_an_account() {
+                names::OPERATIONS
+            } else {
+                names::SEND
             },
             routing_key: is_of_a_lane.then_some(key),
             queue: &whole_queue,
@@ -173,9 +180,52 @@ impl Delivery {
         *self.properties.delivery_mode() != Some(2)
     }
 
-    /// The phone number id of the lane it came by; of what never was in one, that it was published for.
+    /// The id of the lane it came by; of what never was in one, the routing key that it was published with.
     pub fn lane(&self) -> &str {
         &self.lane
+    }
+
+    /// Gives it to a lane: it names one of its numbers, and came by no lane.
+    pub fn assign(&mut self, lane: &LaneId) {
+        self.lane = lane.as_str().into();
+    }
+
+    /// Whether it was published as an operation, and came from no lane's queue.
+    pub fn is_stray_operation(&self) -> bool {
+        self.exchange == names::OPERATIONS
+    }
+
+    /// The id to publish it for again: the lane's, which a caller's `CC` may have chosen, or that which an operation names.
+    pub(super) fn published_for(&self) -> &str {
+        match self.is_of_an_account() {
+            true => self.target(),
+            false => &self.lane,
+        }
+    }
+
+    /// The lane that the log of results knows it by: an operation's is not its lane's but what it is for.
+    pub(super) fn logged_as(&self) -> Cow<'_, str> {
+        match self.is_of_an_account() {
+            true => Cow::Owned(names::account_lane(self.target())),
+            false => Cow::Borrowed(&self.lane),
+        }
+    }
+
+    fn is_of_an_account(&self) -> bool {
+        self.lane.starts_with(names::ACCOUNT_LANE)
+    }
+
+    /// The operation that it asks for, if it came by an account's lane.
+    pub(super) fn operation(&self) -> Option<&str> {
+        let kind = self.properties.kind().as_ref();
+        let kind = kind.filter(|_| self.is_of_an_account());
+        kind.map(|kind| kind.as_str())
+    }
+
+    /// The routing key that its caller published it with: an account's id, or one of its numbers'.
+    fn target(&self) -> &str {
+        let of_copy = self.headers().text(headers::TARGET);
+        of_copy.unwrap_or_else(|| ladder::lane_of(&self.routing_key))
     }
 
     /// Notes that the request is about to end: said before anything is published of it, and kept until it is settled. `None`: nobody looks
@@ -234,6 +284,8 @@ impl Delivery {
         Inbound {
             body_bytes: self.left_out_bytes.unwrap_or(self.body.len()),
             incarnation: self.incarnation,
+            account: self.lane.strip_prefix(names::ACCOUNT_LANE),
+            target: self.target(),
             ..headers::inbound(&self.properties, self.redelivered)
         }
     }
@@ -254,15 +306,14 @@ impl Delivery {
 }
 
 /// The lane that RabbitMQ took it out of.
-fn died_in(headers: Headers<'_>) -> Option<&str> {
-    let queue = headers.text("x-last-death-queue")?;
-    queue.strip_prefix(names::LANE_PREFIX)
+fn died_in(headers: Headers<'_>) -> Option<String> {
+    names::lane_of_queue(headers.text("x-last-death-queue")?)
 }
 
 /// The lane of a request that comes from no lane's queue.
-fn lane_of(delivery: &lapin::message::Delivery) -> &str {
+fn lane_of(delivery: &lapin::message::Delivery) -> String {
     let died_in = died_in(Headers::of(&delivery.properties));
-    died_in.unwrap_or_else(|| ladder::lane_of(delivery.routing_key.as_str()))
+    died_in.unwrap_or_else(|| ladder::lane_of(delivery.routing_key.as_str()).to_owned())
 }
 
 /// Until the channel is gone, or nothing more is to be expected of it.

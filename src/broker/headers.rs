@@ -2,7 +2,9 @@
 //! of properties ([`PROPERTIES`]) and of headers ([`HEADERS`]). deploy/contract/README.md, "What becomes of properties and headers", is
 //! this table.
 
-use crate::contract::request::{EXPIRES_AT, MAX_HEADERS_BYTES, NOT_BEFORE, ON_UNKNOWN, TAG};
+use crate::contract::request::{
+    CONFIRM, EXPIRES_AT, MAX_HEADERS_BYTES, NODE, NOT_BEFORE, ON_UNKNOWN, TAG,
+};
 use crate::spans::Trace;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -13,7 +15,7 @@ mod portable;
 mod read;
 mod size;
 
-pub(super) use ours::{body_bytes, epitaph, history, incarnation, of_a_record, stamped};
+pub(super) use ours::{body_bytes, epitaph, history, incarnation, of_a_record, stamped, target};
 pub(super) use read::{Headers, id, inbound, incarnation_of};
 use size::table_bytes;
 
@@ -28,6 +30,8 @@ const SUSPECTED: &str = "wa-suspected";
 const COPIED_MS: &str = "wa-copied-ms";
 const BLAMED: &str = "wa-blamed";
 const LAST_ERROR: &str = "wa-last-error";
+/// The routing key that the caller of an operation published it with.
+pub(super) const TARGET: &str = "wa-target";
 /// See [`crate::core::request::message::Message::incarnation`]; 0 is none.
 const INCARNATION: &str = "wa-incarnation";
 
@@ -171,7 +175,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 42] = [
+const HEADERS: [Row<Name>; 45] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Speaks of a body that is not to be read.
@@ -180,6 +184,8 @@ const HEADERS: [Row<Name>; 42] = [
     row(Is(NOT_BEFORE), [Dropped, Kept, Kept]),
     row(Is(ON_UNKNOWN), [Dropped, Kept, Kept]),
     row(Is(TAG), [Kept, Kept, Kept]),
+    row(Is(NODE), [Kept, Kept, Kept]),
+    row(Is(CONFIRM), [Dropped, Kept, Kept]),
     // A traced request has that of our own publish, see `traced`.
     row(Is("traceparent"), [Kept, Kept, Kept]),
     row(Is("tracestate"), [Kept, Kept, Kept]),
@@ -206,6 +212,7 @@ const HEADERS: [Row<Name>; 42] = [
     row(Is(SUSPECTED), [Dropped, Set, Dropped]),
     row(Is(BLAMED), [Dropped, Set, Dropped]),
     row(Is(COPIED_MS), [Dropped, Set, Dropped]),
+    row(Is(TARGET), [Dropped, Set, Dropped]),
     row(Is(INCARNATION), [Set, Set, Set]),
     row(Is(WRITER), [Set, Dropped, Dropped]),
     row(Is(POSSIBLE_DUPLICATE), [Dropped, Set, Kept]),

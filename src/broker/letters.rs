@@ -81,6 +81,12 @@ impl Publisher {
     pub async fn delayed(&self, delivery: &Delivery, message: &Message, delay_s: u32) -> Published {
         let mut history = headers::history(&message.history);
         history.push(headers::incarnation(message.incarnation));
+        history.extend(
+            message
+                .address
+                .as_ref()
+                .map(|at| headers::target(&at.target)),
+        );
         let rung = ladder::entry(delay_s);
         let is_held = || delivery.is_valid();
         let mut letter = Letter {
@@ -106,7 +112,7 @@ impl Publisher {
         flagged: bool,
         now_ms: u64,
     ) -> Option<Confirmed> {
-        let epitaph = headers::epitaph(reason, code, delivery.lane(), flagged, now_ms);
+        let epitaph = headers::epitaph(reason, code, delivery.published_for(), flagged, now_ms);
         self.kept(delivery, epitaph, false).await
     }
 
@@ -117,7 +123,13 @@ impl Publisher {
         outlives_delivery: bool,
         now_ms: u64,
     ) -> Option<Confirmed> {
-        let epitaph = headers::epitaph("unpublishable", None, delivery.lane(), true, now_ms);
+        let epitaph = headers::epitaph(
+            "unpublishable",
+            None,
+            delivery.published_for(),
+            true,
+            now_ms,
+        );
         self.kept(delivery, epitaph, outlives_delivery).await
     }
 
@@ -134,7 +146,7 @@ impl Publisher {
             lane: delivery.lane(),
             id: delivery.id(),
             exchange: DEAD,
-            routing_key: delivery.lane(),
+            routing_key: delivery.published_for(),
             body: &delivery.body,
             properties: headers::copied(&delivery.properties, Copy::Dead, epitaph),
             while_held: (!outlives_delivery).then_some(&is_held),
@@ -172,7 +184,7 @@ fn flag(result: &[u8]) -> Vec<u8> {
 /// names the number too.
 fn result_key(report: &ResultDocument) -> String {
     const MAX_BYTES: usize = 255;
-    let mut key = format!("{}.{}", report.status.as_str(), report.phone_number_id);
+    let mut key = format!("{}.{}", report.status.as_str(), report.target());
     key.truncate(key.floor_char_boundary(MAX_BYTES));
     key
 }
@@ -180,8 +192,12 @@ fn result_key(report: &ResultDocument) -> String {
 /// Returns the properties that every result of a request has.
 fn result_properties(delivery: &Delivery) -> BasicProperties {
     let incarnation = headers::incarnation(delivery.incarnation());
-    headers::copied(&delivery.properties, Copy::Result, [incarnation])
-        .with_content_type(headers::JSON.into())
+    let properties = headers::copied(&delivery.properties, Copy::Result, [incarnation])
+        .with_content_type(headers::JSON.into());
+    match delivery.operation() {
+        Some(operation) => properties.with_type(operation.into()),
+        None => properties,
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::connect::{SessionError, connect, is_forced, is_of_a_channel};
 use super::declare::{TopologyError, declare_lane};
+use super::topology::LaneQueue;
 use super::unsettled::{Connected, Unsettled, Writer};
 use crate::clock::wall_ms;
 use crate::config::BrokerConfig;
@@ -172,7 +173,7 @@ impl Link {
     }
 
     /// A channel with the lane declared on it.
-    pub(super) async fn channel_of_lane(&self, lane: &str) -> Result<Channel, TopologyError> {
+    pub(super) async fn channel_of_lane(&self, lane: &LaneQueue) -> Result<Channel, TopologyError> {
         declare_lane(&self.connection, None, lane).await
     }
 

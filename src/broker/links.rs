@@ -4,6 +4,7 @@
 use super::declare::TopologyError;
 use super::link::{End, Link};
 use super::session::Session;
+use super::topology::{LaneQueue, Topology};
 use super::unsettled::Writer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
@@ -65,6 +66,7 @@ impl Entries {
 
 pub struct Links {
     config: BrokerConfig,
+    topology: Arc<Topology>,
     clock: Clock,
     metrics: Arc<Metrics>,
     writer: Arc<Writer>,
@@ -105,12 +107,14 @@ impl Membership {
 impl Links {
     pub fn new(
         config: BrokerConfig,
+        topology: Arc<Topology>,
         clock: Clock,
         metrics: Arc<Metrics>,
         writer: Arc<Writer>,
     ) -> Arc<Self> {
         Arc::new(Self {
             config,
+            topology,
             clock,
             metrics,
             writer,
@@ -124,8 +128,10 @@ impl Links {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn declares(&self) -> bool {
-        self.config.declare
+    /// The lane's queue, if workers are to declare it.
+    pub(super) fn to_declare(&self, lane: &str) -> Option<&LaneQueue> {
+        let queue = self.topology.lane(lane);
+        queue.filter(|_| self.config.declare)
     }
 
     /// Tells when assignments have changed.

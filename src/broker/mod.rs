@@ -57,7 +57,7 @@ pub fn delays(first: Duration, longest: Duration) -> ExponentialBackoff {
 /// Keeps a session open until `stop` says so. Returns only then.
 pub async fn supervise(
     config: BrokerConfig,
-    topology: topology::Topology,
+    topology: Arc<topology::Topology>,
     sessions: watch::Sender<Option<Arc<Session>>>,
     metrics: Arc<crate::metrics::Metrics>,
     mut stop: watch::Receiver<bool>,

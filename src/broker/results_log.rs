@@ -21,6 +21,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, Consumer};
+use std::borrow::Cow;
 
 /// Entries on their way to us, of which this many are acknowledged together. Each may have 64 KiB of its caller's headers: so a search holds
 /// some 26 MB at most.
@@ -187,7 +188,13 @@ fn note(scan: &mut Scan<Found>, delivery: &Delivery, offset: u64) {
         return;
     };
     let routing_key = delivery.routing_key.as_str();
-    let (status, lane) = routing_key.split_once('.').unwrap_or_default();
+    let (status, target) = routing_key.split_once('.').unwrap_or_default();
+    // Only operations' results have a type: the same id may be a message's of the same number.
+    let is_operation = delivery.properties.kind().is_some();
+    let lane = match is_operation {
+        true => Cow::Owned(names::account_lane(target)),
+        false => Cow::Borrowed(target),
+    };
     let headers = Headers::of(&delivery.properties);
     let told = if status == COPIED {
         Told::Copied(headers.hops())
@@ -196,7 +203,7 @@ fn note(scan: &mut Scan<Found>, delivery: &Delivery, offset: u64) {
     };
     let entry = Entry {
         offset,
-        lane,
+        lane: &lane,
         id: id.as_str(),
         incarnation: headers.is_of(),
         told,

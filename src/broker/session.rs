@@ -193,10 +193,12 @@ async fn prepare(
 /// declared is that lane's trouble, which its consumer tells; the others flow.
 async fn declare_lanes(connection: &Connection, topology: &Topology) {
     let mut channel = None;
-    for phone_number_id in &topology.phone_number_ids {
-        match declare_lane(connection, channel.take(), phone_number_id).await {
+    for lane in &topology.lanes {
+        match declare_lane(connection, channel.take(), lane).await {
             Ok(open) => channel = Some(open),
-            Err(error) => tracing::debug!(phone_number_id, %error, "the lane cannot be declared"),
+            Err(error) => {
+                tracing::debug!(lane = lane.lane, %error, "the lane cannot be declared");
+            }
         }
     }
     if let Some(open) = channel {

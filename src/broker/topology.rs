@@ -4,9 +4,10 @@
 //! A queue's arguments can never change once it exists, so only what must be an argument is one; limits that operators tune
 //! (lengths, timeouts) are policies.
 
+use crate::config::AccountConfig;
 use crate::contract::names::{
-    DEAD, DELAY_OUT, EVENTS, LANES_LOG, RESULTS, RESULTS_LOG, SEND, TENURES_LOG, UNROUTED,
-    lane_queue, rung,
+    DEAD, DELAY_OUT, EVENTS, LANES_LOG, OPERATIONS, RESULTS, RESULTS_LOG, SEND, TENURES_LOG,
+    UNROUTED, account_lane, lane_queue, rung,
 };
 use crate::core::request::ladder;
 use serde_json::{Map, Value, json};
@@ -106,18 +107,87 @@ fn quorum() -> (&'static str, Argument) {
     text("x-queue-type", "quorum")
 }
 
+/// The queue of a lane, and what it takes in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneQueue {
+    /// The lane's id.
+    pub lane: String,
+    exchange: &'static str,
+    /// Routing keys of that exchange.
+    keys: Vec<String>,
+}
+
+impl LaneQueue {
+    /// The queue of a number's messages.
+    pub fn of_number(phone_number_id: &str) -> Self {
+        Self {
+            lane: phone_number_id.to_owned(),
+            exchange: SEND,
+            keys: vec![phone_number_id.to_owned()],
+        }
+    }
+
+    /// The queue of an account's operations, whether they name the account or one of its numbers.
+    pub fn of_account<'a>(waba_id: &'a str, numbers: impl Iterator<Item = &'a str>) -> Self {
+        let keys = std::iter::once(waba_id).chain(numbers);
+        Self {
+            lane: account_lane(waba_id),
+            exchange: OPERATIONS,
+            keys: keys.map(str::to_owned).collect(),
+        }
+    }
+
+    /// All of it, also for declaring it again in case somebody deleted it.
+    pub(super) fn objects(&self, retention: Retention) -> Vec<Object> {
+        let name = lane_queue(&self.lane);
+        let mut arguments = vec![
+            quorum(),
+            ("x-single-active-consumer", Argument::Flag(true)),
+            // Requests that a caller's `expiration` ends (or the delivery limit, if it were ever met) are answered there too.
+            text("x-dead-letter-exchange", UNROUTED),
+            int("x-delivery-limit", DELIVERY_LIMIT),
+        ];
+        if retention == Retention::Days30 {
+            arguments.push(int("x-message-ttl", DAYS_30_MS));
+        }
+        let mut objects = vec![queue(&name, arguments)];
+        let keys = self.keys.iter();
+        objects.extend(keys.map(|key| bind(&name, self.exchange, key)));
+        objects.push(bind(&name, DELAY_OUT, &format!("#.{}", self.lane)));
+        objects
+    }
+}
+
 /// The lanes of this worker; everything else is the same everywhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Topology {
-    pub phone_number_ids: Vec<String>,
+    pub lanes: Vec<LaneQueue>,
 }
 
 impl Topology {
+    /// The lanes of the configuration's accounts: each account's own, and those of its numbers.
+    pub fn of(accounts: &[AccountConfig]) -> Self {
+        let lanes = accounts.iter().flat_map(|account| {
+            let numbers = account.numbers.iter();
+            let ids = numbers.map(|number| number.phone_number_id.as_str());
+            let own = LaneQueue::of_account(&account.waba_id, ids.clone());
+            ids.map(LaneQueue::of_number).chain([own])
+        });
+        Self {
+            lanes: lanes.collect(),
+        }
+    }
+
+    /// The queue of that lane.
+    pub(super) fn lane(&self, lane: &str) -> Option<&LaneQueue> {
+        self.lanes.iter().find(|queue| queue.lane == lane)
+    }
+
     /// Everything, in an order in which it can be declared.
     pub fn objects(&self) -> Vec<Object> {
         let mut objects = common();
-        for phone_number_id in &self.phone_number_ids {
-            objects.extend(lane(phone_number_id, Retention::Days30));
+        for lane in &self.lanes {
+            objects.extend(lane.objects(Retention::Days30));
         }
         objects
     }
@@ -159,7 +229,7 @@ impl Topology {
         }
         // For queues and exchanges that are there already, whose arguments cannot change.
         let retention = json!({
-            "vhost": vhost, "name": "wa-retention", "pattern": "^wa\\.(lane\\..*|unrouted)$", "apply-to": "queues",
+            "vhost": vhost, "name": "wa-retention", "pattern": "^wa\\.(lane\\..*|account\\..*|unrouted)$", "apply-to": "queues",
             "definition": { "message-ttl": DAYS_30_MS }, "priority": 0,
         });
         let strays = json!({
@@ -246,6 +316,7 @@ fn shared() -> Vec<Object> {
     let mut objects = vec![
         exchange(UNROUTED, ExchangeKind::Fanout, vec![]),
         exchange(SEND, ExchangeKind::Direct, unrouted()),
+        exchange(OPERATIONS, ExchangeKind::Direct, unrouted()),
         exchange(DELAY_OUT, ExchangeKind::Topic, unrouted()),
         exchange(RESULTS, ExchangeKind::Topic, vec![]),
         exchange(DEAD, ExchangeKind::Fanout, vec![]),
@@ -334,35 +405,21 @@ pub(super) enum Retention {
     Unlimited,
 }
 
-/// One lane, also for declaring it again in case somebody deleted it.
-pub(super) fn lane(phone_number_id: &str, retention: Retention) -> [Object; 3] {
-    let name = lane_queue(phone_number_id);
-    let mut arguments = vec![
-        quorum(),
-        ("x-single-active-consumer", Argument::Flag(true)),
-        // Requests that a caller's `expiration` ends (or the delivery limit, if it were ever met) are answered there too.
-        text("x-dead-letter-exchange", UNROUTED),
-        int("x-delivery-limit", DELIVERY_LIMIT),
-    ];
-    if retention == Retention::Days30 {
-        arguments.push(int("x-message-ttl", DAYS_30_MS));
-    }
-    [
-        queue(&name, arguments),
-        bind(&name, SEND, phone_number_id),
-        bind(&name, DELAY_OUT, &format!("#.{phone_number_id}")),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of_one(waba_id: &str, phone_number_id: &str) -> Topology {
+        let numbers = [phone_number_id].into_iter();
+        let account = LaneQueue::of_account(waba_id, numbers);
+        Topology {
+            lanes: vec![LaneQueue::of_number(phone_number_id), account],
+        }
+    }
+
     #[test]
     fn the_shipped_definitions_are_those_of_the_code() {
-        let topology = Topology {
-            phone_number_ids: vec!["106540352242922".to_owned()],
-        };
+        let topology = of_one("102290129340398", "106540352242922");
         let shipped = include_str!("../../deploy/rabbitmq-definitions.json");
         let shipped: Value = serde_json::from_str(shipped).unwrap();
         assert!(
@@ -373,9 +430,7 @@ mod tests {
 
     #[test]
     fn nothing_is_bound_before_it_is_declared() {
-        let topology = Topology {
-            phone_number_ids: vec!["1".to_owned()],
-        };
+        let topology = of_one("2", "1");
         let mut declared = vec![];
         for object in topology.objects() {
             match object {

@@ -5,9 +5,7 @@ use crate::broker::{self, topology::Topology};
 use crate::config::Config;
 
 pub(super) fn run(config: &Config) -> Done {
-    let topology = Topology {
-        phone_number_ids: config.phone_number_ids(),
-    };
-    let definitions = topology.definitions(&broker::vhost(&config.broker.url));
+    let definitions =
+        Topology::of(&config.accounts).definitions(&broker::vhost(&config.broker.url));
     Ok(format!("{definitions:#}"))
 }

@@ -189,6 +189,8 @@ pub const KEYS: &[Key] = &[
         "Where the Cloud API is"),
     key("graph.version", "v26.0", Kind::Text { allowed: "a version such as v26.0", accepts: rules::is_graph_version },
         "Version of the Graph API"),
+    bare("graph.business_base_url", Kind::Text { allowed: rules::BASE_URL, accepts: rules::is_base_url },
+        "Optional: where template_archive and template_unarchive go; https://api.facebook.com if graph.base_url is Meta's, else graph.base_url"),
     bare("graph.ca_file", FILE, "Optional: trust these CAs (PEM) instead of the system's"),
     key("graph.connect_timeout_ms", "5000", ms(100, 60_000), "Longest wait for a connection to the API, TLS included"),
     key("graph.request_timeout_ms", "30000", ms(100, 300_000), "Longest wait for a whole answer; after it the outcome is unknown"),
@@ -237,6 +239,10 @@ pub const KEYS: &[Key] = &[
     key("lanes.halt_probe_s", "60", seconds(1, 86_400), "The API is asked after this whether a block is over, then after twice as long, …"),
     key("lanes.halt_probe_max_s", "900", seconds(1, 86_400), "… and after this at the latest"),
     key("lanes.breaker_failures", "5", count(2, 1_000), "Requests in a row that an API in trouble may fail before the lane stops"),
+
+    key("operations.per_hour", "5000", count(1, 1_000_000), "Calls that the API allows one account in any hour; 200 for an account without a registered number"),
+    key("operations.utilization", "0.8", Kind::Share { min: 0.1, max: 0.9 }, "Share of them that its operations are spread over"),
+    key("operations.burst", "400", count(1, 100_000), "Operations that may be done at once when none was for a while"),
 
     key("retry.max_attempts", "5", count(1, 100), "Requests to the API per message, the first included"),
     key("retry.max_age_s", "86400", seconds(1, 2_592_000), "Age at which a message is given up, from its first try"),

@@ -2,12 +2,13 @@
 
 use super::read::Problems;
 use super::rules;
-use super::settings::{AccountConfig, Config, MAX_NUMBERS, Secret};
+use super::settings::{AccountConfig, Config, MAX_LANES, MAX_NUMBERS, Secret};
 use secrecy::ExposeSecret;
 use std::collections::{HashMap, HashSet};
 
 pub(super) fn check(config: &Config, problems: &mut Problems) {
     pace(config, problems);
+    operations(config, problems);
     times(config, problems);
     transport(config, problems);
     outcomes(config, problems);
@@ -22,6 +23,17 @@ fn pace(config: &Config, problems: &mut Problems) {
         &["pacing.utilization", "pacing.burst_ms"],
         pacing.utilization * (1.0 + pacing.burst.as_secs_f64()) < 1.0,
         "pacing.utilization × (1 + pacing.burst_ms / 1000) must be below 1, or a second could hold more than the number's limit",
+    );
+}
+
+/// Checks that an hour of operations leaves the tenth of the budget that the worker's own reads may take.
+fn operations(config: &Config, problems: &mut Problems) {
+    let operations = &config.operations;
+    let per_hour = f64::from(operations.per_hour);
+    problems.relation(
+        &["operations.burst", "operations.utilization", "operations.per_hour"],
+        per_hour * operations.utilization + f64::from(operations.burst) <= per_hour * 0.9,
+        "operations.per_hour × operations.utilization + operations.burst must be at most 0.9 × operations.per_hour: the rest is for what the dispatcher reads itself",
     );
 }
 
@@ -97,11 +109,15 @@ fn transport(config: &Config, problems: &mut Problems) {
         needs_tls,
     );
 
-    problems.relation(
-        &["graph.base_url", "graph.allow_plain_http"],
-        graph.allow_plain_http || rules::is_https_or_loopback(&graph.base_url),
-        "http:// would send tokens in the clear; use https://, or set graph.allow_plain_http = true",
-    );
+    let in_the_clear = "http:// would send tokens in the clear; use https://, or set graph.allow_plain_http = true";
+    let mut is_private = |key, url: &str| {
+        let is_ok = graph.allow_plain_http || rules::is_https_or_loopback(url);
+        problems.relation(&[key, "graph.allow_plain_http"], is_ok, in_the_clear);
+    };
+    is_private("graph.base_url", &graph.base_url);
+    if let Some(url) = &graph.business_base_url {
+        is_private("graph.business_base_url", url);
+    }
 }
 
 fn outcomes(config: &Config, problems: &mut Problems) {
@@ -137,6 +153,13 @@ fn accounts(config: &Config, problems: &mut Problems) {
     let count = config.numbers().count();
     if count > MAX_NUMBERS {
         let line = format!("accounts: {count} numbers; one worker serves {MAX_NUMBERS} at most");
+        problems.add(line);
+    }
+    let lanes = count + config.accounts.len();
+    if count <= MAX_NUMBERS && lanes > MAX_LANES {
+        let line = format!(
+            "accounts: {lanes} numbers and accounts; one worker serves {MAX_LANES} at most"
+        );
         problems.add(line);
     }
 }

@@ -4,8 +4,8 @@ use super::read::{Problems, Section};
 use super::rules;
 use super::settings::{
     AccountConfig, AdminConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig,
-    LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, PacingConfig, RetryConfig,
-    Secret, TracingConfig,
+    LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, OperationsConfig, PacingConfig,
+    RetryConfig, Secret, TracingConfig,
 };
 use crate::contract::words::{Class, Scope};
 use crate::core::lane::pacing::Spacing;
@@ -36,6 +36,7 @@ pub(super) fn config(
         intake: root.section("intake", intake),
         pacing: root.section("pacing", pacing),
         lanes: root.section("lanes", lanes),
+        operations: root.section("operations", operations),
         retry: root.section("retry", retry),
         redelivery: root.section("redelivery", redelivery),
         drain_timeout: root.section("drain", |s| s.duration("timeout_s")),
@@ -77,10 +78,18 @@ fn client_cert(s: &mut Section<'_>) -> Option<ClientCert> {
     })
 }
 
+fn without_slash(url: &str) -> String {
+    url.trim_end_matches('/').to_owned()
+}
+
 fn graph(s: &mut Section<'_>) -> GraphConfig {
     GraphConfig {
-        base_url: s.text("base_url").trim_end_matches('/').to_owned(),
+        base_url: without_slash(&s.text("base_url")),
         version: s.text("version"),
+        business_base_url: s
+            .maybe_text("business_base_url")
+            .as_deref()
+            .map(without_slash),
         ca_file: s.file("ca_file"),
         connect_timeout: s.duration("connect_timeout_ms"),
         request_timeout: s.duration("request_timeout_ms"),
@@ -174,6 +183,14 @@ fn lanes(s: &mut Section<'_>) -> LanesConfig {
         halt_probe: s.duration("halt_probe_s"),
         halt_probe_max: s.duration("halt_probe_max_s"),
         breaker_failures: s.whole("breaker_failures"),
+    }
+}
+
+fn operations(s: &mut Section<'_>) -> OperationsConfig {
+    OperationsConfig {
+        per_hour: s.whole("per_hour"),
+        utilization: s.share("utilization"),
+        burst: s.whole("burst"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::read::ConfigErrors;
 use super::rules;
 use crate::core::fleet::holds::ProbePeriods;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
-use crate::core::lane::{LaneConfig, Redelivery};
+use crate::core::lane::{LaneConfig, Redelivery, RedeliveryPolicy};
 use crate::core::operation::IntakeConfig;
 use crate::core::outcome::Override;
 use crate::core::request::message::LaneId;
@@ -21,6 +21,12 @@ use std::time::Duration;
 /// Most numbers of one worker: each takes a channel, and a connection has 2,047.
 pub const MAX_NUMBERS: usize = 2_000;
 
+/// Most numbers and accounts together, for the same reason.
+pub(super) const MAX_LANES: usize = 2_040;
+
+/// Operations of one account that are under way at once.
+const OPERATIONS_IN_FLIGHT_MAX: usize = 8;
+
 /// All settings. The keys' docs are in [`super::KEYS`].
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,6 +41,7 @@ pub struct Config {
     pub intake: IntakeConfig,
     pub pacing: PacingConfig,
     pub lanes: LanesConfig,
+    pub operations: OperationsConfig,
     pub retry: RetryConfig,
     /// `[redelivery]`
     pub redelivery: Redelivery,
@@ -109,6 +116,8 @@ pub struct GraphConfig {
     /// Without a slash at its end.
     pub base_url: String,
     pub version: String,
+    /// See [`Self::business_base_url`].
+    pub(super) business_base_url: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
@@ -116,6 +125,17 @@ pub struct GraphConfig {
     pub max_response_bytes: usize,
     pub refresh: Duration,
     pub allow_plain_http: bool,
+}
+
+impl GraphConfig {
+    /// Where the operations go that Meta's other host serves. A token that is for a double of the API never goes to Meta.
+    pub fn business_base_url(&self) -> &str {
+        match &self.business_base_url {
+            Some(url) => url,
+            None if self.base_url == "https://graph.facebook.com" => "https://api.facebook.com",
+            None => &self.base_url,
+        }
+    }
 }
 
 /// `[admin]`
@@ -179,6 +199,30 @@ pub struct LanesConfig {
     pub halt_probe: Duration,
     pub halt_probe_max: Duration,
     pub breaker_failures: usize,
+}
+
+/// `[operations]`: the budget of an account, for all but messages.
+#[derive(Clone, Copy, Debug)]
+pub struct OperationsConfig {
+    /// Calls that the API allows an account in any hour.
+    pub per_hour: u32,
+    /// Share of them that is spent evenly.
+    pub utilization: f64,
+    /// Operations that may be done at once when none was for a while.
+    pub burst: u32,
+}
+
+impl OperationsConfig {
+    /// The same as a pace, per second.
+    fn pace(&self) -> PaceConfig {
+        let limit_mps = f64::from(self.per_hour) / 3_600.0;
+        let rate_mps = limit_mps * self.utilization;
+        PaceConfig {
+            limit_mps,
+            utilization: self.utilization,
+            burst: Duration::from_secs_f64(f64::from(self.burst) / rate_mps),
+        }
+    }
 }
 
 /// `[retry]`
@@ -285,7 +329,7 @@ impl Config {
     pub fn lane(&self, limit_mps: u32) -> LaneConfig {
         LaneConfig {
             pace: PaceConfig {
-                limit_mps,
+                limit_mps: limit_mps.into(),
                 utilization: self.pacing.utilization,
                 burst: self.pacing.burst,
             },
@@ -300,6 +344,27 @@ impl Config {
             retry: self.retry.policy,
             redelivery: self.redelivery,
             breaker_failures: self.lanes.breaker_failures,
+        }
+    }
+
+    /// The bounds of an account's lane: of its operations, none of which is anybody's message.
+    pub fn account_lane(&self) -> LaneConfig {
+        LaneConfig {
+            pace: self.operations.pace(),
+            shadow_mps: None,
+            pair: Spacing {
+                interval: Duration::ZERO,
+                burst: 1,
+            },
+            max_in_flight: OPERATIONS_IN_FLIGHT_MAX,
+            // As many as may be under way: a budget of so many an hour says nothing of that.
+            latency: Duration::from_secs(3600),
+            // What is done or paid a second time is told nobody by a flag.
+            redelivery: Redelivery {
+                policy: RedeliveryPolicy::Report,
+                ..self.redelivery
+            },
+            ..self.lane(1)
         }
     }
 

@@ -25,6 +25,10 @@ pub const EXPIRES_AT: &str = "expires-at";
 pub const NOT_BEFORE: &str = "not-before";
 pub const ON_UNKNOWN: &str = "on-unknown";
 pub const TAG: &str = "tag";
+/// Of operations: the id in the path, where that is not the account's or the number's.
+pub const NODE: &str = "node";
+/// Of operations that destroy or pay: that they are meant.
+pub const CONFIRM: &str = "confirm";
 
 /// An AMQP header as far as intake can use it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +46,10 @@ pub enum Header<'a> {
 /// The properties and headers of a delivery, without AMQP's types.
 #[derive(Clone, Debug, Default)]
 pub struct Inbound<'a> {
+    /// The account, if it came by an account's lane.
+    pub account: Option<&'a str>,
+    /// The routing key that its caller published it with: the id of a number, or of an account.
+    pub target: &'a str,
     /// The property.
     pub message_id: Option<&'a str>,
     /// The first of [`ID_HEADERS`] that is there.
@@ -64,6 +72,10 @@ pub struct Inbound<'a> {
     pub expires_at: Option<Header<'a>>,
     pub not_before: Option<Header<'a>>,
     pub on_unknown: Option<Header<'a>>,
+    /// See [`NODE`].
+    pub node: Option<Header<'a>>,
+    /// See [`CONFIRM`].
+    pub confirm: Option<Header<'a>>,
     /// The items of header `tag`, which may be a list.
     pub tags: Vec<Header<'a>>,
     pub history: History,

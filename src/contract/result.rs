@@ -4,6 +4,7 @@
 use super::fault::Fault;
 use super::words::Status;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
 
@@ -65,13 +66,39 @@ impl fmt::Debug for ErrorDocument {
     }
 }
 
+/// The API's answer to an operation: JSON, as it came. Never printed, as it may name people.
+#[derive(Clone, Serialize)]
+pub struct Response(Arc<RawValue>);
+
+impl Response {
+    /// `None` if it is no JSON.
+    pub fn of(json: &str) -> Option<Self> {
+        let value: Box<RawValue> = serde_json::from_str(json).ok()?;
+        Some(Self(value.into()))
+    }
+}
+
+impl PartialEq for Response {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
 #[derive(Clone, PartialEq, Serialize)]
 pub struct ResultDocument {
     /// [`VERSION`].
     pub v: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Arc<str>>,
-    pub phone_number_id: Arc<str>,
+    /// The number; absent of an account's operation that names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number_id: Option<Arc<str>>,
+    /// The account, of an operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waba_id: Option<Arc<str>>,
+    /// The operation's name, unless it is a message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'static str>,
     pub status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wamid: Option<String>,
@@ -81,6 +108,9 @@ pub struct ResultDocument {
     pub user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_status: Option<String>,
+    /// The API's whole answer to an operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<Response>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDocument>,
     pub attempts: u32,
@@ -99,6 +129,14 @@ pub struct ResultDocument {
     pub sent_at: Option<u64>,
     #[serde(serialize_with = "rfc3339")]
     pub completed_at: u64,
+}
+
+impl ResultDocument {
+    /// What the request was published for: a number, or an account.
+    pub fn target(&self) -> &str {
+        let target = self.phone_number_id.as_ref().or(self.waba_id.as_ref());
+        target.map_or("", |target| target)
+    }
 }
 
 impl fmt::Debug for ResultDocument {

@@ -59,6 +59,9 @@ pub const UNKNOWN_NUMBER: &str = "unknown_number";
 /// The class of a request that was delivered over and over and never ended: whoever had it may have died of it.
 pub const POISON: &str = "poison";
 
+/// The class of an operation that the API did for some and not for others.
+pub const PARTIAL: &str = "partial";
+
 words! {
     /// AMQP `priority` 5 and above is high: one-time passwords and alerts go before bulk.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -198,7 +198,7 @@ impl Lane {
     /// The API's limit for this number, now known or changed. A prefetch can only be changed by subscribing anew.
     pub fn set_limit(&mut self, limit_mps: u32, now: Now) {
         let prefetch = self.prefetch();
-        self.config.pace.limit_mps = limit_mps;
+        self.config.pace.limit_mps = limit_mps.into();
         self.pace.set_limit(limit_mps, now);
         self.recent.grow(remembered(&self.config));
         if self.prefetch() != prefetch || matches!(self.state(), State::Rejoining { .. }) {
@@ -338,8 +338,7 @@ impl Lane {
         let waiting = self.backlog.take_to_send(key, priority)?;
         let attempt = Attempt {
             ticket: waiting.ticket,
-            operation: waiting.message.operation,
-            body: waiting.message.to_send(),
+            call: waiting.message.to_send(&self.id),
             priority,
             waited: now.mono.saturating_sub(waiting.accepted_at),
             would_wait: self.is_over_shadow(now),

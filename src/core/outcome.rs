@@ -7,12 +7,14 @@
 use answer::{Accepted, Answer, AnswerBody, ApiError, Reply};
 
 pub mod answer;
+mod operations;
 mod overrides;
 mod row;
 mod table;
 
 use crate::contract::result::ErrorDocument;
 use crate::contract::words::{Class, Scope};
+use crate::core::operation::{Operation, Route};
 pub use overrides::Override;
 pub use row::{Effect, MAX_RETRY_AFTER_S, Row, When, fetch_failed};
 use table::{INVALID, TOO_FAST, blocked, maybe_sent, second_recipient};
@@ -91,6 +93,19 @@ impl Rules {
                 Effect::Ambiguous,
                 own(Class::Ambiguous, format!("no answer: {reason}")),
             ),
+        }
+    }
+
+    /// Classifies the reply to an operation. What it meets is its own, or its lane's: no message waits for that, and most of it
+    /// says nothing about the account, as it is about the one thing that the operation names.
+    pub fn judge_of(&self, operation: Operation, reply: Reply) -> Outcome {
+        match (operation.facts().route, self.classify(reply)) {
+            (Route::Account, Outcome::Failed(effect, error)) => {
+                let effect = operations::narrowed(effect, error.code);
+                let class = effect.class().as_str();
+                Outcome::Failed(effect, ErrorDocument { class, ..error })
+            }
+            (Route::Account | Route::Number, outcome) => outcome,
         }
     }
 

@@ -140,10 +140,11 @@ impl Graph {
         Ok(counts)
     }
 
-    /// Asks whether a number can send. Source: Meta's "Health status" page: AVAILABLE, LIMITED or BLOCKED.
+    /// Asks whether a number can send, or an account's numbers. Source: Meta's "Health status" page: AVAILABLE, LIMITED or BLOCKED.
     pub async fn health(&self, lane: &LaneId, token: &Token) -> Health {
         let query = [("fields", "health_status")];
-        let Ok((status, body)) = self.get(lane.as_str(), &query, token).await else {
+        let node = lane.waba_id().unwrap_or(lane.as_str());
+        let Ok((status, body)) = self.get(node, &query, token).await else {
             return Health::Unanswered;
         };
         if let AnswerBody::Error(error) = AnswerBody::read(&body) {
@@ -189,7 +190,7 @@ impl Graph {
             .map_err(|_| anyhow::anyhow!("the answer is not what the API documents"))
     }
 
-    async fn get(
+    pub(super) async fn get(
         &self,
         path: &str,
         query: &[(&str, &str)],

@@ -40,7 +40,7 @@ const LANE_GAUGES: [(&Family, Fold, Read); 15] = [
     (&families::LANE_SUBSCRIBED, Fold::Sum, |lane, _| flag(lane.seen.is_subscribed)),
     (&families::LANE_QUARANTINED, Fold::Sum, |lane, _| flag(lane.seen.is_apart)),
     (&families::LANE_OWNED, Fold::Sum, |lane, _| flag(lane.seen.is_owned)),
-    (&families::LANE_LIMIT, Fold::Sum, |lane, _| f64::from(lane.seen.view.limit_mps)),
+    (&families::LANE_LIMIT, Fold::Sum, |lane, _| lane.seen.view.limit_mps),
     (&families::LANE_RATE, Fold::Sum, |lane, _| if lane.seen.is_owned { lane.seen.view.bucket.rate_mps } else { 0.0 }),
     (&families::LANE_TOKENS, Fold::Sum, |lane, now| lane.seen.view.bucket.tokens(now)),
     (&families::LANE_IN_FLIGHT, Fold::Sum, |lane, _| count(lane.seen.view.in_flight)),

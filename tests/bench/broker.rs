@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use whatsapp_dispatcher::broker::declare::{Mode, declare};
-use whatsapp_dispatcher::broker::topology::Topology;
+use whatsapp_dispatcher::broker::topology::{LaneQueue, Topology};
 
 const WINDOW: usize = 500;
 
@@ -37,9 +37,10 @@ impl Broker {
 
     /// More lanes.
     pub(crate) async fn declare(&self, lanes: &[String]) -> Result<()> {
-        let phone_number_ids = lanes.to_vec();
         let channel = amqp::channel(&self.connection).await?;
-        let objects = Topology { phone_number_ids }.objects();
+        let lanes = lanes.iter().map(|lane| LaneQueue::of_number(lane));
+        let lanes = lanes.collect();
+        let objects = Topology { lanes }.objects();
         Ok(declare(&channel, objects, Mode::Declare).await?)
     }
 

@@ -12,6 +12,7 @@ use super::orders::Orders;
 use super::publishing::{Held, concluded};
 use super::stops::Reaction;
 use super::world::{Event, Simulation};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::lane::driver::{Command, Consuming, Driver, DriverConfig};
 use whatsapp_dispatcher::core::lane::{Attempt, Lane, LaneConfig, Resolved, State, Ticket};
+use whatsapp_dispatcher::core::operation::call::Content;
 use whatsapp_dispatcher::core::outcome::answer::Reply;
 use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 use whatsapp_dispatcher::core::request::decide::Decision;
@@ -321,7 +323,10 @@ impl Simulation {
             who,
             ticket: attempt.ticket,
             request,
-            body: attempt.body,
+            body: match attempt.call.body {
+                Some(Content::Json(body)) => body,
+                Some(Content::Form(_)) | None => Bytes::new(),
+            },
             bearer: api::token(self.plan.lanes[who.lane].account, token),
             sent_at: self.now_us,
         };

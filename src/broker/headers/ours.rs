@@ -2,8 +2,8 @@
 
 use super::{
     ATTEMPTS, BLAMED, BODY_BYTES, COPIED_MS, DEAD_CODE, DEAD_REASON, FIRST_SEEN_MS, HOPS,
-    INCARNATION, LAST_ERROR, PHONE_NUMBER_ID, POSSIBLE_DUPLICATE, SUSPECTED, THROTTLES, UNCHARGED,
-    WRITER,
+    INCARNATION, LAST_ERROR, PHONE_NUMBER_ID, POSSIBLE_DUPLICATE, SUSPECTED, TARGET, THROTTLES,
+    UNCHARGED, WRITER,
 };
 use crate::contract::request::History;
 use crate::core::evidence::search::Stamp;
@@ -46,6 +46,11 @@ pub(in crate::broker) fn history(history: &History) -> Vec<(&'static str, AMQPVa
 pub(in crate::broker) fn incarnation(incarnation: Option<u64>) -> (&'static str, AMQPValue) {
     let stamp = incarnation.and_then(|stamp| i64::try_from(stamp).ok());
     (INCARNATION, AMQPValue::LongLongInt(stamp.unwrap_or(0)))
+}
+
+/// What its caller published it for, where the lane does not say.
+pub(in crate::broker) fn target(target: &str) -> (&'static str, AMQPValue) {
+    (TARGET, AMQPValue::LongString(target.into()))
 }
 
 /// Names the writer of a result.

@@ -6,7 +6,8 @@ use super::{
     POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
 use crate::contract::request::{
-    EXPIRES_AT, Header, History, ID_HEADERS, Inbound, NOT_BEFORE, ON_UNKNOWN, TAG, TAGS_MAX,
+    CONFIRM, EXPIRES_AT, Header, History, ID_HEADERS, Inbound, NODE, NOT_BEFORE, ON_UNKNOWN, TAG,
+    TAGS_MAX,
 };
 use crate::core::evidence::search::Stamp;
 use crate::core::hash::stable_hash;
@@ -190,6 +191,8 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         expires_at: headers.get(EXPIRES_AT),
         not_before: headers.get(NOT_BEFORE),
         on_unknown: headers.get(ON_UNKNOWN),
+        node: headers.get(NODE),
+        confirm: headers.get(CONFIRM),
         tags: headers.list(TAG),
         history: headers.history(),
         ..named(properties)

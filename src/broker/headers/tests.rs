@@ -141,7 +141,7 @@ fn every_header_of_ours_has_a_row_of_its_own() {
             epitaph("exhausted", Some(131_016), "111", true, 7),
         ),
         (Copy::Dead, vec![body_bytes(10_000_000)]),
-        (Copy::Delayed, vec![incarnation(Some(7))]),
+        (Copy::Delayed, vec![incarnation(Some(7)), target("111")]),
         (Copy::Result, vec![incarnation(None), writer(STAMP)]),
     ];
     for (copy, headers) in written {
@@ -156,8 +156,8 @@ fn every_header_of_ours_has_a_row_of_its_own() {
         }
     }
     let set = |copy| HEADERS.iter().filter(move |row| row.fate(copy) == Set);
-    // And which publication it is.
-    assert_eq!(set(Copy::Delayed).count(), history(&has_been).len() + 1);
+    // And which publication it is, and what it is for.
+    assert_eq!(set(Copy::Delayed).count(), history(&has_been).len() + 2);
     assert_eq!(set(Copy::Dead).count(), 5);
     assert_eq!(set(Copy::Result).count(), 2);
     // What a property has moved to survives the next copy.
@@ -257,7 +257,7 @@ fn a_history_survives_the_ladder() {
 }
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 27] = [
+const READ: [&str; 29] = [
     "message_id",
     "x-message-id",
     "message-id",
@@ -282,6 +282,8 @@ const READ: [&str; 27] = [
     POSSIBLE_DUPLICATE,
     LAST_ERROR,
     INCARNATION,
+    NODE,
+    CONFIRM,
     TAKEN_AT_MS,
     "x-delivery-count",
     "x-acquired-count",

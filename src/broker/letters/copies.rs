@@ -17,7 +17,7 @@ impl Publisher {
     /// lose the request; before the acknowledgement. Best effort: what nobody knows of is looked for once the copy comes off the ladder.
     pub async fn note_copy(&self, delivery: &Delivery) {
         let of_it = headers::of_a_record(delivery.hops(), delivery.incarnation());
-        let key = results_log::key_of_copies(delivery.lane());
+        let key = results_log::key_of_copies(&delivery.logged_as());
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_message_id(delivery.id().into())

@@ -58,7 +58,7 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(config.tracing.endpoint, None);
     assert!(config.broker.declare && config.intake.check_sizes && !config.graph.allow_plain_http);
     let lane = config.lane(80);
-    assert_eq!((lane.pace.limit_mps, lane.pace.utilization), (80, 0.953));
+    assert_eq!((lane.pace.limit_mps, lane.pace.utilization), (80.0, 0.953));
     assert_eq!((lane.pair.burst, lane.retry.max_age_s), (45, 86_400));
     assert!(config.require_numbers().is_err());
 }

@@ -345,7 +345,7 @@ impl<D> Driver<D> {
         let is_of_a_copy = !message.redelivered || message.history.copied_ms > 0;
         Question {
             wanted: Wanted {
-                lane: self.lane.id().as_str().to_owned(),
+                lane: message.logged_as(self.lane.id()),
                 id: message.id.as_str().to_owned(),
                 incarnation: message.incarnation,
                 hops: message.history.hops,

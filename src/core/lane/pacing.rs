@@ -46,8 +46,8 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, LaneClock, StateInformationM
 /// The settings of a lane's pace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PaceConfig {
-    /// Messages per second that the API allows this number, in and out together.
-    pub limit_mps: u32,
+    /// Messages per second that the API allows this number, in and out together; of an account's lane, operations per second.
+    pub limit_mps: f64,
     /// Share of the limit to use, 0 to 1.
     pub utilization: f64,
     /// How much lateness may be caught up at once.
@@ -57,7 +57,7 @@ pub struct PaceConfig {
 impl PaceConfig {
     /// Messages per second that we start.
     pub fn rate_mps(&self) -> f64 {
-        f64::from(self.limit_mps) * self.utilization
+        self.limit_mps * self.utilization
     }
 
     fn quota(&self, share: f64) -> Quota {
@@ -154,6 +154,7 @@ impl Pace {
     }
 
     pub fn set_limit(&mut self, limit_mps: u32, now: Now) {
+        let limit_mps = f64::from(limit_mps);
         if limit_mps != self.config.limit_mps {
             self.config.limit_mps = limit_mps;
             // The ceiling was found out under another limit.
@@ -337,7 +338,7 @@ mod tests {
         fn never_above_the_bound_and_close_to_the_rate(
             limit_mps in 1_u32..2_000, burst_ms in 0_u64..20, late_us in proptest::collection::vec(0_u64..3_000, 1..20),
         ) {
-            let config = PaceConfig { limit_mps, utilization: 0.97, burst: Duration::from_millis(burst_ms) };
+            let config = PaceConfig { limit_mps: limit_mps.into(), utilization: 0.97, burst: Duration::from_millis(burst_ms) };
             let sent = run(config, 4, &late_us);
             let bound = 1.0 + config.rate_mps() * (1.0 + burst_ms as f64 / 1000.0);
             prop_assert!(most_in(Duration::from_secs(1), &sent) as f64 <= bound + 1e-6);
@@ -351,9 +352,9 @@ mod tests {
 
     #[test]
     fn default_pace_fits_a_strict_second_with_arrivals_moved_by_12_ms() {
-        for limit_mps in [20, 80, 1000] {
+        for limit_mps in [20_u32, 80, 1000] {
             let config = PaceConfig {
-                limit_mps,
+                limit_mps: limit_mps.into(),
                 utilization: 0.97,
                 burst: Duration::from_millis(2),
             };
@@ -367,7 +368,7 @@ mod tests {
     fn a_new_bucket_and_a_changed_rate_start_empty() {
         let start = at(Duration::from_secs(1));
         let config = PaceConfig {
-            limit_mps: 10,
+            limit_mps: 10.0,
             utilization: 1.0,
             burst: Duration::from_secs(1),
         };
@@ -381,7 +382,7 @@ mod tests {
     #[test]
     fn a_slow_rate_that_rises_each_second_still_sends() {
         let config = PaceConfig {
-            limit_mps: 1,
+            limit_mps: 1.0,
             utilization: 0.5,
             burst: Duration::ZERO,
         };

@@ -127,6 +127,13 @@ impl Lane {
         remedy: &'static str,
         pause: Option<Duration>,
     ) -> Finding {
+        // Of the messages beside it an account's lane knows nothing.
+        let is_wide = matches!(scope, Scope::Waba | Scope::App);
+        let scope = if is_wide && self.id.waba_id().is_some() {
+            Scope::Lane
+        } else {
+            scope
+        };
         Finding {
             scope,
             why,

@@ -4,9 +4,8 @@ use super::{State, Ticket};
 use crate::contract::words::{Priority, words};
 use crate::core::fleet::holds::Finding;
 use crate::core::lane::pacing::Bucket;
-use crate::core::operation::Operation;
+use crate::core::operation::call::Call;
 use crate::core::request::decide::Decision;
-use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 
@@ -27,8 +26,7 @@ pub enum Step {
 /// A request to the API. The body is never printed.
 pub struct Attempt {
     pub ticket: Ticket,
-    pub operation: Operation,
-    pub body: Bytes,
+    pub call: Call,
     pub priority: Priority,
     /// From its delivery to now.
     pub waited: Duration,
@@ -123,7 +121,7 @@ pub struct Drawn {
 pub struct View {
     pub state: State,
     pub held_by: HeldBy,
-    pub limit_mps: u32,
+    pub limit_mps: f64,
     /// The limit's share that the configuration wants used.
     pub configured_mps: f64,
     /// With the rate that it is paced at: the configured one, or less where the API was found to allow less.

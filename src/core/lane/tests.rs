@@ -39,7 +39,7 @@ fn redelivery(policy: RedeliveryPolicy) -> Redelivery {
 pub(super) fn config() -> LaneConfig {
     LaneConfig {
         pace: PaceConfig {
-            limit_mps: 1_000,
+            limit_mps: 1_000.0,
             utilization: 1.0,
             burst: Duration::from_millis(100),
         },

@@ -1,5 +1,6 @@
 //! A message to a person or a group. Source: Meta, "Send messages".
 
+use super::Facts;
 use super::body::{Added, Checked, check_opaque, check_product, member};
 use super::config::IntakeConfig;
 use super::recipient::Recipient;
@@ -7,7 +8,12 @@ use super::sizes;
 use crate::contract::fault::Fault;
 use serde_json::Value;
 
-pub(super) fn check(body: &Value, config: &IntakeConfig, faults: &mut Vec<Fault>) -> Checked {
+pub(super) fn check(
+    _: &Facts,
+    body: &Value,
+    config: &IntakeConfig,
+    faults: &mut Vec<Fault>,
+) -> Checked {
     check_product(body, faults);
     check_type(body, faults);
     let recipient = check_recipient(body, config, faults);

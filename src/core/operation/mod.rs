@@ -1,55 +1,68 @@
-//! The operations of the API: one row of facts and one file each.
+//! The operations of the API: one row of facts each, and a file where one has rules of its own.
 //!
-//! All that a request passes between intake and the API asks its operation's row, so a further operation is a variant, a row of
-//! [`FACTS`] and a file with its check.
+//! All that a request passes between intake and the API asks its operation's row.
 
 use crate::contract::fault::Fault;
 use serde_json::Value;
+use std::fmt;
 
+mod account;
+mod analytics;
 pub mod body;
+pub mod call;
 mod config;
 pub mod forms;
+mod lookup;
 mod marketing;
 mod message;
 mod receipt;
 mod recipient;
 mod sizes;
 
+pub use account::{ACCOUNT_OPERATIONS, NOT_QUEUED};
 use body::Checked;
+use call::Parameters;
 pub use config::IntakeConfig;
 use forms::Form;
+pub use lookup::Lookup;
 pub use recipient::Recipient;
 pub use sizes::{Max, SIZES, Size};
 
 /// An operation of the API, for which a request asks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Operation {
-    #[default]
-    Message,
-    /// A marketing template, by the Marketing Messages API.
-    MarketingMessage,
-    /// Mark-as-read and typing.
-    Receipt,
-}
+#[derive(Clone, Copy)]
+pub struct Operation(&'static Facts);
 
 /// An HTTP method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
+    Get,
     Post,
+    Delete,
 }
 
 impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Get => "GET",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
         }
     }
+}
+
+/// Which lane an operation's requests come by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// A number's, paced by its throughput.
+    Number,
+    /// An account's, paced by its management budget.
+    Account,
 }
 
 /// The effect of a second request that is the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Repeat {
-    /// The repeat reaches a person twice.
+    /// The repeat reaches a person twice, creates a second thing, or pays again.
     Doubles,
     /// The repeat changes nothing.
     Harmless,
@@ -60,85 +73,138 @@ pub enum Repeat {
 pub enum AnswerForm {
     /// The id of the message, or `{"success":true}`.
     Sent,
+    /// Any JSON object without an error. At these JSON pointers it lists what it did not do, if it did the rest.
+    Whole(&'static [&'static str]),
+}
+
+/// Which of the API's hosts serves an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Base {
+    /// `graph.base_url` and `graph.version`.
+    Graph,
+    /// `graph.business_base_url`, which has no version in its paths.
+    Business,
 }
 
 /// All that the way from intake to the API has to know of an operation.
-#[derive(Clone, Copy, Debug)]
 pub struct Facts {
-    pub operation: Operation,
+    /// The operation's name, as results and metrics have it.
+    pub name: &'static str,
     /// The values of AMQP `type` that ask for it. None: it is told from another's body.
     pub types: &'static [&'static str],
+    pub route: Route,
     pub method: Method,
-    /// Behind the number's id.
+    pub base: Base,
+    /// With `{phone_number_id}`, `{waba_id}`, or a `{node}` for each part of the header of that name.
     pub path: &'static str,
+    pub parameters: Parameters,
     pub repeat: Repeat,
+    /// Finds out what a lost answer was about, before it is repeated.
+    pub lookup: Option<&'static Lookup>,
     pub answer: AnswerForm,
+    /// It destroys or pays: header `confirm` must say that this is meant.
+    pub is_confirmed: bool,
     /// The documented form of its body, for the contract's schema.
     pub form: &'static Form,
+    /// Checks what is certain of the body.
+    check: fn(&Facts, &Value, &IntakeConfig, &mut Vec<Fault>) -> Checked,
 }
 
-pub static FACTS: [Facts; 3] = [
+/// What is the same for all messages.
+const MESSAGES: Facts = Facts {
+    name: "message",
+    types: &[],
+    route: Route::Number,
+    method: Method::Post,
+    base: Base::Graph,
+    path: "{phone_number_id}/messages",
+    parameters: Parameters::Json,
+    repeat: Repeat::Doubles,
+    lookup: None,
+    answer: AnswerForm::Sent,
+    is_confirmed: false,
+    form: &forms::MESSAGE,
+    check: message::check,
+};
+
+/// The operations of a number's lane.
+static FACTS: [Facts; 3] = [
     Facts {
-        operation: Operation::Message,
         types: &["", "message"],
-        method: Method::Post,
-        path: "/messages",
-        repeat: Repeat::Doubles,
-        answer: AnswerForm::Sent,
-        form: &forms::MESSAGE,
+        ..MESSAGES
     },
     Facts {
-        operation: Operation::MarketingMessage,
+        name: "marketing_message",
         types: &["marketing_message"],
-        method: Method::Post,
-        path: "/marketing_messages",
-        repeat: Repeat::Doubles,
-        answer: AnswerForm::Sent,
+        path: "{phone_number_id}/marketing_messages",
         form: &forms::MARKETING_MESSAGE,
+        check: marketing::check,
+        ..MESSAGES
     },
     Facts {
-        operation: Operation::Receipt,
-        types: &[],
-        method: Method::Post,
-        path: "/messages",
+        name: "receipt",
         repeat: Repeat::Harmless,
-        answer: AnswerForm::Sent,
         form: &forms::RECEIPT,
+        check: receipt::check,
+        ..MESSAGES
     },
 ];
 
 impl Operation {
-    /// The row of [`FACTS`].
+    pub const MESSAGE: Self = Self(&FACTS[0]);
+    /// A marketing template, by the Marketing Messages API.
+    pub const MARKETING_MESSAGE: Self = Self(&FACTS[1]);
+    /// Mark-as-read and typing.
+    pub const RECEIPT: Self = Self(&FACTS[2]);
+
+    /// Its row of the table.
     pub fn facts(self) -> &'static Facts {
-        match self {
-            Self::Message => &FACTS[0],
-            Self::MarketingMessage => &FACTS[1],
-            Self::Receipt => &FACTS[2],
-        }
+        self.0
+    }
+
+    /// All there are, those of numbers' lanes first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FACTS.iter().chain(ACCOUNT_OPERATIONS).map(Self)
     }
 
     /// The operation that an AMQP `type` asks for.
     pub fn of_type(kind: &str) -> Option<Self> {
-        let row = FACTS.iter().find(|row| row.types.contains(&kind));
-        row.map(|row| row.operation)
+        Self::all().find(|operation| operation.0.types.contains(&kind))
     }
 
     /// The operation that this one turns out to be by its body.
     #[must_use]
     pub fn seen_from(self, body: &Value) -> Self {
-        match self {
-            Self::Message if receipt::is_one(body) => Self::Receipt,
-            Self::Message | Self::MarketingMessage | Self::Receipt => self,
+        if self == Self::MESSAGE && receipt::is_one(body) {
+            Self::RECEIPT
+        } else {
+            self
         }
     }
 
     /// Checks what is certain of the body.
     pub fn check(self, body: &Value, config: &IntakeConfig, faults: &mut Vec<Fault>) -> Checked {
-        match self {
-            Self::Message => message::check(body, config, faults),
-            Self::MarketingMessage => marketing::check(body, config, faults),
-            Self::Receipt => receipt::check(body, config, faults),
-        }
+        (self.0.check)(self.0, body, config, faults)
+    }
+}
+
+impl Default for Operation {
+    fn default() -> Self {
+        Self::MESSAGE
+    }
+}
+
+impl PartialEq for Operation {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Operation {}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
     }
 }
 
@@ -146,16 +212,21 @@ impl Operation {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::collections::HashSet;
 
     #[test]
-    fn each_operation_has_its_row() {
-        for row in &FACTS {
-            assert_eq!(row.operation.facts().operation, row.operation);
-            for kind in row.types {
-                assert_eq!(Operation::of_type(kind), Some(row.operation));
+    fn each_type_asks_for_one_operation() {
+        let mut names = HashSet::new();
+        for operation in Operation::all() {
+            assert!(names.insert(operation.facts().name), "{operation:?}");
+            for kind in operation.facts().types {
+                assert_eq!(Operation::of_type(kind), Some(operation));
             }
         }
         assert_eq!(Operation::of_type("receipt"), None);
+        for (name, _) in NOT_QUEUED {
+            assert_eq!(Operation::of_type(name), None, "{name}");
+        }
     }
 
     #[test]
@@ -173,7 +244,7 @@ mod tests {
                 vec!["/type"],
             ),
         ] {
-            let operation = Operation::MarketingMessage.seen_from(&body);
+            let operation = Operation::MARKETING_MESSAGE.seen_from(&body);
             let mut faults = vec![];
             let checked = operation.check(&body, &IntakeConfig::OF_TESTS, &mut faults);
             let at: Vec<_> = faults.iter().map(|fault| fault.at.as_str()).collect();
@@ -186,8 +257,8 @@ mod tests {
     fn a_receipt_counts_against_nobodys_pair_limit() {
         let receipt = json!({"to": "49", "status": "read", "message_id": "m"});
         for (operation, body, is_counted) in [
-            (Operation::Message, json!({"to": "49"}), true),
-            (Operation::Receipt, receipt, false),
+            (Operation::MESSAGE, json!({"to": "49"}), true),
+            (Operation::RECEIPT, receipt, false),
         ] {
             assert_eq!(Operation::default().seen_from(&body), operation);
             let checked = operation.check(&body, &IntakeConfig::OF_TESTS, &mut vec![]);

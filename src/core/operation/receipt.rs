@@ -1,6 +1,7 @@
 //! A message that is marked as read, or a typing indicator: both say `status`, and name a message that came in. Source: Meta, "Mark
 //! messages as read" and "Typing indicators".
 
+use super::Facts;
 use super::body::{Added, Checked, check_opaque, check_product, member, require_text};
 use super::config::IntakeConfig;
 use super::sizes;
@@ -12,7 +13,12 @@ pub(super) fn is_one(body: &Value) -> bool {
     member(body, "status").is_some()
 }
 
-pub(super) fn check(body: &Value, config: &IntakeConfig, faults: &mut Vec<Fault>) -> Checked {
+pub(super) fn check(
+    _: &Facts,
+    body: &Value,
+    config: &IntakeConfig,
+    faults: &mut Vec<Fault>,
+) -> Checked {
     check_product(body, faults);
     require_text(body, "message_id", faults);
     let own_opaque = check_opaque(body, faults);

@@ -19,6 +19,14 @@ impl Recipient {
             Self(text.trim().into())
         }
     }
+
+    /// What an operation is done on stands for its recipient: one at a time, in order.
+    pub fn of_node(target: &str, node: Option<&str>) -> Self {
+        match node {
+            Some(node) => Self(format!("{target}/{node}").into()),
+            None => Self(target.into()),
+        }
+    }
 }
 
 impl fmt::Debug for Recipient {

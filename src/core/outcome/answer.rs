@@ -3,8 +3,12 @@
 //! Shapes after Meta's "Send messages" page (v24–v26) and the Graph API's "Error handling" page. Reading is
 //! lenient and total: a proxy in between may turn numbers into strings, and whatever arrives must end in a value.
 
+mod whole;
+
+use crate::contract::result::Response;
 use crate::core::operation::AnswerForm;
 use std::fmt;
+pub use whole::Undone;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -53,15 +57,28 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reads `X-Business-Use-Case-Usage` and `X-App-Usage`. What is not as documented counts as absent.
+    /// Reads `X-Business-Use-Case-Usage` and `X-App-Usage` of a message's answer. What is not as documented counts as absent.
     pub fn read(business: Option<&[u8]>, app: Option<&[u8]>) -> Self {
+        // Other budgets are those of management calls, such as templates.
+        Self::of_budgets(business, app, |kind| kind == "whatsapp")
+    }
+
+    /// The same of an operation's answer, which names the budget of management calls by more than one word.
+    pub fn of_management(business: Option<&[u8]>, app: Option<&[u8]>) -> Self {
+        Self::of_budgets(business, app, |_| true)
+    }
+
+    fn of_budgets(
+        business: Option<&[u8]>,
+        app: Option<&[u8]>,
+        counts: impl Fn(&Value) -> bool,
+    ) -> Self {
         let json = |header: Option<&[u8]>| serde_json::from_slice::<Value>(header?).ok();
         let accounts = json(business);
         let accounts = accounts.as_ref().and_then(Value::as_object);
         let entries = || accounts.into_iter().flat_map(Map::values);
         let entries = || entries().filter_map(Value::as_array).flatten();
-        // Other budgets are those of management calls, such as templates.
-        let is_ours = |entry: &&Value| entry.get("type").is_none_or(|kind| kind == "whatsapp");
+        let is_ours = |entry: &&Value| entry.get("type").is_none_or(&counts);
         let entries = || entries().filter(is_ours);
         let whole = |entry: &Value, key: &str| {
             let number = entry.get(key)?.as_f64()?;
@@ -111,6 +128,10 @@ pub struct Accepted {
     pub user_id: Option<String>,
     /// Templates only: `accepted`, `held_for_quality_assessment`, `paused`.
     pub message_status: Option<String>,
+    /// The whole answer, to an operation that is no message.
+    pub response: Option<Response>,
+    /// What such an operation did not do, as the answer lists it.
+    pub undone: Option<Undone>,
 }
 
 #[derive(Clone, PartialEq, Default)]
@@ -130,9 +151,10 @@ pub struct ApiError {
 
 impl AnswerBody {
     /// Reads the answer to an operation, in the form that the API gives it.
-    pub fn of(form: AnswerForm, bytes: &[u8]) -> AnswerBody {
+    pub fn of(form: AnswerForm, status: u16, bytes: &[u8]) -> AnswerBody {
         match form {
             AnswerForm::Sent => AnswerBody::read(bytes),
+            AnswerForm::Whole(failures) => whole::read(failures, status, bytes),
         }
     }
 
@@ -181,6 +203,7 @@ fn read_usual(bytes: &[u8]) -> Option<Accepted> {
         wa_id: wa_id.filter(|text| !text.is_empty()),
         user_id: user_id.filter(|text| !text.is_empty()),
         message_status: message.message_status.filter(|text| !text.is_empty()),
+        ..Accepted::default()
     })
 }
 
@@ -209,6 +232,7 @@ fn read_accepted(body: &Map<String, Value>) -> Option<Accepted> {
         wa_id: first("contacts", "wa_id"),
         user_id: first("contacts", "user_id"),
         message_status: first("messages", "message_status"),
+        ..Accepted::default()
     })
 }
 
@@ -257,6 +281,7 @@ fn hidden<T>(value: &Option<T>) -> Option<Hidden> {
 impl fmt::Debug for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepted")
+            .field("response", &hidden(&self.response))
             .field("wamid", &hidden(&self.wamid))
             .field("wa_id", &hidden(&self.wa_id))
             .field("user_id", &hidden(&self.user_id))

@@ -9,8 +9,7 @@ use crate::contract::request::{
 };
 use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
-use crate::core::operation::IntakeConfig;
-use crate::core::operation::{FACTS, Operation};
+use crate::core::operation::{IntakeConfig, Recipient};
 use crate::core::request::ladder::MAX_DELAY_S;
 use crate::core::request::message::Message;
 use crate::core::request::reply_to::ReplyTo;
@@ -19,6 +18,7 @@ use bytes::Bytes;
 mod body;
 mod identity;
 mod instant;
+mod operation;
 mod value;
 
 impl Inbound<'_> {
@@ -70,7 +70,8 @@ pub fn intake(
 ) -> Result<Message, Refusal> {
     let mut faults = vec![];
     let id = identity::check(&inbound, &mut faults);
-    let operation = operation(inbound.operation, &mut faults);
+    let operation = operation::check(&inbound, &mut faults);
+    let address = operation::address(&inbound, operation, &mut faults);
     if inbound.reply_to.and_then(ReplyTo::parse) == Some(ReplyTo::Ours) {
         faults.push(Fault::new(
             "/@amqp/reply_to",
@@ -91,12 +92,17 @@ pub fn intake(
         (body, operation, checked)
     });
 
+    // Operations on one thing are done one by one, in their order.
+    let in_turn = address
+        .as_ref()
+        .map(|at| Recipient::of_node(&at.target, at.node.as_deref()));
     match (id, checked) {
         (Some(id), Some((body, operation, checked))) if faults.is_empty() => Ok(Message {
             body,
             added: checked.added,
             operation,
-            recipient: checked.recipient,
+            recipient: checked.recipient.or(in_turn),
+            address,
             priority: Priority::of(inbound.priority),
             on_unknown,
             enqueued_at_ms: inbound.enqueued_at_ms(now),
@@ -128,23 +134,6 @@ fn age(mut history: History, now: Now) -> History {
         history.first_seen_ms = now.wall_ms;
     }
     history
-}
-
-fn operation(kind: Option<&str>, faults: &mut Vec<Fault>) -> Option<Operation> {
-    let kind = kind.filter(|kind| *kind != value::TYPE).unwrap_or_default();
-    let operation = Operation::of_type(kind);
-    if operation.is_none() {
-        let known = FACTS.iter().flat_map(|row| row.types);
-        let known = known
-            .filter(|kind| !kind.is_empty())
-            .map(|kind| format!("{kind:?}"));
-        let known = known.collect::<Vec<_>>().join(" or ");
-        faults.push(Fault::new(
-            "/@amqp/type",
-            format!("is not an operation of this dispatcher: leave it empty or say {known}"),
-        ));
-    }
-    operation
 }
 
 fn check_headers(bytes: usize, faults: &mut Vec<Fault>) {

@@ -1,17 +1,20 @@
 //! The requests that a lane carries. A `Message` is only built by [`crate::core::request::intake`], so whoever holds one need not check it
 //! again.
 
+use crate::contract::names;
 use crate::contract::request::History;
 use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
 use crate::core::operation::Recipient;
 use crate::core::operation::body::{Added, splice};
+use crate::core::operation::call::{Address, Call};
 use crate::core::operation::{Operation, Repeat};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
-/// One business phone number id: everything paced, throttled, halted and drained together.
+/// Everything paced, throttled, halted and drained together: a business phone number by its id, or `account.<waba_id>`, an account's
+/// operations.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct LaneId(pub(crate) Arc<str>);
 
@@ -19,6 +22,17 @@ impl LaneId {
     pub fn new(phone_number_id: &str) -> Self {
         Self(phone_number_id.into())
     }
+
+    /// The lane of an account's operations.
+    pub fn of_account(waba_id: &str) -> Self {
+        Self(names::account_lane(waba_id).into())
+    }
+
+    /// The account, if it is an account's lane.
+    pub fn waba_id(&self) -> Option<&str> {
+        self.0.strip_prefix(names::ACCOUNT_LANE)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,6 +82,8 @@ pub struct Message {
     /// Members that the body lacks.
     pub added: Vec<Added>,
     pub operation: Operation,
+    /// Of an operation that is no message: what its path names.
+    pub address: Option<Arc<Address>>,
     /// `None`: the request does not say. A lost answer is then reported, and of a redelivery `redelivery.policy` decides.
     pub on_unknown: Option<OnUnknown>,
     pub enqueued_at_ms: Option<u64>,
@@ -88,9 +104,31 @@ pub struct Message {
 }
 
 impl Message {
-    /// The body that is POSTed, byte for byte what was published but for the members we add. Made when it is sent: what waits is held once.
-    pub fn to_send(&self) -> Bytes {
+    /// The body, byte for byte as it was published but for the members we add.
+    pub fn completed(&self) -> Bytes {
         splice(self.body.clone(), &self.added, self.id.as_str())
+    }
+
+    /// The request to the API. Made when it is sent: what waits is held once.
+    pub fn to_send(&self, lane: &LaneId) -> Call {
+        let body = self.completed();
+        match &self.address {
+            None => self.operation.to_number(lane.as_str(), body),
+            Some(address) => self.operation.to_account(address, body, self.may_be_done()),
+        }
+    }
+
+    /// Whether an earlier request to the API may have done it.
+    fn may_be_done(&self) -> bool {
+        self.redelivered || self.history.attempts + self.history.uncharged > 0
+    }
+
+    /// The lane that the log of results knows it by: an operation's is not its lane's but what it is for.
+    pub fn logged_as(&self, lane: &LaneId) -> String {
+        match &self.address {
+            Some(address) => names::account_lane(&address.target),
+            None => lane.as_str().to_owned(),
+        }
     }
 
     /// True if repeating it reaches nobody twice.

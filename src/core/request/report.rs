@@ -3,10 +3,12 @@
 use crate::contract::fault::Fault;
 use crate::contract::request::{History, Inbound};
 use crate::contract::result::{ErrorDocument, ResultDocument, VERSION};
-use crate::contract::words::{Class, POISON, Status};
+use crate::contract::words::{Class, PARTIAL, POISON, Status};
 use crate::core::Now;
-use crate::core::outcome::answer::Accepted;
+use crate::core::operation::Operation;
+use crate::core::outcome::answer::{Accepted, Undone};
 use crate::core::request::message::{LaneId, Message};
+use std::sync::Arc;
 
 impl ErrorDocument {
     /// As many faults as help a person; a body of nothing but faults must not become a result larger than itself.
@@ -34,6 +36,26 @@ impl ErrorDocument {
     }
 }
 
+impl ErrorDocument {
+    /// Of an operation that the API did not do, or not for all.
+    fn of_undone(undone: Undone) -> Self {
+        let (class, title) = match undone.is_partial {
+            true => (PARTIAL, "done for some, and not for those in faults"),
+            false => (Class::Invalid.as_str(), "not done"),
+        };
+        let error = undone.error;
+        Self {
+            code: error.as_ref().map(|error| error.code),
+            subcode: error.as_ref().and_then(|error| error.subcode),
+            details: error.as_ref().and_then(|error| error.title.clone()),
+            fbtrace_id: error.and_then(|error| error.fbtrace_id),
+            at: undone.faults.first().map(|fault| fault.at.clone()),
+            faults: undone.faults,
+            ..Self::own(class, title)
+        }
+    }
+}
+
 impl ResultDocument {
     /// A result without an answer of the API's.
     pub fn new(
@@ -43,11 +65,13 @@ impl ResultDocument {
         error: Option<ErrorDocument>,
         now: Now,
     ) -> Self {
+        let target = message.address.as_ref().map(|at| at.target.as_str());
+        let of = (target, Some(message.operation));
         Self {
             id: Some(message.id.0.clone()),
             biz_opaque_callback_data: message.own_opaque.clone(),
             enqueued_at: message.enqueued_at_ms,
-            ..Self::begin(&message.history, lane, status, error, now)
+            ..Self::begin(&message.history, lane, of, status, error, now)
         }
     }
 
@@ -59,29 +83,45 @@ impl ResultDocument {
         error: Option<ErrorDocument>,
         now: Now,
     ) -> Self {
+        let of = (
+            Some(inbound.target),
+            inbound.operation.and_then(Operation::of_type),
+        );
         Self {
             id: inbound.id().map(Into::into),
             enqueued_at: inbound.enqueued_at_ms(now),
-            ..Self::begin(&inbound.history, lane, status, error, now)
+            ..Self::begin(&inbound.history, lane, of, status, error, now)
         }
     }
 
     fn begin(
         history: &History,
         lane: &LaneId,
+        (target, operation): (Option<&str>, Option<Operation>),
         status: Status,
         error: Option<ErrorDocument>,
         now: Now,
     ) -> Self {
+        // A number's lane is whom it is for, whatever key a caller's `CC` had; an account's may be for one of its numbers.
+        let waba_id: Option<Arc<str>> = lane.waba_id().map(Into::into);
+        let of_number = target.filter(|target| Some(*target) != waba_id.as_deref());
+        let phone_number_id = match waba_id {
+            Some(_) => of_number.map(Into::into),
+            None => Some(lane.0.clone()),
+        };
+        let operation = operation.filter(|_| waba_id.is_some());
         Self {
             v: VERSION,
             id: None,
-            phone_number_id: lane.0.clone(),
+            phone_number_id,
+            waba_id,
+            operation: operation.map(|operation| operation.facts().name),
             status,
             wamid: None,
             wa_id: None,
             user_id: None,
             message_status: None,
+            response: None,
             error,
             attempts: history.attempts,
             possible_duplicate: history.possible_duplicate,
@@ -110,6 +150,7 @@ impl ResultDocument {
         }
     }
 
+    /// The API did it; or, of an operation, some of it.
     pub fn accepted(
         message: &Message,
         lane: &LaneId,
@@ -117,13 +158,18 @@ impl ResultDocument {
         sent_at: u64,
         now: Now,
     ) -> Self {
+        let (status, error) = match accepted.undone {
+            None => (Status::Accepted, None),
+            Some(undone) => (Status::Rejected, Some(ErrorDocument::of_undone(undone))),
+        };
         Self {
             wamid: accepted.wamid,
             wa_id: accepted.wa_id,
             user_id: accepted.user_id,
             message_status: accepted.message_status,
+            response: accepted.response,
             sent_at: Some(sent_at),
-            ..Self::new(message, lane, Status::Accepted, None, now)
+            ..Self::new(message, lane, status, error, now)
         }
     }
 }

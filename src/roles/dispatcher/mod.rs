@@ -24,6 +24,7 @@ use crate::core::lane::Lane;
 use crate::core::lane::demand::Effort;
 use crate::core::lane::driver::DriverConfig;
 use crate::core::outcome::Rules;
+use crate::core::request::message::LaneId;
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
 use crate::graph::Graph;
 use crate::log::{self, Repeats};
@@ -37,7 +38,7 @@ use conclude::Concluder;
 use evidence::evidence;
 use futures_util::FutureExt;
 use lane_task::{Common, LaneHandle, LaneTask};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -45,7 +46,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use unrouted::Unrouted;
-use upkeep::{Account, AccountLane, Upkeep, read_account, watch_token};
+use upkeep::{Account, NumberLane, Upkeep, read_account, watch_token};
 use workload::Workload;
 
 /// The lowest limit a number can have: where a lane starts until the API has said what it really is.
@@ -72,8 +73,9 @@ pub enum Ended {
 pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     // First of all: a signal while the rest is built must drain as well.
     let signals = Signals::catch()?;
-    let numbers = config.phone_number_ids();
-    let labelled = numbers.iter().take(config.metrics.max_lanes).cloned();
+    let topology = Arc::new(Topology::of(&config.accounts));
+    let lanes = || topology.lanes.iter().map(|queue| queue.lane.clone());
+    let labelled = lanes().take(config.metrics.max_lanes);
     let metrics = Arc::new(Metrics::new(
         &config.worker_id,
         labelled.collect(),
@@ -88,13 +90,19 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (board, writer) = board(&config, &graph, clock, &metrics);
     let (evidence, search) = evidence(config.broker.clone(), metrics.clone());
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
-    let served: HashSet<String> = numbers.into_iter().collect();
+    let served: HashSet<String> = lanes().collect();
     let concluder = Arc::new(Concluder {
         publisher: publisher(&config, &sessions, &metrics, &served, writer.clone()),
         metrics: metrics.clone(),
         clock,
     });
-    let links = Links::new(config.broker.clone(), clock, metrics.clone(), writer);
+    let links = Links::new(
+        config.broker.clone(),
+        topology.clone(),
+        clock,
+        metrics.clone(),
+        writer,
+    );
     let common = Arc::new(Common {
         clock,
         graph: graph.clone(),
@@ -119,8 +127,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let mut lanes = JoinSet::new();
     let accounts = start_lanes(&config, &common, &mut lanes)?;
     lanes.spawn(unrouted.run());
-    let handles = accounts.iter().flat_map(|account| &account.lanes);
-    let handles: Arc<[LaneHandle]> = handles.map(|lane| lane.handle.clone()).collect();
+    let handles = handles(&accounts);
     let (workload, effort) = Workload::new(sessions, clock, metrics.clone(), handles.clone());
     let router = admin::router(admin(&config, &common, &accounts, effort, list.clone()));
     let upkeep = Arc::new(Upkeep {
@@ -134,7 +141,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         repeats.keep_telling(metrics.clone(), rounds)
     });
     tasks.start("the admin port", serve_admin(listener, router));
-    let mut broker = start_sessions(&config, session_sender, metrics, broker_stops);
+    let mut broker = start_sessions(&config, topology, session_sender, metrics, broker_stops);
     tasks.start("the lanes' connections", links.clone().run());
     let searching = search.run_apart()?;
     tasks.start("the search for evidence", searching.map(|()| String::new()));
@@ -179,7 +186,20 @@ fn unrouted(config: &Config, common: &Common, served: HashSet<String>) -> Unrout
         drain: common.drain.clone(),
         spans: common.spans.clone(),
         served,
+        accounts: accounts_by_target(config),
     }
+}
+
+/// The account's lane for whatever an operation may be published for.
+fn accounts_by_target(config: &Config) -> HashMap<String, LaneId> {
+    let targets = config.accounts.iter().flat_map(|account| {
+        let lane = LaneId::of_account(&account.waba_id);
+        let numbers = account.numbers.iter();
+        let numbers = numbers.map(|number| number.phone_number_id.as_str());
+        let targets = numbers.chain([account.waba_id.as_str()]);
+        targets.map(move |target| (target.to_owned(), lane.clone()))
+    });
+    targets.collect()
 }
 
 /// The parts of the worker that the admin port tells of.
@@ -190,7 +210,6 @@ fn admin(
     effort: Arc<Mutex<Effort>>,
     tasks: TaskList,
 ) -> Admin {
-    let lanes = accounts.iter().flat_map(|account| &account.lanes);
     Admin {
         worker_id: config.worker_id.as_str().into(),
         sessions: common.sessions.clone(),
@@ -200,7 +219,7 @@ fn admin(
         publisher: common.concluder.publisher.clone(),
         metrics: common.metrics.clone(),
         clock: common.clock,
-        lanes: lanes.map(|lane| lane.handle.clone()).collect(),
+        lanes: handles(accounts),
         accounts: accounts.clone(),
         effort,
         tasks,
@@ -212,12 +231,11 @@ fn admin(
 /// Starts the supervisor of the sessions. It ends after all else, when it is told to.
 fn start_sessions(
     config: &Config,
+    topology: Arc<Topology>,
     sessions: watch::Sender<Option<Arc<Session>>>,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let phone_number_ids = config.phone_number_ids();
-    let topology = Topology { phone_number_ids };
     let broker = config.broker.clone();
     tokio::spawn(supervise(broker, topology, sessions, metrics, stop))
 }
@@ -321,37 +339,51 @@ fn start_lanes(
         let tokens = TokenSlot::load(account, config.app_secret(&account.app))
             .with_context(|| format!("accounts: the token or app secret of WABA {waba_id}"))?;
         let tokens = Arc::new(tokens);
-        let mut lanes = vec![];
-        for number in &account.numbers {
-            let lane_config = config.lane(number.mps.unwrap_or(UNKNOWN_LIMIT_MPS));
-            let lane = Lane::new(
-                number.phone_number_id.clone(),
-                lane_config,
-                common.clock.now(),
-            );
-            let (token, reads_limit) = (tokens.token(), number.mps.is_none());
+        let token = tokens.token();
+        let mut start = |id: LaneId, lane_config, reads_limit| {
+            let lane = Lane::new(id.clone(), lane_config, common.clock.now());
             let place = Place {
-                lane: number.phone_number_id.clone(),
+                lane: id,
                 waba: waba_id.clone(),
                 token: token.fingerprint.clone(),
                 app: account.app.as_str().into(),
             };
-            let (task, handle) = LaneTask::new(common.clone(), lane, place, token, reads_limit);
+            let (task, handle) =
+                LaneTask::new(common.clone(), lane, place, token.clone(), reads_limit);
             tasks.spawn(task.run());
-            lanes.push(AccountLane {
-                handle,
+            handle
+        };
+        let numbers = account.numbers.iter().map(|number| {
+            let lane_config = config.lane(number.mps.unwrap_or(UNKNOWN_LIMIT_MPS));
+            let reads_limit = number.mps.is_none();
+            NumberLane {
+                handle: start(number.phone_number_id.clone(), lane_config, reads_limit),
                 reads_limit,
-            });
-        }
+            }
+        });
+        let lanes = numbers.collect();
+        let own_lane = start(LaneId::of_account(&waba_id), config.account_lane(), false);
         accounts.push(Arc::new(Account {
             waba_id,
             app: account.app.as_str().into(),
             tokens,
             lanes,
+            own_lane,
             state: Mutex::default(),
         }));
     }
     Ok(accounts.into())
+}
+
+/// The lanes of all accounts: first those of their numbers.
+fn handles(accounts: &[Arc<Account>]) -> Arc<[LaneHandle]> {
+    let numbers = accounts.iter().flat_map(|account| &account.lanes);
+    let own = accounts.iter().map(|account| &account.own_lane);
+    numbers
+        .map(|lane| &lane.handle)
+        .chain(own)
+        .cloned()
+        .collect()
 }
 
 /// SIGTERM and SIGINT, caught from the moment this is made.

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::spans::Spans;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -49,8 +49,10 @@ pub struct Unrouted {
     pub drain: watch::Receiver<bool>,
     /// If messages are traced.
     pub spans: Option<Arc<Spans>>,
-    /// The numbers of this worker.
+    /// The lanes of this worker.
     pub served: HashSet<String>,
+    /// The account's lane for each id that an operation may be published for.
+    pub accounts: HashMap<String, LaneId>,
 }
 
 impl Unrouted {
@@ -141,6 +143,11 @@ impl Unrouted {
             delivery.trace(spans, UNROUTED);
         }
         delivery.bound_body(self.intake.max_body_bytes);
+        if delivery.is_stray_operation()
+            && let Some(lane) = self.accounts.get(delivery.lane())
+        {
+            delivery.assign(lane);
+        }
         let concluder = &self.concluder;
         let is_served = self.served.contains(delivery.lane());
         if !is_served || delivery.dead_lettered().is_some() {

@@ -41,11 +41,14 @@ pub struct Account {
     /// As the config names it.
     pub app: Arc<str>,
     pub tokens: Arc<TokenSlot>,
-    pub lanes: Vec<AccountLane>,
+    /// The lanes of its numbers.
+    pub lanes: Vec<NumberLane>,
+    /// The lane of its operations.
+    pub own_lane: LaneHandle,
     pub state: Mutex<AccountState>,
 }
 
-pub struct AccountLane {
+pub struct NumberLane {
     pub handle: LaneHandle,
     /// The config leaves its limit to the API.
     pub reads_limit: bool,

@@ -94,9 +94,7 @@ fn topology(objects: &[Value]) -> Vec<String> {
     let Some(config) = config::config(objects) else {
         return vec![];
     };
-    let topology = whatsapp_dispatcher::broker::topology::Topology {
-        phone_number_ids: config.phone_number_ids(),
-    };
+    let topology = whatsapp_dispatcher::broker::topology::Topology::of(&config.accounts);
     let wanted = topology.definitions(&whatsapp_dispatcher::broker::vhost(&config.broker.url));
     let there: Value =
         serde_json::from_str(text(&map["data"]["topology.json"])).unwrap_or_default();

@@ -5,6 +5,7 @@ mod clients;
 mod delayed;
 mod garbage;
 mod marketing;
+mod operations;
 mod order;
 mod person;
 mod properties;

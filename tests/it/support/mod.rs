@@ -62,6 +62,7 @@ impl Default for Setup {
             .set("graph.connect_timeout_ms", "1000")
             .set("graph.request_timeout_ms", "5000")
             .set("drain.timeout_s", "15")
+            .set("operations.per_hour", "1000000")
             .set("retry.base_s", "1")
             .set("retry.max_delay_s", "1")
     }

@@ -3,15 +3,16 @@
 use super::{request, result, yaml};
 use crate::broker::headers::described::{Described, Kind, ON_DEAD_LETTERS, ON_RESULTS, is_echoed};
 use crate::broker::topology::{Object, Topology};
-use crate::contract::names::{DEAD, RESULTS, SEND};
+use crate::contract::names::{DEAD, OPERATIONS, RESULTS, SEND};
 use crate::contract::result::VERSION;
 use crate::contract::words::Status;
-use crate::core::operation::{FACTS, Operation};
+use crate::core::operation::{Operation, Route};
 use serde_json::{Map, Value, json};
 
 /// The version of AsyncAPI's AMQP bindings.
 const BINDING: &str = "0.3.0";
 const NUMBER: &str = "The id of a business phone number, as the path of a POST has it";
+const TARGET: &str = "The id of a business phone number, or of its WhatsApp Business Account";
 
 pub(super) fn make_document() -> String {
     let document = json!({
@@ -36,10 +37,7 @@ pub(super) fn make_document() -> String {
 
 /// An exchange as the dispatcher declares it.
 fn exchange(name: &str) -> Value {
-    let topology = Topology {
-        phone_number_ids: vec![],
-    };
-    let kind = topology
+    let kind = Topology::default()
         .objects()
         .into_iter()
         .find_map(|object| match object {
@@ -58,8 +56,13 @@ fn exchange(name: &str) -> Value {
 
 /// The requests that AMQP's `type` can ask for, each with the word.
 fn asked_for() -> impl Iterator<Item = (&'static str, Operation)> {
-    let rows = FACTS.iter();
-    rows.filter_map(|row| Some((*row.types.last()?, row.operation)))
+    Operation::all().filter_map(|operation| Some((*operation.facts().types.last()?, operation)))
+}
+
+/// Those of one exchange.
+fn asked_by(route: Route) -> impl Iterator<Item = &'static str> {
+    let those = asked_for().filter(move |(_, operation)| operation.facts().route == route);
+    those.map(|(name, _)| name)
 }
 
 fn channel(about: &str, address: &str, exchange_name: &str, messages: &[&str]) -> Value {
@@ -80,29 +83,36 @@ fn channels() -> Value {
         "Requests, by the number that sends",
         "{phone_number_id}",
         SEND,
-        &asked_for().map(|(name, _)| name).collect::<Vec<_>>(),
+        &asked_by(Route::Number).collect::<Vec<_>>(),
     );
     requests["parameters"] = json!({ "phone_number_id": { "description": NUMBER } });
+    let mut operations = channel(
+        "Operations on an account and its numbers, by the id of either",
+        "{target}",
+        OPERATIONS,
+        &asked_by(Route::Account).collect::<Vec<_>>(),
+    );
+    operations["parameters"] = json!({ "target": { "description": TARGET } });
     let mut results = channel(
         "What became of each request",
-        "{status}.{phone_number_id}",
+        "{status}.{target}",
         RESULTS,
         &["result"],
     );
     results["parameters"] = json!({
         "status": { "enum": Status::WORDS },
-        "phone_number_id": { "description": "The request's routing key" },
+        "target": { "description": "The request's routing key" },
     });
     let mut dead = channel(
         "Requests that were given up, whole, for replay",
-        "{phone_number_id}",
+        "{target}",
         DEAD,
         &["dead_letter"],
     );
-    dead["parameters"] =
-        json!({ "phone_number_id": { "description": "The request's routing key" } });
+    dead["parameters"] = json!({ "target": { "description": "The request's routing key" } });
     json!({
         "requests": requests,
+        "operations": operations,
         "results": results,
         "dead_letters": dead,
         "replies": {
@@ -122,20 +132,24 @@ fn operations() -> Value {
             "bindings": { "amqp": { "deliveryMode": 2, "timestamp": true, "bindingVersion": BINDING } },
         })
     };
-    let requests = asked_for()
-        .map(|(name, _)| json!({ "$ref": format!("#/channels/requests/messages/{name}") }));
-    json!({
-        "request": {
+    let received = |channel: &str, route: Route| {
+        let those = asked_by(route)
+            .map(|name| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") }));
+        json!({
             "action": "receive",
-            "channel": { "$ref": "#/channels/requests" },
-            "messages": requests.collect::<Vec<_>>(),
+            "channel": { "$ref": format!("#/channels/{channel}") },
+            "messages": those.collect::<Vec<_>>(),
             "bindings": { "amqp": { "deliveryMode": 2, "mandatory": true, "timestamp": true, "bindingVersion": BINDING } },
             "reply": {
                 "address": { "description": "The AMQP property reply_to, if there is one", "location": "$message.header#/reply_to" },
                 "channel": { "$ref": "#/channels/replies" },
                 "messages": [{ "$ref": "#/channels/replies/messages/result" }],
             },
-        },
+        })
+    };
+    json!({
+        "request": received("requests", Route::Number),
+        "operation": received("operations", Route::Account),
         "result": sent("results", "result"),
         "dead_letter": sent("dead_letters", "dead_letter"),
     })
@@ -161,7 +175,7 @@ fn messages() -> Value {
     });
     for (name, operation) in asked_for() {
         messages[name] = json!({
-            "title": format!("Request for POST /{{phone_number_id}}{}", operation.facts().path),
+            "title": format!("Request for {} /{}", operation.facts().method.as_str(), operation.facts().path),
             "payload": { "$ref": format!("{request}#/$defs/{}", request::definition_of(operation)) },
             "headers": { "$ref": format!("{request}#/$defs/headers") },
             "traits": traits,

@@ -107,11 +107,14 @@ fn typed(name: &str) -> Map<String, Value> {
 fn describe(takes: Takes) -> Map<String, Value> {
     let schema = match takes {
         Takes::Object => json!({ "type": "object" }),
-        Takes::List { min, max: None } => json!({ "type": "array", "minItems": min }),
-        Takes::List {
-            min,
-            max: Some(max),
-        } => json!({ "type": "array", "minItems": min, "maxItems": max }),
+        Takes::List { min, max } => {
+            let mut list = typed("array");
+            if min > 0 {
+                list.insert("minItems".to_owned(), min.into());
+            }
+            list.extend(max.map(|max| ("maxItems".to_owned(), max.into())));
+            return list;
+        }
         Takes::ListOrJson { min } => json!({ "type": ["array", "string"], "minItems": min }),
         Takes::Text => json!({ "type": "string" }),
         Takes::Word => json!({ "type": "string", "minLength": 1 }),

@@ -6,7 +6,7 @@ use crate::contract::request::{
     TAGS_MAX,
 };
 use crate::contract::words::OnUnknown;
-use crate::core::operation::{FACTS, Operation};
+use crate::core::operation::Operation;
 use serde_json::{Map, Value, json};
 
 pub(super) const FILE: &str = "contract/request.schema.json";
@@ -21,8 +21,8 @@ const ABOUT: &str = "A body published to wa.send: the one that would be POSTed t
 
 pub(super) fn make_schema() -> Value {
     let mut definitions = Map::new();
-    for row in &FACTS {
-        define(row.form, &sizes_of(row.form), &mut definitions);
+    for facts in Operation::all().map(Operation::facts) {
+        define(facts.form, &sizes_of(facts.form), &mut definitions);
     }
     definitions.insert(BODY.to_owned(), body());
     definitions.insert("properties".to_owned(), properties());
@@ -39,9 +39,10 @@ pub(super) fn make_schema() -> Value {
 /// The name of the definition that a body has whose request asks for this operation. What has a status is no message: see
 /// `Operation::seen_from`.
 pub(super) fn definition_of(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Message => BODY,
-        Operation::MarketingMessage | Operation::Receipt => operation.facts().form.name,
+    if operation == Operation::MESSAGE {
+        BODY
+    } else {
+        operation.facts().form.name
     }
 }
 
@@ -49,13 +50,14 @@ fn body() -> Value {
     json!({
         "type": "object",
         "if": { "required": ["status"], "properties": { "status": { "not": { "type": "null" } } } },
-        "then": { "$ref": reference(Operation::Receipt.facts().form.name) },
-        "else": { "$ref": reference(Operation::Message.facts().form.name) },
+        "then": { "$ref": reference(Operation::RECEIPT.facts().form.name) },
+        "else": { "$ref": reference(Operation::MESSAGE.facts().form.name) },
     })
 }
 
 fn properties() -> Value {
-    let types: Vec<&str> = FACTS.iter().flat_map(|row| row.types).copied().collect();
+    let types = Operation::all().flat_map(|operation| operation.facts().types);
+    let types: Vec<&str> = types.copied().collect();
     json!({
         "title": "AMQP properties of a request",
         "type": "object",

@@ -2,7 +2,7 @@
 
 use super::forms::{DIALECT, reference};
 use crate::contract::result::VERSION;
-use crate::contract::words::{Class, POISON, Status, UNKNOWN_NUMBER};
+use crate::contract::words::{Class, PARTIAL, POISON, Status, UNKNOWN_NUMBER};
 use serde_json::{Value, json};
 
 pub(super) const FILE: &str = "contract/result.schema.json";
@@ -33,16 +33,19 @@ fn result() -> Value {
     let never = |name: &str| json!({ "properties": { name: false } });
     json!({
         "type": "object",
-        "required": ["v", "phone_number_id", "status", "attempts", "possible_duplicate", "completed_at"],
+        "required": ["v", "status", "attempts", "possible_duplicate", "completed_at"],
         "properties": {
             "v": { "const": VERSION },
             "id": text("The request's, if it had one"),
-            "phone_number_id": text("The request's routing key"),
+            "phone_number_id": text("The request's routing key, if that is a number"),
+            "waba_id": text("The account, of an operation that is no message"),
+            "operation": text("The name of an operation that is no message: the request's AMQP type"),
             "status": { "enum": Status::WORDS },
             "wamid": text("As Meta answered, as are wa_id, user_id and message_status"),
             "wa_id": { "type": "string" },
             "user_id": { "type": "string" },
             "message_status": { "type": "string" },
+            "response": { "description": "The API's whole answer to an operation that is no message" },
             "error": { "$ref": reference("error") },
             "attempts": { "type": "integer", "minimum": 0 },
             "possible_duplicate": { "type": "boolean" },
@@ -51,6 +54,7 @@ fn result() -> Value {
             "sent_at": moment("When the send began whose answer this is"),
             "completed_at": moment("When the request ended"),
         },
+        "anyOf": [{ "required": ["phone_number_id"] }, { "required": ["waba_id", "operation"] }],
         "allOf": [
             where_status(&[Status::Rejected, Status::Failed], json!({ "required": ["error"] })),
             where_status(&[Status::Accepted], json!({ "required": ["id", "sent_at"], "properties": { "error": false } })),
@@ -63,7 +67,7 @@ fn result() -> Value {
 fn error() -> Value {
     let classes: Vec<&str> = Class::WORDS
         .into_iter()
-        .chain([UNKNOWN_NUMBER, POISON])
+        .chain([UNKNOWN_NUMBER, POISON, PARTIAL])
         .collect();
     json!({
         "type": "object",
@@ -87,7 +91,7 @@ fn fault() -> Value {
         "type": "object",
         "required": ["at", "problem"],
         "properties": {
-            "at": text("A JSON pointer into the body; AMQP properties stand under /@amqp"),
+            "at": text("A JSON pointer into the body; AMQP properties stand under /@amqp, and what an operation did not do under /response of the result"),
             "problem": { "type": "string" },
             "limit": { "type": "integer", "minimum": 0 },
             "length": { "type": "integer", "minimum": 0 },

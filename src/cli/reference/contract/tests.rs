@@ -1,9 +1,10 @@
-use crate::core::operation::{FACTS, Max, Operation, SIZES};
+use crate::core::operation::{Max, Operation, SIZES};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
 mod documented;
 mod limits;
+mod operations;
 mod result;
 
 /// Kinds that no body of tests/cases is of.
@@ -57,15 +58,14 @@ fn requests() -> Validator {
 fn every_operation_has_its_definition() {
     let schema = super::request::make_schema();
     let bodies = documented();
-    for row in &FACTS {
-        let of_it = definition(schema.clone(), super::request::definition_of(row.operation));
+    for (operation, expected) in [
+        (Operation::MESSAGE, bodies.len()..=bodies.len()),
+        (Operation::MARKETING_MESSAGE, 2..=bodies.len() / 2),
+        (Operation::RECEIPT, 1..=1),
+    ] {
+        let of_it = definition(schema.clone(), super::request::definition_of(operation));
         let valid = bodies.iter().filter(|body| of_it.is_valid(body)).count();
-        let expected = match row.operation {
-            Operation::Message => valid == bodies.len(),
-            Operation::MarketingMessage => (2..bodies.len() / 2).contains(&valid),
-            Operation::Receipt => valid == 1,
-        };
-        assert!(expected, "{:?}: {valid}", row.operation);
+        assert!(expected.contains(&valid), "{operation:?}: {valid}");
     }
 }
 

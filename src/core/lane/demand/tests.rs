@@ -9,7 +9,7 @@ const TARGET: Duration = Duration::from_secs(100);
 fn view(limit_mps: u32) -> View {
     let config = LaneConfig {
         pace: PaceConfig {
-            limit_mps,
+            limit_mps: limit_mps.into(),
             utilization: 1.0,
             burst: Duration::ZERO,
         },

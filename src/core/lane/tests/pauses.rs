@@ -162,7 +162,7 @@ fn what_was_said_of_an_old_token_does_not_block_the_new_one() {
 fn too_fast_lowers_the_rate_and_only_a_hint_pauses() {
     let slow = LaneConfig {
         pace: PaceConfig {
-            limit_mps: 10,
+            limit_mps: 10.0,
             burst: Duration::ZERO,
             ..config().pace
         },

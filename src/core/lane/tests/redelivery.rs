@@ -196,7 +196,7 @@ fn a_grown_prefetch_is_remembered_whole() {
     };
     let slow = LaneConfig {
         pace: PaceConfig {
-            limit_mps: 1,
+            limit_mps: 1.0,
             ..wide.pace
         },
         ..wide

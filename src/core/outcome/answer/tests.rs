@@ -146,6 +146,8 @@ fn debug_prints_nothing_private() {
         wa_id: Some(secret.to_owned()),
         user_id: Some(secret.to_owned()),
         message_status: Some("accepted".to_owned()),
+        response: Response::of(&format!("{{\"to\":\"{secret}\"}}")),
+        undone: None,
     };
     let error = ApiError {
         code: 131009,

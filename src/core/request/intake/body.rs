@@ -37,13 +37,22 @@ pub(super) fn read(
         },
         Some(_) | None => body,
     };
+    let is_for_an_account = inbound.account.is_some();
+    // An operation that needs no parameters needs no body.
+    let body = if is_for_an_account && body.is_empty() {
+        Bytes::from_static(b"{}")
+    } else {
+        body
+    };
     match serde_json::from_slice(&body) {
         Ok(object @ Value::Object(_)) => return Some((body, object)),
         Ok(
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
         ) => {
-            let path = operation.unwrap_or_default().facts().path;
-            let problem = format!("must be a JSON object, the one that would be POSTed to {path}");
+            let facts = operation.unwrap_or_default().facts();
+            let (method, path) = (facts.method.as_str(), facts.path);
+            let problem =
+                format!("must be a JSON object, the one that would go to {method} /{path}");
             faults.push(Fault::new("", problem));
         }
         // serde_json's own text could quote the body: its position is enough to find the place.

@@ -138,7 +138,8 @@ fn every_header_that_cannot_be_used_is_named() {
 
 #[test]
 fn every_fault_of_a_body_is_named_and_no_value() {
-    let no_object = " must be a JSON object, the one that would be POSTed to /messages";
+    let no_object =
+        " must be a JSON object, the one that would go to POST /{phone_number_id}/messages";
     for body in [r#""hunter2""#, "[1]", "7", "null", "true"] {
         check_body(body, &[&format!("the body{no_object}")]);
     }
@@ -312,7 +313,7 @@ fn every_documented_body_passes_untouched() {
     for body in documented.filter(|body| !body.trim().is_empty()) {
         let message =
             take(body, sound()).unwrap_or_else(|refusal| panic!("{body}: {:?}", refusal.faults));
-        let sent = message.to_send();
+        let sent = message.completed();
         let sent = std::str::from_utf8(&sent).unwrap();
         let is_receipt = body.contains(r#""status":"read""#);
         let added = if is_receipt {
@@ -357,7 +358,7 @@ fn only_what_is_missing_is_added() {
         ),
     ] {
         let message = take(body, sound()).unwrap();
-        assert_eq!(std::str::from_utf8(&message.to_send()).unwrap(), sent);
+        assert_eq!(std::str::from_utf8(&message.completed()).unwrap(), sent);
         let own = body.contains("mine").then_some("mine");
         assert_eq!(message.own_opaque.as_deref(), own);
     }
@@ -367,7 +368,7 @@ fn only_what_is_missing_is_added() {
         ..sound()
     };
     let message = take(r#"{"to":"49"}"#, inbound).unwrap();
-    let sent: Value = serde_json::from_slice(&message.to_send()).unwrap();
+    let sent: Value = serde_json::from_slice(&message.completed()).unwrap();
     assert_eq!(sent["biz_opaque_callback_data"], "a\"\\\n{");
 }
 
@@ -432,7 +433,7 @@ proptest! {
         };
         match intake(body.into(), inbound, &BOUNDS, NOW) {
             Ok(message) => {
-                let sent: Value = serde_json::from_slice(&message.to_send()).unwrap();
+                let sent: Value = serde_json::from_slice(&message.completed()).unwrap();
                 prop_assert!(sent["messaging_product"] == "whatsapp");
                 prop_assert!(message.is_harmless_to_repeat() || sent["biz_opaque_callback_data"].is_string());
             }

@@ -65,6 +65,7 @@ fn an_accepted_message_tells_what_the_api_said() {
         wa_id: Some("49".to_owned()),
         user_id: None,
         message_status: Some("accepted".to_owned()),
+        ..Accepted::default()
     };
     let report = ResultDocument::accepted(
         &message(BODY, history),
@@ -150,6 +151,7 @@ fn nothing_of_a_person_is_in_debug_output() {
         wa_id: Some("SECRET".to_owned()),
         user_id: Some("SECRET".to_owned()),
         message_status: None,
+        ..Accepted::default()
     };
     let mut error = ErrorDocument::own("invalid", "SECRET");
     error.details = Some("SECRET".to_owned());

@@ -26,7 +26,10 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn new(lane: LaneId, all: Arc<Metrics>, state: State) -> Self {
         Self {
-            metrics: Arc::new(all.lane(lane.as_str())),
+            metrics: Arc::new(match lane.waba_id() {
+                Some(_) => all.account_lane(lane.as_str()),
+                None => all.lane(lane.as_str()),
+            }),
             label: all.label(lane.as_str()).into(),
             lane,
             all,
@@ -76,7 +79,10 @@ impl Observer {
             if std::mem::take(&mut self.unreachable) {
                 tracing::info!(%phone_number_id, "the API is reached again");
             }
-            return self.all.api_latency.observe(took.as_secs_f64());
+            if self.lane.waba_id().is_none() {
+                self.all.api_latency.observe(took.as_secs_f64());
+            }
+            return;
         };
         if !std::mem::replace(&mut self.unreachable, true) {
             let why = error.title.as_deref();

@@ -10,7 +10,6 @@ use crate::core::operation::Operation;
 use crate::core::outcome::answer::Reply;
 use crate::core::request::decide::Decision;
 use crate::core::request::intake::Refusal;
-use crate::graph::ApiRequest;
 use crate::roles::dispatcher::conclude::seconds_between;
 use crate::roles::dispatcher::intake::take_in;
 use futures_util::future::OptionFuture;
@@ -94,8 +93,7 @@ impl LaneTask {
     fn send(&mut self, attempt: Attempt) {
         let Attempt {
             ticket,
-            operation,
-            body,
+            call,
             priority,
             waited,
             would_wait,
@@ -111,14 +109,10 @@ impl LaneTask {
         if let Some(delivery) = self.driver.delivery(ticket) {
             super::test_panic::panic_at(delivery.id());
         }
-        let request = ApiRequest {
-            operation,
-            node: self.driver.id().clone(),
-            body,
-        };
+        let operation = call.operation;
         let sending = async move {
             let started = Instant::now();
-            let reply = common.graph.send(request, &token).await;
+            let reply = common.graph.send(call, &token).await;
             Done::Answered {
                 ticket,
                 operation,
@@ -193,7 +187,7 @@ impl LaneTask {
         self.observer.replied(&reply, &self.common.rules);
         let usage = reply.usage();
         let traced = self.common.spans.as_ref().map(|_| trace::answer(&reply));
-        let outcome = self.common.rules.classify(reply);
+        let outcome = self.common.rules.judge_of(operation, reply);
         self.observer.attempted(&outcome, took);
         if let Some(answer) = traced {
             self.trace_send(ticket, operation, &outcome, answer, took);

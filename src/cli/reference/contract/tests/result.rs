@@ -1,7 +1,7 @@
 use super::super::result::make_schema;
 use super::*;
 use crate::contract::fault::Fault;
-use crate::contract::result::{ErrorDocument, ResultDocument, VERSION};
+use crate::contract::result::{ErrorDocument, Response, ResultDocument, VERSION};
 use crate::contract::words::{Class, POISON, Status, UNKNOWN_NUMBER};
 use std::collections::BTreeSet;
 
@@ -20,7 +20,10 @@ fn whole(status: Status) -> Value {
     let document = ResultDocument {
         v: VERSION,
         id: Some("r-1".into()),
-        phone_number_id: "10001".into(),
+        phone_number_id: Some("10001".into()),
+        waba_id: Some("10002".into()),
+        operation: Some("block_users"),
+        response: Response::of("{}"),
         status,
         wamid: Some("wamid.1".to_owned()),
         wa_id: Some("49".to_owned()),

@@ -137,7 +137,7 @@ fn a_member_that_is_null_is_absent_and_passes_on() {
     ] {
         let body = format!(" {{{members} }} ");
         let message = take(&body, sound()).unwrap_or_else(|r| panic!("{body}: {:?}", r.faults));
-        let sent = message.to_send();
+        let sent = message.completed();
         let sent = std::str::from_utf8(&sent).unwrap();
         assert_eq!(sent, format!(" {{{front}{members} {back}}} "));
         let sent: Value = serde_json::from_str(sent).unwrap();
@@ -210,7 +210,10 @@ fn a_body_of_amqp_1_0_is_unwrapped_or_told_in_one_fault() {
         |code: u8, json: &str| [&[0, 0x53, 0x77, code, json.len() as u8], json.as_bytes()].concat();
     for code in [0xa0, 0xa1] {
         let message = intake(encoded(code, TEXT).into(), from("amqp-1.0"), &BOUNDS, NOW).unwrap();
-        assert_eq!(message.to_send(), take(TEXT, sound()).unwrap().to_send());
+        assert_eq!(
+            message.completed(),
+            take(TEXT, sound()).unwrap().completed()
+        );
     }
     let faults = |body: Vec<u8>, inbound: Inbound<'_>| {
         let refusal = intake(body.into(), inbound, &BOUNDS, NOW).unwrap_err();
@@ -231,7 +234,8 @@ fn a_body_of_amqp_1_0_is_unwrapped_or_told_in_one_fault() {
     }
     // What was a value is judged as any body.
     let told = faults(encoded(0xa1, "7"), from("amqp-1.0"));
-    let object = "the body must be a JSON object, the one that would be POSTed to /messages";
+    let object =
+        "the body must be a JSON object, the one that would go to POST /{phone_number_id}/messages";
     assert_eq!(told, [object]);
     // Nobody else is unwrapped.
     assert_eq!(faults(encoded(0xa1, TEXT), from("message")).len(), 1);
