@@ -34,7 +34,7 @@ pub struct Template<'a> {
 pub struct Graph {
     client: Client,
     base: Url,
-    /// Of [`Base::Business`].
+    /// The same of [`Base::Business`].
     business: Url,
     request_timeout: Duration,
     max_response_bytes: usize,

@@ -147,7 +147,8 @@ const PROPERTIES: [Row<Property>; 14] = [
     // The request's id, which may have come as a header.
     row(Property::MessageId, [Set, Set, Set]),
     row(Property::Timestamp, [Set, Kept, Kept]),
-    row(Property::Type, [Dropped, Kept, Kept]),
+    // The name of the operation, of its result.
+    row(Property::Type, [Set, Kept, Kept]),
     // RabbitMQ takes nobody's but the publisher's own, and closes the channel else.
     row(Property::UserId, [Dropped, Moved(USER_ID), Moved(USER_ID)]),
     row(Property::AppId, [Dropped, Kept, Kept]),

@@ -359,7 +359,7 @@ impl Config {
             max_in_flight: OPERATIONS_IN_FLIGHT_MAX,
             // As many as may be under way: a budget of so many an hour says nothing of that.
             latency: Duration::from_secs(3600),
-            // What is done or paid a second time is told nobody by a flag.
+            // A refund that was made twice is mended by no flag.
             redelivery: Redelivery {
                 policy: RedeliveryPolicy::Report,
                 ..self.redelivery

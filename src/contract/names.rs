@@ -5,7 +5,7 @@ pub const LANE_PREFIX: &str = "wa.lane.";
 /// Where every operation goes that is no message.
 pub const OPERATIONS: &str = "wa.operations";
 pub const ACCOUNT_PREFIX: &str = "wa.account.";
-/// What the id of an account's lane begins with. An id of Meta's has no dot, so no number's lane has such an id.
+/// The beginning of the id of an account's lane. An id of Meta's has no dot, so no number's lane has such an id.
 pub const ACCOUNT_LANE: &str = "account.";
 pub const RESULTS: &str = "wa.results";
 pub const RESULTS_LOG: &str = "wa.results.log";

@@ -25,9 +25,9 @@ pub const EXPIRES_AT: &str = "expires-at";
 pub const NOT_BEFORE: &str = "not-before";
 pub const ON_UNKNOWN: &str = "on-unknown";
 pub const TAG: &str = "tag";
-/// Of operations: the id in the path, where that is not the account's or the number's.
+/// The header of an operation that has the id in the path, where that is not the account's or the number's.
 pub const NODE: &str = "node";
-/// Of operations that destroy or pay: that they are meant.
+/// The header which says that an operation is meant that destroys or pays.
 pub const CONFIRM: &str = "confirm";
 
 /// An AMQP header as far as intake can use it.

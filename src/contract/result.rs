@@ -132,7 +132,7 @@ pub struct ResultDocument {
 }
 
 impl ResultDocument {
-    /// What the request was published for: a number, or an account.
+    /// Returns what the request was published for: a number, or an account.
     pub fn target(&self) -> &str {
         let target = self.phone_number_id.as_ref().or(self.waba_id.as_ref());
         target.map_or("", |target| target)

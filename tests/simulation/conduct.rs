@@ -120,6 +120,7 @@ impl Conduct {
     }
 
     pub(crate) fn set_limit(&mut self, limit_mps: u32, state: State, now: Us) {
+        let limit_mps = f64::from(limit_mps);
         if limit_mps != self.config.pace.limit_mps {
             self.config.pace.limit_mps = limit_mps;
             self.rate.config.limit_mps = limit_mps;

@@ -177,7 +177,7 @@ impl Simulation {
         if self.limit_changes[lane] != change {
             return Ok(());
         }
-        self.plan.lanes[lane].config.pace.limit_mps = limit_mps;
+        self.plan.lanes[lane].config.pace.limit_mps = limit_mps.into();
         for worker in 0..self.processes.len() {
             if let Some(who) = self.whos(worker).get(lane).copied() {
                 self.set_limit(who, limit_mps)?;

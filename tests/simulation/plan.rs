@@ -156,7 +156,7 @@ fn lane(index: u64, account: usize, chance: &mut Chance) -> LanePlan {
     let base_s = chance.pick(&[1, 2]);
     let config = LaneConfig {
         pace: PaceConfig {
-            limit_mps,
+            limit_mps: limit_mps.into(),
             utilization,
             burst,
         },
@@ -359,7 +359,7 @@ fn mishaps(
                 },
                 8 => Mishap::Inbound {
                     lane,
-                    mps: lanes[lane].config.pace.limit_mps,
+                    mps: lanes[lane].config.pace.limit_mps as u32,
                     for_us: longer_us,
                 },
                 9 => Mishap::Usage {

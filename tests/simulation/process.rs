@@ -56,7 +56,7 @@ impl Simulation {
         let shells = lanes.map(|plan| {
             let mut config = plan.config;
             if plan.reads_limit {
-                config.pace.limit_mps = 1;
+                config.pace.limit_mps = 1.0;
             }
             let token = tokens[plan.account];
             let more = (plan.reads_limit, flaw);
@@ -81,7 +81,7 @@ impl Simulation {
             return Ok(());
         }
         let limit_mps = self.plan.lanes[who.lane].config.pace.limit_mps;
-        self.set_limit(who, limit_mps)
+        self.set_limit(who, limit_mps as u32)
     }
 
     pub(super) fn shell_mut(&mut self, who: Who) -> &mut Shell {

@@ -309,12 +309,11 @@ impl Simulation {
         let held = self.shell_mut(who).driver.delivery(attempt.ticket);
         let tag = held.map(|held| held.tag);
         self.touched.extend(tag);
-        self.touched_copies
-            .insert((request, item.copy.history.hops));
-        self.fates.check_blame(request, item.copy.history.blamed)?;
-        let is_marked = item.copy.redelivered || item.copy.history.copied_ms > 0;
-        let is_first = self.fates.sent(request, who, is_marked);
-        if is_first && !self.fates.has_left(request) {
+        let history = &item.copy.history;
+        self.touched_copies.insert((request, history.hops));
+        self.fates.check_blame(request, history.blamed)?;
+        let is_marked = item.copy.redelivered || history.copied_ms > 0;
+        if self.fates.sent(request, who, is_marked) && !self.fates.has_left(request) {
             self.check_order(who.lane, &item)?;
         }
         self.tally.count("sent");

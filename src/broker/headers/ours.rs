@@ -48,7 +48,7 @@ pub(in crate::broker) fn incarnation(incarnation: Option<u64>) -> (&'static str,
     (INCARNATION, AMQPValue::LongLongInt(stamp.unwrap_or(0)))
 }
 
-/// What its caller published it for, where the lane does not say.
+/// Says what its caller published it for, where the lane does not say.
 pub(in crate::broker) fn target(target: &str) -> (&'static str, AMQPValue) {
     (TARGET, AMQPValue::LongString(target.into()))
 }

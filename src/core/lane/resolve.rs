@@ -127,7 +127,7 @@ impl Lane {
         remedy: &'static str,
         pause: Option<Duration>,
     ) -> Finding {
-        // Of the messages beside it an account's lane knows nothing.
+        // An account's lane knows nothing of the messages beside it.
         let is_wide = matches!(scope, Scope::Waba | Scope::App);
         let scope = if is_wide && self.id.waba_id().is_some() {
             Scope::Lane

@@ -4,16 +4,17 @@
 //! documents of a second call, and where it documents nothing, by the careful side.
 
 use super::body::{Added, Checked, check_product, member};
-use super::call::Parameters;
+use super::config::IntakeConfig;
+use super::facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route};
 use super::forms::Row::{AtLeastOne, ExactlyOne, May, Must};
 use super::forms::Takes::{Flag, List, Number, Object, Text, Whole, Word};
 use super::forms::{Form, MESSAGE, Row};
 use super::lookup;
-use super::{AnswerForm, Base, Facts, IntakeConfig, Method, Repeat, Route};
+
 use crate::contract::fault::Fault;
 use serde_json::Value;
 
-/// What is the same for most.
+/// The row that the others are changed from.
 const ACCOUNT: Facts = Facts {
     name: "",
     types: &[],
@@ -48,7 +49,7 @@ macro_rules! operations {
     };
 }
 
-/// The table: name, method, path, whether a repeat is harmless, what the body must have, and what else is special.
+/// The table of operations: name, method, path, whether a repeat is harmless, what the body must have, and what else is special.
 #[rustfmt::skip] // One operation, one line.
 pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     // Messages and media that are there.
@@ -61,7 +62,7 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     "unblock_users" Delete "{phone_number_id}/block_users" Harmless [PRODUCT, Must("/block_users", List { min: 1, max: Some(1_000) })] { parameters: Parameters::Json, answer: AnswerForm::Whole(&["/block_users/failed_users"]), };
     "list_blocked" Get "{phone_number_id}/block_users" Harmless [] {};
     "contact_book_delete" Delete "{phone_number_id}/contact_book" Harmless [] {};
-    // What people see of a number.
+    // Texts and pictures that people see of a number.
     "profile_get" Get "{phone_number_id}/whatsapp_business_profile" Harmless [] {};
     "profile_update" Post "{phone_number_id}/whatsapp_business_profile" Harmless [PRODUCT, May("/about", Text), May("/address", Text), May("/description", Text), May("/email", Text), May("/vertical", Word), May("/websites", List { min: 0, max: Some(2) })] {};
     "compliance_get" Get "{phone_number_id}/business_compliance_info" Harmless [] {};

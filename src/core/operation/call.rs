@@ -1,35 +1,24 @@
 //! A request to the API, as a value: where it goes and what it carries.
 
-use super::{Facts, Lookup, Method, Operation, analytics};
+use super::facts::{Facts, Method, Parameters};
+use super::lookup::Lookup;
+use super::{Operation, analytics};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Where an operation's parameters go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Parameters {
-    /// Into the query for GET and DELETE, else into the body as JSON.
-    Usual,
-    Json,
-    Query,
-    /// Into the body, encoded as a form's.
-    Form,
-    /// Into the one field that is asked for, see [`super::analytics`].
-    Fields(&'static str),
-}
-
 /// One request to the API.
 pub struct Call {
     pub operation: Operation,
-    /// Behind the base URL.
+    /// The path behind the base URL.
     pub path: String,
     pub query: Vec<(String, String)>,
     pub body: Option<Content>,
-    /// To be asked first.
+    /// Asked first, if there is one.
     pub lookup: Option<Question>,
 }
 
-/// What it carries may name people.
+/// The body may name people, and the query too.
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Call").field(&self.operation).finish()

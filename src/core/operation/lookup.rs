@@ -1,14 +1,14 @@
-//! What a lost answer was about: asked of the API before a request is repeated that would be refused, or paid, a second time.
+//! Lookups tell what a lost answer was about: the API is asked before a request is repeated that would be refused, or paid, a second time.
 
 use serde_json::Value;
 
 /// A read that shows whether an operation was done.
 pub struct Lookup {
-    /// As [`super::Facts::path`]; other names in braces are members of the request's body.
+    /// The path, as that of an operation; other names in braces are members of the request's body.
     pub path: &'static str,
-    /// The parameters of the read, from the request's body.
+    /// Makes the parameters of the read, from the request's body.
     pub query: fn(&Value) -> Vec<(&'static str, String)>,
-    /// The part of the read's answer that shows that it was done.
+    /// Finds the part of the read's answer that shows that it was done.
     pub find: fn(request: &Value, answer: &Value) -> Option<Value>,
 }
 

@@ -1,9 +1,9 @@
 //! A marketing template, sent through the Marketing Messages API: a message in all else, of the same lane and to the same limits. Source:
 //! Meta, "Marketing Messages API for WhatsApp"; that both share a number's throughput is not said there, and assumed.
 
-use super::Facts;
 use super::body::{Checked, member};
 use super::config::IntakeConfig;
+use super::facts::Facts;
 use super::message;
 use crate::contract::fault::Fault;
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! A message to a person or a group. Source: Meta, "Send messages".
 
-use super::Facts;
 use super::body::{Added, Checked, check_opaque, check_product, member};
 use super::config::IntakeConfig;
+use super::facts::Facts;
 use super::recipient::Recipient;
 use super::sizes;
 use crate::contract::fault::Fault;

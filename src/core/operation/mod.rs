@@ -11,6 +11,7 @@ mod analytics;
 pub mod body;
 pub mod call;
 mod config;
+mod facts;
 pub mod forms;
 mod lookup;
 mod marketing;
@@ -21,10 +22,8 @@ mod sizes;
 
 pub use account::{ACCOUNT_OPERATIONS, NOT_QUEUED};
 use body::Checked;
-use call::Parameters;
 pub use config::IntakeConfig;
-use forms::Form;
-pub use lookup::Lookup;
+pub use facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route};
 pub use recipient::Recipient;
 pub use sizes::{Max, SIZES, Size};
 
@@ -32,85 +31,7 @@ pub use sizes::{Max, SIZES, Size};
 #[derive(Clone, Copy)]
 pub struct Operation(&'static Facts);
 
-/// An HTTP method.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Method {
-    Get,
-    Post,
-    Delete,
-}
-
-impl Method {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-        }
-    }
-}
-
-/// Which lane an operation's requests come by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Route {
-    /// A number's, paced by its throughput.
-    Number,
-    /// An account's, paced by its management budget.
-    Account,
-}
-
-/// The effect of a second request that is the same.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Repeat {
-    /// The repeat reaches a person twice, creates a second thing, or pays again.
-    Doubles,
-    /// The repeat changes nothing.
-    Harmless,
-}
-
-/// The form of the API's answer when it did it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AnswerForm {
-    /// The id of the message, or `{"success":true}`.
-    Sent,
-    /// Any JSON object without an error. At these JSON pointers it lists what it did not do, if it did the rest.
-    Whole(&'static [&'static str]),
-}
-
-/// Which of the API's hosts serves an operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Base {
-    /// `graph.base_url` and `graph.version`.
-    Graph,
-    /// `graph.business_base_url`, which has no version in its paths.
-    Business,
-}
-
-/// All that the way from intake to the API has to know of an operation.
-pub struct Facts {
-    /// The operation's name, as results and metrics have it.
-    pub name: &'static str,
-    /// The values of AMQP `type` that ask for it. None: it is told from another's body.
-    pub types: &'static [&'static str],
-    pub route: Route,
-    pub method: Method,
-    pub base: Base,
-    /// With `{phone_number_id}`, `{waba_id}`, or a `{node}` for each part of the header of that name.
-    pub path: &'static str,
-    pub parameters: Parameters,
-    pub repeat: Repeat,
-    /// Finds out what a lost answer was about, before it is repeated.
-    pub lookup: Option<&'static Lookup>,
-    pub answer: AnswerForm,
-    /// It destroys or pays: header `confirm` must say that this is meant.
-    pub is_confirmed: bool,
-    /// The documented form of its body, for the contract's schema.
-    pub form: &'static Form,
-    /// Checks what is certain of the body.
-    check: fn(&Facts, &Value, &IntakeConfig, &mut Vec<Fault>) -> Checked,
-}
-
-/// What is the same for all messages.
+/// The row of a message, of which the others are changed.
 const MESSAGES: Facts = Facts {
     name: "message",
     types: &[],
@@ -157,12 +78,12 @@ impl Operation {
     /// Mark-as-read and typing.
     pub const RECEIPT: Self = Self(&FACTS[2]);
 
-    /// Its row of the table.
+    /// Returns its row of the table.
     pub fn facts(self) -> &'static Facts {
         self.0
     }
 
-    /// All there are, those of numbers' lanes first.
+    /// Lists all there are, those of numbers' lanes first.
     pub fn all() -> impl Iterator<Item = Self> {
         FACTS.iter().chain(ACCOUNT_OPERATIONS).map(Self)
     }

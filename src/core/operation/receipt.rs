@@ -1,9 +1,9 @@
 //! A message that is marked as read, or a typing indicator: both say `status`, and name a message that came in. Source: Meta, "Mark
 //! messages as read" and "Typing indicators".
 
-use super::Facts;
 use super::body::{Added, Checked, check_opaque, check_product, member, require_text};
 use super::config::IntakeConfig;
+use super::facts::Facts;
 use super::sizes;
 use crate::contract::fault::Fault;
 use serde_json::Value;

@@ -20,7 +20,7 @@ impl Recipient {
         }
     }
 
-    /// What an operation is done on stands for its recipient: one at a time, in order.
+    /// Has what an operation is done on stand for its recipient: requests go one at a time, in order.
     pub fn of_node(target: &str, node: Option<&str>) -> Self {
         match node {
             Some(node) => Self(format!("{target}/{node}").into()),

@@ -3,12 +3,11 @@
 //! Shapes after Meta's "Send messages" page (v24–v26) and the Graph API's "Error handling" page. Reading is
 //! lenient and total: a proxy in between may turn numbers into strings, and whatever arrives must end in a value.
 
-mod whole;
+pub mod whole;
 
+use crate::contract::fault::Fault;
 use crate::contract::result::Response;
-use crate::core::operation::AnswerForm;
 use std::fmt;
-pub use whole::Undone;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -130,8 +129,18 @@ pub struct Accepted {
     pub message_status: Option<String>,
     /// The whole answer, to an operation that is no message.
     pub response: Option<Response>,
-    /// What such an operation did not do, as the answer lists it.
+    /// Lists what such an operation did not do.
     pub undone: Option<Undone>,
+}
+
+/// The part of an operation that the API did not do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undone {
+    /// Whether it did the rest.
+    pub is_partial: bool,
+    /// The entry that was not done, by its pointer into the result, and why.
+    pub faults: Vec<Fault>,
+    pub error: Option<ApiError>,
 }
 
 #[derive(Clone, PartialEq, Default)]
@@ -150,14 +159,6 @@ pub struct ApiError {
 }
 
 impl AnswerBody {
-    /// Reads the answer to an operation, in the form that the API gives it.
-    pub fn of(form: AnswerForm, status: u16, bytes: &[u8]) -> AnswerBody {
-        match form {
-            AnswerForm::Sent => AnswerBody::read(bytes),
-            AnswerForm::Whole(failures) => whole::read(failures, status, bytes),
-        }
-    }
-
     /// Reads any bytes. An `error` wins over `messages`; see [`AnswerBody::Unreadable`] for what is left.
     pub fn read(bytes: &[u8]) -> AnswerBody {
         match read_usual(bytes) {

@@ -1,4 +1,4 @@
-//! What an error means that an operation meets, where the table speaks of messages.
+//! Errors that an operation meets, where the table speaks of messages.
 
 use super::row::Effect;
 use super::table::{INVALID, refused};

@@ -82,7 +82,7 @@ pub struct Message {
     /// Members that the body lacks.
     pub added: Vec<Added>,
     pub operation: Operation,
-    /// Of an operation that is no message: what its path names.
+    /// The names in its path, of an operation that is no message.
     pub address: Option<Arc<Address>>,
     /// `None`: the request does not say. A lost answer is then reported, and of a redelivery `redelivery.policy` decides.
     pub on_unknown: Option<OnUnknown>,

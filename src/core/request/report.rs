@@ -37,7 +37,7 @@ impl ErrorDocument {
 }
 
 impl ErrorDocument {
-    /// Of an operation that the API did not do, or not for all.
+    /// Makes the error of an operation that the API did not do, or not for all.
     fn of_undone(undone: Undone) -> Self {
         let (class, title) = match undone.is_partial {
             true => (PARTIAL, "done for some, and not for those in faults"),

@@ -59,7 +59,7 @@ fn asked_for() -> impl Iterator<Item = (&'static str, Operation)> {
     Operation::all().filter_map(|operation| Some((*operation.facts().types.last()?, operation)))
 }
 
-/// Those of one exchange.
+/// Lists those of one exchange.
 fn asked_by(route: Route) -> impl Iterator<Item = &'static str> {
     let those = asked_for().filter(move |(_, operation)| operation.facts().route == route);
     those.map(|(name, _)| name)

@@ -3,23 +3,14 @@
 //! Sources: Meta, "Block users" (both lists and an error in one HTTP 400), "Archive templates" (failures inside a 200), pages on groups
 //! (HTTP 206) and "Payments lookup" (`errors`, the form of the On-Premises API).
 
-use super::{Accepted, AnswerBody, ApiError, MAX_TEXT_CHARS, number, read_error, text};
+use super::{Accepted, AnswerBody, ApiError, MAX_TEXT_CHARS, Undone, number, read_error, text};
 use crate::contract::fault::Fault;
 use crate::contract::result::Response;
+use crate::core::operation::AnswerForm;
 use serde_json::{Map, Value};
 
 /// Most entries that a result names. The whole list is in its `response`.
 const FAULTS_MAX: usize = 50;
-
-/// The part of an operation that the API did not do.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Undone {
-    /// Whether it did the rest.
-    pub is_partial: bool,
-    /// The entry that was not done, by its pointer into the result, and why.
-    pub faults: Vec<Fault>,
-    pub error: Option<ApiError>,
-}
 
 impl Accepted {
     /// An operation that was found to be done.
@@ -31,8 +22,18 @@ impl Accepted {
     }
 }
 
+impl AnswerBody {
+    /// Reads the answer to an operation, in the form that the API gives it.
+    pub fn of(form: AnswerForm, status: u16, bytes: &[u8]) -> Self {
+        match form {
+            AnswerForm::Sent => Self::read(bytes),
+            AnswerForm::Whole(failures) => read(failures, status, bytes),
+        }
+    }
+}
+
 /// Reads the whole answer. `failures`: pointers to lists of what was not done.
-pub(super) fn read(failures: &[&str], status: u16, bytes: &[u8]) -> AnswerBody {
+fn read(failures: &[&str], status: u16, bytes: &[u8]) -> AnswerBody {
     let parsed = std::str::from_utf8(bytes).ok().and_then(|text| {
         let document = serde_json::from_str::<Value>(text).ok()?;
         Some((document, Response::of(text)?))

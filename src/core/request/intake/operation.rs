@@ -76,7 +76,7 @@ fn check_confirm(inbound: &Inbound<'_>, is_confirmed: bool, faults: &mut Vec<Fau
     }
 }
 
-/// What the operation's path names, if it came by an account's lane.
+/// Reads what the operation's path names, if it came by an account's lane.
 pub(super) fn address(
     inbound: &Inbound<'_>,
     operation: Option<Operation>,
