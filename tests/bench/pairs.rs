@@ -73,7 +73,7 @@ fn send_one(lane: &mut Lane, n: u32, now: Now, luck: Drawn) -> Result<()> {
 fn config() -> LaneConfig {
     LaneConfig {
         pace: PaceConfig {
-            limit_mps: 100_000,
+            limit_mps: 100_000.0,
             utilization: 1.0,
             burst: Duration::from_millis(1),
         },

@@ -127,14 +127,15 @@ async fn lanes_are_listed_and_strangers_refused() {
     let lanes = world.worker.get("/lanes").await.unwrap();
     assert!(lanes.head.contains("content-type: application/json"));
     let lanes = lanes.json();
-    let [first, second] = &lanes.as_array().unwrap()[..] else {
-        panic!("two lanes: {lanes}");
+    let [first, second, account] = &lanes.as_array().unwrap()[..] else {
+        panic!("two numbers and their account: {lanes}");
     };
+    assert_eq!(account["phone_number_id"], "account.900");
     assert_eq!(first["phone_number_id"], NUMBER);
     assert_eq!(second["phone_number_id"], "222");
     assert_eq!(second["waba_id"], "900");
     assert_eq!(second["state"], "flowing");
-    assert_eq!(second["limit_messages_per_second"], 80);
+    assert_eq!(second["limit_messages_per_second"], 80.0);
     for zero in ["waiting", "in_flight", "pair_parked"] {
         assert_eq!(second[zero], 0, "{second}");
     }
@@ -211,7 +212,10 @@ async fn lanes_beyond_the_bound_are_counted_together() {
         .iter()
         .filter_map(|sample| sample.labels.get("phone_number_id").map(String::as_str))
         .collect();
-    assert_eq!(of_numbers.into_iter().collect::<Vec<_>>(), ["111", "other"]);
+    assert_eq!(
+        of_numbers.into_iter().collect::<Vec<_>>(),
+        ["111", "account.900", "other"]
+    );
     world.finish().await;
 }
 

@@ -28,7 +28,7 @@ fn a_page_that_differs_is_named_with_what_mends_it() {
     let files = folder.0.join("deploy");
     let directory = files.to_str().unwrap();
     let (code, said) = reference(&["--check", directory]);
-    assert_eq!((code, said.lines().count()), (Some(1), 8), "{said}");
+    assert_eq!((code, said.lines().count()), (Some(1), 9), "{said}");
     assert_eq!(reference(&[directory]).0, Some(0));
     assert_eq!(reference(&["--check", directory]).0, Some(0));
 

@@ -11,6 +11,7 @@ mod configuration;
 mod contract;
 mod errors;
 mod metrics;
+mod operations;
 mod page;
 
 #[derive(clap::Args)]
@@ -33,6 +34,7 @@ fn make_files(program: clap::Command) -> Vec<Page> {
         ("docs/reference/metrics.md", metrics::make_page()),
         ("docs/reference/commands.md", commands::make_page(program)),
         ("docs/reference/errors.md", errors::make_page()),
+        ("docs/reference/operations.md", operations::make_page()),
     ];
     files.extend(contract::make_files());
     files

@@ -128,8 +128,14 @@ pub struct Accepted {
     /// Templates only: `accepted`, `held_for_quality_assessment`, `paused`.
     pub message_status: Option<String>,
     /// The whole answer, to an operation that is no message.
-    pub response: Option<Response>,
-    /// Lists what such an operation did not do.
+    pub whole: Option<Box<Whole>>,
+}
+
+/// The answer to an operation that is no message.
+#[derive(Clone, PartialEq)]
+pub struct Whole {
+    pub response: Response,
+    /// The part that the API did not do.
     pub undone: Option<Undone>,
 }
 
@@ -282,7 +288,7 @@ fn hidden<T>(value: &Option<T>) -> Option<Hidden> {
 impl fmt::Debug for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepted")
-            .field("response", &hidden(&self.response))
+            .field("whole", &hidden(&self.whole))
             .field("wamid", &hidden(&self.wamid))
             .field("wa_id", &hidden(&self.wa_id))
             .field("user_id", &hidden(&self.user_id))

@@ -158,7 +158,11 @@ impl ResultDocument {
         sent_at: u64,
         now: Now,
     ) -> Self {
-        let (status, error) = match accepted.undone {
+        let (response, undone) = match accepted.whole.map(|whole| *whole) {
+            Some(whole) => (Some(whole.response), whole.undone),
+            None => (None, None),
+        };
+        let (status, error) = match undone {
             None => (Status::Accepted, None),
             Some(undone) => (Status::Rejected, Some(ErrorDocument::of_undone(undone))),
         };
@@ -167,7 +171,7 @@ impl ResultDocument {
             wa_id: accepted.wa_id,
             user_id: accepted.user_id,
             message_status: accepted.message_status,
-            response: accepted.response,
+            response,
             sent_at: Some(sent_at),
             ..Self::new(message, lane, status, error, now)
         }

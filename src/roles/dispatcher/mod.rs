@@ -75,7 +75,11 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let signals = Signals::catch()?;
     let topology = Arc::new(Topology::of(&config.accounts));
     let lanes = || topology.lanes.iter().map(|queue| queue.lane.clone());
-    let labelled = lanes().take(config.metrics.max_lanes);
+    let (accounts, numbers): (Vec<_>, Vec<_>) =
+        lanes().partition(|lane| LaneId::new(lane).waba_id().is_some());
+    let most = config.metrics.max_lanes;
+    let labelled = numbers.into_iter().take(most);
+    let labelled = labelled.chain(accounts.into_iter().take(most));
     let metrics = Arc::new(Metrics::new(
         &config.worker_id,
         labelled.collect(),

@@ -146,8 +146,10 @@ fn debug_prints_nothing_private() {
         wa_id: Some(secret.to_owned()),
         user_id: Some(secret.to_owned()),
         message_status: Some("accepted".to_owned()),
-        response: Response::of(&format!("{{\"to\":\"{secret}\"}}")),
-        undone: None,
+        whole: Response::of(&format!("{{\"to\":\"{secret}\"}}")).map(|response| {
+            let undone = None;
+            Box::new(Whole { response, undone })
+        }),
     };
     let error = ApiError {
         code: 131009,

@@ -3,7 +3,9 @@
 //! Sources: Meta, "Block users" (both lists and an error in one HTTP 400), "Archive templates" (failures inside a 200), pages on groups
 //! (HTTP 206) and "Payments lookup" (`errors`, the form of the On-Premises API).
 
-use super::{Accepted, AnswerBody, ApiError, MAX_TEXT_CHARS, Undone, number, read_error, text};
+use super::{
+    Accepted, AnswerBody, ApiError, MAX_TEXT_CHARS, Undone, Whole, number, read_error, text,
+};
 use crate::contract::fault::Fault;
 use crate::contract::result::Response;
 use crate::core::operation::AnswerForm;
@@ -15,8 +17,14 @@ const FAULTS_MAX: usize = 50;
 impl Accepted {
     /// An operation that was found to be done.
     pub fn found(response: &Value) -> Self {
+        let response = Response::of(&response.to_string());
         Self {
-            response: Response::of(&response.to_string()),
+            whole: response.map(|response| {
+                Box::new(Whole {
+                    response,
+                    undone: None,
+                })
+            }),
             ..Self::default()
         }
     }
@@ -45,21 +53,21 @@ fn read(failures: &[&str], status: u16, bytes: &[u8]) -> AnswerBody {
     let error = error.or_else(|| document.get("errors")?.get(0));
     let error = error.map(read_failure);
     if let Some(undone) = read_undone(&document, failures, error.clone().flatten()) {
-        return AnswerBody::Accepted(Accepted {
-            response: Some(response),
-            undone: Some(undone),
-            ..Accepted::default()
-        });
+        return done(response, Some(undone));
     }
     match error {
         Some(Some(error)) => AnswerBody::Error(error),
         Some(None) => AnswerBody::Unreadable,
-        None if (200..300).contains(&status) => AnswerBody::Accepted(Accepted {
-            response: Some(response),
-            ..Accepted::default()
-        }),
+        None if (200..300).contains(&status) => done(response, None),
         None => AnswerBody::Unreadable,
     }
+}
+
+fn done(response: Response, undone: Option<Undone>) -> AnswerBody {
+    AnswerBody::Accepted(Accepted {
+        whole: Some(Box::new(Whole { response, undone })),
+        ..Accepted::default()
+    })
 }
 
 /// Reads an error of the Graph API, or one of the On-Premises API, whose title has a name of its own.
@@ -166,8 +174,7 @@ mod tests {
     ) -> Option<(bool, Vec<String>, Option<i64>)> {
         match read(failures, status, answer.to_string().as_bytes()) {
             AnswerBody::Accepted(accepted) => {
-                assert!(accepted.response.is_some());
-                let undone = accepted.undone?;
+                let undone = accepted.whole.unwrap().undone?;
                 let faults = undone.faults.iter().map(Fault::to_string);
                 Some((
                     undone.is_partial,
@@ -175,7 +182,9 @@ mod tests {
                     undone.error.map(|e| e.code),
                 ))
             }
-            other => panic!("{other:?}"),
+            other @ (AnswerBody::Success | AnswerBody::Error(_) | AnswerBody::Unreadable) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -227,7 +236,10 @@ mod tests {
                     assert_eq!((error.code, error.details.as_deref()), (code, details));
                     assert!(error.title.is_some());
                 }
-                other => panic!("{other:?}"),
+                other
+                @ (AnswerBody::Success | AnswerBody::Accepted(_) | AnswerBody::Unreadable) => {
+                    panic!("{other:?}")
+                }
             }
         }
     }

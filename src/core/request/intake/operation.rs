@@ -55,7 +55,7 @@ fn unknown(route: Route) -> String {
             format!("is not an operation of this dispatcher: leave it empty or say {known}")
         }
         Route::Account => {
-            "is not an operation of this dispatcher: deploy/contract/operations.md lists them"
+            "is not an operation of this dispatcher: deploy/docs/reference/operations.md lists them"
                 .to_owned()
         }
     }

@@ -252,13 +252,46 @@ fn shown() -> [Value; 5] {
     ]
 }
 
+/// The result of an operation that is shown.
+fn shown_operation() -> Value {
+    let answer = r#"{"block_users":{"added_users":[{"input":"34600000001","wa_id":"34600000001"}],
+        "failed_users":[{"input":"34600000002","errors":[{"code":131047,"message":"Re-engagement required"}]}]},
+        "error":{"code":139100,"message":"Some users failed"}}"#;
+    let inbound = Inbound {
+        message_id: Some("block-17"),
+        operation: Some("block_users"),
+        account: Some("20001"),
+        target: "10001",
+        ..order(0)
+    };
+    let body = r#"{"block_users":[{"user":"34600000001"},{"user":"34600000002"}]}"#;
+    let message = intake(body.into(), inbound, &IntakeConfig::OF_TESTS, NOW).unwrap();
+    let form = message.operation.facts().answer;
+    let AnswerBody::Accepted(accepted) = AnswerBody::of(form, 400, answer.as_bytes()) else {
+        panic!("an answer in part")
+    };
+    let lane = LaneId::of_account("20001");
+    let mut message = message;
+    message.history.attempts = 1;
+    let sent_at = NOW.wall_ms - 250;
+    json!(ResultDocument::accepted(
+        &message, &lane, accepted, sent_at, NOW
+    ))
+}
+
 #[test]
 fn the_contract_shows_results_as_they_are() {
     let contract = include_str!("../../../../deploy/contract/README.md");
-    let block = contract.split("```json\n").nth(1).unwrap();
-    let block = block.split("```").next().unwrap();
-    let there = serde_json::Deserializer::from_str(block).into_iter::<Value>();
-    let there: Vec<Value> = there.map(Result::unwrap).collect();
-    there.iter().for_each(check_schema);
-    assert_eq!(there, shown());
+    for (section, expected) in [
+        ("\n## Operations\n", vec![shown_operation()]),
+        ("\n## Results\n", shown().to_vec()),
+    ] {
+        let (_, section) = contract.split_once(section).unwrap();
+        let block = section.split("```json\n").nth(1).unwrap();
+        let block = block.split("```").next().unwrap();
+        let there = serde_json::Deserializer::from_str(block).into_iter::<Value>();
+        let there: Vec<Value> = there.map(Result::unwrap).collect();
+        there.iter().for_each(check_schema);
+        assert_eq!(there, expected);
+    }
 }

@@ -54,9 +54,10 @@ impl Admin {
         }
     }
 
-    /// Says why no lane is subscribed to: of those neither held nor paused, each must have been tried, and one must work.
+    /// Says why no number's lane is subscribed to: of those neither held nor paused, each must have been tried, and one must work.
     fn not_subscribed(&self) -> Option<&'static str> {
-        let seen = self.lanes.iter().map(LaneHandle::seen);
+        let numbers = self.lanes.iter().filter(|lane| lane.id.waba_id().is_none());
+        let seen = numbers.map(LaneHandle::seen);
         let wanted = seen.filter(|seen| seen.is_wanted);
         let tries: Vec<_> = wanted.map(|seen| seen.last_try).collect();
         if tries.contains(&None) {

@@ -18,7 +18,12 @@ fn values(takes: Takes) -> (Value, Option<Value>) {
         Takes::Number => (json!(1), Some(json!([]))),
         Takes::Flag => (json!(true), Some(json!("true"))),
         Takes::Whole { min, max } => (json!(min), Some(json!(max + 1))),
-        other => panic!("{other:?} is in no operation yet"),
+        other @ (Takes::ListOrJson { .. }
+        | Takes::Pattern(_)
+        | Takes::OneOf(_)
+        | Takes::Recipient
+        | Takes::Nothing
+        | Takes::Like(_)) => panic!("{other:?} is in no operation yet"),
     }
 }
 
