@@ -3,6 +3,7 @@
 //! outside the built-in table are counted as `other`, and so are lanes beyond `metrics.max_lanes` and tags beyond `metrics.max_tags`.
 
 use crate::contract::words::{Priority, Status};
+use crate::core::operation::ACCOUNT_OPERATIONS;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -32,6 +33,7 @@ pub struct Metrics {
     /// Numbers with series of their own.
     labelled: HashSet<String>,
     tagged: IntCounterVec,
+    pub operations: IntCounterVec,
     tags: Mutex<Tags>,
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
@@ -138,6 +140,7 @@ impl Metrics {
             .set(1);
         let metrics = Self {
             tagged: make.counters(&families::TAGGED)?,
+            operations: make.counters(&families::OPERATIONS)?,
             tags: Mutex::new(Tags::new(max_tags)),
             requests: make.counters(&families::REQUESTS)?,
             attempts: make.counters(&families::ATTEMPTS)?,
@@ -178,6 +181,10 @@ impl Metrics {
         // Results of numbers that are not this worker's.
         drop(metrics.lane(OTHER));
         metrics.start_tag(OTHER);
+        for facts in ACCOUNT_OPERATIONS {
+            let labels = [facts.name, Status::Accepted.as_str()];
+            metrics.operations.with_label_values(&labels);
+        }
         Ok(metrics)
     }
 

@@ -4,7 +4,6 @@
 //! `Step::Wait` is the only timer.
 
 use super::Now;
-use super::fleet::holds::Held;
 use super::fleet::tenure::Inherited;
 use super::request::decide::{Decision, Terms};
 use super::request::message::{LaneId, Message};
@@ -27,8 +26,10 @@ mod crowd;
 pub mod demand;
 pub mod driver;
 mod fate;
+mod orders;
 pub mod pacing;
 mod person;
+mod quota;
 mod resolve;
 mod room;
 mod standing;
@@ -44,6 +45,7 @@ pub use step::{Attempt, Drawn, Evidence, HeldBy, Joined, Resolved, Step, Verdict
 
 use blame::Blame;
 use crowd::Crowd;
+use quota::Quotas;
 use standing::Standing;
 use templates::Templates;
 use window::Window;
@@ -101,6 +103,7 @@ pub struct Lane {
     suspects: u32,
     tokens_before: u32,
     templates: Templates,
+    quotas: Quotas,
     /// Debt of what was sent, against the rate that is tried out.
     shadow: Debt,
     /// How long a request to somebody takes, of late, from the answer to the one before it to its own.
@@ -142,6 +145,7 @@ impl Lane {
             suspects: 0,
             tokens_before: 0,
             templates: Templates::default(),
+            quotas: Quotas::default(),
             shadow: Debt::default(),
             turn: TURN_AT_FIRST,
             held_by: HeldBy::Nothing,
@@ -187,22 +191,6 @@ impl Lane {
             retry: &self.config.retry,
             now,
             jitter,
-        }
-    }
-
-    /// The number's limit is being read from the API: without it the lane starts at `until`, at the limit it has.
-    pub fn await_limit(&mut self, until: Duration) {
-        self.standing.rejoin(until);
-    }
-
-    /// The API's limit for this number, now known or changed. A prefetch can only be changed by subscribing anew.
-    pub fn set_limit(&mut self, limit_mps: u32, now: Now) {
-        let prefetch = self.prefetch();
-        self.config.pace.limit_mps = limit_mps.into();
-        self.pace.set_limit(limit_mps, now);
-        self.recent.grow(remembered(&self.config));
-        if self.prefetch() != prefetch || matches!(self.state(), State::Rejoining { .. }) {
-            self.standing.rejoin(now.mono);
         }
     }
 
@@ -326,6 +314,11 @@ impl Lane {
             let decision = self.terms(now, 0.0).later(message, delay_s, None);
             return self.decide_front(key, priority, decision);
         }
+        if let Some(until_ms) = self.quotas.used_until_ms(message.operation, now) {
+            let until_ms = now.on_the_wall(until_ms);
+            let decision = self.terms(now, 0.0).quota_used_up(message, until_ms);
+            return self.decide_front(key, priority, decision);
+        }
         let not_before = self.backlog.pair_not_before(key);
         if not_before > now.mono {
             return self.wait_for_pair(key, priority, not_before, now);
@@ -336,6 +329,7 @@ impl Lane {
             return Some(self.hold_back(HeldBy::Rate, Step::Wait(until)));
         }
         let waiting = self.backlog.take_to_send(key, priority)?;
+        self.quotas.count(waiting.message.operation, now);
         let attempt = Attempt {
             ticket: waiting.ticket,
             call: waiting.message.to_send(&self.id),
@@ -408,32 +402,6 @@ impl Lane {
         self.pace.empty(now);
         self.standing.rejoined(now);
         self.asked_for = Some(prefetch);
-    }
-
-    /// All that holds the lane, as of now: what it found itself, what others did, and operators' pauses.
-    pub fn held(&mut self, held: Held, now: Now) {
-        self.standing.held(held, now);
-    }
-
-    /// The lane is another's: what waits goes back, and is fetched again should it become this worker's once more.
-    pub fn fetch_anew(&mut self, now: Now) {
-        self.standing.rejoin(now.mono);
-    }
-
-    /// Messages of this template wait until then.
-    pub fn hold_template(&mut self, template: &Arc<str>, until_ms: u64, now: Now) {
-        self.templates.hold(template, until_ms, now);
-    }
-
-    /// Notes a new token: blocks that speak of the one before say nothing any more.
-    pub fn token_changed(&mut self) {
-        self.tokens_before += 1;
-        self.blame.forget();
-    }
-
-    /// Starts no more sends; `Leave` follows once nothing is in flight.
-    pub fn drain(&mut self) {
-        self.standing.drain();
     }
 
     /// True while the delivery with this ticket is in flight.

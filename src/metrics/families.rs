@@ -119,6 +119,7 @@ const NUMBER: Label = open("phone_number_id");
 const WABA: Label = open("waba_id");
 const CODE: Label = open("code");
 const TAG: Label = open("tag");
+const OPERATION: Label = open("operation");
 const PRIORITY: Label = of("priority", || Priority::WORDS.to_vec());
 const STATUS: Label = of("status", || Status::WORDS.to_vec());
 const OUTCOME: Label = of("outcome", || OUTCOMES.to_vec());
@@ -202,6 +203,7 @@ families! {
     TRANSIENT: Counter, "transient_requests_total", [NUMBER], "Requests that were not published persistent.";
     REDELIVERED: Counter, "redelivered_total", [], "Deliveries that RabbitMQ had delivered before.";
     EVIDENCE: Counter, "evidence_total", [FOUND], "Requests delivered again that were looked up in wa.results.log, by what it had (unavailable: it could not be read to its end).";
+    OPERATIONS: Counter, "operations_total", [OPERATION, STATUS], "Operations ended that are no messages, by name and status.";
     TAGGED: Counter, "tagged_results_total", [TAG, STATUS], "Results of requests with a tag; those with a tag beyond the first metrics.max_tags share the label other.";
     POSSIBLE_DUPLICATES: Counter, "possible_duplicates_total", [], "Results flagged possible_duplicate.";
     DEAD_LETTERS: Counter, "dead_letters_total", [], "Requests put into wa.dead.";

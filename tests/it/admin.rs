@@ -135,7 +135,7 @@ async fn lanes_are_listed_and_strangers_refused() {
     assert_eq!(second["phone_number_id"], "222");
     assert_eq!(second["waba_id"], "900");
     assert_eq!(second["state"], "flowing");
-    assert_eq!(second["limit_messages_per_second"], 80.0);
+    assert_eq!(second["limit_messages_per_second"], 80);
     for zero in ["waiting", "in_flight", "pair_parked"] {
         assert_eq!(second[zero], 0, "{second}");
     }

@@ -4,7 +4,7 @@
 use super::*;
 use crate::contract::request::{Header, History, Inbound};
 use crate::contract::words::{Class, Scope};
-use crate::core::fleet::holds::{Finding, Hold, Why};
+use crate::core::fleet::holds::{Finding, Held, Hold, Why};
 use crate::core::fleet::tenure::Unread;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::operation::IntakeConfig;

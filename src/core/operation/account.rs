@@ -27,6 +27,7 @@ const ACCOUNT: Facts = Facts {
     lookup: None,
     answer: AnswerForm::Whole(&[]),
     is_confirmed: false,
+    hourly: None,
     form: &MESSAGE,
     check,
 };
@@ -96,7 +97,7 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     // Templates.
     "template_list" Get "{waba_id}/message_templates" Harmless [] {};
     "template_get" Get "{node}" Harmless [] {};
-    "template_create" Post "{waba_id}/message_templates" Harmless [Must("/name", Word), Must("/language", Word), Must("/category", Word)] { lookup: Some(&lookup::TEMPLATE), };
+    "template_create" Post "{waba_id}/message_templates" Harmless [Must("/name", Word), Must("/language", Word), Must("/category", Word)] { lookup: Some(&lookup::TEMPLATE), hourly: Some(100), };
     "template_edit" Post "{node}" Harmless [] {};
     "template_delete" Delete "{waba_id}/message_templates" Harmless [AtLeastOne("", &["name", "hsm_ids"])] { is_confirmed: true, };
     "template_unpause" Post "{node}/unpause" Harmless [] {};

@@ -92,6 +92,8 @@ pub struct Facts {
     pub answer: AnswerForm,
     /// True of what destroys or pays: header `confirm` must say that this is meant.
     pub is_confirmed: bool,
+    /// How many an account may do in an hour, where that is less than its budget.
+    pub hourly: Option<u32>,
     /// The documented form of its body, for the contract's schema.
     pub form: &'static Form,
     /// Checks what is certain of the body.

@@ -44,6 +44,7 @@ const MESSAGES: Facts = Facts {
     lookup: None,
     answer: AnswerForm::Sent,
     is_confirmed: false,
+    hourly: None,
     form: &forms::MESSAGE,
     check: message::check,
 };

@@ -98,6 +98,21 @@ impl Terms<'_> {
         decision
     }
 
+    /// An operation whose own budget is used up: Meta would refuse it, at a call's cost.
+    pub fn quota_used_up(&self, message: &Message, until_ms: u64) -> Decision {
+        let facts = message.operation.facts();
+        let hourly = facts.hourly.unwrap_or_default();
+        let title = format!(
+            "an account may do {hourly} in an hour, and has: {}",
+            facts.name
+        );
+        let error = ErrorDocument {
+            retry_not_before: Some(until_ms),
+            ..ErrorDocument::own(Class::Policy.as_str(), title)
+        };
+        Decision::Finish(self.report(message, Status::Rejected, Some(error)))
+    }
+
     /// An answer about a request that nobody can say was not sent already.
     pub fn doubtful(&self, message: &Message) -> Decision {
         Decision::Finish(self.report(message, Status::Unknown, None))

@@ -219,6 +219,10 @@ impl Concluder {
         for tag in delivery.tags() {
             self.metrics.tagged(tag, report.status);
         }
+        if let Some(operation) = report.operation {
+            let labels = [operation, report.status.as_str()];
+            self.metrics.operations.with_label_values(&labels).inc();
+        }
         if report.possible_duplicate {
             self.metrics.possible_duplicates.inc();
         }

@@ -285,14 +285,8 @@ fn publisher(
     served: &HashSet<String>,
     writer: Arc<Writer>,
 ) -> Publisher {
-    let (sessions, metrics) = (sessions.clone(), metrics.clone());
-    Publisher::new(
-        config.broker.clone(),
-        sessions,
-        metrics,
-        served.clone(),
-        writer,
-    )
+    let (broker, sessions) = (config.broker.clone(), sessions.clone());
+    Publisher::new(broker, sessions, metrics.clone(), served.clone(), writer)
 }
 
 async fn serve_admin(listener: TcpListener, router: axum::Router) -> String {

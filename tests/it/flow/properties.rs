@@ -393,7 +393,8 @@ async fn a_request_whose_amqp_expiration_is_over_is_answered_expired() {
     let world = World::start(Setup::default()).await;
     world.worker.post("/lanes/111/pause").await;
     world.worker.lane_state("111", "paused").await;
-    world.counts("lane_subscribed", 0.0).await;
+    let lane = [("phone_number_id", "111")];
+    world.metric("lane_subscribed", &lane, |n| n == 0.0).await;
     let brief = Request::text("brief", "34600000001").with(|p| p.with_expiration("300".into()));
     world.publish([brief]).await;
     let result = world.results.wait("brief").await;

@@ -141,7 +141,7 @@ async fn the_page_shows_what_lanes_says_and_changes_nothing() {
     browser.resize(390, 844).await;
     browser.open(&url(&world)).await;
     browser
-        .until("return document.querySelectorAll('[data-lane]').length === 2")
+        .until("return document.querySelectorAll('[data-lane]').length === 3")
         .await;
     let first = browser
         .run("return document.querySelector('[data-lane]').dataset.lane")

@@ -17,7 +17,7 @@ pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
         "waba_id": &*lane.waba_id,
         "state": view.state.as_str(),
         "held_by": held_by(&view),
-        "limit_messages_per_second": view.limit_mps,
+        "limit_messages_per_second": limit(view.limit_mps),
         "configured_rate_messages_per_second": rounded(view.configured_mps),
         "rate_messages_per_second": rounded(view.bucket.rate_mps),
         "tokens": rounded(view.bucket.tokens(now)),
@@ -81,6 +81,20 @@ fn cause(hold: &Hold, now: Now) -> Value {
         "since": rfc3339(now.on_the_wall(hold.since_ms)),
         "failed_probes": hold.failed_probes,
     })
+}
+
+/// A number's limit is whole, an account's is not.
+fn limit(mps: f64) -> Value {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a limit is a positive number of the config or the API"
+    )]
+    let whole = mps as u64;
+    match mps.fract() == 0.0 {
+        true => whole.into(),
+        false => rounded(mps).into(),
+    }
 }
 
 /// More digits help nobody.
