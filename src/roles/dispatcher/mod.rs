@@ -6,6 +6,7 @@ pub mod conclude;
 pub mod evidence;
 pub mod intake;
 pub mod lane_task;
+mod signals;
 pub mod unrouted;
 pub mod upkeep;
 pub mod workload;
@@ -18,7 +19,7 @@ use crate::broker::topology::Topology;
 use crate::broker::unsettled::Writer;
 use crate::broker::{Sessions, supervise};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, MetricsConfig};
 use crate::core::fleet::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::lane::demand::Effort;
@@ -38,11 +39,11 @@ use conclude::Concluder;
 use evidence::evidence;
 use futures_util::FutureExt;
 use lane_task::{Common, LaneHandle, LaneTask};
+use signals::Signals;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use unrouted::Unrouted;
@@ -74,17 +75,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     // First of all: a signal while the rest is built must drain as well.
     let signals = Signals::catch()?;
     let topology = Arc::new(Topology::of(&config.accounts));
-    let lanes = || topology.lanes.iter().map(|queue| queue.lane.clone());
-    let (accounts, numbers): (Vec<_>, Vec<_>) =
-        lanes().partition(|lane| LaneId::new(lane).waba_id().is_some());
-    let most = config.metrics.max_lanes;
-    let labelled = numbers.into_iter().take(most);
-    let labelled = labelled.chain(accounts.into_iter().take(most));
-    let metrics = Arc::new(Metrics::new(
-        &config.worker_id,
-        labelled.collect(),
-        config.metrics.max_tags,
-    )?);
+    let metrics = metrics(&config, &topology)?;
     let (drain, draining) = watch::channel(false);
     let (stop_broker, broker_stops) = watch::channel(false);
     let (session_sender, opened) = watch::channel(None);
@@ -94,7 +85,8 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let (board, writer) = board(&config, &graph, clock, &metrics);
     let (evidence, search) = evidence(config.broker.clone(), metrics.clone());
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
-    let served: HashSet<String> = lanes().collect();
+    let served = topology.lanes.iter().map(|queue| queue.lane.clone());
+    let served: HashSet<String> = served.collect();
     let concluder = Arc::new(Concluder {
         publisher: publisher(&config, &sessions, &metrics, &served, writer.clone()),
         metrics: metrics.clone(),
@@ -176,6 +168,24 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         );
     }
     Ok(died.map_or(ended, Ended::Failed))
+}
+
+/// All metrics, with series of their own for so many numbers, and so many accounts.
+fn metrics(config: &Config, topology: &Topology) -> anyhow::Result<Arc<Metrics>> {
+    let lanes = topology.lanes.iter().map(|queue| queue.lane.clone());
+    let (accounts, numbers): (Vec<_>, Vec<_>) =
+        lanes.partition(|lane| LaneId::new(lane).waba_id().is_some());
+    let (
+        MetricsConfig {
+            max_lanes,
+            max_tags,
+            ..
+        },
+        id,
+    ) = (config.metrics, &config.worker_id);
+    let labelled = numbers.into_iter().take(max_lanes);
+    let labelled = labelled.chain(accounts.into_iter().take(max_lanes));
+    Ok(Arc::new(Metrics::new(id, labelled.collect(), max_tags)?))
 }
 
 fn unrouted(config: &Config, common: &Common, served: HashSet<String>) -> Unrouted {
@@ -382,28 +392,6 @@ fn handles(accounts: &[Arc<Account>]) -> Arc<[LaneHandle]> {
         .chain(own)
         .cloned()
         .collect()
-}
-
-/// SIGTERM and SIGINT, caught from the moment this is made.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 /// Returns at a signal, or with the name of a part that should never have ended.
