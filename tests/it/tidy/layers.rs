@@ -32,6 +32,7 @@ const FLOORS: [&[&str]; 20] = [
     &[
         "src/roles/dispatcher/unrouted.rs",
         "src/roles/dispatcher/upkeep.rs",
+        "src/roles/dispatcher/signals.rs",
         "src/roles/dispatcher/workload.rs",
     ],
     &["src/roles/dispatcher/admin"],
