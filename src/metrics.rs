@@ -43,6 +43,7 @@ pub struct Metrics {
     pub api_latency: Histogram,
     pub end_to_end: HistogramVec,
     pub delayed: IntCounterVec,
+    pub duplicates: IntCounterVec,
     pub shadow_waits: IntCounterVec,
     pub transient: IntCounterVec,
     pub redelivered: IntCounter,
@@ -150,6 +151,7 @@ impl Metrics {
             api_latency: make.histogram(&families::API_LATENCY)?,
             end_to_end: make.histograms(&families::END_TO_END)?,
             delayed: make.counters(&families::DELAYED)?,
+            duplicates: make.counters(&families::DUPLICATES)?,
             shadow_waits: make.counters(&families::SHADOW_WAITS)?,
             transient: make.counters(&families::TRANSIENT)?,
             redelivered: make.counter(&families::REDELIVERED)?,
@@ -260,6 +262,7 @@ impl Metrics {
             attempts: OUTCOMES
                 .map(|outcome| self.attempts.with_label_values(&[phone_number_id, outcome])),
             delayed: self.delayed.with_label_values(lane),
+            duplicates: self.duplicates.with_label_values(lane),
             shadow_waits: self.shadow_waits.with_label_values(lane),
             transient: self.transient.with_label_values(lane),
             resubscriptions: self.lane_resubscriptions.with_label_values(lane),

@@ -3,7 +3,7 @@
 //! this table.
 
 use crate::contract::request::{
-    CONFIRM, EXPIRES_AT, MAX_HEADERS_BYTES, NODE, NOT_BEFORE, ON_UNKNOWN, TAG,
+    CONFIRM, DEDUPE, EXPIRES_AT, MAX_HEADERS_BYTES, NODE, NOT_BEFORE, ON_UNKNOWN, TAG,
 };
 use crate::spans::Trace;
 use lapin::BasicProperties;
@@ -29,6 +29,8 @@ const POSSIBLE_DUPLICATE: &str = "wa-possible-duplicate";
 const SUSPECTED: &str = "wa-suspected";
 const COPIED_MS: &str = "wa-copied-ms";
 const BLAMED: &str = "wa-blamed";
+const ARRIVED_MS: &str = "wa-arrived-ms";
+const FOLLOWS: &str = "wa-follows";
 const LAST_ERROR: &str = "wa-last-error";
 /// The routing key that the caller of an operation published it with.
 pub(super) const TARGET: &str = "wa-target";
@@ -176,7 +178,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 45] = [
+const HEADERS: [Row<Name>; 48] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Speaks of a body that is not to be read.
@@ -185,6 +187,7 @@ const HEADERS: [Row<Name>; 45] = [
     row(Is(NOT_BEFORE), [Dropped, Kept, Kept]),
     row(Is(ON_UNKNOWN), [Dropped, Kept, Kept]),
     row(Is(TAG), [Kept, Kept, Kept]),
+    row(Is(DEDUPE), [Dropped, Kept, Kept]),
     row(Is(NODE), [Kept, Kept, Kept]),
     row(Is(CONFIRM), [Dropped, Kept, Kept]),
     // A traced request has that of our own publish, see `traced`.
@@ -213,6 +216,8 @@ const HEADERS: [Row<Name>; 45] = [
     row(Is(SUSPECTED), [Dropped, Set, Dropped]),
     row(Is(BLAMED), [Dropped, Set, Dropped]),
     row(Is(COPIED_MS), [Dropped, Set, Dropped]),
+    row(Is(ARRIVED_MS), [Dropped, Set, Dropped]),
+    row(Is(FOLLOWS), [Dropped, Set, Dropped]),
     row(Is(TARGET), [Dropped, Set, Dropped]),
     row(Is(INCARNATION), [Set, Set, Set]),
     row(Is(WRITER), [Set, Dropped, Dropped]),

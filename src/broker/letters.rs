@@ -67,6 +67,15 @@ impl Publisher {
         self.answer(delivery, letter).await
     }
 
+    /// The result of an earlier request of this id.
+    pub async fn duplicate(&self, delivery: &Delivery, found: &FoundResult) -> Published {
+        let found = FoundResult {
+            body: mark_duplicate(&found.body).into(),
+            ..found.clone()
+        };
+        self.republish(delivery, &found, false).await
+    }
+
     async fn answer(&self, delivery: &Delivery, mut letter: Letter<'_>) -> Published {
         let published = self.traced(delivery, &mut letter).await;
         if let (Published::Taken(_), Some(to)) = (&published, delivery.properties.reply_to()) {
@@ -177,6 +186,18 @@ fn flag(result: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(result) {
         Ok(text) => text.replacen(no, yes, 1).into_bytes(),
         Err(_) => result.to_vec(),
+    }
+}
+
+/// A result that says `duplicate_of_earlier`, and is else the same byte for byte.
+fn mark_duplicate(result: &[u8]) -> Vec<u8> {
+    const MARK: &str = "\"duplicate_of_earlier\":true,";
+    const BEFORE: &str = "\"attempts\":";
+    match std::str::from_utf8(result) {
+        Ok(text) if !text.contains(MARK) => text
+            .replacen(BEFORE, &format!("{MARK}{BEFORE}"), 1)
+            .into_bytes(),
+        Ok(_) | Err(_) => result.to_vec(),
     }
 }
 

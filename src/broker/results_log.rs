@@ -11,6 +11,7 @@ use super::headers::Headers;
 use super::lanes_log::OFFSET;
 use crate::config::BrokerConfig;
 use crate::contract::names;
+use crate::contract::words::Status;
 use crate::core::evidence::search::{Entry, Scan, Told};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -22,11 +23,16 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, Consumer};
 use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// Entries on their way to us, of which this many are acknowledged together. Each may have 64 KiB of its caller's headers: so a search holds
 /// some 26 MB at most.
 const PREFETCH: u16 = 400;
 const ACKNOWLEDGED_TOGETHER: u64 = 100;
+
+/// Longest wait for the next entry, while there are more.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// The word before the lane in the routing key of a record which says that the copy of a request is on the ladder.
 const COPIED: &str = "copied";
@@ -238,6 +244,95 @@ async fn write_mark(channel: &Channel, mark: &str) -> Result<(), lapin::Error> {
     let sent = channel.basic_publish(exchange, "".into(), options, b"", properties);
     sent.await?.await?;
     Ok(())
+}
+
+/// An entry as it is read forwards.
+pub struct Replayed<'a> {
+    pub lane: &'a str,
+    pub id: &'a str,
+    /// `None`: a copy of the request is on the ladder.
+    pub status: Option<Status>,
+    /// When it was published, by its writer's clock.
+    pub at_s: u64,
+    entry: &'a Delivery,
+}
+
+impl Replayed<'_> {
+    /// The result, to be published again.
+    pub fn result(&self) -> FoundResult {
+        FoundResult {
+            routing_key: self.entry.routing_key.as_str().to_owned(),
+            body: self.entry.data.clone().into(),
+            timestamp_s: Some(self.at_s),
+        }
+    }
+}
+
+impl FoundResult {
+    /// Status and time.
+    pub fn ended(&self) -> Option<(Status, u64)> {
+        let (status, _) = self.routing_key.split_once('.')?;
+        Some((Status::of_word(status)?, self.timestamp_s.unwrap_or(0)))
+    }
+}
+
+/// Reads forwards from a moment on, by RabbitMQ's clock, up to the end as of now, or until `take` says that it is enough.
+pub async fn replay(
+    config: &BrokerConfig,
+    from_s: u64,
+    take: impl FnMut(&Replayed<'_>) -> ControlFlow<()>,
+) -> Result<(), Unread> {
+    let connection = connect(config, "dedupe").await?;
+    let replayed = read_from(&connection, from_s, take).await;
+    drop(connection.close(200, "OK".into()).await);
+    replayed
+}
+
+async fn read_from(
+    connection: &Connection,
+    from_s: u64,
+    mut take: impl FnMut(&Replayed<'_>) -> ControlFlow<()>,
+) -> Result<(), Unread> {
+    let channel = connection.create_channel().await.map_err(named)?;
+    let mark = format!("mark-{:x}", fastrand::u64(..));
+    // Opened before the mark is written, else it might begin behind it.
+    let mut entries = Entries::open(&channel, AMQPValue::Timestamp(from_s), u64::MAX).await?;
+    write_mark(&channel, &mark).await.map_err(named)?;
+    loop {
+        let next = tokio::time::timeout(SILENCE_MAX, entries.next()).await;
+        let entry = next.map_err(|_| Unread::Ended)??;
+        let properties = &entry.properties;
+        let id = properties
+            .message_id()
+            .as_ref()
+            .map_or("", |id| id.as_str());
+        if id == mark {
+            return Ok(());
+        }
+        let (word, lane) = entry
+            .routing_key
+            .as_str()
+            .split_once('.')
+            .unwrap_or_default();
+        let status = Status::of_word(word);
+        // A copy that only waits for another is not what others wait for.
+        let is_away = word == COPIED && !Headers::of(properties).follows();
+        // Only operations have a type, and they do not say `dedupe`.
+        let is_operation = properties.kind().is_some();
+        if status.is_none() && !is_away || is_operation {
+            continue;
+        }
+        let replayed = Replayed {
+            lane,
+            id,
+            status,
+            at_s: properties.timestamp().unwrap_or(0),
+            entry: &entry,
+        };
+        if take(&replayed).is_break() {
+            return Ok(());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ pub const TAG: &str = "tag";
 pub const NODE: &str = "node";
 /// The header which says that an operation is meant that destroys or pays.
 pub const CONFIRM: &str = "confirm";
+pub const DEDUPE: &str = "dedupe";
+
+/// Longest time that header `dedupe` may name, in seconds.
+pub const DEDUPE_MAX_S: u32 = 86_400;
 
 /// An AMQP header as far as intake can use it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,6 +82,7 @@ pub struct Inbound<'a> {
     pub confirm: Option<Header<'a>>,
     /// The items of header `tag`, which may be a list.
     pub tags: Vec<Header<'a>>,
+    pub dedupe: Option<Header<'a>>,
     pub history: History,
 }
 
@@ -134,6 +139,11 @@ pub struct History {
     pub copied_ms: u64,
     /// A hold was met by it again when it was the one to try whether that is over: the next time counts against it, not its lane.
     pub blamed: bool,
+    /// With `dedupe`: when a worker first took it. Milliseconds since the epoch; 0 without that header.
+    pub arrived_ms: u64,
+    /// With `dedupe`: an earlier request of its id is under way, or may be. It went onto the ladder to wait for that, and is not itself
+    /// what others of its id wait for.
+    pub follows: bool,
     /// The API code that sent it round last, for whoever reads `wa.dead`.
     pub last_error: Option<i64>,
 }

@@ -115,6 +115,9 @@ pub struct ResultDocument {
     pub error: Option<ErrorDocument>,
     pub attempts: u32,
     pub possible_duplicate: bool,
+    /// The result of an earlier request of this id: this one was not sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate_of_earlier: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub biz_opaque_callback_data: Option<Arc<str>>,
     #[serde(

@@ -7,13 +7,11 @@ use super::Now;
 use super::fleet::tenure::Inherited;
 use super::request::decide::{Decision, Terms};
 use super::request::message::{LaneId, Message};
-use super::request::recent::{Identity, Known, Over, Recent};
-use crate::contract::result::ResultDocument;
+use super::request::recent::{Identity, Known, Recent};
 use crate::contract::words::Priority;
 use backlog::{Backlog, Key, Waiting};
 use pacing::{Debt, Pace, Spacing};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 mod accept;
@@ -23,8 +21,11 @@ mod blocked;
 pub mod ceiling;
 mod config;
 mod crowd;
+pub mod dedupe;
 pub mod demand;
 pub mod driver;
+mod earlier;
+mod ending;
 mod fate;
 mod orders;
 pub mod pacing;
@@ -32,6 +33,7 @@ mod person;
 mod quota;
 mod resolve;
 mod room;
+mod settling;
 mod standing;
 mod step;
 mod templates;
@@ -45,7 +47,9 @@ pub use step::{Attempt, Drawn, Evidence, HeldBy, Joined, Resolved, Step, Verdict
 
 use blame::Blame;
 use crowd::Crowd;
+use dedupe::{Dedupe, IDS_MAX};
 use quota::Quotas;
+use settling::Settling;
 use standing::Standing;
 use templates::Templates;
 use window::Window;
@@ -62,18 +66,6 @@ struct Flight {
     turn_since: Option<Duration>,
     /// How many tokens had been in use before the one it was sent with.
     tokens_before: u32,
-    /// The session that delivered it is gone; RabbitMQ will deliver it again.
-    orphaned: bool,
-}
-
-/// Decided, and not settled yet.
-struct Settling {
-    identity: Identity,
-    delivery_count: u64,
-    /// The request's result, unless it ends on the ladder.
-    report: Option<Arc<ResultDocument>>,
-    /// Deliveries that are over then; `None`: none, it is let go because of another.
-    over: Option<Over>,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.
     orphaned: bool,
 }
@@ -97,6 +89,7 @@ pub struct Lane {
     /// Window of messages that the lane asks for, where they are large.
     window: Window,
     crowd: Crowd,
+    dedupe: Dedupe,
     /// Requests that the worker before this one has not sent.
     inherited: Inherited,
     /// Requests that were set apart, each from the one before.
@@ -141,6 +134,7 @@ impl Lane {
             blame: Blame::default(),
             window: Window::default(),
             crowd: Crowd::default(),
+            dedupe: Dedupe::new(IDS_MAX, now),
             inherited: Inherited::default(),
             suspects: 0,
             tokens_before: 0,
@@ -177,6 +171,7 @@ impl Lane {
             in_flight_max: self.config.in_flight_max(),
             pair_parked: self.backlog.parked(),
             pairs: self.backlog.people(),
+            ids: self.dedupe.len(),
         }
     }
 
@@ -194,63 +189,10 @@ impl Lane {
         }
     }
 
-    /// Notes a decision, and counts it as in flight until [`Lane::settled`].
-    fn decided(&mut self, ticket: Ticket, message: Message, mut decision: Decision) -> Resolved {
-        let (identity, delivery_count) = (Identity::of(&message), message.delivery_count);
-        let (report, over) = match &mut decision {
-            Decision::Finish(report) | Decision::Bury(report) => {
-                (Some(report.clone()), Some(Over::WHOLE))
-            }
-            Decision::Delay { message, .. } => {
-                let over = Over::up_to(message.history.hops);
-                message.history.hops += 1;
-                (None, Some(over))
-            }
-            Decision::Repeat { .. } => (None, Some(Over::WHOLE)),
-            Decision::Forget | Decision::Abandon => (None, None),
-        };
-        let settling = Settling {
-            identity,
-            delivery_count,
-            report,
-            over,
-            orphaned: false,
-        };
-        self.settling.insert(ticket, settling);
-        Resolved {
-            ticket,
-            priority: message.priority,
-            decision,
-        }
-    }
-
-    /// The end of a decision. `confirmed`: what it published is RabbitMQ's; should the original come again, it only needs
-    /// acknowledging. Else RabbitMQ has the request again, and may give it to another worker, who then has the say.
-    pub fn settled(&mut self, ticket: Ticket, confirmed: bool) {
-        let Some(settling) = self.settling.remove(&ticket) else {
-            return;
-        };
-        let Settling {
-            identity,
-            delivery_count,
-            report,
-            over,
-            orphaned: _,
-        } = settling;
-        if let Some(over) = over.filter(|_| confirmed) {
-            self.recent.ended(identity, over);
-        } else if let Some(report) = report {
-            let decided = Known::Decided {
-                delivery_count,
-                report,
-            };
-            self.recent.given_back(identity, decided);
-        }
-    }
-
     /// Says what to do now. Call again until it says `Wait`, `Idle` or `Leave`.
     pub fn next(&mut self, now: Now) -> Step {
         self.standing.wake(now);
+        self.dedupe.turn(now);
         self.window.widen(self.config.prefetch(None), now.mono);
         if let Some(at) = self.crowd.rejoin_at {
             self.standing.make_room(at);
@@ -282,6 +224,9 @@ impl Lane {
         };
         if self.in_flight() >= in_flight_max {
             return self.hold_back(HeldBy::InFlight, Step::Idle);
+        }
+        if let Some(read) = self.dedupe.next_read() {
+            return Step::Recall(read);
         }
         self.backlog.unpark(now);
         self.backlog.forget_some(now);
@@ -318,6 +263,9 @@ impl Lane {
             let until_ms = now.on_the_wall(until_ms);
             let decision = self.terms(now, 0.0).quota_used_up(message, until_ms);
             return self.decide_front(key, priority, decision);
+        }
+        if let Some(instead) = self.look_for_earlier(key, priority, now) {
+            return instead;
         }
         let not_before = self.backlog.pair_not_before(key);
         if not_before > now.mono {
@@ -390,6 +338,7 @@ impl Lane {
         for settling in self.settling.values_mut() {
             settling.orphaned = true;
         }
+        self.forget_what_waited();
     }
 
     /// RabbitMQ says that the lane's channel is closed: it has every acknowledgement.

@@ -199,6 +199,7 @@ families! {
     API_LATENCY: LATENCY, "api_latency_seconds", [], "From the start of a send to its answer.";
     END_TO_END: WAITS, "end_to_end_seconds", [PRIORITY], "From the request's AMQP timestamp (whole seconds) to its confirmed result.";
     DELAYED: Counter, "delayed_total", [NUMBER], "Requests put on the delay ladder.";
+    DUPLICATES: Counter, "duplicates_total", [NUMBER], "Requests with dedupe that were not sent, and answered by the result of an earlier one.";
     SHADOW_WAITS: Counter, "shadow_waits_total", [NUMBER], "Sends that pacing.shadow_mps would have had wait.";
     TRANSIENT: Counter, "transient_requests_total", [NUMBER], "Requests that were not published persistent.";
     REDELIVERED: Counter, "redelivered_total", [], "Deliveries that RabbitMQ had delivered before.";
@@ -248,6 +249,7 @@ families! {
     LANE_WAITING: Gauge, "lane_waiting", [NUMBER], "Deliveries that wait in this worker.";
     LANE_PAIR_PARKED: Gauge, "lane_pair_parked", [NUMBER], "Recipients held by their pair limit.";
     LANE_PAIRS: Gauge, "lane_pairs", [NUMBER], "Recipients whose pair limit is remembered.";
+    LANE_IDS: Gauge, "lane_remembered_ids", [NUMBER], "Request ids that are remembered because requests say dedupe.";
     LANE_BACKLOG: Gauge, "lane_backlog_messages", [NUMBER], "Requests that wait for their turn, in RabbitMQ and in the worker; told by who has the lane, and by all while it is held or paused: of several workers take the largest.";
     LANE_ARRIVAL: Gauge, "lane_arrival_messages_per_second", [NUMBER], "Requests that come in; 0 unless this worker has the lane, so add the workers up.";
     LANE_WORK_ALLOWED: Gauge, "lane_work_allowed_messages_per_second", [NUMBER], "What may be sent now: the lane's rate, or less if less comes in and waits; 0 unless this worker has the lane and it flows, so add the workers up.";

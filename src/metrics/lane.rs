@@ -10,6 +10,7 @@ pub struct LaneMetrics {
     pub(super) bulk: [IntCounter; 5],
     pub(super) attempts: [IntCounter; 7],
     pub delayed: IntCounter,
+    pub duplicates: IntCounter,
     pub shadow_waits: IntCounter,
     pub transient: IntCounter,
     pub resubscriptions: IntCounter,

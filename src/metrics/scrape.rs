@@ -36,7 +36,7 @@ type Read = fn(&LaneSample, Now) -> f64;
 
 /// One value per lane.
 #[rustfmt::skip] // A table: what, how it is folded, what is read.
-const LANE_GAUGES: [(&Family, Fold, Read); 15] = [
+const LANE_GAUGES: [(&Family, Fold, Read); 16] = [
     (&families::LANE_SUBSCRIBED, Fold::Sum, |lane, _| flag(lane.seen.is_subscribed)),
     (&families::LANE_QUARANTINED, Fold::Sum, |lane, _| flag(lane.seen.is_apart)),
     (&families::LANE_OWNED, Fold::Sum, |lane, _| flag(lane.seen.is_owned)),
@@ -48,6 +48,7 @@ const LANE_GAUGES: [(&Family, Fold, Read); 15] = [
     (&families::LANE_WAITING, Fold::Sum, |lane, _| count(lane.seen.view.waiting)),
     (&families::LANE_PAIR_PARKED, Fold::Sum, |lane, _| count(lane.seen.view.pair_parked)),
     (&families::LANE_PAIRS, Fold::Sum, |lane, _| count(lane.seen.view.pairs)),
+    (&families::LANE_IDS, Fold::Sum, |lane, _| count(lane.seen.view.ids)),
     (&families::LANE_BACKLOG, Fold::Sum, |lane, _| whole(lane.work.backlog)),
     (&families::LANE_ARRIVAL, Fold::Sum, |lane, _| lane.work.arrival_mps),
     (&families::LANE_WORK_ALLOWED, Fold::Sum, |lane, _| lane.work.allowed_mps),

@@ -11,6 +11,7 @@ mod broker_loss;
 mod clients;
 mod config;
 mod contract;
+mod dedupe;
 mod deploy;
 mod drain;
 mod examples;

@@ -260,7 +260,10 @@ impl Conduct {
         let attempts = match decision {
             Decision::Delay { message, .. } => Some(message.history.attempts),
             Decision::Finish(report) | Decision::Bury(report) => Some(report.attempts),
-            Decision::Repeat { .. } | Decision::Forget | Decision::Abandon => None,
+            Decision::Repeat { .. }
+            | Decision::Duplicate { .. }
+            | Decision::Forget
+            | Decision::Abandon => None,
         };
         let before = item.copy.history.attempts;
         ensure(attempts == Some(before), "P4", || {

@@ -27,19 +27,35 @@ fn gives_way(decision: Option<&Decision>) -> bool {
         Some(Decision::Finish(report) | Decision::Bury(report)) => {
             matches!(report.status, Status::Expired | Status::Failed)
         }
-        Some(Decision::Repeat { .. } | Decision::Forget | Decision::Abandon) | None => false,
+        Some(
+            Decision::Repeat { .. }
+            | Decision::Duplicate { .. }
+            | Decision::Forget
+            | Decision::Abandon,
+        )
+        | None => false,
+    }
+}
+
+/// What the request has made by then; 0 if that is not told.
+pub(super) fn attempts(decision: Option<&Decision>) -> u32 {
+    match decision {
+        Some(Decision::Delay { message, .. }) => message.history.attempts,
+        Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
+        Some(
+            Decision::Repeat { .. }
+            | Decision::Duplicate { .. }
+            | Decision::Forget
+            | Decision::Abandon,
+        )
+        | None => 0,
     }
 }
 
 /// It has cost an attempt, and there is a reason for that.
 fn is_held_against(item: &Item, decision: Option<&Decision>, blame: Option<Blame>) -> bool {
-    let attempts = match decision {
-        Some(Decision::Delay { message, .. }) => message.history.attempts,
-        Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
-        Some(Decision::Repeat { .. } | Decision::Forget | Decision::Abandon) | None => 0,
-    };
     let may_be = blame.is_some_and(|blame| blame.may_be_its_own);
-    may_be && attempts > item.copy.history.attempts
+    may_be && attempts(decision) > item.copy.history.attempts
 }
 
 pub(super) fn check(
@@ -80,7 +96,7 @@ pub(super) fn check(
         Some(Decision::Finish(report) | Decision::Bury(report)) => {
             (report.attempts, Some(report.status))
         }
-        Some(Decision::Repeat { .. } | Decision::Forget) => {
+        Some(Decision::Repeat { .. } | Decision::Duplicate { .. } | Decision::Forget) => {
             return Violation::of("P1", format!("request {request} was sent and forgotten"));
         }
     };

@@ -73,6 +73,7 @@ impl Conduct {
             Decision::Finish(_)
             | Decision::Bury(_)
             | Decision::Repeat { .. }
+            | Decision::Duplicate { .. }
             | Decision::Forget
             | Decision::Abandon => true,
         };
@@ -98,7 +99,10 @@ impl Conduct {
             Decision::Finish(_) | Decision::Bury(_) => drop(self.reported.insert(ticket)),
             // Because of another, which may come again.
             Decision::Forget => drop(self.let_go.insert(ticket)),
-            Decision::Delay { .. } | Decision::Repeat { .. } | Decision::Abandon => {}
+            Decision::Delay { .. }
+            | Decision::Repeat { .. }
+            | Decision::Duplicate { .. }
+            | Decision::Abandon => {}
         }
         self.settling.insert(ticket, item);
     }

@@ -46,6 +46,7 @@ impl Simulation {
             Command::Refuse { .. } | Command::Ask { .. } | Command::Conclude { .. } => true,
             Command::Claim
             | Command::Check(_)
+            | Command::Recall(_)
             | Command::Send(_)
             | Command::Void(_)
             | Command::Found(_)

@@ -138,6 +138,8 @@ impl Simulation {
                 });
                 result.into_iter().map(Letter::Repeat).collect()
             }
+            // Nobody says dedupe in these worlds: see `dedupe.rs`.
+            Decision::Duplicate { report, .. } => vec![Letter::Result(report)],
             Decision::Forget => {
                 self.fates.forgotten(held.request);
                 vec![]

@@ -6,6 +6,7 @@ use super::api::{self, Call};
 use super::broker::{ChannelId, Tag};
 use super::checks::{Checked, Violation, ensure};
 use super::conduct::{Conduct, Item};
+use super::decisions;
 use super::flaws::Flaw;
 use super::leaving::Leaving;
 use super::orders::Orders;
@@ -268,6 +269,7 @@ impl Simulation {
                 self.after(took, Event::Evidence(who, ticket, question, asked_at));
                 Ok(())
             }
+            Command::Recall(_) => Violation::of("shell", format!("{who}: nobody says dedupe")),
             Command::Send(attempt) => self.send(who, attempt),
             Command::Conclude { delivery, resolved } => {
                 self.carry_out(who, delivery, resolved);
@@ -392,12 +394,7 @@ impl Simulation {
         let item = shell
             .conduct
             .resolved(ticket, outcome, decision, &reaction, now_us)?;
-        let attempts = match decision {
-            Some(Decision::Delay { message, .. }) => message.history.attempts,
-            Some(Decision::Finish(report) | Decision::Bury(report)) => report.attempts,
-            Some(Decision::Repeat { .. } | Decision::Forget | Decision::Abandon) | None => 0,
-        };
-        let is_charged = attempts > item.copy.history.attempts;
+        let is_charged = decisions::attempts(decision) > item.copy.history.attempts;
         // While another one tries, nobody else is told.
         let may_be_its_own = is_charged || matches!(reaction.view.state, State::Probing { .. });
         self.note_cost(who, &item, outcome, may_be_its_own)?;
@@ -442,6 +439,7 @@ impl Simulation {
             Decision::Delay { .. } => "delay",
             Decision::Bury(_) => "bury",
             Decision::Repeat { .. } => "repeat",
+            Decision::Duplicate { .. } => "duplicate",
             Decision::Forget => "forget",
             Decision::Abandon => "abandon",
         });

@@ -1,9 +1,9 @@
 //! Headers of our own, as they are written.
 
 use super::{
-    ATTEMPTS, BLAMED, BODY_BYTES, COPIED_MS, DEAD_CODE, DEAD_REASON, FIRST_SEEN_MS, HOPS,
-    INCARNATION, LAST_ERROR, PHONE_NUMBER_ID, POSSIBLE_DUPLICATE, SUSPECTED, TARGET, THROTTLES,
-    UNCHARGED, WRITER,
+    ARRIVED_MS, ATTEMPTS, BLAMED, BODY_BYTES, COPIED_MS, DEAD_CODE, DEAD_REASON, FIRST_SEEN_MS,
+    FOLLOWS, HOPS, INCARNATION, LAST_ERROR, PHONE_NUMBER_ID, POSSIBLE_DUPLICATE, SUSPECTED, TARGET,
+    THROTTLES, UNCHARGED, WRITER,
 };
 use crate::contract::request::History;
 use crate::core::evidence::search::Stamp;
@@ -22,6 +22,8 @@ pub(in crate::broker) fn history(history: &History) -> Vec<(&'static str, AMQPVa
         suspected,
         copied_ms,
         blamed,
+        arrived_ms,
+        follows,
         last_error,
     } = *history;
     let count = |number: u32| AMQPValue::LongLongInt(number.into());
@@ -38,6 +40,9 @@ pub(in crate::broker) fn history(history: &History) -> Vec<(&'static str, AMQPVa
     ];
     let copied_ms = i64::try_from(copied_ms).ok().filter(|ms| *ms > 0);
     headers.extend(copied_ms.map(|ms| (COPIED_MS, AMQPValue::LongLongInt(ms))));
+    let arrived_ms = i64::try_from(arrived_ms).ok().filter(|ms| *ms > 0);
+    headers.extend(arrived_ms.map(|ms| (ARRIVED_MS, AMQPValue::LongLongInt(ms))));
+    headers.extend(follows.then_some((FOLLOWS, AMQPValue::Boolean(true))));
     headers.extend(last_error.map(|code| (LAST_ERROR, AMQPValue::LongLongInt(code))));
     headers
 }
@@ -67,10 +72,12 @@ pub(in crate::broker) fn stamped(properties: BasicProperties, stamp: Stamp) -> B
 }
 
 /// Writes what a record says of a request that was copied onto the ladder: which one that is, and how often it had come off it before.
-pub(in crate::broker) fn of_a_record(hops: u32, of: Option<u64>) -> FieldTable {
+/// `follows`: see [`History::follows`].
+pub(in crate::broker) fn of_a_record(hops: u32, of: Option<u64>, follows: bool) -> FieldTable {
     let mut headers = FieldTable::default();
     let hops = (HOPS, AMQPValue::LongLongInt(hops.into()));
-    for (name, value) in [incarnation(of), hops] {
+    let follows = follows.then_some((FOLLOWS, AMQPValue::Boolean(true)));
+    for (name, value) in [incarnation(of), hops].into_iter().chain(follows) {
         headers.insert(name.into(), value);
     }
     headers

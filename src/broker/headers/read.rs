@@ -2,12 +2,12 @@
 
 use super::size::table_bytes;
 use super::{
-    ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, HOPS, INCARNATION, LAST_ERROR,
-    POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
+    ARRIVED_MS, ATTEMPTS, BLAMED, COPIED_MS, Copy, FIRST_SEEN_MS, FOLLOWS, HOPS, INCARNATION,
+    LAST_ERROR, POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
 use crate::contract::request::{
-    CONFIRM, EXPIRES_AT, Header, History, ID_HEADERS, Inbound, NODE, NOT_BEFORE, ON_UNKNOWN, TAG,
-    TAGS_MAX,
+    CONFIRM, DEDUPE, EXPIRES_AT, Header, History, ID_HEADERS, Inbound, NODE, NOT_BEFORE,
+    ON_UNKNOWN, TAG, TAGS_MAX,
 };
 use crate::core::evidence::search::Stamp;
 use crate::core::hash::stable_hash;
@@ -114,6 +114,11 @@ impl<'a> Headers<'a> {
         self.tally(HOPS)
     }
 
+    /// Whether it was copied onto the ladder to wait for an earlier request of its id.
+    pub(in crate::broker) fn follows(self) -> bool {
+        self.flag(FOLLOWS)
+    }
+
     /// Which publication of its id a result or a record is of; `None`: it does not say.
     pub(in crate::broker) fn is_of(self) -> Option<Option<u64>> {
         let stamp = u64::try_from(self.int(INCARNATION)?).ok();
@@ -140,6 +145,8 @@ impl<'a> Headers<'a> {
             suspected: self.flag(SUSPECTED),
             copied_ms: ms(COPIED_MS),
             blamed: self.flag(BLAMED),
+            arrived_ms: ms(ARRIVED_MS),
+            follows: self.flag(FOLLOWS),
             last_error: self.int(LAST_ERROR),
         }
     }
@@ -194,6 +201,7 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         node: headers.get(NODE),
         confirm: headers.get(CONFIRM),
         tags: headers.list(TAG),
+        dedupe: headers.get(DEDUPE),
         history: headers.history(),
         ..named(properties)
     }

@@ -4,6 +4,8 @@ use crate::contract::request::{History, Inbound};
 use crate::core::evidence::search::Stamp;
 use lapin::types::AMQPValue::LongString;
 
+mod read;
+
 const COPIES: [Copy; 3] = [Copy::Result, Copy::Delayed, Copy::Dead];
 
 /// Every property, each with a value of its own.
@@ -132,6 +134,8 @@ fn every_header_of_ours_has_a_row_of_its_own() {
     let has_been = History {
         last_error: Some(131_016),
         copied_ms: 1,
+        arrived_ms: 8,
+        follows: true,
         ..History::default()
     };
     let written = [
@@ -242,6 +246,8 @@ fn a_history_survives_the_ladder() {
         suspected: true,
         copied_ms: 9,
         blamed: true,
+        arrived_ms: 8,
+        follows: true,
         last_error: Some(-5),
     };
     let copy = copied(&full(), Copy::Delayed, history(&before));
@@ -254,70 +260,6 @@ fn a_history_survives_the_ladder() {
         ..History::default()
     };
     assert_eq!(inbound(&dead, false).history, fresh);
-}
-
-/// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 29] = [
-    "message_id",
-    "x-message-id",
-    "message-id",
-    "content_encoding",
-    "compression",
-    "priority",
-    "timestamp",
-    "type",
-    "reply_to",
-    "expires-at",
-    "not-before",
-    "on-unknown",
-    "tag",
-    ATTEMPTS,
-    UNCHARGED,
-    THROTTLES,
-    HOPS,
-    FIRST_SEEN_MS,
-    SUSPECTED,
-    BLAMED,
-    COPIED_MS,
-    POSSIBLE_DUPLICATE,
-    LAST_ERROR,
-    INCARNATION,
-    NODE,
-    CONFIRM,
-    TAKEN_AT_MS,
-    "x-delivery-count",
-    "x-acquired-count",
-];
-
-#[test]
-fn what_is_read_is_known() {
-    let told = |properties: &BasicProperties| {
-        let inbound = inbound(properties, false);
-        format!(
-            "{:?}",
-            Inbound {
-                headers_bytes: 0,
-                incarnation: incarnation_of(properties, b""),
-                ..inbound
-            }
-        )
-    };
-    let nothing = told(&BasicProperties::default());
-    let mut read = vec![];
-    for row in &PROPERTIES {
-        let alone = row.field.copy(&full(), BasicProperties::default());
-        read.extend((told(&alone) != nothing).then(|| name(row.field)));
-    }
-    let values = [text("v"), AMQPValue::LongInt(7), AMQPValue::Boolean(true)];
-    for row in &HEADERS {
-        let name = sample(row.field);
-        let changes = |value: &AMQPValue| told(&only(&name, value.clone())) != nothing;
-        read.extend(values.iter().any(changes).then(|| name.clone()));
-    }
-    read.sort();
-    let mut known = READ;
-    known.sort_unstable();
-    assert_eq!(read, known);
 }
 
 #[test]

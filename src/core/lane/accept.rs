@@ -16,10 +16,13 @@ impl Lane {
     /// A new delivery, which the shell will know by `ticket`.
     pub fn accept(&mut self, mut message: Message, ticket: Ticket, now: Now) -> Joined {
         let identity = Identity::of(&message);
+        self.dedupe.turn(now);
+        self.dedupe.enter(identity.id(), ticket);
         let back = self.backlog.came_back(&message);
         let mut is_doubtful = false;
         if message.redelivered {
             if let Some(original) = self.adopt(&identity, &message) {
+                self.dedupe.leave(identity.id(), ticket);
                 return Joined::InFlight(original);
             }
             match self.recall(&mut message, &identity) {

@@ -37,6 +37,8 @@ pub(super) struct Backlog {
     waiting: usize,
     /// Requests that are asked about, of those that wait.
     asked: HashMap<Ticket, (Key, Priority)>,
+    /// Lines whose first waits for what is known of its id.
+    held: Vec<(Key, Priority)>,
     high_in_a_row: u32,
 }
 
@@ -53,6 +55,7 @@ impl Backlog {
             parkings: 0,
             waiting: 0,
             asked: HashMap::new(),
+            held: vec![],
             high_in_a_row: 0,
         }
     }
@@ -109,6 +112,7 @@ impl Backlog {
             ticket,
             accepted_at: now.mono,
             awaits_evidence,
+            awaits_memory: false,
         };
         if awaits_evidence {
             self.asked.insert(ticket, (key.clone(), priority));
@@ -288,6 +292,7 @@ impl Backlog {
         self.ready_bulk.clear();
         self.parked.clear();
         self.asked.clear();
+        self.held.clear();
         self.waiting = 0;
         let mut cleared: Vec<Waiting> = vec![];
         for line in self.lines.values_mut() {

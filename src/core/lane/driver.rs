@@ -5,6 +5,7 @@
 //! says so by [`Driver::is_leaving`]; [`Driver::leave_step`] then says what comes next.
 
 use super::{Drawn, Evidence, HeldBy, Joined, Lane, Resolved, State, Step, Ticket, View};
+use crate::contract::words::Status;
 use crate::core::Now;
 use crate::core::evidence::search::{Question, Wanted};
 use crate::core::fleet::tenure::Legacy;
@@ -17,6 +18,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod asking;
 mod budget;
 mod command;
 mod leave;
@@ -175,6 +177,7 @@ impl<D> Driver<D> {
                     self.under_way += 1;
                     self.commands.push_back(Command::Send(attempt));
                 }
+                Step::Recall(read) => self.commands.push_back(Command::Recall(read)),
                 Step::Decide(all) => all.into_iter().for_each(|one| self.conclude(one)),
                 Step::Wait(until) => return Some(until),
                 Step::Idle => return None,
@@ -339,43 +342,9 @@ impl<D> Driver<D> {
         }
     }
 
-    /// Another worker may have sent it: the log of results may say how it has ended.
-    fn question(&self, message: &Message, now: Now) -> Question {
-        // The copy's twin may be settled long since.
-        let is_of_a_copy = !message.redelivered || message.history.copied_ms > 0;
-        Question {
-            wanted: Wanted {
-                lane: message.logged_as(self.lane.id()),
-                id: message.id.as_str().to_owned(),
-                incarnation: message.incarnation,
-                hops: message.history.hops,
-            },
-            former: self.ownership.former(now).filter(|_| !is_of_a_copy),
-        }
-    }
-
-    fn ask(&mut self, ticket: Ticket, question: Option<Question>) {
-        if let Some(question) = question {
-            self.under_way += 1;
-            self.commands.push_back(Command::Ask { ticket, question });
-        }
-    }
-
     /// A refusal was published and settled, or given up with its session.
     pub fn refused(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
-    }
-
-    /// Takes what the log of results has of a request.
-    pub fn evidence(&mut self, ticket: Ticket, evidence: Evidence, now: Now) {
-        self.under_way = self.under_way.saturating_sub(1);
-        // The channel was lost in the meantime.
-        if !self.deliveries.contains_key(&ticket) {
-            return;
-        }
-        if let Some(resolved) = self.lane.evidence(ticket, evidence, now) {
-            self.conclude(resolved);
-        }
     }
 
     /// The API's verdict on an attempt, or that there is none. `drawn`: a random number in [0, 1), for the delay of whatever is tried again.

@@ -3,6 +3,7 @@
 use super::{State, Ticket};
 use crate::contract::words::{Priority, words};
 use crate::core::fleet::holds::Finding;
+use crate::core::lane::dedupe::Read;
 use crate::core::lane::pacing::Bucket;
 use crate::core::operation::call::Call;
 use crate::core::request::decide::Decision;
@@ -15,6 +16,8 @@ pub enum Step {
     Send(Attempt),
     /// Decided without asking the API: publish and settle, in this order.
     Decide(Vec<Resolved>),
+    /// Read this of the log of results: [`super::Lane::recalled`] follows.
+    Recall(Read),
     /// Nothing to do before this moment (or before something happens).
     Wait(Duration),
     /// Nothing to do before something happens.
@@ -136,4 +139,6 @@ pub struct View {
     pub pair_parked: usize,
     /// Recipients whose pair limit is remembered.
     pub pairs: usize,
+    /// Ids that are remembered because requests say `dedupe`.
+    pub ids: usize,
 }

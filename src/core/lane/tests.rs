@@ -3,9 +3,10 @@
 
 use super::*;
 use crate::contract::request::{Header, History, Inbound};
-use crate::contract::words::{Class, Scope};
+use crate::contract::words::{Class, Scope, Status};
 use crate::core::fleet::holds::{Finding, Held, Hold, Why};
 use crate::core::fleet::tenure::Unread;
+use crate::core::lane::dedupe::Recalled;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::operation::IntakeConfig;
 use crate::core::outcome::answer::{Accepted, Usage};
@@ -16,6 +17,7 @@ use crate::core::request::retry::RetryPolicy;
 mod blame;
 mod codes;
 mod copies;
+mod duplicates;
 mod outages;
 mod pairs;
 mod pauses;
@@ -110,6 +112,10 @@ enum Do {
     Inherits(&'static str, u64),
     /// Percent, and minutes to regain.
     Used(u32, u32),
+    /// What was read of the log of results, the how manyeth time.
+    Recalled(u64, Recalled),
+    /// The log says of one that asks how it has ended, so long ago.
+    Heard(&'static str, Status, u64),
     Drain,
 }
 use Do::*;
@@ -200,6 +206,16 @@ impl Story {
                         format!("{name} {}", told(&resolved.decision))
                     });
                     (told.collect::<Vec<_>>().join(", "), false)
+                }
+                Step::Recall(read) => {
+                    let ago = (WALL_MS / 1000).cast_signed() - i64::from(read.from_s);
+                    let only = read
+                        .only
+                        .map_or_else(String::new, |only| format!(" for {}", only.len()));
+                    (
+                        format!("read {} from {ago} s before{only}", read.number),
+                        false,
+                    )
                 }
                 Step::Wait(until) => {
                     let seconds = until.as_secs_f64() - 100.0;
@@ -330,6 +346,11 @@ impl Story {
                 };
                 let finding = self.lane.used(usage, now);
                 return self.lane.state().as_str().to_owned() + &found(finding);
+            }
+            Recalled(number, recalled) => self.lane.recalled(number, recalled, now),
+            Heard(name, status, ago_s) => {
+                let at_s = now.wall_ms / 1000 - ago_s;
+                self.lane.heard(self.ticket(name), status, at_s);
             }
             Drain => self.lane.drain(),
         }

@@ -11,10 +11,6 @@ use crate::core::request::retry::{Retry, RetryPolicy};
 use std::sync::Arc;
 
 /// The decision on one request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "on the stack for a moment; a box would cost an allocation"
-)]
 #[derive(Debug)]
 pub enum Decision {
     /// Publish this result, then acknowledge.
@@ -26,6 +22,13 @@ pub enum Decision {
     /// Another worker has ended it already: publish that result again, then acknowledge. `flagged`: it may have been sent once
     /// more since, as that worker could not know.
     Repeat { flagged: bool },
+    /// An earlier request of its id has ended so: publish that one's result again, if the log has it; else this report, if it surely has
+    /// none; else put the request onto the delay ladder, to look again. Then acknowledge.
+    Duplicate {
+        report: Arc<ResultDocument>,
+        delay_s: u32,
+        copy: Message,
+    },
     /// The request's result (or its copy on the ladder) is confirmed already: acknowledge.
     Forget,
     /// The delivery is void and RabbitMQ still has the message: let go of it.
@@ -130,6 +133,38 @@ impl Terms<'_> {
         );
         let error = ErrorDocument::own(POISON, &title);
         Decision::Bury(self.report(message, Status::Failed, Some(error)))
+    }
+
+    /// An earlier request of its id is under way, or may be: this one looks again after a while, half as long as it has waited so far.
+    pub fn follow(&self, message: &Message) -> Decision {
+        let mut message = message.clone();
+        message.history.follows = true;
+        self.later(&message, self.patience_s(&message), None)
+    }
+
+    fn patience_s(&self, message: &Message) -> u32 {
+        const LONGEST_S: u64 = 64;
+        let waited_ms = self.now.wall_ms.saturating_sub(message.history.arrived_ms);
+        u32::try_from((waited_ms / 2000).clamp(1, LONGEST_S)).unwrap_or(1)
+    }
+
+    /// An earlier request of its id has ended with this status, at that time: accepted or unknown.
+    pub fn duplicate(&self, message: &Message, status: Status, at_s: u32) -> Decision {
+        let at_ms = u64::from(at_s) * 1000;
+        let report = ResultDocument {
+            duplicate_of_earlier: true,
+            sent_at: Some(at_ms),
+            completed_at: at_ms,
+            ..ResultDocument::new(message, self.lane, status, None, self.now)
+        };
+        let mut copy = message.clone();
+        copy.history.follows = true;
+        copy.history.hops += 1;
+        Decision::Duplicate {
+            report: Arc::new(report),
+            delay_s: self.patience_s(message),
+            copy,
+        }
     }
 
     /// The request waits in RabbitMQ, unless its deadline or its age would be over by then.

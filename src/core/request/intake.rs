@@ -5,7 +5,8 @@
 
 use crate::contract::fault::Fault;
 use crate::contract::request::{
-    EXPIRES_AT, Header, History, Inbound, MAX_HEADERS_BYTES, NOT_BEFORE, TAG_CHARS_MAX, TAGS_MAX,
+    DEDUPE_MAX_S, EXPIRES_AT, Header, History, Inbound, MAX_HEADERS_BYTES, NOT_BEFORE,
+    TAG_CHARS_MAX, TAGS_MAX,
 };
 use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
@@ -83,6 +84,7 @@ pub fn intake(
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
     let on_unknown = on_unknown(inbound.on_unknown, &mut faults);
     check_tags(&inbound.tags, &mut faults);
+    let dedupe_s = dedupe(inbound.dedupe, address.is_some(), &mut faults);
     let body_bytes = inbound.body_bytes.max(body.len());
     let document = body::read(body, body_bytes, &inbound, operation, config, &mut faults);
     let parsed = document.is_some();
@@ -108,12 +110,13 @@ pub fn intake(
             enqueued_at_ms: inbound.enqueued_at_ms(now),
             expires_at_ms,
             not_before_ms,
+            dedupe_s,
             template: checked.template,
             own_opaque: checked.own_opaque,
             redelivered: inbound.redelivered,
             delivery_count: inbound.delivery_count,
             incarnation: inbound.incarnation,
-            history: age(inbound.history, now),
+            history: age(inbound.history, dedupe_s.is_some(), now),
             id,
         }),
         (id, _) => Err(Refusal {
@@ -129,7 +132,10 @@ pub fn intake(
 }
 
 /// Has the request's age count from a worker's first sight of it.
-fn age(mut history: History, now: Now) -> History {
+fn age(mut history: History, is_deduped: bool, now: Now) -> History {
+    if is_deduped && history.arrived_ms == 0 {
+        history.arrived_ms = now.wall_ms;
+    }
     if history.first_seen_ms == 0 {
         history.first_seen_ms = now.wall_ms;
     }
@@ -166,6 +172,30 @@ fn check_tags(tags: &[Header<'_>], faults: &mut Vec<Fault>) {
         );
         faults.push(Fault::new("/@amqp/headers/tag", &problem));
     }
+}
+
+/// Header `dedupe`: seconds, of any integer type, or as a decimal text.
+fn dedupe(header: Option<Header<'_>>, is_operation: bool, faults: &mut Vec<Fault>) -> Option<u32> {
+    const AT: &str = "/@amqp/headers/dedupe";
+    let seconds = match header? {
+        Header::Int(seconds) => u32::try_from(seconds).ok(),
+        Header::Text(text) if text.iter().all(u8::is_ascii_digit) => std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok()),
+        Header::Text(_)
+        | Header::Bool(_)
+        | Header::TimestampS(_)
+        | Header::EmptyTable
+        | Header::Other => None,
+    };
+    let seconds = seconds.filter(|seconds| (1..=DEDUPE_MAX_S).contains(seconds));
+    if seconds.is_none() {
+        let problem = format!("must be a whole number of seconds, 1 to {DEDUPE_MAX_S}");
+        faults.push(Fault::new(AT, problem));
+    } else if is_operation {
+        faults.push(Fault::new(AT, "is for messages, not for operations"));
+    }
+    seconds
 }
 
 fn not_before(header: Option<Header<'_>>, now: Now, faults: &mut Vec<Fault>) -> Option<u64> {

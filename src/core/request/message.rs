@@ -10,6 +10,7 @@ use crate::core::operation::body::{Added, splice};
 use crate::core::operation::call::{Address, Call};
 use crate::core::operation::{Operation, Repeat};
 use bytes::Bytes;
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +35,13 @@ impl LaneId {
     }
 
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Lanes are looked up by their number, too.
+impl Borrow<str> for LaneId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -88,6 +96,8 @@ pub struct Message {
     pub on_unknown: Option<OnUnknown>,
     pub enqueued_at_ms: Option<u64>,
     pub expires_at_ms: Option<u64>,
+    /// Header `dedupe`, in seconds.
+    pub dedupe_s: Option<u32>,
     pub not_before_ms: Option<u64>,
     /// The name of the message template, if it is made from one.
     pub template: Option<Arc<str>>,

@@ -125,6 +125,7 @@ impl ResultDocument {
             error,
             attempts: history.attempts,
             possible_duplicate: history.possible_duplicate,
+            duplicate_of_earlier: false,
             biz_opaque_callback_data: None,
             enqueued_at: None,
             sent_at: None,

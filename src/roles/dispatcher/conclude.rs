@@ -14,6 +14,7 @@ use crate::core::request::decide::Decision;
 use crate::core::request::intake::Refusal;
 use crate::core::request::message::{LaneId, Message};
 use crate::metrics::{LaneMetrics, Metrics};
+use crate::roles::dispatcher::recall::{Memory, Recall};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct Concluder {
     pub publisher: Publisher,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
+    pub recall: Memory,
 }
 
 impl Concluder {
@@ -53,7 +55,8 @@ impl Concluder {
                 match self.publisher.delayed(&delivery, &message, delay_s).await {
                     Published::Taken(confirmed) => {
                         lane.delayed.inc();
-                        self.publisher.note_copy(&delivery).await;
+                        let now_ms = self.clock.now().wall_ms;
+                        self.publisher.note_copy(&delivery, &message, now_ms).await;
                         Some(confirmed)
                     }
                     Published::GivenBack => None,
@@ -71,10 +74,45 @@ impl Concluder {
                     None
                 }
             },
+            Decision::Duplicate {
+                report,
+                delay_s,
+                copy,
+            } => {
+                let found = self.recall.result(&report).await;
+                self.duplicate(lane, &delivery, &report, (copy, delay_s), found)
+                    .await
+            }
             Decision::Forget => Some(Confirmed::earlier()),
             Decision::Abandon => None,
         };
         self.settle(delivery, confirmed, unsettled).await
+    }
+
+    /// Answers by the result of the earlier request; or looks again later, if the log cannot be read.
+    async fn duplicate(
+        &self,
+        lane: &LaneMetrics,
+        delivery: &Delivery,
+        report: &ResultDocument,
+        (copy, delay_s): (Message, u32),
+        found: Recall,
+    ) -> Option<Confirmed> {
+        let published = match found {
+            Recall::Result(found) => self.publisher.duplicate(delivery, &found).await,
+            Recall::Nothing => self.publisher.result(delivery, report).await,
+            Recall::Unread => {
+                let published = self.publisher.delayed(delivery, &copy, delay_s).await;
+                if matches!(published, Published::Taken(_)) {
+                    let now_ms = self.clock.now().wall_ms;
+                    self.publisher.note_copy(delivery, &copy, now_ms).await;
+                }
+                return self.told_or_kept(delivery, published, false).await;
+            }
+        };
+        let confirmed = self.told_or_kept(delivery, published, false).await?;
+        lane.duplicates.inc();
+        Some(confirmed)
     }
 
     /// Answers what cannot be sent at once; what cannot even be identified is kept in `wa.dead` first.

@@ -21,6 +21,7 @@ use crate::broker::results_log::Found;
 use crate::clock::Clock;
 use crate::core::fleet::holds::Place;
 use crate::core::fleet::tenure::Legacy;
+use crate::core::lane::dedupe::Recalled;
 use crate::core::lane::driver::{self, Consuming, Driver, DriverConfig};
 use crate::core::lane::{Lane, State, Ticket};
 use crate::core::operation::{IntakeConfig, Operation};
@@ -76,6 +77,12 @@ enum Done {
     },
     /// A decision was published and settled, or given up with its session.
     Settled { ticket: Ticket, confirmed: bool },
+    /// The log of results was read for those who say `dedupe`; or that takes long, and this is the rest of it.
+    Recalled {
+        number: u64,
+        recalled: Recalled,
+        rest: Option<BoxFuture<'static, Done>>,
+    },
     /// A refusal at intake was answered.
     Refused,
     /// The log of results on a request that was delivered again.

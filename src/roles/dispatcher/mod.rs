@@ -6,6 +6,7 @@ pub mod conclude;
 pub mod evidence;
 pub mod intake;
 pub mod lane_task;
+pub mod recall;
 mod signals;
 pub mod unrouted;
 pub mod upkeep;
@@ -39,6 +40,7 @@ use conclude::Concluder;
 use evidence::evidence;
 use futures_util::FutureExt;
 use lane_task::{Common, LaneHandle, LaneTask};
+use recall::memory;
 use signals::Signals;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -84,6 +86,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     let list = TaskList::new(clock);
     let (board, writer) = board(&config, &graph, clock, &metrics);
     let (evidence, search) = evidence(config.broker.clone(), metrics.clone());
+    let (recall, reader) = memory(config.broker.clone());
     let (spans, exporting) = Spans::start(&config, &metrics)?.unzip();
     let served = topology.lanes.iter().map(|queue| queue.lane.clone());
     let served: HashSet<String> = served.collect();
@@ -91,6 +94,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         publisher: publisher(&config, &sessions, &metrics, &served, writer.clone()),
         metrics: metrics.clone(),
         clock,
+        recall,
     });
     let links = Links::new(
         config.broker.clone(),
@@ -141,6 +145,8 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     tasks.start("the lanes' connections", links.clone().run());
     let searching = search.run_apart()?;
     tasks.start("the search for evidence", searching.map(|()| String::new()));
+    let reading = reader.run_apart()?;
+    tasks.start("the reader of results", reading.map(|()| String::new()));
     let leaving = board.clone();
     tasks.start("the board", async move {
         board.run(opened, joined).await;

@@ -252,7 +252,10 @@ impl Client {
             request.routing_key.as_str().into(),
             BasicPublishOptions::default(),
             &request.body,
-            request.properties.with_reply_to(PSEUDO_QUEUE.into()),
+            request
+                .properties
+                .with_headers(request.headers)
+                .with_reply_to(PSEUDO_QUEUE.into()),
         );
         amqp::patient("publish", publishing).await.unwrap();
         let delivery = within("a direct reply", consumer.next()).await;

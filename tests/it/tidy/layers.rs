@@ -23,6 +23,7 @@ const FLOORS: [&[&str]; 20] = [
     &[
         "src/roles/dispatcher/board",
         "src/roles/dispatcher/evidence.rs",
+        "src/roles/dispatcher/recall.rs",
     ],
     &[
         "src/roles/dispatcher/conclude",

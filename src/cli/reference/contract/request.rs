@@ -2,8 +2,8 @@
 
 use super::forms::{DIALECT, define, reference, sizes_of};
 use crate::contract::request::{
-    EXPIRES_AT, ID_CHARS_MAX, MAX_HEADERS_BYTES, NOT_BEFORE, ON_UNKNOWN, TAG, TAG_CHARS_MAX,
-    TAGS_MAX,
+    DEDUPE, DEDUPE_MAX_S, EXPIRES_AT, ID_CHARS_MAX, MAX_HEADERS_BYTES, NOT_BEFORE, ON_UNKNOWN, TAG,
+    TAG_CHARS_MAX, TAGS_MAX,
 };
 use crate::contract::words::OnUnknown;
 use crate::core::operation::Operation;
@@ -112,6 +112,14 @@ pub(super) fn headers() -> Value {
             TAG: {
                 "description": "What an operator counts by, such as a campaign; echoed in the result",
                 "anyOf": [{ "type": "null" }, tag, { "type": "array", "maxItems": TAGS_MAX, "items": tag }],
+            },
+            DEDUPE: {
+                "description": "Seconds: not sent if one of this id was accepted, is unknown or is under way since so long. A whole number, or a text of its digits",
+                "anyOf": [
+                    { "type": "null" },
+                    { "type": "integer", "minimum": 1, "maximum": DEDUPE_MAX_S },
+                    { "type": "string", "pattern": "^[0-9]+$" },
+                ],
             },
             "traceparent": { "description": "W3C trace context, echoed in the result", "type": "string" },
             "tracestate": { "description": "W3C trace context, echoed in the result", "type": "string" },

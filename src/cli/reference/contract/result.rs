@@ -49,6 +49,7 @@ fn result() -> Value {
             "error": { "$ref": reference("error") },
             "attempts": { "type": "integer", "minimum": 0 },
             "possible_duplicate": { "type": "boolean" },
+            "duplicate_of_earlier": { "description": "True: an earlier request of this id was answered so, and this one was not sent (header dedupe)", "const": true },
             "biz_opaque_callback_data": text("The body's own, if it had one"),
             "enqueued_at": moment("The request's timestamp"),
             "sent_at": moment("When the send began whose answer this is"),

@@ -121,7 +121,7 @@ fn properties_and_headers_have_a_definition() {
     let whole = json!({
         "message_id": "order-1", "priority": 9, "timestamp": 1_800_000_000, "type": "message", "reply_to": "answers",
         "correlation_id": "c", "content_type": "application/json", "delivery_mode": 2, "app_id": "crm",
-        "headers": { "expires-at": "2027-01-15T08:00:00Z", "not-before": null, "on-unknown": "resend", "tag": ["spring", "vip"], "x-campaign": [1], "other": {} },
+        "headers": { "expires-at": "2027-01-15T08:00:00Z", "not-before": null, "on-unknown": "resend", "tag": ["spring", "vip"], "dedupe": 60, "x-campaign": [1], "other": {} },
     });
     assert_eq!(faults(&validator, &whole), [""; 0]);
     assert_eq!(
@@ -141,6 +141,8 @@ fn properties_and_headers_have_a_definition() {
         ("/headers/expires-at", json!(7)),
         ("/headers/tag", json!("x".repeat(65))),
         ("/headers/tag", json!(vec!["x"; 9])),
+        ("/headers/dedupe", json!(0)),
+        ("/headers/dedupe", json!(86_401)),
     ] {
         let mut properties = whole.clone();
         *properties.pointer_mut(at).unwrap() = wrong;

@@ -66,6 +66,28 @@ impl Backlog {
         Some(waiting)
     }
 
+    /// The first of this line waits until what is known of its id was read.
+    pub(in crate::core) fn hold(&mut self, key: &Key, priority: Priority) {
+        let queue = &mut self.line(key).rank_mut(priority).queue;
+        if let Some(first) = queue.front_mut() {
+            first.awaits_memory = true;
+            self.held.push((key.clone(), priority));
+        }
+    }
+
+    /// All that wait for that may look again.
+    pub(in crate::core) fn release_held(&mut self) {
+        for (key, priority) in std::mem::take(&mut self.held).into_iter().rev() {
+            if let Some(line) = self.lines.get_mut(&key) {
+                let queue = &mut line.rank_mut(priority).queue;
+                queue
+                    .iter_mut()
+                    .for_each(|waiting| waiting.awaits_memory = false);
+            }
+            self.make_ready(&key, priority, true);
+        }
+    }
+
     /// Lists what waits and is not asked about.
     pub(in crate::core) fn sure(&self) -> impl Iterator<Item = &Message> {
         let ranks = self

@@ -22,6 +22,8 @@ pub(in crate::core) struct Waiting {
     pub(in crate::core) accepted_at: Duration,
     /// The log of results is being asked whether it was sent already; nothing behind it in its line goes before.
     pub(in crate::core) awaits_evidence: bool,
+    /// The log is being read for what is known of its id; likewise.
+    pub(in crate::core) awaits_memory: bool,
 }
 
 /// The requests of one priority in a line.
@@ -34,10 +36,10 @@ pub(super) struct Rank {
 }
 
 impl Rank {
-    pub(super) fn awaits_evidence(&self) -> bool {
+    pub(super) fn awaits_word(&self) -> bool {
         self.queue
             .front()
-            .is_some_and(|first| first.awaits_evidence)
+            .is_some_and(|first| first.awaits_evidence || first.awaits_memory)
     }
 }
 
@@ -69,7 +71,7 @@ impl Line {
     /// The rank, if its turn would not be in vain.
     pub(super) fn free(&self, priority: Priority) -> Option<&Rank> {
         let rank = Some(self.rank(priority));
-        rank.filter(|rank| !self.in_flight && rank.parked.is_none() && !rank.awaits_evidence())
+        rank.filter(|rank| !self.in_flight && rank.parked.is_none() && !rank.awaits_word())
     }
     pub(super) fn is_idle(&self) -> bool {
         !self.in_flight && self.high.queue.is_empty() && self.bulk.queue.is_empty()

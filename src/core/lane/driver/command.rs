@@ -3,6 +3,7 @@
 use crate::core::evidence::search::Question;
 use crate::core::fleet::holds::{Finding, Held};
 use crate::core::fleet::tenure::Owner;
+use crate::core::lane::dedupe::Read;
 use crate::core::lane::{Attempt, Resolved, Ticket};
 use crate::core::request::intake::Refusal;
 use crate::core::request::recent::Identity;
@@ -65,6 +66,8 @@ pub enum Command<D> {
     Conclude { delivery: D, resolved: Resolved },
     /// Forget this delivery, which is void.
     Void(D),
+    /// Read this of the log of results. [`Driver::recalled`] follows, perhaps more than once.
+    Recall(Read),
     /// Tell whoever keeps the holds.
     Found(Finding),
     /// Read the number's limit from the API: it is another one now, or will be.

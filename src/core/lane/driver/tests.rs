@@ -91,6 +91,7 @@ fn perform(driver: &mut Driver<&'static str>, now: Now) -> String {
                 let former = question.former.map(|former| (former.run, former.gone));
                 write!(done, "ask {ticket} {former:?} ").unwrap();
             }
+            Command::Recall(read) => write!(done, "read {} ", read.number).unwrap(),
             Command::Send(attempt) => write!(done, "send {} ", attempt.ticket).unwrap(),
             Command::Conclude { delivery, resolved } => {
                 let word = match resolved.decision {
@@ -98,6 +99,7 @@ fn perform(driver: &mut Driver<&'static str>, now: Now) -> String {
                     Decision::Bury(_) => "bury",
                     Decision::Delay { .. } => "delay",
                     Decision::Repeat { .. } => "repeat",
+                    Decision::Duplicate { .. } => "duplicate",
                     Decision::Forget => "forget",
                     Decision::Abandon => "abandon",
                 };

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::contract::result::ErrorDocument;
+use crate::contract::result::ResultDocument;
 
 pub(super) fn to_person(name: &str, rest: &str) -> String {
     let person = name.chars().next().unwrap_or_default().to_ascii_lowercase();
@@ -48,6 +49,7 @@ pub(super) fn told(decision: &Decision) -> String {
             )
         }
         Decision::Repeat { flagged } => format!("repeat{}", flag(*flagged)),
+        Decision::Duplicate { report, .. } => format!("duplicate, {}", report.status.as_str()),
         Decision::Forget => "forget".to_owned(),
         Decision::Abandon => "abandon".to_owned(),
     }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 mod clients;
+mod dedupe;
 mod tags;
 
 const NOW: Now = Now {

@@ -211,6 +211,7 @@ fn answered(reply: Reply, attempts: u32) -> Value {
         Decision::Finish(report) | Decision::Bury(report) => json!(*report),
         other @ (Decision::Delay { .. }
         | Decision::Repeat { .. }
+        | Decision::Duplicate { .. }
         | Decision::Forget
         | Decision::Abandon) => panic!("{other:?}"),
     }

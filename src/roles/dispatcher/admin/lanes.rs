@@ -27,6 +27,7 @@ pub(super) fn describe(lane: &LaneHandle, admin: &Admin) -> Value {
         "in_flight_max": view.in_flight_max,
         "pair_parked": view.pair_parked,
         "pairs": view.pairs,
+        "remembered_ids": view.ids,
         "owned": seen.is_owned,
         "backlog": work.backlog,
         "arrival_messages_per_second": rounded(work.arrival_mps),

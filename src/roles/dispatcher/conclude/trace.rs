@@ -9,7 +9,7 @@ pub(super) fn end(decision: &Decision) -> End {
     let status = match decision {
         Decision::Finish(report) | Decision::Bury(report) => return end_of(report),
         Decision::Delay { .. } => "delayed",
-        Decision::Repeat { .. } => "repeated",
+        Decision::Repeat { .. } | Decision::Duplicate { .. } => "repeated",
         Decision::Forget => "ended_before",
         Decision::Abandon => "given_back",
     };

@@ -4,6 +4,7 @@ use super::{Done, LaneTask, trace};
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::{Found, FoundResult};
 use crate::core::evidence::search::Question;
+use crate::core::lane::dedupe::{Read, Recalled};
 use crate::core::lane::driver::{Budget, Command};
 use crate::core::lane::{Attempt, Evidence, Resolved, Ticket};
 use crate::core::operation::Operation;
@@ -16,6 +17,9 @@ use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, StreamExt};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+
+/// Longest that requests wait in the lane until the log of results was read; then they wait on the delay ladder.
+const RECALL_PATIENCE: Duration = Duration::from_secs(5);
 
 impl LaneTask {
     pub(super) fn perform(&mut self) {
@@ -30,6 +34,7 @@ impl LaneTask {
                 Command::Check(delivery) => self.check(delivery),
                 Command::Refuse { delivery, refusal } => self.refuse(delivery, refusal),
                 Command::Ask { ticket, question } => self.ask(ticket, question),
+                Command::Recall(read) => self.recall(read),
                 Command::Send(attempt) => self.send(attempt),
                 Command::Conclude { delivery, resolved } => {
                     let found = found.take_if(|(ticket, _)| *ticket == resolved.ticket);
@@ -88,6 +93,30 @@ impl LaneTask {
             Done::Evidence { ticket, found }
         };
         self.work.push(asking.boxed());
+    }
+
+    /// Reads the log of results; what takes long is told of twice.
+    fn recall(&mut self, read: Read) {
+        let number = read.number;
+        let memory = self.common.concluder.recall.clone();
+        let reading = memory.notes(self.driver.id().clone(), read);
+        let reading = reading.map(move |recalled| Done::Recalled {
+            number,
+            recalled,
+            rest: None,
+        });
+        let mut reading = reading.boxed();
+        let waiting = async move {
+            match tokio::time::timeout(RECALL_PATIENCE, &mut reading).await {
+                Ok(done) => done,
+                Err(_) => Done::Recalled {
+                    number,
+                    recalled: Recalled::Late,
+                    rest: Some(reading),
+                },
+            }
+        };
+        self.work.push(waiting.boxed());
     }
 
     fn send(&mut self, attempt: Attempt) {
@@ -166,10 +195,22 @@ impl LaneTask {
                 took,
             } => self.answered(ticket, operation, reply, took),
             Done::Settled { ticket, confirmed } => self.driver.settled(ticket, confirmed),
+            Done::Recalled {
+                number,
+                recalled,
+                rest,
+            } => {
+                self.work.extend(rest);
+                let now = self.common.clock.now();
+                self.driver.recalled(number, recalled, now);
+            }
             Done::Refused => self.driver.refused(),
             Done::Evidence { ticket, found } => {
                 let evidence = match found {
                     Some(Found::Result(result)) => {
+                        if let Some((status, at_s)) = result.ended() {
+                            self.driver.heard(ticket, status, at_s);
+                        }
                         repeated = Some((ticket, result));
                         Evidence::Result
                     }

@@ -32,6 +32,7 @@ fn whole(status: Status) -> Value {
         error: Some(error),
         attempts: 1,
         possible_duplicate: false,
+        duplicate_of_earlier: true,
         biz_opaque_callback_data: Some("mine".into()),
         enqueued_at: Some(1_800_000_000_000),
         sent_at: Some(1_800_000_000_000),
