@@ -280,7 +280,7 @@ impl Lane {
         self.quotas.count(waiting.message.operation, now);
         let attempt = Attempt {
             ticket: waiting.ticket,
-            call: waiting.message.to_send(&self.id),
+            call: waiting.message.to_send(&self.id, now),
             priority,
             waited: now.mono.saturating_sub(waiting.accepted_at),
             would_wait: self.is_over_shadow(now),

@@ -218,5 +218,6 @@ fn check(facts: &Facts, body: &Value, _: &IntakeConfig, faults: &mut Vec<Fault>)
         template: None,
         own_opaque: None,
         added,
+        lifetime: None,
     }
 }

@@ -1,29 +1,13 @@
 //! Parts that the bodies of several operations have in common, and the completion of a body.
 
+use super::lifetime::{self, Lifetime};
+use super::presence::Presence;
+pub(super) use super::presence::member;
 use super::recipient::Recipient;
 use crate::contract::fault::Fault;
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::Arc;
-
-/// A member that we add if the body lacks it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    Absent,
-    /// The member is as good as absent, but there.
-    Null,
-    There,
-}
-
-impl Presence {
-    fn of(body: &Value, name: &str) -> Self {
-        match body.get(name) {
-            None => Self::Absent,
-            Some(value) if value.is_null() => Self::Null,
-            Some(_) => Self::There,
-        }
-    }
-}
 
 /// The text of a member that we add.
 #[derive(Clone, Copy)]
@@ -31,6 +15,7 @@ enum Text {
     Fixed(&'static str),
     /// The request's id.
     Id,
+    Whole(u32),
 }
 
 /// A member that the API wants, and whether the body has it.
@@ -58,6 +43,15 @@ impl Added {
             presence: Presence::of(body, "biz_opaque_callback_data"),
         }
     }
+
+    /// The rest of the request's time.
+    pub fn lifetime(lifetime: Lifetime, left_ms: u64) -> Self {
+        Self {
+            name: lifetime::TTL,
+            text: Text::Whole(lifetime.seconds(left_ms)),
+            presence: lifetime.presence,
+        }
+    }
 }
 
 /// The findings of an operation's check, for building the request.
@@ -68,11 +62,8 @@ pub struct Checked {
     /// The body's own `biz_opaque_callback_data`.
     pub own_opaque: Option<Arc<str>>,
     pub added: Vec<Added>,
-}
-
-/// A member that is null is as good as absent. The API gets it as it came.
-pub(super) fn member<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
-    body.get(name).filter(|value| !value.is_null())
+    /// The body may say how long the message lives, and does not.
+    pub lifetime: Option<Lifetime>,
 }
 
 pub(super) fn check_product(body: &Value, faults: &mut Vec<Fault>) {
@@ -116,6 +107,7 @@ pub fn splice(body: Bytes, added: &[Added], id: &str) -> Bytes {
         let text = match text {
             Text::Fixed(text) => Value::from(*text),
             Text::Id => Value::from(id),
+            Text::Whole(number) => Value::from(*number),
         };
         match presence {
             Presence::Absent => front.push_str(&format!("\"{name}\":{text},")),

@@ -20,5 +20,9 @@ pub(super) fn check(
             "must be \"template\": only marketing templates go this way",
         ));
     }
-    message::check(facts, body, config, faults)
+    // A marketing template has its own.
+    Checked {
+        lifetime: None,
+        ..message::check(facts, body, config, faults)
+    }
 }

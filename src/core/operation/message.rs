@@ -3,6 +3,7 @@
 use super::body::{Added, Checked, check_opaque, check_product, member};
 use super::config::IntakeConfig;
 use super::facts::Facts;
+use super::lifetime::Lifetime;
 use super::recipient::Recipient;
 use super::sizes;
 use crate::contract::fault::Fault;
@@ -27,6 +28,7 @@ pub(super) fn check(
         template: template.and_then(Value::as_str).map(Into::into),
         own_opaque,
         added: vec![Added::product(body), Added::opaque(body)],
+        lifetime: Lifetime::of(body),
     }
 }
 

@@ -30,5 +30,6 @@ pub(super) fn check(
         template: None,
         own_opaque,
         added: vec![Added::product(body)],
+        lifetime: None,
     }
 }

@@ -102,6 +102,7 @@ pub fn intake(
         (Some(id), Some((body, operation, checked))) if faults.is_empty() => Ok(Message {
             body,
             added: checked.added,
+            lifetime: checked.lifetime,
             operation,
             recipient: checked.recipient.or(in_turn),
             address,

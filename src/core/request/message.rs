@@ -8,6 +8,7 @@ use crate::core::Now;
 use crate::core::operation::Recipient;
 use crate::core::operation::body::{Added, splice};
 use crate::core::operation::call::{Address, Call};
+use crate::core::operation::lifetime::Lifetime;
 use crate::core::operation::{Operation, Repeat};
 use bytes::Bytes;
 use std::borrow::Borrow;
@@ -89,6 +90,8 @@ pub struct Message {
     pub body: Bytes,
     /// Members that the body lacks.
     pub added: Vec<Added>,
+    /// The body may say how long the message lives, and does not.
+    pub lifetime: Option<Lifetime>,
     pub operation: Operation,
     /// The names in its path, of an operation that is no message.
     pub address: Option<Arc<Address>>,
@@ -119,9 +122,20 @@ impl Message {
         splice(self.body.clone(), &self.added, self.id.as_str())
     }
 
+    /// The same, with what is left of `expires-at` where the API can be told: what is no longer of use then must not arrive later.
+    fn completed_at(&self, now: Now) -> Bytes {
+        let Some((lifetime, expires_at_ms)) = self.lifetime.zip(self.expires_at_ms) else {
+            return self.completed();
+        };
+        let left_ms = expires_at_ms.saturating_sub(now.wall_ms);
+        let mut added = self.added.clone();
+        added.push(Added::lifetime(lifetime, left_ms));
+        splice(self.body.clone(), &added, self.id.as_str())
+    }
+
     /// The request to the API. Made when it is sent: what waits is held once.
-    pub fn to_send(&self, lane: &LaneId) -> Call {
-        let body = self.completed();
+    pub fn to_send(&self, lane: &LaneId, now: Now) -> Call {
+        let body = self.completed_at(now);
         match &self.address {
             None => self.operation.to_number(lane.as_str(), body),
             Some(address) => self.operation.to_account(address, body, self.may_be_done()),

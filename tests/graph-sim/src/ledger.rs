@@ -20,6 +20,9 @@ pub struct Entry {
     /// The request's `biz_opaque_callback_data`.
     pub opaque: Option<String>,
     pub wamid: String,
+    /// The body's `ttl_seconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
     /// The request's body, if the options ask to keep bodies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
@@ -134,6 +137,7 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) kind: &'a str,
     pub(crate) opaque: Option<&'a str>,
     pub(crate) wamid: &'a str,
+    pub(crate) ttl_seconds: Option<u64>,
     pub(crate) body: Option<&'a [u8]>,
 }
 
@@ -210,6 +214,7 @@ impl Ledger {
             kind: message.kind.to_owned(),
             opaque: message.opaque.map(str::to_owned),
             wamid: message.wamid.to_owned(),
+            ttl_seconds: message.ttl_seconds,
             body,
         });
         let Some(opaque) = message.opaque else {
@@ -356,6 +361,7 @@ mod tests {
             kind: "text",
             opaque: Some(opaque),
             wamid: "wamid.1",
+            ttl_seconds: None,
             body: None,
         };
         ledger.accept("111", now_us, message);

@@ -256,6 +256,7 @@ impl World {
                 kind: send.kind,
                 opaque: send.opaque,
                 wamid: &wamid,
+                ttl_seconds: send.ttl_seconds,
                 body: self.options.keep_bodies.then_some(request.body),
             },
         );

@@ -28,6 +28,8 @@ pub(crate) struct Send<'a> {
     pub(crate) addressing: Addressing,
     pub(crate) kind: &'a str,
     pub(crate) opaque: Option<&'a str>,
+    /// How long it is tried to deliver, if the body says so.
+    pub(crate) ttl_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +58,14 @@ pub(crate) fn intent(body: Option<&Body>) -> Result<Intent<'_>, ApiError> {
         Some(_) => return Err(ApiError::parameter("Param type must be a string.")),
     };
     content(body, kind)?;
+    let ttl_seconds = ttl(body)?;
     Ok(Intent::Send(Send {
         input,
         recipient,
         addressing,
         kind,
         opaque,
+        ttl_seconds,
     }))
 }
 
@@ -188,6 +192,27 @@ fn opaque(body: &Body) -> Result<Option<&str>, ApiError> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(opaque)) if opaque.chars().count() <= OPAQUE_CHARS => Ok(Some(opaque)),
         Some(_) => Err(too_long("biz_opaque_callback_data", OPAQUE_CHARS)),
+    }
+}
+
+/// Only a message that has a category, and so needs no template, may say how long it lives. Source: Meta, "Direct Send API reference".
+fn ttl(body: &Body) -> Result<Option<u64>, ApiError> {
+    let Some(ttl) = body.get("ttl_seconds").filter(|ttl| !ttl.is_null()) else {
+        return Ok(None);
+    };
+    let most = match body.get("category").and_then(Value::as_str) {
+        Some("utility") => 43_200,
+        Some("authentication") => 900,
+        Some(_) | None => {
+            let why = "The request included one or more unsupported or misspelled parameters.";
+            return Err(ApiError::detailed(100, why));
+        }
+    };
+    match ttl.as_u64() {
+        Some(seconds) if (30..=most).contains(&seconds) => Ok(Some(seconds)),
+        Some(_) | None => Err(ApiError::parameter(&format!(
+            "The time-to-live value must be from 30 to {most}."
+        ))),
     }
 }
 

@@ -3,6 +3,7 @@
 mod accepted;
 mod clients;
 mod delayed;
+mod direct;
 mod garbage;
 mod marketing;
 mod operations;

@@ -146,6 +146,7 @@ pub(crate) mod tests {
             kind: "text".to_owned(),
             opaque: Some(opaque.to_owned()),
             wamid: wamid.to_owned(),
+            ttl_seconds: None,
             body: None,
         }
     }
