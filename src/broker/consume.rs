@@ -1,5 +1,6 @@
 //! A lane's subscription: a channel of its own, so that closing it gives back this lane's messages, in order, and no other's.
 
+use super::acknowledge::Acknowledger;
 use super::connect::is_of_a_channel;
 use super::declare::{TopologyError, explain};
 use super::delivery::Delivery;
@@ -23,6 +24,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Subscription {
     channel: Arc<Channel>,
+    acknowledger: Arc<Acknowledger>,
     consumer: Consumer,
     /// The phone number id whose queue it is.
     lane: Option<Arc<str>>,
@@ -97,12 +99,16 @@ impl Subscription {
             Self::start(channel, queue, prefetch, priority).await
         };
         match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
-            Ok(Ok((channel, consumer))) => Ok(Self {
-                channel: Arc::new(channel),
-                consumer,
-                lane: lane.map(Arc::from),
-                membership,
-            }),
+            Ok(Ok((channel, consumer))) => {
+                let (channel, void) = (Arc::new(channel), membership.void());
+                Ok(Self {
+                    acknowledger: Acknowledger::new(channel.clone(), prefetch, void),
+                    channel,
+                    consumer,
+                    lane: lane.map(Arc::from),
+                    membership,
+                })
+            }
             Ok(Err(_)) if membership.link().has_ended() => Err(NotSubscribed::Gone),
             Ok(Err(error)) => {
                 membership.leave();
@@ -156,9 +162,11 @@ impl Subscription {
         };
         match next {
             Some(Ok(delivery)) => {
+                self.acknowledger.delivered(delivery.delivery_tag);
                 let channel = self.channel.clone();
-                let link = self.membership.shared_link();
-                Ok(Delivery::new(delivery, channel, self.lane.as_ref(), link))
+                let acknowledger = self.acknowledger.clone();
+                let (lane, link) = (self.lane.as_ref(), self.membership.shared_link());
+                Ok(Delivery::new(delivery, channel, acknowledger, lane, link))
             }
             Some(Err(error)) if is_of_a_channel(&error) && !self.membership.link().has_ended() => {
                 Err(Ended::Failed(error))
@@ -176,6 +184,8 @@ impl Subscription {
             multiple: true,
             requeue: true,
         };
+        self.acknowledger.flush();
+        self.acknowledger.given_back();
         self.channel.basic_nack(0, everything).await
     }
 
@@ -183,6 +193,7 @@ impl Subscription {
     /// worker would start at once while we still hold messages. True if RabbitMQ says that it is closed: it has every acknowledgement
     /// that was made on it then. And what it had delivered meanwhile, which is void.
     pub async fn close(mut self) -> (bool, Vec<Delivery>) {
+        self.acknowledger.flush();
         let channel = self.channel.clone();
         let mut unread = vec![];
         // Deliveries that still come must not gather in memory.

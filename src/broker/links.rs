@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::core::connection::quarantine::{Apart, Assignment, LinkId, Quarantine, Verdict};
 use crate::metrics::Metrics;
+use prometheus::IntCounter;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -92,6 +93,11 @@ impl Membership {
 
     pub(super) fn shared_link(&self) -> Arc<Link> {
         self.link.clone()
+    }
+
+    /// Counts deliveries whose channel was gone as they were to be acknowledged.
+    pub(super) fn void(&self) -> IntCounter {
+        self.links.metrics.settled_void.clone()
     }
 
     pub(super) fn queue(&self) -> &str {

@@ -22,6 +22,8 @@ pub(crate) enum Event {
     ChannelGone(ChannelId),
     /// The worker closed it: nothing was under way on it.
     ChannelClosed(ChannelId),
+    /// A worker writes the acknowledgements that it kept back.
+    Flush(Who, ChannelId),
     /// What the log of results has of a delivery that is asked about.
     Evidence(Who, Ticket, Question, Us),
     /// The worker gives back all that an open channel holds.
@@ -99,6 +101,7 @@ impl Event {
             | Self::LimitRead(who)
             | Self::Wake(who, _)
             | Self::Obey(who)
+            | Self::Flush(who, _)
             | Self::Worker(WorkerEvent::SetLimit(who, _)) => Some(who.worker),
             Self::SessionUp(worker, _)
             | Self::Start(worker)

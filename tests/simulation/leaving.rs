@@ -161,12 +161,16 @@ impl Simulation {
     /// All that the channel holds goes back, while it is open.
     fn give_back(&mut self, who: Who) {
         if let Some(channel) = self.shell_mut(who).channel {
+            self.flush(channel);
             let at = self.frame(channel, false);
             self.at(at, Event::GivenBack(channel));
         }
     }
 
     fn close(&mut self, who: Who) -> Wait {
+        if let Some(channel) = self.shell_mut(who).channel {
+            self.flush(channel);
+        }
         let Some(channel) = self.shell_mut(who).channel.take() else {
             let shell = self.shell_mut(who);
             shell.claim = None;

@@ -226,6 +226,7 @@ impl Simulation {
     }
 
     fn process_ended(&mut self, worker: usize, for_us: Us) {
+        self.drop_gathered(worker);
         self.stopped.remove(&worker);
         self.processes[worker] = Process {
             life: self.processes[worker].life + 1,

@@ -13,7 +13,7 @@ use super::handover::ToldUnsent;
 use super::lanes_log::LogEvent;
 use super::plan::{Plan, Request, RequestNo, WALL_START_MS};
 use super::process::Process;
-use super::publishing::{OperationNo, Publishing};
+use super::publishing::{Done, OperationNo, Publishing};
 use super::results_log::Written;
 use super::worker::Who;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,8 @@ pub(crate) struct Simulation {
     pub(super) rules: Rules,
     pub(super) processes: Vec<Process>,
     pub(super) operations: BTreeMap<OperationNo, Publishing>,
+    /// Done, and not acknowledged yet.
+    pub(super) gathered: BTreeMap<ChannelId, Vec<Done>>,
     pub(super) next_operation: OperationNo,
     pub(super) fates: Fates,
     pub(super) results_log: Vec<Written>,
@@ -97,6 +99,7 @@ impl Simulation {
             rules: rules(&plan),
             processes: (0..plan.workers).map(|_| Process::default()).collect(),
             operations: BTreeMap::new(),
+            gathered: BTreeMap::new(),
             next_operation: 0,
             fates: Fates::new(plan.requests.len()),
             results_log: vec![],
@@ -201,6 +204,7 @@ impl Simulation {
             }
             Event::ChannelGone(channel) => self.channel_gone(channel),
             Event::ChannelClosed(channel) => self.channel_closed(channel),
+            Event::Flush(_, channel) => self.flush(channel),
             Event::Evidence(who, ticket, question, asked_at) => {
                 return self.evidence(who, ticket, question, asked_at);
             }

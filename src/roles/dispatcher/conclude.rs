@@ -86,7 +86,7 @@ impl Concluder {
             Decision::Forget => Some(Confirmed::earlier()),
             Decision::Abandon => None,
         };
-        self.settle(delivery, confirmed, unsettled).await
+        self.settle(delivery, confirmed, unsettled)
     }
 
     /// Answers by the result of the earlier request; or looks again later, if the log cannot be read.
@@ -137,7 +137,7 @@ impl Concluder {
         let report = ResultDocument::unread(&inbound, lane, Status::Rejected, Some(error), now);
         let priority = Priority::of(inbound.priority);
         let confirmed = self.result(metrics, &delivery, &report, priority).await;
-        self.settle(delivery, confirmed, unsettled).await;
+        self.settle(delivery, confirmed, unsettled);
     }
 
     /// Answers what RabbitMQ could not put into a lane, or took out of one.
@@ -161,7 +161,7 @@ impl Concluder {
             }
             let published = self.publisher.result(&delivery, &report).await;
             let confirmed = self.told_or_kept(&delivery, published, false).await;
-            self.settle(delivery, confirmed, None).await;
+            self.settle(delivery, confirmed, None);
             return;
         };
         let (status, error) = if reason == "expired" {
@@ -183,7 +183,7 @@ impl Concluder {
             journey.ends(trace::end_of(&report));
         }
         let confirmed = self.result(&metrics, &delivery, &report, priority).await;
-        self.settle(delivery, confirmed, None).await;
+        self.settle(delivery, confirmed, None);
     }
 
     async fn bury(
@@ -272,7 +272,7 @@ impl Concluder {
     }
 
     /// True if there is a proof that the delivery is not needed any more.
-    async fn settle(
+    fn settle(
         &self,
         delivery: Delivery,
         confirmed: Option<Confirmed>,
@@ -282,7 +282,7 @@ impl Concluder {
             delivery.give_back();
             return false;
         };
-        if delivery.settle(confirmed, unsettled).await == Settled::Void {
+        if delivery.settle(confirmed, unsettled) == Settled::Void {
             self.metrics.settled_void.inc();
         }
         true
