@@ -1,13 +1,12 @@
 //! Acknowledgements of a subscription, gathered and written: each frame costs this worker and RabbitMQ as much as a small message.
 
-use super::delivery::Settled;
 use super::unsettled::Unsettled;
 use crate::core::connection::acknowledgements::{Acknowledgement, Acknowledgements};
+use crate::metrics::Metrics;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use lapin::Channel;
 use lapin::options::BasicAckOptions;
-use prometheus::IntCounter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +20,18 @@ const LOOKS: Duration = Duration::from_millis(200);
 /// Longest wait for that.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How settling went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    /// The acknowledgement is written within a moment.
+    Acknowledged,
+    /// The channel was gone: RabbitMQ will deliver it again.
+    Void,
+}
+
 struct Gathered {
     acknowledgements: Acknowledgements,
-    /// Of the deliveries that are done, kept until their acknowledgement is written.
+    /// Notes about the deliveries that are done, kept until their acknowledgement is written.
     unsettled: Vec<Option<Unsettled>>,
     /// A task will write what is gathered.
     is_timed: bool,
@@ -33,12 +41,11 @@ struct Gathered {
 pub(super) struct Acknowledger {
     channel: Arc<Channel>,
     gathered: Mutex<Gathered>,
-    /// Counts deliveries whose channel was gone.
-    void: IntCounter,
+    metrics: Arc<Metrics>,
 }
 
 impl Acknowledger {
-    pub(super) fn new(channel: Arc<Channel>, prefetch: u16, void: IntCounter) -> Arc<Self> {
+    pub(super) fn new(channel: Arc<Channel>, prefetch: u16, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             channel,
             gathered: Mutex::new(Gathered {
@@ -46,7 +53,7 @@ impl Acknowledger {
                 unsettled: vec![],
                 is_timed: false,
             }),
-            void,
+            metrics,
         })
     }
 
@@ -65,6 +72,7 @@ impl Acknowledger {
             return Settled::Void;
         }
         gathered.unsettled.push(unsettled);
+        self.metrics.acknowledgements_pending.inc();
         if gathered.acknowledgements.is_full() {
             drop(gathered);
             self.flush();
@@ -96,18 +104,22 @@ impl Acknowledger {
                 *acknowledgement = std::future::ready(written).boxed();
             }
         }
-        let (channel, void) = (self.channel.clone(), self.void.clone());
+        let (channel, metrics) = (self.channel.clone(), self.metrics.clone());
         tokio::spawn(async move {
             let written = tokio::select! {
                 biased;
                 written = join_all(writing) => written.iter().all(|is_written| *is_written),
                 () = gone(&channel) => false,
             };
+            let count = unsettled.len();
+            metrics
+                .acknowledgements_pending
+                .sub(count.try_into().unwrap_or(0));
             if written {
                 let unsettled = unsettled.into_iter().flatten();
                 unsettled.for_each(Unsettled::acknowledged);
             } else {
-                void.inc_by(unsettled.len().try_into().unwrap_or(0));
+                metrics.settled_void.inc_by(count.try_into().unwrap_or(0));
             }
         });
     }

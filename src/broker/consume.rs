@@ -100,9 +100,9 @@ impl Subscription {
         };
         match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
             Ok(Ok((channel, consumer))) => {
-                let (channel, void) = (Arc::new(channel), membership.void());
+                let (channel, metrics) = (Arc::new(channel), membership.metrics());
                 Ok(Self {
-                    acknowledger: Acknowledger::new(channel.clone(), prefetch, void),
+                    acknowledger: Acknowledger::new(channel.clone(), prefetch, metrics),
                     channel,
                     consumer,
                     lane: lane.map(Arc::from),

@@ -1,6 +1,6 @@
 //! One delivery, settled once.
 
-use super::acknowledge::Acknowledger;
+use super::acknowledge::{Acknowledger, Settled};
 use super::headers::{self, HOPS, Headers};
 use super::held::{Held, HeldByLane};
 use super::link::Link;
@@ -16,15 +16,6 @@ use bytes::Bytes;
 use lapin::{Acker, BasicProperties, Channel};
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// How settling went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Settled {
-    /// The acknowledgement is written within a moment.
-    Acknowledged,
-    /// The channel was gone: RabbitMQ will deliver it again.
-    Void,
-}
 
 /// A request as RabbitMQ delivered it.
 pub struct Delivery {

@@ -10,7 +10,6 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::core::connection::quarantine::{Apart, Assignment, LinkId, Quarantine, Verdict};
 use crate::metrics::Metrics;
-use prometheus::IntCounter;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -95,9 +94,8 @@ impl Membership {
         self.link.clone()
     }
 
-    /// Counts deliveries whose channel was gone as they were to be acknowledged.
-    pub(super) fn void(&self) -> IntCounter {
-        self.links.metrics.settled_void.clone()
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        self.links.metrics.clone()
     }
 
     pub(super) fn queue(&self) -> &str {

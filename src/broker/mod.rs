@@ -3,7 +3,7 @@
 //! on, mostly one, which may end without the session. Replies have one beside it, and publishes that may be what ends sessions another.
 //! lapin's own recovery stays off: it would hide a loss, and every delivery of a lost channel is void.
 
-mod acknowledge;
+pub mod acknowledge;
 mod aside;
 mod connect;
 pub mod consume;

@@ -219,6 +219,7 @@ families! {
     REFUSED_WAITING: Gauge, "refused_publishes_waiting", [], "Publishes that RabbitMQ has refused and not taken yet; of wa.results: their lanes send nothing.";
     LATE_CONFIRMS: Gauge, "late_confirms", [EXCHANGE], "Publishes that RabbitMQ has not confirmed within broker.confirm_timeout_ms, though it answers (wa.delay: the whole ladder); of wa.results: their lanes send nothing.";
     REPLIES_UNDELIVERED: Counter, "replies_undelivered_total", [], "Results that a reply_to queue did not take within 2 s; RabbitMQ's direct replies are not counted.";
+    ACKNOWLEDGEMENTS_PENDING: Gauge, "acknowledgements_pending", [], "Requests that are done and not acknowledged yet, kept back for a tenth of a second at most; RabbitMQ would deliver them again if the worker died.";
     SETTLED_VOID: Counter, "settled_void_total", [], "Acknowledgements that came after their channel was gone: RabbitMQ delivers those requests again.";
     LANES_LOG_AVAILABLE: Gauge, "lanes_log_available", [], "1 while wa.lanes.log and wa.tenures.log are read and written: pauses and blocks reach all workers.";
 

@@ -125,7 +125,7 @@ async fn a_network_that_breaks_sets_nobody_apart() {
         world
             .metric("broker_sessions_total", &[], |n| n >= sessions)
             .await;
-        world.counts("lane_subscribed", 8.0).await;
+        world.counts("lane_subscribed", 9.0).await;
     }
     let ids = world.publish_texts("after", NUMBER, 20).await;
     world.check_nothing_lost(&ids).await;

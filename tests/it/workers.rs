@@ -55,6 +55,8 @@ async fn two_workers_share_the_lanes_and_one_alone_serves_all() {
     // Results can be read before they are counted and their requests acknowledged, which whoever has a lane later would answer again.
     for worker in [&world.worker, &other] {
         worker.metric("lane_in_flight", &[], |n| n == 0.0).await;
+        let pending = "acknowledgements_pending";
+        worker.metric(pending, &[], |n| n == 0.0).await;
     }
     let (a, b) = (accepted(&world.worker).await, accepted(&other).await);
     assert!(

@@ -26,6 +26,7 @@ mod evidence;
 mod fates;
 mod faults;
 mod flaws;
+mod gathering;
 mod handover;
 mod knowledge;
 mod lanes_log;

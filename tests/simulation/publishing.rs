@@ -1,6 +1,5 @@
 //! Publish, wait for the confirm, then settle: what `broker/publish.rs` and `Delivery::settle` do, over sessions that come and go.
 
-use super::Us;
 use super::broker::{ChannelId, Copy, Tag};
 use super::checks::{Checked, ensure};
 use super::flaws::Flaw;
@@ -18,12 +17,6 @@ use whatsapp_dispatcher::core::lane::{Resolved, Ticket};
 use whatsapp_dispatcher::core::request::decide::Decision;
 
 pub(crate) type OperationNo = u64;
-
-/// Longest that an acknowledgement is kept back.
-const GATHER: Us = 100_000;
-
-/// A delivery that is done, with what is unsettled until RabbitMQ is told.
-pub(crate) type Done = (Who, Held, Unsettled);
 
 /// A delivery that a lane keeps.
 #[derive(Clone, Debug)]
@@ -258,37 +251,6 @@ impl Simulation {
         self.after(0, Event::Done(operation));
     }
 
-    /// Keeps an acknowledgement back for a moment, together with others of the channel.
-    fn gather(&mut self, done: Done) {
-        let (who, channel) = (done.0, done.1.channel);
-        let gathered = self.gathered.entry(channel).or_default();
-        gathered.push(done);
-        if gathered.len() == 1 {
-            let kept_back = self.chance.within(0..=GATHER);
-            self.after(kept_back, Event::Flush(who, channel));
-        }
-    }
-
-    /// Writes the acknowledgements that were kept back.
-    pub(super) fn flush(&mut self, channel: ChannelId) {
-        for (who, held, unsettled) in self.gathered.remove(&channel).unwrap_or_default() {
-            let is_valid = self.shell_mut(who).channel == Some(channel);
-            self.is_settled(who.worker, unsettled, is_valid);
-            if self.flaw != Some(Flaw::AcknowledgesFirst) {
-                self.acknowledge(who, &held);
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, who: Who, held: &Held) {
-        if self.shell_mut(who).channel == Some(held.channel) {
-            let at = self.frame(held.channel, false);
-            self.at(at, Event::Ack(held.channel, held.tag));
-        } else {
-            self.tally.count("settled void");
-        }
-    }
-
     /// The session went away: what the API has said waits for the next one, all else is given up.
     fn lose(&mut self, operation: OperationNo) {
         let Some(publishing) = self.operations.get_mut(&operation) else {
@@ -326,13 +288,6 @@ impl Simulation {
         let lost: Vec<OperationNo> = self.operations.iter().filter_map(lost).collect();
         for operation in lost {
             self.lose(operation);
-        }
-    }
-
-    /// A process has ended: what it kept back is written by nobody.
-    pub(super) fn drop_gathered(&mut self, worker: usize) {
-        for gathered in self.gathered.values_mut() {
-            gathered.retain(|(who, ..)| who.worker != worker);
         }
     }
 

@@ -3,7 +3,8 @@
 
 mod trace;
 
-use crate::broker::delivery::{Delivery, Settled};
+use crate::broker::acknowledge::Settled;
+use crate::broker::delivery::Delivery;
 use crate::broker::publish::{Confirmed, Published, Publisher};
 use crate::broker::results_log::FoundResult;
 use crate::broker::unsettled::Unsettled;

@@ -244,9 +244,10 @@ impl World {
         self.worker.metric(name, &[], |n| n == expected).await;
     }
 
-    /// Waits until the worker has settled all that it sent or decided: a result, or a count of it, can be read a moment before.
+    /// Waits until the worker has settled all that it sent or decided, and RabbitMQ knows: a result, or a count of it, can be read before.
     pub(crate) async fn settled(&self) {
         self.counts("lane_in_flight", 0.0).await;
+        self.counts("acknowledgements_pending", 0.0).await;
     }
 
     /// A metric as it is now, summed over the series that carry all these labels.
