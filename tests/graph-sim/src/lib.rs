@@ -207,6 +207,7 @@ mod limits;
 mod marketing;
 mod node;
 mod number;
+mod operations;
 mod options;
 mod proof;
 mod query;

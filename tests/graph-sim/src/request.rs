@@ -1,5 +1,7 @@
 //! A request and where it goes.
 
+use crate::operations::{OF_ACCOUNTS, OF_NUMBERS};
+
 /// One request as the API sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -19,7 +21,19 @@ pub struct Request<'a> {
 pub enum Method {
     Get,
     Post,
+    Delete,
     Other,
+}
+
+impl Method {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// What a request is about.
@@ -35,16 +49,21 @@ pub(crate) enum Route<'a> {
     Templates { waba: &'a str },
     /// `GET /v24.0/debug_token`
     Token,
+    /// An operation on a number, such as `POST /v24.0/111/block_users`
+    OnNumber { number: &'a str, edge: &'a str },
+    /// An operation on an account that changes it, such as `POST /v24.0/900/message_templates`
+    OnAccount { waba: &'a str, edge: &'a str },
 }
 
 impl<'a> Route<'a> {
     /// The phone number id; none for what is about a WABA or a token.
     pub(crate) fn number(self) -> Option<&'a str> {
         match self {
-            Self::Messages { number } | Self::Marketing { number } | Self::Number { number } => {
-                Some(number)
-            }
-            Self::Templates { .. } | Self::Token => None,
+            Self::Messages { number }
+            | Self::Marketing { number }
+            | Self::Number { number }
+            | Self::OnNumber { number, .. } => Some(number),
+            Self::Templates { .. } | Self::Token | Self::OnAccount { .. } => None,
         }
     }
 
@@ -54,6 +73,8 @@ impl<'a> Route<'a> {
             Self::Messages { number } | Self::Marketing { number } => Some(("post", number)),
             Self::Number { number } => Some(("get", number)),
             Self::Templates { waba } => Some(("get", waba)),
+            Self::OnNumber { number, .. } => Some(("post", number)),
+            Self::OnAccount { waba, .. } => Some(("post", waba)),
             Self::Token => None,
         }
     }
@@ -73,6 +94,14 @@ pub(crate) fn route(method: Method, path: &str) -> Option<Route<'_>> {
         (Method::Post, Some((number, "messages"))) => Route::Messages { number },
         (Method::Post, Some((number, "marketing_messages"))) => Route::Marketing { number },
         (Method::Get, Some((waba, "message_templates"))) => Route::Templates { waba },
+        (Method::Get | Method::Post | Method::Delete, Some((number, edge)))
+            if OF_NUMBERS.contains(&edge) =>
+        {
+            Route::OnNumber { number, edge }
+        }
+        (Method::Post | Method::Delete, Some((waba, edge))) if OF_ACCOUNTS.contains(&edge) => {
+            Route::OnAccount { waba, edge }
+        }
         (Method::Get, None) if rest == "debug_token" => Route::Token,
         (Method::Get, None) => Route::Number { number: rest },
         _ => return None,

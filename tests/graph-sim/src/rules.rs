@@ -13,6 +13,7 @@ use crate::ledger::{Acceptance, Ledger};
 use crate::marketing;
 use crate::node;
 use crate::number::Number;
+use crate::operations::Operations;
 use crate::options::{Options, Token, TokenState};
 use crate::reply::{Answer, accepted, disturb, ordinary, wamid};
 use crate::request::{Route, route};
@@ -37,6 +38,7 @@ pub struct World {
     /// How tokens stand that are not listed.
     other_tokens: Token,
     templates: Templates,
+    operations: Operations,
     base_url: String,
     running: Running,
     ledger: Ledger,
@@ -77,6 +79,7 @@ impl World {
                 app_id: None,
             },
             templates: Templates::default(),
+            operations: Operations::default(),
             base_url: "https://graph.facebook.com".to_owned(),
             running: Running::new(options.script.clone(), now_us),
             ledger: Ledger::new(options.ledger_capacity),
@@ -108,9 +111,10 @@ impl World {
             number.settle(now_us);
         }
         let body: Option<Value> = match route {
-            Route::Messages { .. } | Route::Marketing { .. } => {
-                serde_json::from_slice(request.body).ok()
-            }
+            Route::Messages { .. }
+            | Route::Marketing { .. }
+            | Route::OnNumber { .. }
+            | Route::OnAccount { .. } => serde_json::from_slice(request.body).ok(),
             Route::Number { .. } | Route::Templates { .. } | Route::Token => None,
         };
         let body = body.as_ref().and_then(Value::as_object);
@@ -122,6 +126,7 @@ impl World {
             Route::Number { number } => self.ledger.get(number),
             Route::Templates { waba } => self.ledger.template_get(waba),
             Route::Token => self.ledger.token_get(),
+            Route::OnNumber { .. } | Route::OnAccount { .. } => {}
         }
         let fault = self.fault(route, request, body, now_us);
         let follows_rules = fault.as_ref().is_none_or(Fault::follows_rules);
@@ -171,6 +176,7 @@ impl World {
                 Route::Number { .. } => On::Get,
                 Route::Templates { .. } => On::Templates,
                 Route::Token => On::Token,
+                Route::OnNumber { .. } | Route::OnAccount { .. } => On::Operation,
             },
             phone_number_id: route.number(),
             recipient: recipient.as_deref(),
@@ -194,6 +200,11 @@ impl World {
         let denied = self
             .token_error(request, Some(route))
             .or_else(|| self.proof_error(request, route));
+        if denied.is_none()
+            && let Route::OnNumber { .. } | Route::OnAccount { .. } = route
+        {
+            return self.operate(route, request, body);
+        }
         let outcome = match (denied, route) {
             (Some(error), _) => Err(error),
             (None, Route::Messages { number }) => {
@@ -209,6 +220,9 @@ impl World {
             }
             (None, Route::Templates { waba }) => self.list_templates(waba, request),
             (None, Route::Token) => self.debug_token(request),
+            (None, Route::OnNumber { .. } | Route::OnAccount { .. }) => {
+                unreachable!("answered before")
+            }
         };
         match outcome {
             Ok(body) => Answer {
@@ -221,6 +235,51 @@ impl World {
                 self.refusal(error)
             }
         }
+    }
+
+    /// An operation that is no message, whose answer may be both: done and refused.
+    fn operate(
+        &mut self,
+        route: Route<'_>,
+        request: &Request<'_>,
+        body: Option<&Map<String, Value>>,
+    ) -> Answer {
+        let method = request.method;
+        let told = match route {
+            Route::OnNumber { number, edge } => {
+                self.operations.on_number(method, number, edge, body)
+            }
+            Route::OnAccount { waba, edge } => {
+                self.operations.count(method, edge);
+                let changed = match method {
+                    Method::Post => self.templates.create(waba, body),
+                    _ => self.templates.delete(waba, request.query),
+                };
+                changed.map(|answer| (200, answer))
+            }
+            _ => Err(ApiError::unknown_path(request.path)),
+        };
+        match told {
+            Ok((status, body)) => Answer {
+                status,
+                body: body.to_string().into_bytes(),
+                error: None,
+            },
+            Err(error) => {
+                self.ledger.reject(route.number(), error.code);
+                self.refusal(error)
+            }
+        }
+    }
+
+    /// Users who have not written for a day, and so cannot be blocked.
+    pub fn set_strangers(&mut self, strangers: std::collections::BTreeSet<String>) {
+        self.operations.set_strangers(strangers);
+    }
+
+    /// Calls of operations, such as `POST block_users`, that were done.
+    pub fn operations(&self) -> std::collections::BTreeMap<String, u64> {
+        self.operations.done().clone()
     }
 
     fn message(
@@ -348,6 +407,7 @@ impl World {
             Route::Number { number } => format!(r#"{{"id":"{number}"}}"#).into_bytes(),
             Route::Templates { .. } => br#"{"data":[]}"#.to_vec(),
             Route::Token => br#"{"data":{"is_valid":true,"scopes":[]}}"#.to_vec(),
+            Route::OnNumber { .. } | Route::OnAccount { .. } => br#"{"success":true}"#.to_vec(),
             Route::Messages { .. } | Route::Marketing { .. } => {
                 self.minted += 1;
                 let wamid = wamid(self.options.seed, self.minted);

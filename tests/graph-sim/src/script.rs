@@ -91,6 +91,8 @@ pub enum On {
     Templates,
     /// `GET /debug_token`.
     Token,
+    /// An operation that is no message: `POST …/block_users`, and their like.
+    Operation,
     Any,
 }
 
@@ -99,8 +101,8 @@ impl On {
     fn covers(self, kind: Self) -> bool {
         match self {
             Self::Any => true,
-            Self::Get => kind != Self::Send,
-            Self::Send | Self::Templates | Self::Token => kind == self,
+            Self::Get => kind != Self::Send && kind != Self::Operation,
+            Self::Send | Self::Templates | Self::Token | Self::Operation => kind == self,
         }
     }
 }

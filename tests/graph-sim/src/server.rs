@@ -133,6 +133,17 @@ impl Sim {
         self.addr
     }
 
+    /// Calls of operations that are no messages, such as `POST block_users`, which were done.
+    pub fn operations(&self) -> std::collections::BTreeMap<String, u64> {
+        self.shared.world().operations()
+    }
+
+    /// Users who have not written for a day, and so cannot be blocked.
+    pub fn set_strangers(&self, users: &[&str]) {
+        let users = users.iter().map(|user| (*user).to_owned()).collect();
+        self.shared.world().set_strangers(users);
+    }
+
     /// Such as `http://127.0.0.1:40123`, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)

@@ -81,6 +81,51 @@ impl Templates {
         }
     }
 
+    /// Creates one, which waits for Meta's review. A name has each language once.
+    pub(crate) fn create(
+        &mut self,
+        waba: &str,
+        body: Option<&Map<String, Value>>,
+    ) -> Result<Value, ApiError> {
+        let given = |name: &str| {
+            let value = body.and_then(|body| body.get(name)).and_then(Value::as_str);
+            value.ok_or_else(|| ApiError::parameter(&format!("The parameter {name} is required")))
+        };
+        let (name, language, category) = (given("name")?, given("language")?, given("category")?);
+        let is_it = |listed: &Listed| {
+            listed.waba_id == waba && listed.name == name && listed.language == language
+        };
+        if self.0.iter().any(is_it) {
+            // Meta docs, "Error codes": the name is taken in this language.
+            return Err(
+                ApiError::parameter("There is already content in this language")
+                    .with_subcode(Some(2_388_024)),
+            );
+        }
+        let id = FIRST_ID + self.0.len() as u64;
+        self.0.push(Listed {
+            id,
+            waba_id: waba.to_owned(),
+            name: name.to_owned(),
+            language: language.to_owned(),
+            status: "PENDING".to_owned(),
+        });
+        Ok(json!({ "id": id.to_string(), "status": "PENDING", "category": category }))
+    }
+
+    /// Deletes a name in every language.
+    pub(crate) fn delete(&mut self, waba: &str, query: &str) -> Result<Value, ApiError> {
+        let name = parameter(query, "name").filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| ApiError::parameter("The parameter name is required"))?;
+        let is_kept = |listed: &Listed| listed.waba_id != waba || listed.name != name;
+        let before = self.0.len();
+        self.0.retain(is_kept);
+        if self.0.len() == before {
+            return Err(ApiError::parameter("Message template not found"));
+        }
+        Ok(json!({ "success": true }))
+    }
+
     /// The page of a WABA's templates that a query asks for. `link` is the request's URL
     /// without its query, `token` its bearer.
     pub(crate) fn page(

@@ -1,9 +1,10 @@
 //! Operations on an account and its numbers: one lane of their own, and results with the API's whole answer.
 
 use crate::support::{NUMBER, Setup, WABA, World};
-use graph_sim::Sim;
+use graph_sim::{Action, Fault, On, Sim};
 use harness::client::Request;
 use harness::proxy::Proxy;
+use harness::worker::Worker;
 use serde_json::{Value, json};
 
 /// An operation, published for the lane's number.
@@ -134,5 +135,112 @@ async fn what_an_operation_meets_holds_no_message() {
         wire.contains("GET /v26.0/no%20such%20thing HTTP/1.1"),
         "the node is in the path"
     );
+    world.finish().await;
+}
+
+/// What becomes of the next operation.
+fn strikes(world: &World, action: Action) {
+    let mut fault = Fault::new(action).times(1);
+    fault.matches.on = On::Operation;
+    world.sim.set_script(fault);
+}
+
+/// The connection breaks after the next operation was done.
+fn loses_the_answer(world: &World) {
+    strikes(world, Action::ResetAfter {});
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_for_some_says_for_whom_and_for_whom_not() {
+    let world = World::start(Setup::default()).await;
+    world.sim.set_strangers(&["34600000002"]);
+    let users = json!({ "block_users": [{ "user": "34600000001" }, { "user": "34600000002" }] });
+    let blocked = world
+        .answer(operation("block", "block_users", &users))
+        .await;
+    assert_eq!(blocked["status"], "rejected", "{blocked}");
+    let error = &blocked["error"];
+    assert_eq!(
+        (&error["class"], &error["code"]),
+        (&json!("partial"), &json!(139_100))
+    );
+    assert_eq!(error["at"], "/response/block_users/failed_users/0");
+    let response = &blocked["response"]["block_users"];
+    assert_eq!(response["added_users"][0]["input"], "34600000001");
+    let listed = world
+        .answer(operation("listed", "list_blocked", &json!({})))
+        .await;
+    assert_eq!(
+        listed["response"]["data"],
+        json!([{ "wa_id": "34600000001" }])
+    );
+    let unblock = json!({ "block_users": [{ "user": "34600000001" }] });
+    let unblocked = world
+        .answer(operation("unblock", "unblock_users", &unblock))
+        .await;
+    assert_eq!(unblocked["status"], "accepted", "{unblocked}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_repeated_where_that_is_harmless_and_looked_up_where_it_would_be_refused()
+{
+    let world = World::start(Setup::default()).await;
+    let about = json!({ "about": "open" });
+    loses_the_answer(&world);
+    let updated = world
+        .answer(operation("about", "profile_update", &about))
+        .await;
+    assert_eq!(updated["status"], "accepted", "{updated}");
+    assert_eq!(
+        (&updated["attempts"], &updated["possible_duplicate"]),
+        (&json!(2), &json!(false))
+    );
+    let sale =
+        json!({ "name": "sale", "language": "en", "category": "MARKETING", "components": [] });
+    let create = |id: &str| operation(id, "template_create", &sale).number(WABA);
+    loses_the_answer(&world);
+    let created = world.answer(create("create")).await;
+    assert_eq!(created["status"], "accepted", "{created}");
+    assert_eq!(
+        created["response"]["status"], "PENDING",
+        "found by its name"
+    );
+    let refused = world.answer(create("again")).await;
+    assert_eq!(refused["status"], "rejected", "{refused}");
+    assert_eq!(refused["error"]["class"], "invalid");
+    let delete = operation("delete", "template_delete", &json!({ "name": "sale" })).number(WABA);
+    let deleted = world.answer(delete.header("confirm", "true")).await;
+    assert_eq!(deleted["status"], "accepted", "{deleted}");
+    let done = world.sim.operations();
+    let counts =
+        ["POST whatsapp_business_profile", "POST message_templates"].map(|name| done[name]);
+    assert_eq!(counts, [2, 2], "the lost one was not created again");
+    let labels = [("operation", "template_create"), ("status", "accepted")];
+    assert_eq!(world.sum("operations_total", &labels).await, 1.0);
+    world.finish().await;
+}
+
+/// An outage of the API beside, and a crash: each operation ends once, and no message waits for any.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_outlive_their_worker() {
+    let mut world = World::start(Setup::default()).await;
+    strikes(&world, Action::error(131_016));
+    let users = json!({ "block_users": [{ "user": "34600000001" }] });
+    let ids: Vec<String> = (0..20).map(|n| format!("block-{n}")).collect();
+    let requests = ids.iter().map(|id| operation(id, "block_users", &users));
+    world.publish(requests.collect::<Vec<_>>()).await;
+    // The one that failed, and those that would crowd out the account's others.
+    world.metric("delayed_total", &[], |n| n >= 1.0).await;
+    world.worker.kill().await;
+    world.worker = Worker::start(&world.folder, &world.config);
+    for id in &ids {
+        let result = world.results.wait(id).await.json();
+        assert_eq!(result["status"], "accepted", "{result}");
+        assert_eq!(
+            result["phone_number_id"], NUMBER,
+            "what it is for came with it"
+        );
+    }
     world.finish().await;
 }

@@ -13,10 +13,13 @@ impl World {
     /// Whether the number, or a number of the WABA, is served.
     pub(super) fn serves(&mut self, route: Route<'_>) -> bool {
         match route {
-            Route::Messages { number } | Route::Marketing { number } | Route::Number { number } => {
-                self.knows(number)
+            Route::Messages { number }
+            | Route::Marketing { number }
+            | Route::Number { number }
+            | Route::OnNumber { number, .. } => self.knows(number),
+            Route::Templates { waba } | Route::OnAccount { waba, .. } => {
+                self.all_rules().any(|rules| rules.waba_id == waba)
             }
-            Route::Templates { waba } => self.all_rules().any(|rules| rules.waba_id == waba),
             Route::Token => true,
         }
     }
@@ -82,11 +85,14 @@ impl World {
         }
         let (verb, id) = route?.object()?;
         let sees = match route? {
-            Route::Messages { number } | Route::Marketing { number } | Route::Number { number } => {
+            Route::Messages { number }
+            | Route::Marketing { number }
+            | Route::Number { number }
+            | Route::OnNumber { number, .. } => {
                 let numbers = token.numbers.as_ref();
                 numbers.is_none_or(|numbers| numbers.iter().any(|one| one == number))
             }
-            Route::Templates { waba } => {
+            Route::Templates { waba } | Route::OnAccount { waba, .. } => {
                 let rules = self.rules_for(token);
                 rules.iter().any(|rules| rules.waba_id == waba)
             }
@@ -101,10 +107,13 @@ impl World {
     pub(super) fn proof_error(&self, request: &Request<'_>, route: Route<'_>) -> Option<ApiError> {
         let bearer = request.bearer.unwrap_or_default();
         let concerned = match route {
-            Route::Messages { number } | Route::Marketing { number } | Route::Number { number } => {
+            Route::Messages { number }
+            | Route::Marketing { number }
+            | Route::Number { number }
+            | Route::OnNumber { number, .. } => {
                 vec![self.numbers.get(number)?.rules()]
             }
-            Route::Templates { waba } => {
+            Route::Templates { waba } | Route::OnAccount { waba, .. } => {
                 let mut rules = self.rules_for(self.token(bearer));
                 rules.retain(|rules| rules.waba_id == waba);
                 rules
