@@ -93,7 +93,7 @@ impl Operations {
             }
             match method {
                 Method::Post => drop(list.insert(user.to_owned())),
-                _ => drop(list.remove(user)),
+                Method::Delete | Method::Get | Method::Other => drop(list.remove(user)),
             }
             changed.push(json!({ "input": user, "wa_id": user }));
         }

@@ -253,11 +253,17 @@ impl World {
                 self.operations.count(method, edge);
                 let changed = match method {
                     Method::Post => self.templates.create(waba, body),
-                    _ => self.templates.delete(waba, request.query),
+                    Method::Delete | Method::Get | Method::Other => {
+                        self.templates.delete(waba, request.query)
+                    }
                 };
                 changed.map(|answer| (200, answer))
             }
-            _ => Err(ApiError::unknown_path(request.path)),
+            Route::Messages { .. }
+            | Route::Marketing { .. }
+            | Route::Number { .. }
+            | Route::Templates { .. }
+            | Route::Token => Err(ApiError::unknown_path(request.path)),
         };
         match told {
             Ok((status, body)) => Answer {
