@@ -342,7 +342,8 @@ mod tests {
             let sent = run(config, 4, &late_us);
             let bound = 1.0 + config.rate_mps() * (1.0 + burst_ms as f64 / 1000.0);
             prop_assert!(most_in(Duration::from_secs(1), &sent) as f64 <= bound + 1e-6);
-            if burst_ms >= 3 {
+            // The burst is whole cells: below a millisecond more than the lateness, each send may lose a part of one.
+            if burst_ms >= 4 {
                 // The empty start, the last lateness, and a message cut off at either end.
                 let least = config.rate_mps() * (4.0 - 0.003) - 3.0;
                 prop_assert!(sent.len() as f64 >= least, "{} sent", sent.len());
