@@ -14,6 +14,9 @@ use super::lookup;
 use crate::contract::fault::Fault;
 use serde_json::Value;
 
+#[cfg(test)]
+mod tests;
+
 /// The row that the others are changed from.
 const ACCOUNT: Facts = Facts {
     name: "",
@@ -128,7 +131,7 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     "qr_update" Post "{phone_number_id}/message_qrdls" Harmless [Must("/code", Word), Must("/prefilled_message", Word)] {};
     "qr_get" Get "{phone_number_id}/message_qrdls/{node}" Harmless [] {};
     "qr_delete" Delete "{phone_number_id}/message_qrdls/{node}" Harmless [] { is_confirmed: true, };
-    "automation_get" Get "{phone_number_id}/conversational_automation" Harmless [] {};
+    "automation_get" Get "{phone_number_id}" Harmless [] { parameters: Parameters::Fields("conversational_automation"), };
     "automation_set" Post "{phone_number_id}/conversational_automation" Harmless [May("/enable_welcome_message", Flag), May("/commands", List { min: 0, max: Some(30) }), May("/prompts", List { min: 0, max: Some(4) })] {};
     "commerce_get" Get "{phone_number_id}/whatsapp_commerce_settings" Harmless [] {};
     "commerce_set" Post "{phone_number_id}/whatsapp_commerce_settings" Harmless [AtLeastOne("", &["is_cart_enabled", "is_catalog_visible"])] { parameters: Parameters::Query, };
