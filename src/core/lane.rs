@@ -192,7 +192,7 @@ impl Lane {
     /// Says what to do now. Call again until it says `Wait`, `Idle` or `Leave`.
     pub fn next(&mut self, now: Now) -> Step {
         self.standing.wake(now);
-        self.dedupe.turn(now);
+        self.dedupe.hold(now);
         self.window.widen(self.config.prefetch(None), now.mono);
         if let Some(at) = self.crowd.rejoin_at {
             self.standing.make_room(at);
@@ -276,7 +276,9 @@ impl Lane {
             self.backlog.unpick(key, priority);
             return Some(self.hold_back(HeldBy::Rate, Step::Wait(until)));
         }
-        let waiting = self.backlog.take_to_send(key, priority)?;
+        let mut waiting = self.backlog.take_to_send(key, priority)?;
+        // From now on others of its id wait for it, also while it is on the ladder again.
+        waiting.message.history.follows = false;
         self.quotas.count(waiting.message.operation, now);
         let attempt = Attempt {
             ticket: waiting.ticket,

@@ -138,7 +138,7 @@ impl Simulation {
                 });
                 result.into_iter().map(Letter::Repeat).collect()
             }
-            // Nobody says dedupe in these worlds: see `dedupe.rs`.
+            // Nobody says dedupe in these worlds.
             Decision::Duplicate { report, .. } => vec![Letter::Result(report)],
             Decision::Forget => {
                 self.fates.forgotten(held.request);

@@ -84,7 +84,8 @@ pub(super) struct Dedupe {
     wanted: Option<(u32, Option<BTreeSet<u64>>)>,
     /// The log's word on single ids, for those that wait here.
     answers: HashMap<u64, Known>,
-    /// As of the last turn.
+    /// When the lane was last surely this worker's.
+    held_s: u32,
     now: Now,
 }
 
@@ -104,6 +105,7 @@ impl Dedupe {
             not_before: Duration::ZERO,
             wanted: None,
             answers: HashMap::new(),
+            held_s: seconds(now.wall_ms),
             now,
         }
     }
@@ -140,13 +142,20 @@ impl Dedupe {
         for (id, ticket) in in_hand {
             self.enter(id, ticket);
         }
+        // A worker that stood still may learn of it late, and take deliveries before.
         if let Reach::Now { since_s } = self.reach {
-            let until_s = self.now_s();
+            let until_s = self.held_s;
             self.reach = Reach::Until { since_s, until_s };
         }
         self.reading = None;
         self.wanted = None;
         self.answers.clear();
+    }
+
+    /// Notes that the lane may send now: so it is nobody else's.
+    pub(super) fn hold(&mut self, now: Now) {
+        self.turn(now);
+        self.held_s = self.now_s();
     }
 
     /// Notes what time it is.
@@ -287,7 +296,9 @@ impl Dedupe {
         }
         let (wanted_s, only) = self.wanted.take()?;
         let (from_s, since_s) = match self.reach {
-            Reach::Until { since_s, until_s } if since_s <= wanted_s => (until_s, since_s),
+            Reach::Until { since_s, until_s } if (since_s..=until_s).contains(&wanted_s) => {
+                (until_s, since_s)
+            }
             Reach::Until { .. } | Reach::Nothing | Reach::Now { .. } => (wanted_s, wanted_s),
         };
         self.reads += 1;

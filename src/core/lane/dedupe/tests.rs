@@ -155,8 +155,8 @@ enum Happens {
     Ends(u8, Word),
     Asks(u8),
     Passes(u8),
-    /// Another worker has the lane, and ends that.
-    Elsewhere(u8, Word),
+    /// Another worker has the lane, and ends that; this one learns of it so much later.
+    Elsewhere(u8, Word, u8),
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -172,7 +172,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         (0_u8..6, word()).prop_map(|(id, word)| Happens::Ends(id, word)),
         (0_u8..6).prop_map(Happens::Asks),
         (0_u8..90).prop_map(Happens::Passes),
-        (0_u8..6, word()).prop_map(|(id, word)| Happens::Elsewhere(id, word)),
+        (0_u8..6, word(), 0_u8..90)
+            .prop_map(|(id, word, later)| Happens::Elsewhere(id, word, later)),
     ]
 }
 
@@ -187,15 +188,19 @@ proptest! {
         let mut dedupe = Dedupe::new(ids_max, now(0));
         let (mut at, mut log, mut whole) = (0, vec![], BTreeMap::<u64, Known>::new());
         for happens in story {
-            dedupe.turn(now(at));
+            if !matches!(happens, Happens::Elsewhere(..)) {
+                dedupe.hold(now(at));
+            }
             match happens {
                 Happens::Passes(seconds) => at += u32::from(seconds),
-                Happens::Ends(id, word) | Happens::Elsewhere(id, word) => {
+                Happens::Ends(id, word) | Happens::Elsewhere(id, word, _) => {
                     let id = id.to_string();
                     let note = note(&id, at, word);
                     log.push(note);
                     whole.entry(note.key).or_default().apply(&note);
-                    if matches!(happens, Happens::Elsewhere(..)) {
+                    if let Happens::Elsewhere(_, _, later) = happens {
+                        at += u32::from(later);
+                        dedupe.turn(now(at));
                         dedupe.lost([].into_iter());
                     } else {
                         dedupe.note(&id, now(at).wall_ms, word);

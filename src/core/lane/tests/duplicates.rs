@@ -123,6 +123,11 @@ fn the_second_looks_again_while_the_first_is_under_way() {
             (Settled("a1", true), "flowing"),
             (comes_back("a1"), "waits"),
             (Next, "send a1, idle"),
+            // And is what a third waits for, on the ladder as well.
+            (Answer("a1", transient(true)), "delay 2 #1"),
+            (Settled("a1", true), "flowing"),
+            (new("a1"), "waits"),
+            (Next, "a1 delay 1 #0, idle"),
         ],
     );
 }
@@ -264,6 +269,24 @@ fn what_another_worker_may_have_ended_is_read_before_anything_is_sent() {
             (Next, "read 3 from 0 s before, idle"),
             (Recalled(2, super::Recalled::Notes(vec![])), "flowing"),
             (Next, "idle"),
+        ],
+    );
+}
+
+/// This worker stood still, and takes what had come before it learns that its lane was another's.
+#[test]
+fn what_was_ended_while_this_worker_stood_still_is_read() {
+    then(
+        sent(),
+        vec![
+            (At(10.0), "flowing"),
+            (Next, "idle"),
+            (At(40.0), "flowing"),
+            (Get("c1"), "waits"),
+            (Lost, "flowing"),
+            (Rejoined, "flowing"),
+            (new("b1"), "waits"),
+            (Next, "read 2 from -10 s before, idle"),
         ],
     );
 }
