@@ -78,7 +78,7 @@ async fn lines_that_come_too_often_are_left_out_and_counted() {
         setup.append += &number(&lane.to_string(), 10);
     }
     let mut world = World::start(setup).await;
-    world.counts("lane_subscribed", 150.0).await;
+    world.counts("lane_subscribed", 151.0).await;
     for lane in &lanes {
         let path = format!("/lanes/{lane}/pause");
         assert_eq!(world.worker.post(&path).await.status, 202);
