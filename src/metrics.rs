@@ -14,6 +14,9 @@ use std::sync::{Mutex, PoisonError};
 /// Error codes that each number has a series of from the start: the throughput limit's, and those that are not in the table.
 const CODES: [&str; 2] = ["130429", OTHER];
 
+/// The place of a warning that is about a body as a whole.
+const WHOLE: &str = "/";
+
 mod families;
 mod lane;
 mod process;
@@ -45,6 +48,7 @@ pub struct Metrics {
     pub delayed: IntCounterVec,
     pub duplicates: IntCounterVec,
     pub shadow_waits: IntCounterVec,
+    pub schema_warnings: IntCounterVec,
     pub transient: IntCounterVec,
     pub redelivered: IntCounter,
     pub evidence: IntCounterVec,
@@ -154,6 +158,7 @@ impl Metrics {
             delayed: make.counters(&families::DELAYED)?,
             duplicates: make.counters(&families::DUPLICATES)?,
             shadow_waits: make.counters(&families::SHADOW_WAITS)?,
+            schema_warnings: make.counters(&families::SCHEMA_WARNINGS)?,
             transient: make.counters(&families::TRANSIENT)?,
             redelivered: make.counter(&families::REDELIVERED)?,
             evidence: make.counters(&families::EVIDENCE)?,
@@ -251,6 +256,8 @@ impl Metrics {
         let phone_number_id = self.label(phone_number_id);
         let lane = &[phone_number_id];
         self.lane_connection_ends.with_label_values(lane);
+        self.schema_warnings
+            .with_label_values(&[phone_number_id, WHOLE]);
         for code in CODES {
             self.error_codes.with_label_values(&[phone_number_id, code]);
         }

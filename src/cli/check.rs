@@ -9,7 +9,8 @@ pub(super) fn run(config: &Config) -> Done {
         return Err(Failure::usage(unusable.join("\n")));
     }
     let (accounts, numbers) = (config.accounts.len(), config.numbers().count());
+    let schema = config.intake.schema.as_str();
     Ok(format!(
-        "the config is sound: {accounts} account(s), {numbers} number(s)"
+        "the config is sound: {accounts} account(s), {numbers} number(s), intake.schema = \"{schema}\""
     ))
 }

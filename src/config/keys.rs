@@ -3,6 +3,7 @@
 
 use super::rules;
 use crate::contract::words::{Class, Scope};
+use crate::core::operation::SchemaCheck;
 
 /// The prefix of our environment variables.
 pub(super) const PREFIX: &str = "DISPATCHER_";
@@ -223,6 +224,7 @@ pub const KEYS: &[Key] = &[
     key("intake.max_body_bytes", "262144", bytes(1_024, 16_777_216), "Longest request body; longer ones are rejected"),
     key("intake.check_sizes", "true", Kind::Flag, "Check Meta's documented lengths before sending"),
     key("intake.user_ids_in_to", "false", Kind::Flag, "Send requests with a business-scoped user id in `to`; else they are rejected, as it belongs into `recipient`"),
+    key("intake.schema", "warn", Kind::OneOf(&SchemaCheck::WORDS), "What becomes of a body that is not as Meta documents its type: nobody looks; it is sent and its result says so; it is rejected"),
 
     key("pacing.utilization", "0.953", Kind::Share { min: 0.1, max: 1.0 }, "Share of a number's limit that is used"),
     key("pacing.burst_ms", "5", ms(0, 100), "How much lateness may be caught up at once"),

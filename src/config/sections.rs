@@ -10,7 +10,7 @@ use super::settings::{
 use crate::contract::words::{Class, Scope};
 use crate::core::lane::pacing::Spacing;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};
-use crate::core::operation::IntakeConfig;
+use crate::core::operation::{IntakeConfig, SchemaCheck};
 use crate::core::outcome::Override;
 use crate::core::request::message::LaneId;
 use crate::core::request::retry::RetryPolicy;
@@ -157,6 +157,8 @@ fn intake(s: &mut Section<'_>) -> IntakeConfig {
         max_body_bytes: s.whole("max_body_bytes"),
         check_sizes: s.flag("check_sizes"),
         user_ids_in_to: s.flag("user_ids_in_to"),
+        // Another word was recorded as a mistake.
+        schema: SchemaCheck::of_word(&s.text("schema")).unwrap_or(SchemaCheck::Off),
     }
 }
 

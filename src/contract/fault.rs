@@ -3,6 +3,9 @@
 use serde::Serialize;
 use std::fmt;
 
+/// Faults that are told of one request at most.
+pub const FAULTS_MAX: usize = 50;
+
 /// One thing wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {

@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// The version of results. Within one, fields are only added.
 pub const VERSION: u8 = 1;
 
+/// Warnings that a result has at most.
+pub const WARNINGS_MAX: usize = 8;
+
 /// `error` of a result.
 #[derive(Clone, PartialEq, Serialize)]
 pub struct ErrorDocument {
@@ -113,6 +116,9 @@ pub struct ResultDocument {
     pub response: Option<Response>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDocument>,
+    /// Deviations of the body from what Meta documents, though it was sent: [`WARNINGS_MAX`] at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Arc<[Fault]>>,
     pub attempts: u32,
     pub possible_duplicate: bool,
     /// The result of an earlier request of this id: this one was not sent.

@@ -118,6 +118,7 @@ const fn of(name: &'static str, words: fn() -> Vec<&'static str>) -> Label {
 const NUMBER: Label = open("phone_number_id");
 const WABA: Label = open("waba_id");
 const CODE: Label = open("code");
+const AT: Label = open("at");
 const TAG: Label = open("tag");
 const OPERATION: Label = open("operation");
 const PRIORITY: Label = of("priority", || Priority::WORDS.to_vec());
@@ -201,6 +202,7 @@ families! {
     DELAYED: Counter, "delayed_total", [NUMBER], "Requests put on the delay ladder.";
     DUPLICATES: Counter, "duplicates_total", [NUMBER], "Requests with dedupe that were not sent, and answered by the result of an earlier one.";
     SHADOW_WAITS: Counter, "shadow_waits_total", [NUMBER], "Sends that pacing.shadow_mps would have had wait.";
+    SCHEMA_WARNINGS: Counter, "schema_warnings_total", [NUMBER, AT], "Requests that are sent though their body is not as Meta documents it (intake.schema = warn), by the first place that is not: six segments of its JSON pointer at most, * for an index, / for the whole. Most places have no series until a number meets them.";
     TRANSIENT: Counter, "transient_requests_total", [NUMBER], "Requests that were not published persistent.";
     REDELIVERED: Counter, "redelivered_total", [], "Deliveries that RabbitMQ had delivered before.";
     EVIDENCE: Counter, "evidence_total", [FOUND], "Requests delivered again that were looked up in wa.results.log, by what it had (unavailable: it could not be read to its end).";

@@ -1,7 +1,7 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
 //! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, shard, tracing, keepalive, and those of [`bounds`],
-//! [`limits`], [`person`], [`large`] and [`search`]; all of them if none is named.
+//! [`limits`], [`person`], [`large`], [`schema`] and [`search`]; all of them if none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
 
@@ -21,6 +21,7 @@ mod large;
 mod limits;
 mod pairs;
 mod person;
+mod schema;
 mod search;
 mod shard;
 mod tracing;
@@ -59,6 +60,7 @@ fn main() -> Result<()> {
         .chain(limits::ROWS)
         .chain(person::ROWS)
         .chain(large::ROWS)
+        .chain(schema::ROWS)
         .chain(search::ROWS)
         .chain(["shard", "tracing", "keepalive"])
         .collect();
@@ -89,6 +91,7 @@ fn main() -> Result<()> {
                 "tracing" => tracing::run().await?,
                 "keepalive" => keepalive::run().await?,
                 row if person::ROWS.contains(&row) => person::run(row).await?,
+                row if schema::ROWS.contains(&row) => schema::run()?,
                 row if search::ROWS.contains(&row) => search::run().await?,
                 row if large::ROWS.contains(&row) => large::run(row).await?,
                 row => limits::run(row).await?,

@@ -9,7 +9,7 @@ use whatsapp_dispatcher::core::lane::pacing::{PaceConfig, Spacing};
 use whatsapp_dispatcher::core::lane::{
     Drawn, Lane, LaneConfig, Redelivery, RedeliveryPolicy, Step,
 };
-use whatsapp_dispatcher::core::operation::IntakeConfig;
+use whatsapp_dispatcher::core::operation::{IntakeConfig, SchemaCheck};
 use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::outcome::answer::Accepted;
 use whatsapp_dispatcher::core::request::intake::intake;
@@ -56,6 +56,7 @@ fn send_one(lane: &mut Lane, n: u32, now: Now, luck: Drawn) -> Result<()> {
         max_body_bytes: 1_000,
         check_sizes: false,
         user_ids_in_to: false,
+        schema: SchemaCheck::Off,
     };
     let message = intake(body.into(), inbound, &bounds, now)
         .ok()

@@ -35,7 +35,7 @@ fn said(output: &Output) -> (i32, String) {
 }
 
 fn sound() -> String {
-    "the config is sound: 1 account(s), 1 number(s)\n".to_owned()
+    "the config is sound: 1 account(s), 1 number(s), intake.schema = \"warn\"\n".to_owned()
 }
 
 #[test]

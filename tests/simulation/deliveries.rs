@@ -17,7 +17,7 @@ use whatsapp_dispatcher::core::evidence::search::Question;
 use whatsapp_dispatcher::core::fleet::placement;
 use whatsapp_dispatcher::core::lane::driver::Command;
 use whatsapp_dispatcher::core::lane::{Evidence, Resolved, Ticket};
-use whatsapp_dispatcher::core::operation::IntakeConfig;
+use whatsapp_dispatcher::core::operation::{IntakeConfig, SchemaCheck};
 use whatsapp_dispatcher::core::request::decide::Decision;
 use whatsapp_dispatcher::core::request::intake::{Refusal, intake};
 
@@ -25,6 +25,7 @@ const INTAKE: IntakeConfig = IntakeConfig {
     max_body_bytes: 262_144,
     check_sizes: true,
     user_ids_in_to: false,
+    schema: SchemaCheck::Warn,
 };
 
 impl Simulation {

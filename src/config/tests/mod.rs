@@ -1,5 +1,6 @@
 use super::*;
 use crate::core::lane::RedeliveryPolicy;
+use crate::core::operation::SchemaCheck;
 use crate::core::outcome::Override;
 use secrecy::ExposeSecret;
 use std::time::Duration;
@@ -56,11 +57,25 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(config.redelivery.policy, RedeliveryPolicy::Resend);
     assert_eq!(config.redelivery.max_deliveries, 20);
     assert_eq!(config.tracing.endpoint, None);
+    assert_eq!(config.intake.schema, SchemaCheck::Warn);
     assert!(config.broker.declare && config.intake.check_sizes && !config.graph.allow_plain_http);
     let lane = config.lane(80);
     assert_eq!((lane.pace.limit_mps, lane.pace.utilization), (80.0, 0.953));
     assert_eq!((lane.pair.burst, lane.retry.max_age_s), (45, 86_400));
     assert!(config.require_numbers().is_err());
+}
+
+#[test]
+fn each_word_of_a_schema_check_is_read() {
+    for (word, expected) in [
+        ("off", SchemaCheck::Off),
+        ("warn", SchemaCheck::Warn),
+        ("strict", SchemaCheck::Strict),
+    ] {
+        let config = load(&format!("[intake]\nschema = \"{word}\""));
+        assert_eq!(config.intake.schema, expected);
+        assert_eq!(SchemaCheck::of_word(expected.as_str()), Some(expected));
+    }
 }
 
 #[test]

@@ -62,6 +62,11 @@ fn wrong_types_are_refused_not_converted() {
         "format = {a = 1}",
         "log.format: a table is not allowed; must be \"text\" or \"json\"",
     );
+    check(
+        "intake",
+        "schema = true",
+        "intake.schema: true is not allowed; must be \"off\" or \"warn\" or \"strict\"",
+    );
     assert_eq!(
         mistakes("broker = 5"),
         ["broker: must be a table, [broker]"]

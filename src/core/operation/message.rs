@@ -4,7 +4,7 @@ use super::body::{Added, Checked, check_opaque, check_product, member};
 use super::config::IntakeConfig;
 use super::facts::Facts;
 use super::lifetime::Lifetime;
-use super::recipient::Recipient;
+use super::recipient::{IS_USER_ID, Recipient, is_user_id};
 use super::sizes;
 use crate::contract::fault::Fault;
 use serde_json::Value;
@@ -83,22 +83,8 @@ fn check_recipient(
         return None;
     }
     if at == "/to" && !config.user_ids_in_to && is_user_id(text.trim()) {
-        faults.push(Fault::new(
-            at,
-            "is a business-scoped user id, which belongs into `recipient` (intake.user_ids_in_to = true lets it pass)",
-        ));
+        faults.push(Fault::new(at, IS_USER_ID));
         return None;
     }
     Some(Recipient::parse(&text))
-}
-
-/// A country, a dot, up to 128 letters and digits; `ENT.` after the dot in ids of linked portfolios. Source: Meta's "Business-scoped
-/// user IDs". Groups' ids have no dot.
-fn is_user_id(text: &str) -> bool {
-    let Some((country, id)) = text.split_once('.') else {
-        return false;
-    };
-    let id = id.strip_prefix("ENT.").unwrap_or(id);
-    let is_country = country.len() == 2 && country.bytes().all(|c| c.is_ascii_uppercase());
-    is_country && (1..=128).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric())
 }

@@ -24,9 +24,11 @@ mod sizes;
 
 pub use account::{ACCOUNT_OPERATIONS, NOT_QUEUED};
 use body::Checked;
-pub use config::IntakeConfig;
+pub use config::{IntakeConfig, SchemaCheck};
 pub use facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route};
 pub use recipient::Recipient;
+#[cfg(test)]
+pub(crate) use sizes::check as check_sizes;
 pub use sizes::{Max, SIZES, Size};
 
 /// An operation of the API, for which a request asks.
@@ -109,6 +111,11 @@ impl Operation {
     /// Checks what is certain of the body.
     pub fn check(self, body: &Value, config: &IntakeConfig, faults: &mut Vec<Fault>) -> Checked {
         (self.0.check)(self.0, body, config, faults)
+    }
+
+    /// Finds what of the body is not as Meta documents it, so much at most; lengths apart, which [`Self::check`] looks at.
+    pub fn find_deviations(self, body: &Value, config: &IntakeConfig, most: usize) -> Vec<Fault> {
+        forms::find_deviations(self.0.form, body, config.user_ids_in_to, most)
     }
 }
 

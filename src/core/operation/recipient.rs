@@ -34,3 +34,17 @@ impl fmt::Debug for Recipient {
         f.write_str("Recipient(***)")
     }
 }
+
+/// The fault of a business-scoped user id in `to`.
+pub(super) const IS_USER_ID: &str = "is a business-scoped user id, which belongs into `recipient` (intake.user_ids_in_to = true lets it pass)";
+
+/// A country, a dot, up to 128 letters and digits; `ENT.` after the dot in ids of linked portfolios. Source: Meta's "Business-scoped
+/// user IDs". Groups' ids have no dot.
+pub(super) fn is_user_id(text: &str) -> bool {
+    let Some((country, id)) = text.split_once('.') else {
+        return false;
+    };
+    let id = id.strip_prefix("ENT.").unwrap_or(id);
+    let is_country = country.len() == 2 && country.bytes().all(|c| c.is_ascii_uppercase());
+    is_country && (1..=128).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric())
+}

@@ -92,7 +92,7 @@ pub static SIZES: &[Size] = &[
 const COUNTED_MAX: usize = 8_192;
 
 /// One fault for every part of `body` that is longer than documented.
-pub(super) fn check(body: &Value, faults: &mut Vec<Fault>) {
+pub(crate) fn check(body: &Value, faults: &mut Vec<Fault>) {
     for size in SIZES {
         let applies = size.when.is_none_or(|(at, values)| {
             body.pointer(at)

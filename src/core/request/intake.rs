@@ -20,6 +20,7 @@ mod body;
 mod identity;
 mod instant;
 mod operation;
+mod schema;
 mod value;
 
 impl Inbound<'_> {
@@ -73,12 +74,7 @@ pub fn intake(
     let id = identity::check(&inbound, &mut faults);
     let operation = operation::check(&inbound, &mut faults);
     let address = operation::address(&inbound, operation, &mut faults);
-    if inbound.reply_to.and_then(ReplyTo::parse) == Some(ReplyTo::Ours) {
-        faults.push(Fault::new(
-            "/@amqp/reply_to",
-            "must not name a queue of the dispatcher's own: those begin with \"wa.\"",
-        ));
-    }
+    check_reply_to(inbound.reply_to, &mut faults);
     check_headers(inbound.headers_bytes, &mut faults);
     let expires_at_ms = instant(EXPIRES_AT, inbound.expires_at, &mut faults);
     let not_before_ms = not_before(inbound.not_before, now, &mut faults);
@@ -91,7 +87,8 @@ pub fn intake(
     let checked = document.map(|(body, document)| {
         let operation = operation.unwrap_or_default().seen_from(&document);
         let checked = operation.check(&document, config, &mut faults);
-        (body, operation, checked)
+        let warnings = schema::check(operation, &document, config, &mut faults);
+        (body, operation, checked, warnings)
     });
 
     // Operations on one thing are done one by one, in their order.
@@ -99,27 +96,30 @@ pub fn intake(
         .as_ref()
         .map(|at| Recipient::of_node(&at.target, at.node.as_deref()));
     match (id, checked) {
-        (Some(id), Some((body, operation, checked))) if faults.is_empty() => Ok(Message {
-            body,
-            added: checked.added,
-            lifetime: checked.lifetime,
-            operation,
-            recipient: checked.recipient.or(in_turn),
-            address,
-            priority: Priority::of(inbound.priority),
-            on_unknown,
-            enqueued_at_ms: inbound.enqueued_at_ms(now),
-            expires_at_ms,
-            not_before_ms,
-            dedupe_s,
-            template: checked.template,
-            own_opaque: checked.own_opaque,
-            redelivered: inbound.redelivered,
-            delivery_count: inbound.delivery_count,
-            incarnation: inbound.incarnation,
-            history: age(inbound.history, dedupe_s.is_some(), now),
-            id,
-        }),
+        (Some(id), Some((body, operation, checked, warnings))) if faults.is_empty() => {
+            Ok(Message {
+                body,
+                added: checked.added,
+                lifetime: checked.lifetime,
+                operation,
+                recipient: checked.recipient.or(in_turn),
+                address,
+                priority: Priority::of(inbound.priority),
+                on_unknown,
+                enqueued_at_ms: inbound.enqueued_at_ms(now),
+                expires_at_ms,
+                not_before_ms,
+                dedupe_s,
+                template: checked.template,
+                own_opaque: checked.own_opaque,
+                warnings,
+                redelivered: inbound.redelivered,
+                delivery_count: inbound.delivery_count,
+                incarnation: inbound.incarnation,
+                history: age(inbound.history, dedupe_s.is_some(), now),
+                id,
+            })
+        }
         (id, _) => Err(Refusal {
             dead_reason: match id.is_none() || !parsed {
                 true if body_bytes > config.max_body_bytes => Some(TOO_LARGE),
@@ -141,6 +141,15 @@ fn age(mut history: History, is_deduped: bool, now: Now) -> History {
         history.first_seen_ms = now.wall_ms;
     }
     history
+}
+
+fn check_reply_to(reply_to: Option<&str>, faults: &mut Vec<Fault>) {
+    if reply_to.and_then(ReplyTo::parse) == Some(ReplyTo::Ours) {
+        faults.push(Fault::new(
+            "/@amqp/reply_to",
+            "must not name a queue of the dispatcher's own: those begin with \"wa.\"",
+        ));
+    }
 }
 
 fn check_headers(bytes: usize, faults: &mut Vec<Fault>) {

@@ -1,6 +1,7 @@
 //! The requests that a lane carries. A `Message` is only built by [`crate::core::request::intake`], so whoever holds one need not check it
 //! again.
 
+use crate::contract::fault::Fault;
 use crate::contract::names;
 use crate::contract::request::History;
 use crate::contract::words::{OnUnknown, Priority};
@@ -106,6 +107,8 @@ pub struct Message {
     pub template: Option<Arc<str>>,
     /// The body's own `biz_opaque_callback_data`, kept and echoed.
     pub own_opaque: Option<Arc<str>>,
+    /// Deviations of the body from what Meta documents, if there are any.
+    pub warnings: Option<Arc<[Fault]>>,
     /// RabbitMQ delivered it before, so an earlier holder may have sent it.
     pub redelivered: bool,
     /// Tells this publication of the id from others, if anything does: milliseconds since the epoch, of when it was published, or kept

@@ -1,6 +1,6 @@
 //! How a result is made: of a request and what became of it.
 
-use crate::contract::fault::Fault;
+use crate::contract::fault::{FAULTS_MAX, Fault};
 use crate::contract::request::{History, Inbound};
 use crate::contract::result::{ErrorDocument, ResultDocument, VERSION};
 use crate::contract::words::{Class, PARTIAL, POISON, Status};
@@ -13,9 +13,8 @@ use std::sync::Arc;
 impl ErrorDocument {
     /// As many faults as help a person; a body of nothing but faults must not become a result larger than itself.
     pub fn from_faults(mut faults: Vec<Fault>) -> Self {
-        const MAX_FAULTS: usize = 50;
-        let more = faults.len().saturating_sub(MAX_FAULTS);
-        faults.truncate(MAX_FAULTS);
+        let more = faults.len().saturating_sub(FAULTS_MAX);
+        faults.truncate(FAULTS_MAX);
         let mut details = faults
             .iter()
             .map(Fault::to_string)
@@ -70,6 +69,7 @@ impl ResultDocument {
         Self {
             id: Some(message.id.0.clone()),
             biz_opaque_callback_data: message.own_opaque.clone(),
+            warnings: message.warnings.clone(),
             enqueued_at: message.enqueued_at_ms,
             ..Self::begin(&message.history, lane, of, status, error, now)
         }
@@ -123,6 +123,7 @@ impl ResultDocument {
             message_status: None,
             response: None,
             error,
+            warnings: None,
             attempts: history.attempts,
             possible_duplicate: history.possible_duplicate,
             duplicate_of_earlier: false,

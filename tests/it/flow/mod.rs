@@ -12,5 +12,6 @@ mod person;
 mod properties;
 mod refused;
 mod room;
+mod schema;
 mod token;
 mod unknown;

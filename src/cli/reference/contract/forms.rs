@@ -1,6 +1,6 @@
 //! The forms of bodies (`src/core/operation/forms.rs`) and their sizes as definitions of a JSON Schema.
 
-use crate::core::operation::forms::{Cases, Form, Row, Takes};
+use crate::core::operation::forms::{Cases, Form, Row, Takes, write_pattern};
 use crate::core::operation::{Max, SIZES, Size};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -118,7 +118,7 @@ fn describe(takes: Takes) -> Map<String, Value> {
         Takes::ListOrJson { min } => json!({ "type": ["array", "string"], "minItems": min }),
         Takes::Text => json!({ "type": "string" }),
         Takes::Word => json!({ "type": "string", "minLength": 1 }),
-        Takes::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Takes::Made(runs) => json!({ "type": "string", "pattern": write_pattern(runs) }),
         Takes::OneOf(words) => json!({ "enum": words }),
         Takes::Flag => json!({ "type": "boolean" }),
         Takes::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),

@@ -1,7 +1,7 @@
 //! The schema of results, `src/contract/result.rs`.
 
 use super::forms::{DIALECT, reference};
-use crate::contract::result::VERSION;
+use crate::contract::result::{VERSION, WARNINGS_MAX};
 use crate::contract::words::{Class, PARTIAL, POISON, Status, UNKNOWN_NUMBER};
 use serde_json::{Value, json};
 
@@ -47,6 +47,10 @@ fn result() -> Value {
             "message_status": { "type": "string" },
             "response": { "description": "The API's whole answer to an operation that is no message" },
             "error": { "$ref": reference("error") },
+            "warnings": {
+                "description": "What of the body is not as Meta documents it, though it was sent (intake.schema = warn)",
+                "type": "array", "minItems": 1, "maxItems": WARNINGS_MAX, "items": { "$ref": reference("fault") },
+            },
             "attempts": { "type": "integer", "minimum": 0 },
             "possible_duplicate": { "type": "boolean" },
             "duplicate_of_earlier": { "description": "True: an earlier request of this id was answered so, and this one was not sent (header dedupe)", "const": true },

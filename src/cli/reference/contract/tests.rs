@@ -2,6 +2,7 @@ use crate::core::operation::{Max, Operation, SIZES};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
+mod agreement;
 mod documented;
 mod limits;
 mod operations;

@@ -1,5 +1,6 @@
 //! The type of forms, and the parts that several have.
 
+use super::run::Run;
 use Takes::{Number, Text, Word};
 
 /// The values that a member takes. Null, which counts as absent, is one of them where the member need not be there.
@@ -18,8 +19,8 @@ pub enum Takes {
     Text,
     /// A text that is not empty.
     Word,
-    /// A text that this regular expression matches.
-    Pattern(&'static str),
+    /// A text that is made of these runs of characters, one behind the other.
+    Made(&'static [Run]),
     OneOf(&'static [&'static str]),
     Flag,
     Whole {

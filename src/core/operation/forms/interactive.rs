@@ -1,8 +1,9 @@
 //! The kinds of interactive messages. Pointers begin at the body's root.
 
 use super::form::Row::{ExactlyOne, May, Must};
-use super::form::Takes::{List, Nothing, Object, OneOf, Pattern, Text, Whole, Word};
+use super::form::Takes::{List, Made, Nothing, Object, OneOf, Text, Whole, Word};
 use super::form::{Cases, Form, MEDIA, Row, Takes, form};
+use super::run::Run;
 
 pub(super) static INTERACTIVE: Form = Form {
     name: "interactive",
@@ -180,6 +181,7 @@ static CAROUSEL: Form = form(
         BODY,
         Must("/interactive/action/cards", List { min: 2, max: None }),
         Must("/interactive/action/cards/*/action", Object),
+        May("/interactive/action/cards/*/body/text", Text),
     ],
 );
 
@@ -203,6 +205,9 @@ static VOICE_CALL: Form = form(
     ],
 );
 
+/// The characters of a `reference_id`.
+const REFERENCE: &str = "A-Za-z0-9_.-";
+
 /// The `reference_id` may be as long as any country's; India's is shorter.
 static ORDER_DETAILS: Form = Form {
     name: "interactive_order_details",
@@ -210,7 +215,7 @@ static ORDER_DETAILS: Form = Form {
         action(&["review_and_pay"]),
         Must(
             "/interactive/action/parameters/reference_id",
-            Pattern("^[A-Za-z0-9_.-]{1,60}$"),
+            Made(&[Run::of(REFERENCE, 1, Some(60))]),
         ),
         Must(
             "/interactive/action/parameters/type",
@@ -230,7 +235,7 @@ static ORDER_IN_INDIA: Form = form(
     "interactive_order_details_inr",
     &[Must(
         "/interactive/action/parameters/reference_id",
-        Pattern("^[A-Za-z0-9_.-]{1,35}$"),
+        Made(&[Run::of(REFERENCE, 1, Some(35))]),
     )],
 );
 

@@ -1,8 +1,9 @@
 //! Messages by their type, and receipts. Pointers begin at the body's root.
 
 use super::form::Row::{AtLeastOne, May, Must};
-use super::form::Takes::{Flag, ListOrJson, Nothing, OneOf, Pattern, Recipient, Text, Whole, Word};
+use super::form::Takes::{Flag, ListOrJson, Made, Nothing, OneOf, Recipient, Text, Whole, Word};
 use super::form::{Cases, Form, LOCATION, MEDIA, Takes, form};
+use super::run::Run;
 use super::{interactive, template};
 
 /// The message that this one answers.
@@ -87,6 +88,12 @@ static STICKER: Form = form("sticker", &[Must("/sticker", Takes::Like(&MEDIA))])
 
 static LOCATION_MESSAGE: Form = form("location", &[Must("/location", Takes::Like(&LOCATION))]);
 
+const DASH: Run = Run::of("-", 1, Some(1));
+
+const fn digits(count: usize) -> Run {
+    Run::of("0-9", count, Some(count))
+}
+
 static CONTACTS: Form = form(
     "contacts",
     &[
@@ -98,7 +105,7 @@ static CONTACTS: Form = form(
         ),
         May(
             "/contacts/*/birthday",
-            Pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+            Made(&[digits(4), DASH, digits(2), DASH, digits(2)]),
         ),
         May("/contacts/*/addresses/*", Takes::Object),
         May("/contacts/*/emails/*", Takes::Object),

@@ -1,13 +1,14 @@
 //! Messages made from a template, and the parts that fill it in. Pointers of a part begin at the part.
 
 use super::form::Row::{May, Must};
-use super::form::Takes::{List, Number, Object, Pattern, Text, Word};
+use super::form::Takes::{List, Made, Number, Object, Text, Word};
 use super::form::{Cases, Form, LOCATION, MEDIA, Takes, form};
+use super::run::Run;
 
 pub(super) static TEMPLATE: Form = form(
     "template",
     &[
-        Must("/template/name", Pattern("^[a-z0-9_]+$")),
+        Must("/template/name", Made(&[Run::of("a-z0-9_", 1, None)])),
         Must("/template/language/code", Word),
         May("/template/components/*", Takes::Like(&COMPONENT)),
     ],
@@ -92,7 +93,7 @@ static LOCATION_PARAMETER: Form = form(
 );
 static COUPON: Form = form(
     "parameter_coupon_code",
-    &[Must("/coupon_code", Pattern("^.{1,20}$"))],
+    &[Must("/coupon_code", Made(&[Run::any(1, 20)]))],
 );
 static OFFER: Form = form(
     "parameter_limited_time_offer",

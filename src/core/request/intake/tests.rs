@@ -5,6 +5,7 @@ use serde_json::Value;
 
 mod clients;
 mod dedupe;
+mod schema;
 mod tags;
 
 const NOW: Now = Now {

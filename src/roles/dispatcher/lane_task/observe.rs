@@ -1,7 +1,9 @@
 //! Observation of a lane's turns: metrics, and log lines at the moments an operator wants to know of.
 
+use crate::contract::fault::Fault;
 use crate::core::Now;
 use crate::core::lane::State;
+use crate::core::operation::forms::place_of;
 use crate::core::outcome::answer::{AnswerBody, Reply};
 use crate::core::outcome::{Effect, Outcome, Rules};
 use crate::core::request::message::LaneId;
@@ -21,6 +23,18 @@ pub(super) struct Observer {
     noticed: &'static str,
     /// When the log was last told of a transient request, by the monotonic clock.
     transient_told: Option<Duration>,
+    /// When the log was last told of a body that is not as Meta documents it.
+    warning_told: Option<Duration>,
+}
+
+/// Whether an hour has passed since the log was last told; then it is told now.
+fn is_hour_over(told: &mut Option<Duration>, now: Now) -> bool {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let is_over = told.is_none_or(|told| now.mono >= told + HOUR);
+    if is_over {
+        *told = Some(now.mono);
+    }
+    is_over
 }
 
 impl Observer {
@@ -36,22 +50,32 @@ impl Observer {
             unreachable: false,
             noticed: state.as_str(),
             transient_told: None,
+            warning_told: None,
         }
     }
 
     /// A request that was published for RabbitMQ's memory only. The log is told once an hour.
     pub(super) fn got_transient(&mut self, now: Now) {
-        const HOUR: Duration = Duration::from_secs(3600);
         self.metrics.transient.inc();
-        if self
-            .transient_told
-            .is_some_and(|told| now.mono < told + HOUR)
-        {
+        if !is_hour_over(&mut self.transient_told, now) {
             return;
         }
-        self.transient_told = Some(now.mono);
         let phone_number_id = &self.lane;
         tracing::warn!(%phone_number_id, "requests of this lane are published transient: their callers should set delivery_mode 2, in AMQP 1.0 durable");
+    }
+
+    /// A request is sent though its body is not as Meta documents it. Counted by the first place; the log is told once an hour.
+    pub(super) fn warned(&mut self, warnings: &[Fault], now: Now) {
+        let Some(first) = warnings.first() else {
+            return;
+        };
+        let at = place_of(&first.at);
+        let labels = [&*self.label, &at];
+        self.all.schema_warnings.with_label_values(&labels).inc();
+        if is_hour_over(&mut self.warning_told, now) {
+            let phone_number_id = &self.lane;
+            tracing::warn!(%phone_number_id, at, problem = first.problem, "requests of this lane are not as Meta documents them, and sent all the same: their results have warnings");
+        }
     }
 
     /// By API code; codes outside of the table are one series.

@@ -3,6 +3,7 @@
 use super::{Done, LaneTask, trace};
 use crate::broker::delivery::Delivery;
 use crate::broker::results_log::{Found, FoundResult};
+use crate::core::Now;
 use crate::core::evidence::search::Question;
 use crate::core::lane::dedupe::{Read, Recalled};
 use crate::core::lane::driver::{Budget, Command};
@@ -11,6 +12,7 @@ use crate::core::operation::Operation;
 use crate::core::outcome::answer::Reply;
 use crate::core::request::decide::Decision;
 use crate::core::request::intake::Refusal;
+use crate::core::request::message::Message;
 use crate::roles::dispatcher::conclude::seconds_between;
 use crate::roles::dispatcher::intake::take_in;
 use futures_util::future::OptionFuture;
@@ -67,13 +69,24 @@ impl LaneTask {
             self.observer.got_transient(now);
         }
         let checked = take_in(&mut delivery, &self.common.intake, now);
-        if let Ok(message) = &checked
-            && let Some(at) = message.enqueued_at_ms.filter(|_| message.history.hops == 0)
-        {
+        if let Ok(message) = &checked {
+            self.note_first_sight(message, now);
+        }
+        self.driver.checked(delivery, checked, now);
+    }
+
+    /// Tells of a request once, and not again when it comes back from the ladder.
+    fn note_first_sight(&mut self, message: &Message, now: Now) {
+        if message.history.hops > 0 {
+            return;
+        }
+        if let Some(at) = message.enqueued_at_ms {
             let queue_wait = self.observer.metrics.queue_wait(message.priority);
             queue_wait.observe(seconds_between(at, now.wall_ms));
         }
-        self.driver.checked(delivery, checked, now);
+        if let Some(warnings) = message.warnings.as_deref().filter(|_| !message.redelivered) {
+            self.observer.warned(warnings, now);
+        }
     }
 
     fn refuse(&mut self, delivery: Delivery, refusal: Refusal) {

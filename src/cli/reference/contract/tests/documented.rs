@@ -19,7 +19,7 @@ const PART: &str = "/template/components/0/parameters";
 
 /// The kind of the body, the member, and what is wrong with it.
 #[rustfmt::skip] // One row, one line.
-pub(super) const LIMITS: [(&str, &str, Change); 135] = [
+pub(super) const LIMITS: [(&str, &str, Change); 136] = [
     ("text", "/messaging_product", Is("\"sms\"")),
     ("text", "/recipient_type", Is("\"crowd\"")),
     ("text", "/to", Without),
@@ -117,6 +117,7 @@ pub(super) const LIMITS: [(&str, &str, Change); 135] = [
     ("carousel", "/interactive/action/cards", Items(10)),
     ("carousel", "/interactive/action/cards", Is(r#"[{"action":{}}]"#)),
     ("carousel", "/interactive/action/cards/0/body/text", Chars(160)),
+    ("carousel", "/interactive/action/cards/0/body/text", Is("7")),
     ("call_permission_request", "/interactive/action/name", Is("\"ask\"")),
     ("voice_call", "/interactive/action/name", Is("\"call\"")),
     ("voice_call", "/interactive/action/parameters/ttl_minutes", Is("0")),

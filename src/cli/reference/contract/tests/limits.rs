@@ -63,7 +63,7 @@ fn bodies(body: &Value, at: &str, change: Change) -> (Option<Value>, Value) {
 }
 
 /// A body and what it is called.
-type Named = (String, Value);
+pub(super) type Named = (String, Value);
 
 /// Whether a body is valid as what it is called: a marketing message goes another way.
 struct Validators {
@@ -108,6 +108,15 @@ fn wrong(validators: &Validators) -> Vec<Named> {
         wrong.push((name, over));
     }
     wrong
+}
+
+/// Every body that is not as Meta documents it, by both tables.
+pub(super) fn every_wrong_body() -> Vec<Named> {
+    let mut all = wrong(&Validators::of(super::super::request::make_schema()));
+    for (name, pairs) in by_intakes_table() {
+        all.extend(pairs.into_iter().map(|(_, over)| (name.clone(), over)));
+    }
+    all
 }
 
 #[test]
@@ -197,10 +206,7 @@ fn limits(schema: &Value, at: &str, found: &mut Vec<String>) {
 #[test]
 fn no_limit_is_there_for_nothing() {
     let schema = super::super::request::make_schema();
-    let mut wrong = wrong(&Validators::of(schema.clone()));
-    for (name, pairs) in by_intakes_table() {
-        wrong.extend(pairs.into_iter().map(|(_, over)| (name.clone(), over)));
-    }
+    let wrong = every_wrong_body();
     let mut found = vec![];
     limits(&schema["$defs"], "/$defs", &mut found);
     // Those of the operations that are no messages: see `super::operations`.

@@ -19,7 +19,7 @@ fn values(takes: Takes) -> (Value, Option<Value>) {
         Takes::Flag => (json!(true), Some(json!("true"))),
         Takes::Whole { min, max } => (json!(min), Some(json!(max + 1))),
         other @ (Takes::ListOrJson { .. }
-        | Takes::Pattern(_)
+        | Takes::Made(_)
         | Takes::OneOf(_)
         | Takes::Recipient
         | Takes::Nothing

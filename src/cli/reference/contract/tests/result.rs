@@ -30,6 +30,7 @@ fn whole(status: Status) -> Value {
         user_id: Some("ES.9f3cA71".to_owned()),
         message_status: Some("accepted".to_owned()),
         error: Some(error),
+        warnings: Some([Fault::too_long("/text", "is too long", 3, 4)].into()),
         attempts: 1,
         possible_duplicate: false,
         duplicate_of_earlier: true,
@@ -133,6 +134,11 @@ fn what_never_comes_together_is_not_valid() {
         ("/error/class", json!("Not a word")),
         ("/error/faults", json!([])),
         ("/error/faults/0/at", json!(1)),
+        (
+            "/warnings",
+            json!(vec![json!({ "at": "", "problem": "is wrong" }); 9]),
+        ),
+        ("/warnings/0", json!({ "at": "" })),
     ] {
         let mut document = typical(Status::Rejected);
         *document.pointer_mut(at).unwrap() = wrong;
