@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 mod agreement;
 mod documented;
+mod examples;
 mod limits;
 mod operations;
 mod result;

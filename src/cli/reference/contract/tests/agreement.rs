@@ -116,6 +116,9 @@ fn bodies_of_tests_are_judged_alike() {
     for body in documented().into_iter().chain(odd) {
         assert!(judges.agree(Operation::MESSAGE, &body), "{body}");
     }
+    for body in super::examples::bodies() {
+        judges.agree(Operation::MESSAGE, &body);
+    }
     for (name, body) in every_wrong_body() {
         let operation = match name.starts_with("marketing_message") {
             true => Operation::MARKETING_MESSAGE,
