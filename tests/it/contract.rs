@@ -106,9 +106,6 @@ async fn bodies_are_valid(sdk: &str, command: Option<Command>) {
     };
     let sim = Sim::start(Setup::default().sim).await.unwrap();
     command.args([&sim.url(), NUMBER, TOKEN]);
-    if sdk == "whatsapp-api-js" {
-        command.arg(std::env::var("DISPATCHER_TEST_CONTRACT_NODE").unwrap());
-    }
     let output = within(sdk, command.kill_on_drop(true).output())
         .await
         .unwrap();
@@ -151,13 +148,20 @@ async fn what_pywa_sends_is_valid() {
     bodies_are_valid("pywa", command).await;
 }
 
+/// The script in JavaScript, which finds its SDK by the environment.
+fn in_node(script: &str) -> Option<Command> {
+    std::env::var("DISPATCHER_TEST_CONTRACT_NODE").ok()?;
+    let mut command = Command::new("node");
+    command.arg(file("tests/it/contract").join(script));
+    Some(command)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_whatsapp_api_js_sends_is_valid() {
-    let modules = std::env::var("DISPATCHER_TEST_CONTRACT_NODE").ok();
-    let command = modules.map(|_| {
-        let mut command = Command::new("node");
-        command.arg(file("tests/it/contract/send.mjs"));
-        command
-    });
-    bodies_are_valid("whatsapp-api-js", command).await;
+    bodies_are_valid("whatsapp-api-js", in_node("send.mjs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_kapso_sends_is_valid() {
+    bodies_are_valid("@kapso/whatsapp-cloud-api", in_node("send-kapso.mjs")).await;
 }

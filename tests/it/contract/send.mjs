@@ -3,8 +3,8 @@
 
 import { pathToFileURL } from "node:url";
 
-const [api, number, token, modules] = process.argv.slice(2);
-const lib = pathToFileURL(`${modules}/whatsapp-api-js/lib/`);
+const [api, number, token] = process.argv.slice(2);
+const lib = pathToFileURL(`${process.env.DISPATCHER_TEST_CONTRACT_NODE}/whatsapp-api-js/lib/`);
 const library = (name) => import(new URL(name, lib)).catch((error) => {
   console.error(error.message);
   process.exit(77);
