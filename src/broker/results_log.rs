@@ -23,7 +23,6 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, Consumer};
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Entries on their way to us, of which this many are acknowledged together. Each may have 64 KiB of its caller's headers: so a search holds
@@ -247,25 +246,53 @@ async fn write_mark(channel: &Channel, mark: &str) -> Result<(), lapin::Error> {
 }
 
 /// An entry as it is read forwards.
-pub struct Replayed<'a> {
-    pub lane: &'a str,
-    pub id: &'a str,
+pub struct Replayed {
     /// `None`: a copy of the request is on the ladder.
     pub status: Option<Status>,
-    /// When it was published, by its writer's clock.
-    pub at_s: u64,
-    entry: &'a Delivery,
+    entry: Delivery,
 }
 
-impl Replayed<'_> {
+impl Replayed {
+    /// `None`: nobody has to know.
+    fn of(entry: Delivery) -> Option<Self> {
+        let (word, _) = entry.routing_key.as_str().split_once('.')?;
+        let status = Status::of_word(word);
+        let properties = &entry.properties;
+        // A copy that only waits for another is not what others wait for.
+        let is_away = word == COPIED && !Headers::of(properties).follows();
+        // Only operations have a type, and they do not say `dedupe`.
+        let is_operation = properties.kind().is_some();
+        let is_told = (status.is_some() || is_away) && !is_operation;
+        is_told.then_some(Self { status, entry })
+    }
+
+    pub fn lane(&self) -> &str {
+        let key = self.entry.routing_key.as_str();
+        key.split_once('.').map_or("", |(_, lane)| lane)
+    }
+
+    pub fn id(&self) -> &str {
+        id_of(&self.entry)
+    }
+
+    /// When it was published, by its writer's clock.
+    pub fn at_s(&self) -> u64 {
+        self.entry.properties.timestamp().unwrap_or(0)
+    }
+
     /// The result, to be published again.
     pub fn result(&self) -> FoundResult {
         FoundResult {
             routing_key: self.entry.routing_key.as_str().to_owned(),
             body: self.entry.data.clone().into(),
-            timestamp_s: Some(self.at_s),
+            timestamp_s: Some(self.at_s()),
         }
     }
+}
+
+fn id_of(entry: &Delivery) -> &str {
+    let id = entry.properties.message_id().as_ref();
+    id.map_or("", |id| id.as_str())
 }
 
 impl FoundResult {
@@ -276,62 +303,45 @@ impl FoundResult {
     }
 }
 
-/// Reads forwards from a moment on, by RabbitMQ's clock, up to the end as of now, or until `take` says that it is enough.
-pub async fn replay(
-    config: &BrokerConfig,
-    from_s: u64,
-    take: impl FnMut(&Replayed<'_>) -> ControlFlow<()>,
-) -> Result<(), Unread> {
-    let connection = connect(config, "dedupe").await?;
-    let replayed = read_from(&connection, from_s, take).await;
-    drop(connection.close(200, "OK".into()).await);
-    replayed
+/// The log, read forwards.
+pub struct Replay {
+    connection: Connection,
+    entries: Entries,
+    mark: String,
 }
 
-async fn read_from(
-    connection: &Connection,
-    from_s: u64,
-    mut take: impl FnMut(&Replayed<'_>) -> ControlFlow<()>,
-) -> Result<(), Unread> {
-    let channel = connection.create_channel().await.map_err(named)?;
-    let mark = format!("mark-{:x}", fastrand::u64(..));
-    // Opened before the mark is written, else it might begin behind it.
-    let mut entries = Entries::open(&channel, AMQPValue::Timestamp(from_s), u64::MAX).await?;
-    write_mark(&channel, &mark).await.map_err(named)?;
-    loop {
-        let next = tokio::time::timeout(SILENCE_MAX, entries.next()).await;
-        let entry = next.map_err(|_| Unread::Ended)??;
-        let properties = &entry.properties;
-        let id = properties
-            .message_id()
-            .as_ref()
-            .map_or("", |id| id.as_str());
-        if id == mark {
-            return Ok(());
+impl Replay {
+    /// From a moment on, by RabbitMQ's clock, up to the end as of now.
+    pub async fn open(config: &BrokerConfig, from_s: u64) -> Result<Self, Unread> {
+        let connection = connect(config, "dedupe").await?;
+        let channel = connection.create_channel().await.map_err(named)?;
+        let mark = format!("mark-{:x}", fastrand::u64(..));
+        // Opened before the mark is written, else it might begin behind it.
+        let entries = Entries::open(&channel, AMQPValue::Timestamp(from_s), u64::MAX).await?;
+        write_mark(&channel, &mark).await.map_err(named)?;
+        Ok(Self {
+            connection,
+            entries,
+            mark,
+        })
+    }
+
+    /// Returns the next entry that tells something. `None`: that was all.
+    pub async fn next(&mut self) -> Result<Option<Replayed>, Unread> {
+        loop {
+            let next = tokio::time::timeout(SILENCE_MAX, self.entries.next()).await;
+            let entry = next.map_err(|_| Unread::Ended)??;
+            if id_of(&entry) == self.mark {
+                return Ok(None);
+            }
+            if let Some(replayed) = Replayed::of(entry) {
+                return Ok(Some(replayed));
+            }
         }
-        let (word, lane) = entry
-            .routing_key
-            .as_str()
-            .split_once('.')
-            .unwrap_or_default();
-        let status = Status::of_word(word);
-        // A copy that only waits for another is not what others wait for.
-        let is_away = word == COPIED && !Headers::of(properties).follows();
-        // Only operations have a type, and they do not say `dedupe`.
-        let is_operation = properties.kind().is_some();
-        if status.is_none() && !is_away || is_operation {
-            continue;
-        }
-        let replayed = Replayed {
-            lane,
-            id,
-            status,
-            at_s: properties.timestamp().unwrap_or(0),
-            entry: &entry,
-        };
-        if take(&replayed).is_break() {
-            return Ok(());
-        }
+    }
+
+    pub async fn close(self) {
+        drop(self.connection.close(200, "OK".into()).await);
     }
 }
 

@@ -4,26 +4,28 @@
 //!   ladder, where they hold up nobody.
 //! * How ids have ended, and which went onto the ladder, is remembered from the first request on that says `dedupe`, as far back as those
 //!   ask: eight bytes of hash and two moments for each id.
-//! * What was before, and while another worker may have had the lane, is read from `wa.results.log`, once for all requests. Until that is
-//!   read, nothing that needs it is sent.
+//! * What was before, and while another worker may have had the lane, is read from `wa.results.log`, once for all requests, and comes in
+//!   parts of which none is kept. Until all is read, nothing that needs it is sent.
 //! * What does not fit is forgotten, the oldest first; the log is then searched for single ids.
 
 use crate::contract::request::DEDUPE_MAX_S;
 use crate::core::Now;
 use crate::core::lane::backlog::Ticket;
 use crate::core::request::message::Message;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod ids;
 mod word;
 
 pub(super) use word::Look;
 pub use word::{Ended, Note, Read, Recalled, Word, key};
 
+use ids::Ids;
 use word::Known;
 
-/// Ids that one lane remembers at most, some 50 bytes each.
+/// Ids that one lane remembers at most.
 pub const IDS_MAX: usize = 1_000_000;
 
 /// Time by which ids are remembered for longer than the longest `dedupe`: whoever waits for an earlier one looks again within this.
@@ -31,9 +33,6 @@ const MARGIN_S: u32 = 600;
 
 /// After the log could not be read, nobody waits for it in the lane for so long.
 const READ_PAUSE: Duration = Duration::from_secs(5);
-
-/// Notes taken while the log is read, at most: beyond that it has to be read again.
-const NOTES_MAX: usize = 200_000;
 
 /// The deliveries of one id in the lane's hands.
 #[derive(Default)]
@@ -60,19 +59,41 @@ struct Reading {
     read: Read,
     since_s: u32,
     is_late: bool,
-    /// Notes of what has happened since it began.
-    meanwhile: Vec<Note>,
+    /// Ids of which something was noted here since it began, which supersedes what is read of them. Of those beyond what fits one that is
+    /// over may count as on the ladder: what follows it waits until its own look back ends.
+    heard: HashSet<u64>,
+    /// Single ids, if it is of those, and what was read of them so far.
+    answers: HashMap<u64, Known>,
+}
+
+impl Reading {
+    fn new(read: Read, since_s: u32) -> Self {
+        let only = read.only.iter().flat_map(|only| only.iter());
+        Self {
+            answers: only.map(|key| (*key, Known::default())).collect(),
+            read,
+            since_s,
+            is_late: false,
+            heard: HashSet::new(),
+        }
+    }
+
+    fn hear(&mut self, note: &Note, most: usize) {
+        if self.heard.len() < most {
+            self.heard.insert(note.key);
+        }
+        if let Some(answer) = self.answers.get_mut(&note.key) {
+            answer.apply(note);
+        }
+    }
 }
 
 /// The memory of one lane.
 pub(super) struct Dedupe {
-    ids_max: usize,
     /// A request has said `dedupe`.
     is_on: bool,
     in_hand: HashMap<u64, Hand>,
-    known: HashMap<u64, Known>,
-    /// In the order in which they are forgotten.
-    order: VecDeque<(u32, u64)>,
+    ids: Ids,
     /// Ids were forgotten that somebody may ask for.
     is_full: bool,
     longest_s: u32,
@@ -92,11 +113,9 @@ pub(super) struct Dedupe {
 impl Dedupe {
     pub(super) fn new(ids_max: usize, now: Now) -> Self {
         Self {
-            ids_max,
             is_on: false,
             in_hand: HashMap::new(),
-            known: HashMap::new(),
-            order: VecDeque::new(),
+            ids: Ids::new(ids_max),
             is_full: false,
             longest_s: 0,
             reach: Reach::Nothing,
@@ -112,7 +131,7 @@ impl Dedupe {
 
     /// Ids that are remembered.
     pub(super) fn len(&self) -> usize {
-        self.known.len()
+        self.ids.len()
     }
 
     /// A delivery came into the lane's hands.
@@ -179,51 +198,26 @@ impl Dedupe {
         }
         let (key, at_s) = (key(id), seconds(at_ms));
         let note = Note { key, at_s, word };
-        self.apply(&note);
+        self.ids.apply(&note, false);
         if let Some(reading) = &mut self.reading {
-            reading.meanwhile.push(note);
-            if reading.meanwhile.len() > NOTES_MAX {
-                self.reading = None;
-            }
+            reading.hear(&note, self.ids.max());
         }
         self.forget();
     }
 
-    fn apply(&mut self, note: &Note) {
-        if note.word == Word::Over && !self.known.contains_key(&note.key) {
-            return;
-        }
-        let known = self.known.entry(note.key).or_default();
-        known.apply(note);
-        match known.last_s() {
-            0 => drop(self.known.remove(&note.key)),
-            last_s => self.order.push_back((last_s, note.key)),
-        }
-    }
-
     fn forget(&mut self) {
         let horizon_s = self.now_s().saturating_sub(self.longest_s + MARGIN_S);
-        let mut gone_s = horizon_s;
-        while let Some((at_s, key)) = self.order.front().copied() {
-            let is_full = self.known.len() > self.ids_max;
-            if at_s >= horizon_s && !is_full {
-                break;
-            }
-            self.order.pop_front();
-            let is_last = |known: &Known| known.last_s() <= at_s;
-            if self.known.get(&key).is_some_and(is_last) {
-                self.known.remove(&key);
-                if is_full {
-                    self.is_full = true;
-                    gone_s = gone_s.max(at_s.saturating_add(1));
-                }
-            }
-        }
+        let all_since_s = self.ids.forget(horizon_s);
+        self.is_full |= all_since_s.is_some();
+        let all_since_s = all_since_s.map_or(horizon_s, |s| s.max(horizon_s));
         match &mut self.reach {
             Reach::Nothing => {}
             Reach::Until { since_s, .. } | Reach::Now { since_s } => {
-                *since_s = (*since_s).max(gone_s);
+                *since_s = (*since_s).max(all_since_s);
             }
+        }
+        if let Some(reading) = &mut self.reading {
+            reading.since_s = reading.since_s.max(all_since_s);
         }
     }
 
@@ -248,8 +242,7 @@ impl Dedupe {
             .max(now_s.saturating_sub(DEDUPE_MAX_S));
         self.longest_s = self.longest_s.max(now_s.saturating_sub(since_s));
         let is_own_copy = history.hops > 0 && !history.follows;
-        let known = self.known.get(&key).copied().unwrap_or_default();
-        let look = known.look(since_s, is_own_copy);
+        let look = self.ids.get(key).look(since_s, is_own_copy);
         // An end stays true; what was on the ladder may have ended since.
         if matches!(look, Look::Ended(_)) || self.reaches(since_s) {
             return look;
@@ -307,13 +300,17 @@ impl Dedupe {
             from_s,
             only: only.map(Arc::new),
         };
-        self.reading = Some(Reading {
-            read: read.clone(),
-            since_s,
-            is_late: false,
-            meanwhile: vec![],
-        });
+        // All is read again, and not only what came last: what was forgotten comes again.
+        self.is_full &= read.only.is_some() || from_s != since_s;
+        self.reading = Some(Reading::new(read.clone(), since_s));
         Some(read)
+    }
+
+    /// Whether more of this is wanted.
+    pub(super) fn is_reading(&self, number: u64) -> bool {
+        self.reading
+            .as_ref()
+            .is_some_and(|r| r.read.number == number)
     }
 
     /// Takes what was read. True if whoever waits for it may look again.
@@ -322,44 +319,48 @@ impl Dedupe {
             return false;
         };
         match recalled {
+            Recalled::Notes(notes) => {
+                self.reading = Some(reading);
+                notes.iter().for_each(|note| self.learn(note));
+                return false;
+            }
             Recalled::Late => {
                 reading.is_late = true;
                 self.reading = Some(reading);
                 return true;
             }
             Recalled::Failed => self.not_before = self.now.mono + READ_PAUSE,
-            Recalled::Notes(notes) => match &reading.read.only {
-                Some(only) => {
-                    for key in only.iter() {
-                        self.answers.insert(*key, Known::default());
-                    }
-                    for note in notes.iter().chain(&reading.meanwhile) {
-                        if let Some(answer) = self.answers.get_mut(&note.key) {
-                            answer.apply(note);
-                        }
-                    }
-                }
-                None => self.learn(&notes, &reading),
-            },
+            Recalled::Whole if reading.read.only.is_some() => {
+                let answers = reading.answers.into_iter();
+                let waits = |(key, _): &(u64, Known)| self.in_hand.contains_key(key);
+                self.answers.extend(answers.filter(waits));
+            }
+            Recalled::Whole => {
+                let since_s = reading.since_s;
+                self.reach = Reach::Now { since_s };
+            }
         }
         // All that wait look again, and say so if they need more.
         self.wanted = None;
         true
     }
 
-    fn learn(&mut self, notes: &[Note], reading: &Reading) {
-        for note in notes.iter().chain(&reading.meanwhile) {
-            self.apply(note);
+    fn learn(&mut self, note: &Note) {
+        let Some(reading) = &mut self.reading else {
+            return;
+        };
+        let superseded = reading.heard.contains(&note.key);
+        if reading.read.only.is_none() {
+            self.ids.apply(note, superseded);
+            return self.forget();
         }
-        let known = self.known.iter();
-        let mut order: Vec<(u32, u64)> = known.map(|(key, known)| (known.last_s(), *key)).collect();
-        order.sort_unstable();
-        self.order = order.into();
-        let since_s = reading.since_s;
-        self.reach = Reach::Now { since_s };
-        // Ids that were forgotten before were not read again if only the end was missing.
-        self.is_full &= reading.read.from_s != since_s;
-        self.forget();
+        if let Some(answer) = reading.answers.get_mut(&note.key) {
+            if superseded {
+                answer.apply_superseded(note);
+            } else {
+                answer.apply(note);
+            }
+        }
     }
 }
 

@@ -70,12 +70,13 @@ impl Lane {
         }
     }
 
-    /// Takes what was read of the log of results.
-    pub fn recalled(&mut self, number: u64, recalled: Recalled, now: Now) {
+    /// Takes what was read of the log of results. False: no more of it is wanted.
+    pub fn recalled(&mut self, number: u64, recalled: Recalled, now: Now) -> bool {
         self.dedupe.turn(now);
         if self.dedupe.recalled(number, recalled) {
             self.backlog.release_held();
         }
+        self.dedupe.is_reading(number)
     }
 
     /// The lane has lost what waited, and may be another worker's.

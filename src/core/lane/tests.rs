@@ -284,6 +284,15 @@ impl Story {
         told.join(", ")
     }
 
+    /// Notes are all that there are.
+    fn recalled(&mut self, number: u64, recalled: Recalled, now: Now) {
+        let is_all = matches!(recalled, Recalled::Notes(_));
+        let goes_on = self.lane.recalled(number, recalled, now);
+        if is_all && goes_on {
+            self.lane.recalled(number, Recalled::Whole, now);
+        }
+    }
+
     fn take_over(&mut self, unsent: Vec<(&'static str, u64)>) {
         let unsent = unsent.into_iter();
         let unsent = unsent.map(|(name, count)| (original(name), count));
@@ -347,7 +356,7 @@ impl Story {
                 let finding = self.lane.used(usage, now);
                 return self.lane.state().as_str().to_owned() + &found(finding);
             }
-            Recalled(number, recalled) => self.lane.recalled(number, recalled, now),
+            Recalled(number, recalled) => self.recalled(number, recalled, now),
             Heard(name, status, ago_s) => {
                 let at_s = now.wall_ms / 1000 - ago_s;
                 self.lane.heard(self.ticket(name), status, at_s);

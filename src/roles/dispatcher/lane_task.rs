@@ -33,6 +33,7 @@ use crate::metrics::{Metrics, Seen};
 use crate::roles::dispatcher::board::{Board, Orders};
 use crate::roles::dispatcher::conclude::Concluder;
 use crate::roles::dispatcher::evidence::Evidence;
+use crate::roles::dispatcher::recall::Parts;
 use crate::spans::Spans;
 use consumer::Consumer;
 use futures_util::StreamExt;
@@ -77,11 +78,11 @@ enum Done {
     },
     /// A decision was published and settled, or given up with its session.
     Settled { ticket: Ticket, confirmed: bool },
-    /// The log of results was read for those who say `dedupe`; or that takes long, and this is the rest of it.
+    /// A part of the log of results was read for those who say `dedupe`; or that takes long.
     Recalled {
         number: u64,
         recalled: Recalled,
-        rest: Option<BoxFuture<'static, Done>>,
+        rest: Parts,
     },
     /// A refusal at intake was answered.
     Refused,

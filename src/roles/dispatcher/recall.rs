@@ -1,7 +1,8 @@
 //! Reads the log of results forwards for requests that say `dedupe`: what a lane has to know of ids when it begins to remember them, and the
-//! result of an earlier request, to answer by. What is asked at about the same time is read at once.
+//! result of an earlier request, to answer by. What is asked at about the same time is read at once. Nothing is collected: however much
+//! there is, it is handed over as it comes.
 
-use crate::broker::results_log::{self, FoundResult, Replayed};
+use crate::broker::results_log::{FoundResult, Replay, Replayed, Unread};
 use crate::config::BrokerConfig;
 use crate::contract::result::ResultDocument;
 use crate::contract::words::Status;
@@ -9,11 +10,11 @@ use crate::core::lane::dedupe::{Note, Read, Recalled, Word, key};
 use crate::core::request::message::LaneId;
 use futures_util::FutureExt;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// Questions that come so soon after another are answered with it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -24,6 +25,18 @@ const SLACK_S: u64 = 30;
 /// Passes at the same time: one that reads a day must not keep others waiting.
 const PASSES_MAX: usize = 4;
 
+/// Longest that requests wait in the lane until the log was read; then they wait on the delay ladder.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Notes that a lane is handed at once.
+const BATCH: usize = 1_000;
+
+/// Batches that a lane has not taken yet.
+const BATCHES_AHEAD: usize = 2;
+
+/// A lane that takes nothing for so long is not waited for: others read with it.
+const TAKES_WITHIN: Duration = Duration::from_secs(10);
+
 /// The log's answer to who looks for an earlier result.
 pub enum Recall {
     Result(FoundResult),
@@ -32,11 +45,36 @@ pub enum Recall {
     Unread,
 }
 
+/// The parts of the log that a lane has not been handed yet.
+pub struct Parts {
+    parts: mpsc::Receiver<Recalled>,
+    /// The time at which nobody waits for it in the lane any more; `None`: that was said.
+    late_at: Option<Instant>,
+}
+
+impl Parts {
+    pub async fn next(&mut self) -> Recalled {
+        let next = self.parts.recv();
+        let part = match self.late_at {
+            Some(at) => match timeout_at(at, next).await {
+                Ok(part) => part,
+                Err(_) => {
+                    self.late_at = None;
+                    return Recalled::Late;
+                }
+            },
+            None => next.await,
+        };
+        // Parts that end before the whole: the log could not be read.
+        part.unwrap_or(Recalled::Failed)
+    }
+}
+
 enum Asked {
     Notes {
         lane: LaneId,
         read: Read,
-        answer: oneshot::Sender<Recalled>,
+        answer: mpsc::Sender<Recalled>,
     },
     Result {
         lane: Arc<str>,
@@ -76,12 +114,12 @@ pub fn memory(broker: BrokerConfig) -> (Memory, Reader) {
 }
 
 impl Memory {
-    /// Returns what the log has of a lane.
-    pub fn notes(&self, lane: LaneId, read: Read) -> impl Future<Output = Recalled> + use<> {
-        let (answer, answered) = oneshot::channel();
-        // Nobody answers: as if it could not be read.
+    /// Hands over what the log has of a lane, in parts.
+    pub fn notes(&self, lane: LaneId, read: Read) -> Parts {
+        let (answer, parts) = mpsc::channel(BATCHES_AHEAD);
         drop(self.0.send(Asked::Notes { lane, read, answer }));
-        answered.map(|answer| answer.unwrap_or(Recalled::Failed))
+        let late_at = Some(Instant::now() + PATIENCE);
+        Parts { parts, late_at }
     }
 
     /// The result of the earlier request that `report` is the rest of.
@@ -148,8 +186,49 @@ struct Pass {
 
 struct Noting {
     read: Read,
-    notes: Vec<Note>,
-    answer: oneshot::Sender<Recalled>,
+    batch: Vec<Note>,
+    answer: mpsc::Sender<Recalled>,
+    /// The lane waits for it.
+    is_wanted: bool,
+}
+
+impl Noting {
+    fn new(read: Read, answer: mpsc::Sender<Recalled>) -> Self {
+        Self {
+            read,
+            batch: vec![],
+            answer,
+            is_wanted: true,
+        }
+    }
+
+    async fn add(&mut self, note: Note) {
+        let only = self.read.only.as_ref();
+        if only.is_none_or(|only| only.contains(&note.key)) {
+            self.batch.push(note);
+        }
+        if self.batch.len() >= BATCH {
+            self.hand_over().await;
+        }
+    }
+
+    async fn hand_over(&mut self) {
+        let batch = Recalled::Notes(std::mem::take(&mut self.batch));
+        let taken = self.answer.send_timeout(batch, TAKES_WITHIN).await;
+        self.is_wanted &= taken.is_ok();
+    }
+
+    async fn end(mut self) {
+        self.hand_over().await;
+        if self.is_wanted {
+            // A lane that has lost its channel does not listen any more.
+            drop(
+                self.answer
+                    .send_timeout(Recalled::Whole, TAKES_WITHIN)
+                    .await,
+            );
+        }
+    }
 }
 
 struct Looking {
@@ -169,12 +248,7 @@ impl Pass {
         for asked in asked {
             match asked {
                 Asked::Notes { lane, read, answer } => {
-                    let notes = vec![];
-                    let noting = Noting {
-                        read,
-                        notes,
-                        answer,
-                    };
+                    let noting = Noting::new(read, answer);
                     pass.notes.entry(lane).or_default().push(noting);
                 }
                 Asked::Result {
@@ -200,16 +274,13 @@ impl Pass {
     }
 
     async fn read(mut self, broker: &BrokerConfig) {
-        let from_s = self.from_s;
-        let read = results_log::replay(broker, from_s, |entry| self.take(entry)).await;
+        let read = self.read_all(broker).await;
         if let Err(why) = &read {
             tracing::warn!(%why, "wa.results.log cannot be read: requests with dedupe wait");
         }
         let is_whole = read.is_ok();
-        // A lane that has lost its channel does not listen any more.
-        for noting in self.notes.into_values().flatten() {
-            let notes = is_whole.then_some(Recalled::Notes(noting.notes));
-            drop(noting.answer.send(notes.unwrap_or(Recalled::Failed)));
+        for noting in self.notes.into_values().flatten().filter(|_| is_whole) {
+            noting.end().await;
         }
         for looking in self.results.into_values().flatten() {
             drop(looking.answer.send(match looking.found {
@@ -220,47 +291,125 @@ impl Pass {
         }
     }
 
-    fn take(&mut self, entry: &Replayed<'_>) -> ControlFlow<()> {
-        if !self.notes.is_empty() {
-            self.note(entry);
+    /// Until the end, or until nobody wants more.
+    async fn read_all(&mut self, broker: &BrokerConfig) -> Result<(), Unread> {
+        let mut replay = Replay::open(broker, self.from_s).await?;
+        while let Some(entry) = replay.next().await? {
+            if !self.notes.is_empty() {
+                self.note(&entry).await;
+            }
+            if self.missing > 0 {
+                self.find(&entry);
+            }
+            if self.notes.is_empty() && self.missing == 0 {
+                break;
+            }
         }
-        if self.missing > 0 {
-            self.find(entry);
-        }
-        if self.notes.is_empty() && self.missing == 0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        replay.close().await;
+        Ok(())
     }
 
-    fn note(&mut self, entry: &Replayed<'_>) {
-        let Some(reads) = self.notes.get_mut(entry.lane) else {
+    async fn note(&mut self, entry: &Replayed) {
+        let Some(reads) = self.notes.get_mut(entry.lane()) else {
             return;
         };
         let note = Note {
-            key: key(entry.id),
-            at_s: u32::try_from(entry.at_s).unwrap_or(u32::MAX),
+            key: key(entry.id()),
+            at_s: u32::try_from(entry.at_s()).unwrap_or(u32::MAX),
             word: entry.status.map_or(Word::Away, Word::of),
         };
-        for noting in reads {
-            let only = noting.read.only.as_ref();
-            if only.is_none_or(|only| only.contains(&note.key)) {
-                noting.notes.push(note);
-            }
+        for noting in &mut *reads {
+            noting.add(note).await;
+        }
+        reads.retain(|noting| noting.is_wanted);
+        if reads.is_empty() {
+            self.notes.remove(entry.lane());
         }
     }
 
-    fn find(&mut self, entry: &Replayed<'_>) {
+    fn find(&mut self, entry: &Replayed) {
         let Some(status) = entry.status else {
             return;
         };
-        for looking in self.results.get_mut(entry.id).into_iter().flatten() {
-            let is_it = looking.status == status && looking.at_s == entry.at_s;
-            if looking.found.is_none() && is_it && *looking.lane == *entry.lane {
+        for looking in self.results.get_mut(entry.id()).into_iter().flatten() {
+            let is_it = looking.status == status && looking.at_s == entry.at_s();
+            if looking.found.is_none() && is_it && *looking.lane == *entry.lane() {
                 looking.found = Some(entry.result());
                 self.missing -= 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTE: Note = Note {
+        key: 1,
+        at_s: 1,
+        word: Word::Accepted,
+    };
+
+    fn noting() -> (Noting, mpsc::Receiver<Recalled>) {
+        let (answer, answered) = mpsc::channel(BATCHES_AHEAD);
+        let read = Read {
+            number: 1,
+            from_s: 0,
+            only: None,
+        };
+        (Noting::new(read, answer), answered)
+    }
+
+    /// However much there is: what is on its way to a lane never is more than the batches ahead and the one that is being filled.
+    #[tokio::test]
+    async fn a_long_log_is_handed_over_in_parts_of_which_few_are_held() {
+        const NOTES: usize = 50_500;
+        let (mut noting, mut answered) = noting();
+        let reading = async move {
+            for _ in 0..NOTES {
+                noting.add(NOTE).await;
+                assert!(noting.batch.len() < BATCH);
+            }
+            noting.end().await;
+        };
+        let taking = async move {
+            let mut taken = 0;
+            loop {
+                // The reader goes on until it has to wait.
+                tokio::task::yield_now().await;
+                assert!(answered.len() <= BATCHES_AHEAD);
+                match answered.recv().await {
+                    Some(Recalled::Notes(notes)) => {
+                        assert!(notes.len() <= BATCH);
+                        taken += notes.len();
+                    }
+                    Some(Recalled::Whole) => break taken,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let ((), taken) = tokio::join!(reading, taking);
+        assert_eq!(taken, NOTES);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_does_not_listen_any_more_is_handed_nothing() {
+        let (mut noting, answered) = noting();
+        drop(answered);
+        for _ in 0..BATCH {
+            noting.add(NOTE).await;
+        }
+        assert!(!noting.is_wanted && noting.batch.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_takes_nothing_is_not_waited_for() {
+        let (mut noting, answered) = noting();
+        for _ in 0..(BATCHES_AHEAD + 1) * BATCH {
+            noting.add(NOTE).await;
+        }
+        assert!(!noting.is_wanted);
+        assert_eq!(answered.len(), BATCHES_AHEAD);
     }
 }

@@ -42,8 +42,16 @@ fn begun(ids_max: usize) -> Dedupe {
     assert_eq!(look(&mut dedupe, "?", 0), Look::Unread);
     let read = dedupe.next_read().unwrap();
     assert_eq!((read.from_s, read.only), (START_S - DEDUPE_S, None));
-    assert!(dedupe.recalled(read.number, Recalled::Notes(vec![])));
+    assert!(dedupe.recalled(read.number, Recalled::Whole));
     dedupe
+}
+
+/// All in parts of two. Whether those who wait for it may look again.
+fn told(dedupe: &mut Dedupe, read: &Read, notes: Vec<Note>) -> bool {
+    for part in notes.chunks(2) {
+        assert!(!dedupe.recalled(read.number, Recalled::Notes(part.to_vec())));
+    }
+    dedupe.recalled(read.number, Recalled::Whole)
 }
 
 fn look(dedupe: &mut Dedupe, id: &str, at: u32) -> Look {
@@ -103,7 +111,7 @@ fn what_was_forgotten_too_soon_is_searched_for() {
     assert_eq!(read.only.as_deref(), Some(&both));
     assert_eq!(read.from_s, START_S + 10 - DEDUPE_S);
     let found = vec![note("a", 0, Word::Accepted)];
-    assert!(dedupe.recalled(read.number, Recalled::Notes(found)));
+    assert!(told(&mut dedupe, &read, found));
     assert!(is_ended(dedupe.look(&message("a", 10), 1)));
     // It may have to wait for its turn, and is asked again then.
     for _ in 0..2 {
@@ -146,8 +154,51 @@ fn what_ends_while_the_log_is_read_counts_after_what_was_read() {
     dedupe.turn(now(1));
     dedupe.note("a", now(1).wall_ms, Word::Over);
     let notes = vec![note("a", 0, Word::Away)];
-    assert!(dedupe.recalled(read.number, Recalled::Notes(notes)));
+    assert!(told(&mut dedupe, &read, notes));
     assert_eq!(look(&mut dedupe, "a", 1), Look::Goes);
+}
+
+/// A read of a day hands over millions, and a lane must not hold more of them than it remembers.
+#[test]
+fn however_much_is_read_no_more_is_held_than_fits_and_it_is_the_newest() {
+    const IDS_MAX: usize = 1_000;
+    const IDS: u32 = 50_000;
+    let mut dedupe = Dedupe::new(IDS_MAX, now(DEDUPE_S));
+    assert_eq!(look(&mut dedupe, "?", DEDUPE_S), Look::Unread);
+    let read = dedupe.next_read().unwrap();
+    let id = |n: u32| format!("id-{n}");
+    for n in 0..IDS {
+        let at = n * DEDUPE_S / IDS;
+        let notes = [Word::Away, Word::Accepted].map(|word| note(&id(n), at, word));
+        assert!(!dedupe.recalled(read.number, Recalled::Notes(notes.to_vec())));
+        // And others end meanwhile.
+        ends(&mut dedupe, &format!("own-{n}"), DEDUPE_S + at);
+        let heard = dedupe.reading.as_ref().map_or(0, |r| r.heard.len());
+        assert!(dedupe.len() <= IDS_MAX && dedupe.ids.entries() <= 2 * IDS_MAX && heard <= IDS_MAX);
+    }
+    assert!(dedupe.recalled(read.number, Recalled::Whole));
+    let newest = format!("own-{}", IDS - 1);
+    assert!(is_ended(look(&mut dedupe, &newest, 2 * DEDUPE_S)));
+    // Nothing that was forgotten is let through.
+    for unknown in ["id-0", "own-0", "new"] {
+        let look = look(&mut dedupe, unknown, 2 * DEDUPE_S);
+        assert_eq!(look, Look::Unread, "{unknown}");
+    }
+}
+
+/// A part says nothing of what it does not name.
+#[test]
+fn nobody_relies_on_what_was_read_in_part() {
+    let mut dedupe = Dedupe::new(10, now(0));
+    assert_eq!(look(&mut dedupe, "a", 0), Look::Unread);
+    let read = dedupe.next_read().unwrap();
+    let notes = vec![note("b", 0, Word::Accepted)];
+    assert!(!dedupe.recalled(read.number, Recalled::Notes(notes)));
+    assert_eq!(look(&mut dedupe, "a", 0), Look::Unread);
+    assert!(is_ended(look(&mut dedupe, "b", 0)));
+    assert!(dedupe.recalled(read.number, Recalled::Failed));
+    assert_eq!(look(&mut dedupe, "a", 0), Look::Follows);
+    assert!(!dedupe.recalled(read.number, Recalled::Whole), "it is over");
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -219,7 +270,7 @@ proptest! {
                             note.at_s >= read.from_s && is_wanted
                         };
                         let notes = log.iter().filter(is_read).copied().collect();
-                        prop_assert!(dedupe.recalled(read.number, Recalled::Notes(notes)));
+                        prop_assert!(told(&mut dedupe, &read, notes));
                         look = dedupe.look(&message, 1);
                         reads += 1;
                         prop_assert!(reads <= 2);

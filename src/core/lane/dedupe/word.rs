@@ -52,8 +52,10 @@ pub struct Read {
 /// The result of reading.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Recalled {
-    /// In the order of the log.
+    /// A part of what there is, in the order of the log; more follows.
     Notes(Vec<Note>),
+    /// All has been told.
+    Whole,
     /// Reading goes on, and takes longer than anybody should wait in the lane.
     Late,
     /// The log cannot be read.
@@ -99,6 +101,15 @@ impl Known {
                     self.is_unknown = note.word == Word::Unknown;
                 }
             }
+        }
+    }
+
+    /// Takes what happened before all that is noted already: only an end still counts.
+    pub(super) fn apply_superseded(&mut self, note: &Note) {
+        let is_end = matches!(note.word, Word::Accepted | Word::Unknown);
+        if is_end && note.at_s > self.ended_s {
+            self.ended_s = note.at_s;
+            self.is_unknown = note.word == Word::Unknown;
         }
     }
 

@@ -44,8 +44,8 @@ impl<D> Driver<D> {
         self.lane.heard(ticket, status, at_s);
     }
 
-    /// Takes what was read of the log of results for those who say `dedupe`.
-    pub fn recalled(&mut self, number: u64, recalled: Recalled, now: Now) {
-        self.lane.recalled(number, recalled, now);
+    /// Takes what was read of the log of results for those who say `dedupe`. False: no more of it is wanted.
+    pub fn recalled(&mut self, number: u64, recalled: Recalled, now: Now) -> bool {
+        self.lane.recalled(number, recalled, now)
     }
 }

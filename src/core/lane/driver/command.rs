@@ -66,7 +66,7 @@ pub enum Command<D> {
     Conclude { delivery: D, resolved: Resolved },
     /// Forget this delivery, which is void.
     Void(D),
-    /// Read this of the log of results. [`Driver::recalled`] follows, perhaps more than once.
+    /// Read this of the log of results. [`Driver::recalled`] follows, for each part of it.
     Recall(Read),
     /// Tell whoever keeps the holds.
     Found(Finding),

@@ -15,13 +15,11 @@ use crate::core::request::intake::Refusal;
 use crate::core::request::message::Message;
 use crate::roles::dispatcher::conclude::seconds_between;
 use crate::roles::dispatcher::intake::take_in;
+use crate::roles::dispatcher::recall::Parts;
 use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, StreamExt};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-
-/// Longest that requests wait in the lane until the log of results was read; then they wait on the delay ladder.
-const RECALL_PATIENCE: Duration = Duration::from_secs(5);
 
 impl LaneTask {
     pub(super) fn perform(&mut self) {
@@ -108,28 +106,18 @@ impl LaneTask {
         self.work.push(asking.boxed());
     }
 
-    /// Reads the log of results; what takes long is told of twice.
     fn recall(&mut self, read: Read) {
         let number = read.number;
-        let memory = self.common.concluder.recall.clone();
-        let reading = memory.notes(self.driver.id().clone(), read);
-        let reading = reading.map(move |recalled| Done::Recalled {
-            number,
-            recalled,
-            rest: None,
-        });
-        let mut reading = reading.boxed();
-        let waiting = async move {
-            match tokio::time::timeout(RECALL_PATIENCE, &mut reading).await {
-                Ok(done) => done,
-                Err(_) => Done::Recalled {
-                    number,
-                    recalled: Recalled::Late,
-                    rest: Some(reading),
-                },
-            }
-        };
-        self.work.push(waiting.boxed());
+        let memory = &self.common.concluder.recall;
+        let parts = memory.notes(self.driver.id().clone(), read);
+        self.work.push(next_part(number, parts).boxed());
+    }
+
+    fn recalled(&mut self, number: u64, recalled: Recalled, rest: Parts) {
+        let now = self.common.clock.now();
+        if self.driver.recalled(number, recalled, now) {
+            self.work.push(next_part(number, rest).boxed());
+        }
     }
 
     fn send(&mut self, attempt: Attempt) {
@@ -212,11 +200,7 @@ impl LaneTask {
                 number,
                 recalled,
                 rest,
-            } => {
-                self.work.extend(rest);
-                let now = self.common.clock.now();
-                self.driver.recalled(number, recalled, now);
-            }
+            } => self.recalled(number, recalled, rest),
             Done::Refused => self.driver.refused(),
             Done::Evidence { ticket, found } => {
                 let evidence = match found {
@@ -249,5 +233,14 @@ impl LaneTask {
         let now = self.common.clock.now();
         self.driver
             .answered(ticket, outcome, usage, fastrand::f64(), now);
+    }
+}
+
+async fn next_part(number: u64, mut parts: Parts) -> Done {
+    let recalled = parts.next().await;
+    Done::Recalled {
+        number,
+        recalled,
+        rest: parts,
     }
 }
