@@ -86,5 +86,10 @@ fn check_recipient(
         faults.push(Fault::new(at, IS_USER_ID));
         return None;
     }
-    Some(Recipient::parse(&text))
+    let is_group =
+        at == "/to" && member(body, "recipient_type").is_some_and(|kind| kind == "group");
+    Some(match is_group {
+        true => Recipient::of_group(&text),
+        false => Recipient::parse(&text),
+    })
 }

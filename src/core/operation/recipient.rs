@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub struct Recipient(Arc<str>);
 
 impl Recipient {
-    /// `+49 151-23`, `49151 23` and `(49)15123` are one person; group ids and business-scoped user ids stay as they are.
+    /// `+49 151-23`, `49151 23` and `(49)15123` are one person; business-scoped user ids stay as they are.
     pub fn parse(text: &str) -> Self {
         let spelled_phone = text
             .chars()
@@ -18,6 +18,11 @@ impl Recipient {
         } else {
             Self(text.trim().into())
         }
+    }
+
+    /// A group is no person, even if its id is made of digits.
+    pub fn of_group(id: &str) -> Self {
+        Self(format!("group/{}", id.trim()).into())
     }
 
     /// Has what an operation is done on stand for its recipient: requests go one at a time, in order.

@@ -4,6 +4,7 @@ use crate::support::{NUMBER, Setup, World, within};
 use graph_sim::{Action, Fault, NumberRules};
 use harness::client::Request;
 use harness::worker::Worker;
+use serde_json::json;
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,9 +139,21 @@ async fn pair_limit_is_kept(pair_wait_max_s: &str) {
         ..NumberRules::default()
     };
     let world = World::start(setup).await;
-    let ids = ["p-0", "p-1", "p-2", "p-3"];
-    let requests = ids.map(|id| Request::text(id, "34600000001"));
-    world.publish(requests).await;
+    // A number, a business-scoped user id, and a group, which is paced as one person.
+    let whom = [
+        json!({ "to": "34600000001" }),
+        json!({ "recipient": "ES.9f3cA71" }),
+        json!({ "to": "Y2FwaV9ncm91cDo0", "recipient_type": "group" }),
+    ];
+    let ids: Vec<String> = (0..12).map(|n| format!("p-{n}")).collect();
+    let requests = ids.iter().zip(whom.iter().cycle()).map(|(id, whom)| {
+        let mut body = json!({ "type": "text", "text": { "body": "hi" } });
+        body.as_object_mut()
+            .unwrap()
+            .extend(whom.as_object().unwrap().clone());
+        Request::json(id, &body)
+    });
+    world.publish(requests.collect::<Vec<_>>()).await;
     world.accepted_once(&ids).await;
     assert!(world.sim.stats().numbers[NUMBER].rejected.is_empty());
     world.finish().await;

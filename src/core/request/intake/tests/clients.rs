@@ -276,3 +276,50 @@ fn a_compressed_body_is_told_by_what_says_so() {
         check(TEXT, inbound, &[]);
     }
 }
+
+/// Pace, order and doubt go by whom a message is for: each line is somebody.
+#[test]
+fn whoever_it_is_for_is_one_person_however_spelled_and_a_group_is_none() {
+    let phone = [
+        r#""to":"+49 151-23""#,
+        r#""to":"4915123""#,
+        r#""to":"(49) 151.23","recipient_type":"individual""#,
+        r#""to":4915123"#,
+        r#""to":"4915123","recipient":"ES.9f3cA71""#,
+        r#""to":"4915123","recipient_type":null"#,
+    ];
+    let user = [
+        r#""recipient":"ES.9f3cA71""#,
+        r#""recipient":" ES.9f3cA71 ""#,
+        r#""recipient":"ES.9f3cA71","to":null"#,
+        r#""recipient":"ES.9f3cA71","to":"","recipient_type":"individual""#,
+        // It says nothing of a `recipient`.
+        r#""recipient":"ES.9f3cA71","recipient_type":"group""#,
+    ];
+    let others = [
+        r#""recipient":"ES.9f3ca71""#,
+        r#""recipient":"DE.9f3cA71""#,
+        r#""recipient":"ES.ENT.9f3cA71""#,
+        r#""to":"4915123","recipient_type":"group""#,
+        r#""to":"4915124","recipient_type":"group""#,
+        r#""to":"49-15123","recipient_type":"group""#,
+        r#""to":"Y2FwaV9ncm91cDo0","recipient_type":"group""#,
+    ];
+    let mut all = vec![&phone[..], &user[..]];
+    all.extend(others.iter().map(std::slice::from_ref));
+    let recipient = |members: &&str| {
+        let body = format!("{{{members}}}");
+        let taken = take(&body, sound()).unwrap_or_else(|r| panic!("{body}: {:?}", r.faults));
+        taken.recipient.unwrap()
+    };
+    let keys: Vec<Vec<Recipient>> = all
+        .iter()
+        .map(|spellings| spellings.iter().map(recipient).collect())
+        .collect();
+    for (one, ones) in keys.iter().enumerate() {
+        for (other, others) in keys.iter().enumerate() {
+            let is_same = |a: &Recipient| others.iter().all(|b| (a == b) == (one == other));
+            assert!(ones.iter().all(is_same), "{:?} {:?}", all[one], all[other]);
+        }
+    }
+}
