@@ -30,6 +30,11 @@ impl Lifetime {
         (presence != Presence::There).then_some(Self { most_s, presence })
     }
 
+    /// By how much a message that is sent when it is about to be over would outlive it, as the API takes it.
+    pub fn beyond_ms(self) -> u64 {
+        u64::from(LEAST_S) * 1000 - 1
+    }
+
     /// Returns what is left of it as the API takes it.
     pub(super) fn seconds(self, left_ms: u64) -> u32 {
         let left_s = u32::try_from(left_ms / 1000).unwrap_or(u32::MAX);

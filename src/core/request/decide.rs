@@ -68,7 +68,7 @@ impl Terms<'_> {
     pub fn without_sending(&self, message: &Message) -> Option<Decision> {
         let now_ms = self.now.wall_ms;
         let due_ms = message.not_before_ms.unwrap_or(0).max(now_ms);
-        if message.expires_at_ms.is_some_and(|at| at <= due_ms) {
+        if message.send_before_ms().is_some_and(|at| at <= due_ms) {
             return Some(Decision::Finish(self.report(
                 message,
                 Status::Expired,
@@ -170,7 +170,7 @@ impl Terms<'_> {
     /// The request waits in RabbitMQ, unless its deadline or its age would be over by then.
     pub fn later(&self, message: &Message, delay_s: u32, error: Option<ErrorDocument>) -> Decision {
         let ends_before = |at: u64| self.now.wall_ms + u64::from(delay_s) * 1000 >= at;
-        if message.expires_at_ms.is_some_and(ends_before) {
+        if message.send_before_ms().is_some_and(ends_before) {
             return Decision::Finish(self.report(message, Status::Expired, error));
         }
         if self
@@ -314,3 +314,6 @@ fn uncharge(history: &mut History, is_charged: bool) {
     history.attempts -= u32::from(!is_charged);
     history.uncharged += u32::from(!is_charged);
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,6 +136,12 @@ impl Message {
         splice(self.body.clone(), &added, self.id.as_str())
     }
 
+    /// From then on it is not sent: its `expires-at`, or earlier where the API would go on delivering it beyond that.
+    pub fn send_before_ms(&self) -> Option<u64> {
+        let beyond_ms = self.lifetime.map_or(0, Lifetime::beyond_ms);
+        Some(self.expires_at_ms?.saturating_sub(beyond_ms))
+    }
+
     /// The request to the API. Made when it is sent: what waits is held once.
     pub fn to_send(&self, lane: &LaneId, now: Now) -> Call {
         let body = self.completed_at(now);

@@ -24,7 +24,6 @@ async fn what_is_left_at_the_send_is_what_the_message_lives() {
     for (id, more, lives_s, expected) in [
         ("retried", &direct, 600, 560..=598),
         ("long", &direct, 86_400, 900..=900),
-        ("short", &direct, 20, 30..=30),
         (
             "utility",
             &json!({ "category": "utility" }),
@@ -42,6 +41,10 @@ async fn what_is_left_at_the_send_is_what_the_message_lives() {
         let ttl_seconds = taken.unwrap().ttl_seconds.unwrap();
         assert!(expected.contains(&ttl_seconds), "{id}: {ttl_seconds}");
     }
+    // Meta would deliver it for 30 s.
+    let late = world.answer(code("short", &direct, 25)).await;
+    assert_eq!(late["status"], "expired", "{late}");
+    assert_eq!(world.sim.ledger().len(), 4);
     // The API would refuse it of any other message.
     world.answer(code("plain", &json!({}), 600)).await;
     let without = Request::json(
@@ -49,7 +52,7 @@ async fn what_is_left_at_the_send_is_what_the_message_lives() {
         &json!({"to": "34600000001", "type": "text", "text": {"body": "1"}, "category": "utility"}),
     );
     world.answer(without).await;
-    let last = world.sim.ledger().split_off(5);
+    let last = world.sim.ledger().split_off(4);
     assert!(last.iter().all(|taken| taken.ttl_seconds.is_none()));
     world.finish().await;
 }
