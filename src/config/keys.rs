@@ -240,6 +240,7 @@ pub const KEYS: &[Key] = &[
     key("lanes.buffer_ms", "500", ms(0, 10_000), "Messages held ready ahead of those in flight: rate × this"),
     key("lanes.halt_probe_s", "60", seconds(1, 86_400), "The API is asked after this whether a block is over, then after twice as long, …"),
     key("lanes.halt_probe_max_s", "900", seconds(1, 86_400), "… and after this at the latest"),
+    key("lanes.dedupe_ids_max", "1000000", count(1_000, 100_000_000), "Most request ids per number that are remembered for `dedupe`; beyond that each is looked for in wa.results.log"),
     key("lanes.breaker_failures", "5", count(2, 1_000), "Requests in a row that an API in trouble may fail before the lane stops"),
 
     key("operations.per_hour", "5000", count(1, 1_000_000), "Calls that the API allows one account in any hour; 200 for an account without a registered number"),

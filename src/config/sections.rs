@@ -185,6 +185,7 @@ fn lanes(s: &mut Section<'_>) -> LanesConfig {
         halt_probe: s.duration("halt_probe_s"),
         halt_probe_max: s.duration("halt_probe_max_s"),
         breaker_failures: s.whole("breaker_failures"),
+        dedupe_ids_max: s.whole("dedupe_ids_max"),
     }
 }
 

@@ -198,6 +198,8 @@ pub struct LanesConfig {
     pub buffer: Duration,
     pub halt_probe: Duration,
     pub halt_probe_max: Duration,
+    /// Ids remembered per lane at most.
+    pub dedupe_ids_max: usize,
     pub breaker_failures: usize,
 }
 
@@ -339,6 +341,7 @@ impl Config {
             pair_wait_max: self.pacing.pair_wait_max,
             latency: self.lanes.latency,
             max_in_flight: self.lanes.max_in_flight,
+            dedupe_ids_max: self.lanes.dedupe_ids_max,
             buffer: self.lanes.buffer,
             bulk_every: self.pacing.bulk_every,
             retry: self.retry.policy,

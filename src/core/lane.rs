@@ -47,7 +47,7 @@ pub use step::{Attempt, Drawn, Evidence, HeldBy, Joined, Resolved, Step, Verdict
 
 use blame::Blame;
 use crowd::Crowd;
-use dedupe::{Dedupe, IDS_MAX};
+use dedupe::Dedupe;
 use quota::Quotas;
 use settling::Settling;
 use standing::Standing;
@@ -84,6 +84,8 @@ pub struct Lane {
     /// In flight while their session ended: who they are when RabbitMQ delivers them again.
     orphans: HashMap<Identity, Vec<Ticket>>,
     settling: HashMap<Ticket, Settling>,
+    /// Requests among them that are being answered by an earlier result.
+    answering: usize,
     recent: Recent,
     blame: Blame,
     /// Window of messages that the lane asks for, where they are large.
@@ -131,10 +133,11 @@ impl Lane {
             flights: HashMap::new(),
             orphans: HashMap::new(),
             settling: HashMap::new(),
+            answering: 0,
             blame: Blame::default(),
             window: Window::default(),
             crowd: Crowd::default(),
-            dedupe: Dedupe::new(IDS_MAX, now),
+            dedupe: Dedupe::new(config.dedupe_ids_max, now),
             inherited: Inherited::default(),
             suspects: 0,
             tokens_before: 0,
@@ -222,7 +225,8 @@ impl Lane {
                 return self.hold_back(HeldBy::State, step);
             }
         };
-        if self.in_flight() >= in_flight_max {
+        // Answers out of the log of results take no send's place: they may take a while.
+        if self.in_flight() - self.answering >= in_flight_max {
             return self.hold_back(HeldBy::InFlight, Step::Idle);
         }
         if let Some(read) = self.dedupe.next_read() {

@@ -201,6 +201,7 @@ families! {
     END_TO_END: WAITS, "end_to_end_seconds", [PRIORITY], "From the request's AMQP timestamp (whole seconds) to its confirmed result.";
     DELAYED: Counter, "delayed_total", [NUMBER], "Requests put on the delay ladder.";
     DUPLICATES: Counter, "duplicates_total", [NUMBER], "Requests with dedupe that were not sent, and answered by the result of an earlier one.";
+    DEDUPE_SEARCHES: Counter, "dedupe_searches_total", [NUMBER], "Requests with dedupe that wa.results.log was searched for, as the lane has no room to remember so far back (lanes.dedupe_ids_max).";
     SHADOW_WAITS: Counter, "shadow_waits_total", [NUMBER], "Sends that pacing.shadow_mps would have had wait.";
     SCHEMA_WARNINGS: Counter, "schema_warnings_total", [NUMBER, AT], "Requests that are sent though their body is not as Meta documents it (intake.schema = warn), by the first place that is not: six segments of its JSON pointer at most, * for an index, / for the whole. Most places have no series until a number meets them.";
     TRANSIENT: Counter, "transient_requests_total", [NUMBER], "Requests that were not published persistent.";

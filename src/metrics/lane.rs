@@ -11,6 +11,7 @@ pub struct LaneMetrics {
     pub(super) attempts: [IntCounter; 7],
     pub delayed: IntCounter,
     pub duplicates: IntCounter,
+    pub dedupe_searches: IntCounter,
     pub shadow_waits: IntCounter,
     pub transient: IntCounter,
     pub resubscriptions: IntCounter,

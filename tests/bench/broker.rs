@@ -53,6 +53,7 @@ impl Broker {
             channel: amqp::confirming(&self.connection).await?,
             window: Window::of(WINDOW),
             published: 0,
+            dedupe_s: None,
         })
     }
 
@@ -102,6 +103,8 @@ pub(crate) struct Publisher {
     channel: Channel,
     window: Window,
     published: usize,
+    /// Header `dedupe` of what is published from now on.
+    pub(crate) dedupe_s: Option<i32>,
 }
 
 impl Publisher {
@@ -151,6 +154,14 @@ impl Publisher {
         let properties = amqp::persistent(&n.to_string())
             .with_priority(priority)
             .with_timestamp(amqp::now_s());
+        let properties = match self.dedupe_s {
+            Some(dedupe_s) => {
+                let mut headers = FieldTable::default();
+                headers.insert("dedupe".into(), AMQPValue::LongInt(dedupe_s));
+                properties.with_headers(headers)
+            }
+            None => properties,
+        };
         let to = ("wa.send", lane);
         let publishing = amqp::publish(&self.channel, to, body.as_bytes(), properties);
         self.window.push(publishing.await?).await

@@ -1,7 +1,7 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
 //! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, shard, tracing, keepalive, and those of [`bounds`],
-//! [`limits`], [`person`], [`large`], [`schema`] and [`search`]; all of them if none is named.
+//! [`limits`], [`person`], [`large`], [`schema`], [`search`] and [`dedupe`]; all of them if none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
 
@@ -15,6 +15,7 @@ mod bare;
 mod bounds;
 mod broker;
 mod candidate;
+mod dedupe;
 mod http;
 mod keepalive;
 mod large;
@@ -62,6 +63,7 @@ fn main() -> Result<()> {
         .chain(large::ROWS)
         .chain(schema::ROWS)
         .chain(search::ROWS)
+        .chain(dedupe::ROWS)
         .chain(["shard", "tracing", "keepalive"])
         .collect();
     if let Some(unknown) = arguments
@@ -93,6 +95,7 @@ fn main() -> Result<()> {
                 row if person::ROWS.contains(&row) => person::run(row).await?,
                 row if schema::ROWS.contains(&row) => schema::run()?,
                 row if search::ROWS.contains(&row) => search::run().await?,
+                row if dedupe::ROWS.contains(&row) => dedupe::run().await?,
                 row if large::ROWS.contains(&row) => large::run(row).await?,
                 row => limits::run(row).await?,
             }

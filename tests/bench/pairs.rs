@@ -88,6 +88,7 @@ fn config() -> LaneConfig {
         latency: Duration::from_millis(10),
         max_in_flight: 10,
         buffer: Duration::ZERO,
+        dedupe_ids_max: 1_000,
         breaker_failures: 5,
         bulk_every: 10,
         retry: RetryPolicy {

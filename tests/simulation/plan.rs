@@ -183,6 +183,7 @@ fn lane(index: u64, account: usize, chance: &mut Chance) -> LanePlan {
             ]),
             max_deliveries: if index.is_multiple_of(2) { 2 } else { 200 },
         },
+        dedupe_ids_max: 1_000,
         breaker_failures: chance.pick(&[1, 3, 10]),
         shadow_mps: chance.pick(&[None, Some(2)]),
         pairs_max: 100_000,

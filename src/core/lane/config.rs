@@ -38,6 +38,8 @@ pub struct LaneConfig {
     /// The API latency that in flight is sized for: rate × latency.
     pub latency: Duration,
     pub max_in_flight: usize,
+    /// Ids that are remembered at most for requests that say `dedupe`.
+    pub dedupe_ids_max: usize,
     /// Deliveries held ready beyond those in flight: rate × buffer.
     pub buffer: Duration,
     /// One send in this many is bulk while high requests wait.
@@ -75,6 +77,12 @@ impl LaneConfig {
 
     /// Requests of all people together that wait here for their pair limits at most, each for up to `pair_wait_max`.
     pub fn parked_max(&self, window: Option<u16>) -> usize {
+        (self.ahead(window) / 2).max(1)
+    }
+
+    /// Requests that are answered by an earlier result at once, at most: each waits until that was read, and the lane goes on with the
+    /// rest of what it may have in hand.
+    pub fn answers_max(&self, window: Option<u16>) -> usize {
         (self.ahead(window) / 2).max(1)
     }
 }

@@ -25,9 +25,6 @@ pub use word::{Ended, Note, Read, Recalled, Word, key};
 use ids::Ids;
 use word::Known;
 
-/// Ids that one lane remembers at most.
-pub const IDS_MAX: usize = 1_000_000;
-
 /// Time by which ids are remembered for longer than the longest `dedupe`: whoever waits for an earlier one looks again within this.
 const MARGIN_S: u32 = 600;
 
@@ -234,8 +231,10 @@ impl Dedupe {
         }
         let now_s = self.now_s();
         let history = &message.history;
-        // One that was to be sent later came when it was due.
-        let came_ms = history.arrived_ms.max(message.not_before_ms.unwrap_or(0));
+        // A request may have waited in RabbitMQ for long before anybody took it; one that was to be sent later came when it was due.
+        let published_ms = message.enqueued_at_ms.unwrap_or(u64::MAX);
+        let came_ms = history.arrived_ms.min(published_ms);
+        let came_ms = came_ms.max(message.not_before_ms.unwrap_or(0));
         let came_s = seconds(came_ms.min(self.now.wall_ms));
         let since_s = came_s
             .saturating_sub(dedupe_s)

@@ -22,13 +22,14 @@ impl Lane {
     ) -> Option<Option<Step>> {
         let front = self.backlog.front(key, priority)?;
         let message = &front.message;
+        let is_busy = self.answering >= self.config.answers_max(self.window.most());
         let decision = match self.dedupe.look(message, front.ticket) {
             Look::Goes => return None,
-            Look::Follows => self.terms(now, 0.0).follow(message),
-            Look::Ended(ended) => {
+            Look::Ended(ended) if !is_busy => {
                 let terms = self.terms(now, 0.0);
                 terms.duplicate(message, ended.status, ended.at_s)
             }
+            Look::Follows | Look::Ended(_) => self.terms(now, 0.0).follow(message),
             Look::Unread => {
                 self.backlog.hold(key, priority);
                 return Some(self.dedupe.next_read().map(Step::Recall));

@@ -16,6 +16,8 @@ impl Lane {
     ) -> Resolved {
         let (identity, delivery_count) = (Identity::of(&message), message.delivery_count);
         let mut follows = false;
+        let is_answer = matches!(decision, Decision::Duplicate { .. });
+        self.answering += usize::from(is_answer);
         let (report, over) = match &mut decision {
             Decision::Finish(report) | Decision::Bury(report) => {
                 (Some(report.clone()), Some(Over::WHOLE))
@@ -33,6 +35,7 @@ impl Lane {
             identity,
             delivery_count,
             report,
+            is_answer,
             follows,
             over,
             orphaned: false,
@@ -51,12 +54,14 @@ impl Lane {
         let Some(settling) = self.settling.remove(&ticket) else {
             return;
         };
+        self.answering -= usize::from(settling.is_answer);
         self.note_end(ticket, &settling, confirmed);
         let Settling {
             identity,
             delivery_count,
             report,
             over,
+            is_answer: _,
             follows: _,
             orphaned: _,
         } = settling;

@@ -10,6 +10,8 @@ pub(super) struct Settling {
     pub(super) delivery_count: u64,
     /// The request's result, unless it ends on the ladder.
     pub(super) report: Option<Arc<ResultDocument>>,
+    /// The request is being answered by the result of an earlier one of its id, which has to be read first.
+    pub(super) is_answer: bool,
     /// The request waits on the ladder for an earlier one of its id.
     pub(super) follows: bool,
     /// Deliveries that are over then; `None`: none, it is let go because of another.

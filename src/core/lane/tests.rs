@@ -14,6 +14,7 @@ use crate::core::outcome::{Effect, Outcome};
 use crate::core::request::intake::intake;
 use crate::core::request::retry::RetryPolicy;
 
+mod answering;
 mod blame;
 mod codes;
 mod copies;
@@ -63,6 +64,7 @@ pub(super) fn config() -> LaneConfig {
             max_delay_s: 60,
         },
         redelivery: redelivery(RedeliveryPolicy::Resend),
+        dedupe_ids_max: 100,
         breaker_failures: 3,
     }
 }

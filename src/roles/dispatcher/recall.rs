@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Questions that come so soon after another are answered with it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -27,6 +27,9 @@ const PASSES_MAX: usize = 4;
 
 /// Longest that requests wait in the lane until the log was read; then they wait on the delay ladder.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest that a request waits for the result that it is answered by; then it looks again later.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Notes that a lane is handed at once.
 const BATCH: usize = 1_000;
@@ -122,7 +125,7 @@ impl Memory {
         Parts { parts, late_at }
     }
 
-    /// The result of the earlier request that `report` is the rest of.
+    /// The result of the earlier request that `report` is the rest of. Bounded in time.
     pub async fn result(&self, report: &ResultDocument) -> Recall {
         let (answer, answered) = oneshot::channel();
         let Some(id) = report.id.clone() else {
@@ -136,7 +139,8 @@ impl Memory {
             answer,
         };
         drop(self.0.send(asked));
-        answered.await.unwrap_or(Recall::Unread)
+        let answer = timeout(ANSWERS_WITHIN, answered).await;
+        answer.map_or(Recall::Unread, |answer| answer.unwrap_or(Recall::Unread))
     }
 }
 
@@ -294,7 +298,12 @@ impl Pass {
     /// Until the end, or until nobody wants more.
     async fn read_all(&mut self, broker: &BrokerConfig) -> Result<(), Unread> {
         let mut replay = Replay::open(broker, self.from_s).await?;
+        let mut read: usize = 0;
         while let Some(entry) = replay.next().await? {
+            read += 1;
+            if read.is_multiple_of(BATCH) {
+                self.forget_who_left();
+            }
             if !self.notes.is_empty() {
                 self.note(&entry).await;
             }
@@ -307,6 +316,20 @@ impl Pass {
         }
         replay.close().await;
         Ok(())
+    }
+
+    /// Nobody waits for ever, and what nobody waits for is not read for.
+    fn forget_who_left(&mut self) {
+        self.notes.retain(|_, reads| {
+            reads.retain(|noting| !noting.answer.is_closed());
+            !reads.is_empty()
+        });
+        self.results.retain(|_, looking| {
+            looking.retain(|looking| !looking.answer.is_closed());
+            !looking.is_empty()
+        });
+        let looking = self.results.values().flatten();
+        self.missing = looking.filter(|looking| looking.found.is_none()).count();
     }
 
     async fn note(&mut self, entry: &Replayed) {
@@ -342,74 +365,4 @@ impl Pass {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOTE: Note = Note {
-        key: 1,
-        at_s: 1,
-        word: Word::Accepted,
-    };
-
-    fn noting() -> (Noting, mpsc::Receiver<Recalled>) {
-        let (answer, answered) = mpsc::channel(BATCHES_AHEAD);
-        let read = Read {
-            number: 1,
-            from_s: 0,
-            only: None,
-        };
-        (Noting::new(read, answer), answered)
-    }
-
-    /// However much there is: what is on its way to a lane never is more than the batches ahead and the one that is being filled.
-    #[tokio::test]
-    async fn a_long_log_is_handed_over_in_parts_of_which_few_are_held() {
-        const NOTES: usize = 50_500;
-        let (mut noting, mut answered) = noting();
-        let reading = async move {
-            for _ in 0..NOTES {
-                noting.add(NOTE).await;
-                assert!(noting.batch.len() < BATCH);
-            }
-            noting.end().await;
-        };
-        let taking = async move {
-            let mut taken = 0;
-            loop {
-                // The reader goes on until it has to wait.
-                tokio::task::yield_now().await;
-                assert!(answered.len() <= BATCHES_AHEAD);
-                match answered.recv().await {
-                    Some(Recalled::Notes(notes)) => {
-                        assert!(notes.len() <= BATCH);
-                        taken += notes.len();
-                    }
-                    Some(Recalled::Whole) => break taken,
-                    other => panic!("{other:?}"),
-                }
-            }
-        };
-        let ((), taken) = tokio::join!(reading, taking);
-        assert_eq!(taken, NOTES);
-    }
-
-    #[tokio::test]
-    async fn a_lane_that_does_not_listen_any_more_is_handed_nothing() {
-        let (mut noting, answered) = noting();
-        drop(answered);
-        for _ in 0..BATCH {
-            noting.add(NOTE).await;
-        }
-        assert!(!noting.is_wanted && noting.batch.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lane_that_takes_nothing_is_not_waited_for() {
-        let (mut noting, answered) = noting();
-        for _ in 0..(BATCHES_AHEAD + 1) * BATCH {
-            noting.add(NOTE).await;
-        }
-        assert!(!noting.is_wanted);
-        assert_eq!(answered.len(), BATCHES_AHEAD);
-    }
-}
+mod tests;

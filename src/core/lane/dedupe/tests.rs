@@ -1,5 +1,6 @@
 use super::*;
 use crate::contract::request::{Header, History, Inbound};
+use crate::contract::words::Status;
 use crate::core::operation::IntakeConfig;
 use crate::core::request::intake::intake;
 use proptest::prelude::*;
@@ -18,10 +19,16 @@ fn now(seconds: u32) -> Now {
 }
 
 fn message(id: &str, at: u32) -> Message {
+    stamped(id, at, None)
+}
+
+/// `published_at`: its `timestamp`.
+fn stamped(id: &str, at: u32, published_at: Option<u32>) -> Message {
     let body = r#"{"to":"+34600112233","type":"text","text":{"body":"hi"}}"#;
     let inbound = Inbound {
         message_id: Some(id),
         dedupe: Some(Header::Int(DEDUPE_S.into())),
+        timestamp_s: published_at.map(|at| (START_S + at).into()),
         history: History::default(),
         ..Inbound::default()
     };
@@ -90,6 +97,40 @@ fn what_nobody_can_ask_for_any_more_is_forgotten() {
     ends(&mut dedupe, "c", DEDUPE_S + MARGIN_S + 1);
     assert_eq!(dedupe.len(), 2);
     assert_eq!(look(&mut dedupe, "a", DEDUPE_S + MARGIN_S + 1), Look::Goes);
+}
+
+/// It may wait in RabbitMQ for hours, behind a backlog or a pause, before anybody takes it.
+#[test]
+fn a_look_back_begins_when_the_request_was_published() {
+    let cases = [
+        (None, Look::Goes),
+        (
+            Some(10),
+            Look::Ended(Ended {
+                at_s: START_S + 5,
+                status: Status::Accepted,
+            }),
+        ),
+        (
+            Some(DEDUPE_S + 5),
+            Look::Ended(Ended {
+                at_s: START_S + 5,
+                status: Status::Accepted,
+            }),
+        ),
+        (Some(DEDUPE_S + 6), Look::Goes),
+        // A clock that is ahead.
+        (Some(DEDUPE_S * 2 + 30), Look::Goes),
+    ];
+    for (published_at, expected) in cases {
+        let mut dedupe = begun(10);
+        ends(&mut dedupe, "a", 5);
+        let taken_at = DEDUPE_S * 2;
+        dedupe.turn(now(taken_at));
+        dedupe.enter("a", 7);
+        let message = stamped("a", taken_at, published_at);
+        assert_eq!(dedupe.look(&message, 7), expected, "{published_at:?}");
+    }
 }
 
 /// Of what does not fit the log is asked, id by id, and all else as before.

@@ -11,12 +11,12 @@ fn deduped(history: History) -> Inbound<'static> {
     }
 }
 
-fn new(name: &'static str) -> Do {
+pub(super) fn new(name: &'static str) -> Do {
     Comes(name, deduped(History::default()))
 }
 
 /// It comes off the ladder, where it had waited for another.
-fn comes_back(name: &'static str) -> Do {
+pub(super) fn comes_back(name: &'static str) -> Do {
     let history = History {
         hops: 1,
         arrived_ms: WALL_MS,
@@ -26,7 +26,7 @@ fn comes_back(name: &'static str) -> Do {
     Comes(name, deduped(history))
 }
 
-fn note(id: &str, ago_s: u32, word: Word) -> Note {
+pub(super) fn note(id: &str, ago_s: u32, word: Word) -> Note {
     Note {
         key: key(id),
         at_s: (WALL_MS / 1000) as u32 - ago_s,
@@ -34,7 +34,7 @@ fn note(id: &str, ago_s: u32, word: Word) -> Note {
     }
 }
 
-fn read(notes: &[Note]) -> Do {
+pub(super) fn read(notes: &[Note]) -> Do {
     Recalled(1, super::Recalled::Notes(notes.to_vec()))
 }
 

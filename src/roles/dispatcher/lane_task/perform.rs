@@ -108,6 +108,9 @@ impl LaneTask {
 
     fn recall(&mut self, read: Read) {
         let number = read.number;
+        let searched = read.only.as_ref().map_or(0, |only| only.len());
+        let searches = &self.observer.metrics.dedupe_searches;
+        searches.inc_by(u64::try_from(searched).unwrap_or(u64::MAX));
         let memory = &self.common.concluder.recall;
         let parts = memory.notes(self.driver.id().clone(), read);
         self.work.push(next_part(number, parts).boxed());
