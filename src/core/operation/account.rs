@@ -140,9 +140,9 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     // Payments, in India.
     "payment_config_list" Get "{waba_id}/payment_configurations" Harmless [] {};
     "payment_config_get" Get "{waba_id}/payment_configuration/{node}" Harmless [] {};
-    "payment_config_create" Post "{waba_id}/payment_configuration" Harmless [Must("/configuration_name", Word), Must("/provider_name", Word), Must("/merchant_category_code", Word), Must("/purpose_code", Word), ExactlyOne("", &["merchant_vpa", "redirect_url"])] { lookup: Some(&lookup::PAYMENT_CONFIG), };
+    "payment_config_create" Post "{waba_id}/payment_configuration" Harmless [Must("/configuration_name", Word), Must("/provider_name", Word), May("/merchant_category_code", Word), May("/purpose_code", Word), May("/merchant_vpa", Word), May("/redirect_url", Text)] { lookup: Some(&lookup::PAYMENT_CONFIG), };
     "payment_config_update" Post "{waba_id}/payment_configuration/{node}" Harmless [] {};
-    "payment_oauth_link" Post "{waba_id}/generate_payment_configuration_oauth_link" Harmless [Must("/configuration_name", Word), Must("/redirect_url", Word)] {};
+    "payment_oauth_link" Post "{waba_id}/generate_payment_configuration_oauth_link" Harmless [Must("/configuration_name", Word), May("/redirect_url", Text)] {};
     "payment_config_delete" Delete "{waba_id}/payment_configuration" Harmless [Must("/configuration_name", Word)] { parameters: Parameters::Json, is_confirmed: true, };
     "payment_lookup" Get "{phone_number_id}/payments/{node}/{node}" Harmless [] {};
     "payment_refund" Post "{phone_number_id}/payments_refund" Doubles [Must("/reference_id", Word), Must("/payment_config_id", Word), Must("/amount", Object)] { lookup: Some(&lookup::REFUND), is_confirmed: true, };

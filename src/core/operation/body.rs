@@ -123,6 +123,10 @@ pub fn splice(body: Bytes, added: &[Added], id: &str) -> Bytes {
     let (Some(open), Some(close)) = (open, close) else {
         return body;
     };
+    if body[open + 1..close].trim_ascii().is_empty() {
+        // Nothing is left for a comma to stand before.
+        front.pop();
+    }
     [
         &body[..=open],
         front.as_bytes(),
@@ -132,4 +136,32 @@ pub fn splice(body: Bytes, added: &[Added], id: &str) -> Bytes {
     ]
     .concat()
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_added_leaves_json() {
+        for body in [
+            "{}",
+            " { \n} ",
+            r#"{"a":1}"#,
+            r#"{"messaging_product":null}"#,
+            r#"{"a":{},"messaging_product":null}"#,
+        ] {
+            let document: Value = serde_json::from_str(body).unwrap();
+            let added = [Added::product(&document), Added::opaque(&document)];
+            let completed = splice(Bytes::from(body.to_owned()), &added, "id-1");
+            let completed: Value = serde_json::from_slice(&completed).unwrap();
+            assert_eq!(completed["messaging_product"], "whatsapp", "{body}");
+            assert_eq!(completed["biz_opaque_callback_data"], "id-1", "{body}");
+            assert_eq!(completed.get("a"), document.get("a"), "{body}");
+        }
+        let whole = json!({ "messaging_product": "whatsapp" });
+        let kept = splice(Bytes::from_static(b"{}"), &[Added::product(&whole)], "id");
+        assert_eq!(kept, "{}");
+    }
 }

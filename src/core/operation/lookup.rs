@@ -58,14 +58,15 @@ pub(super) static NUMBER: Lookup = Lookup {
     },
 };
 
-/// By its name.
+/// By its name, in lists within the list. Source: Meta, "Onboarding APIs" of payments in India, November 2025.
 pub(super) static PAYMENT_CONFIG: Lookup = Lookup {
     path: "{waba_id}/payment_configurations",
     query: |_| vec![],
     find: |request, answer| {
-        listed(answer, |found| {
-            is_same(request, found, &["configuration_name"])
-        })
+        let lists = answer.get("data")?.as_array()?.iter();
+        let lists = lists.filter_map(|list| list.get("payment_configurations")?.as_array());
+        let is_it = |found: &&Value| is_same(request, found, &["configuration_name"]);
+        lists.flatten().find(is_it).cloned()
     },
 };
 
@@ -165,7 +166,7 @@ mod tests {
             (
                 &PAYMENT_CONFIG,
                 json!({"configuration_name": "c"}),
-                json!({"data": [{"configuration_name": "c"}]}),
+                json!({"data": [{"payment_configurations": [{"configuration_name": "b"}, {"configuration_name": "c"}]}]}),
                 true,
             ),
             (

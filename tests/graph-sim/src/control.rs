@@ -1,12 +1,12 @@
 //! Control endpoints under `/_sim/`: what tests see and set over HTTP.
 
 use crate::change::Change;
+use crate::operations::Template;
 use crate::options::Token;
 use crate::query::parameter;
 use crate::rules::Method;
 use crate::script::Script;
 use crate::server::Shared;
-use crate::templates::Template;
 use crate::wire::Content;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};

@@ -1,6 +1,7 @@
 //! HTTP in front of the rules: reads a request, asks the rules, waits, answers.
 
 use crate::control;
+use crate::query::parameter;
 use crate::rules::{Ending, Method, Reply, Request, World};
 use crate::server::Shared;
 use crate::wire::{Abort, Content};
@@ -35,11 +36,17 @@ impl Exchange {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
+        let query = self.uri.query().unwrap_or_default();
+        // As in the links to next pages.
+        let in_query = match bearer {
+            None => parameter(query, "access_token"),
+            Some(_) => None,
+        };
         let request = Request {
             method: self.method,
             path: self.uri.path(),
-            query: self.uri.query().unwrap_or_default(),
-            bearer,
+            query,
+            bearer: bearer.or(in_query.as_deref()),
             body: &self.body,
             received_us: self.received_us,
         };

@@ -64,6 +64,7 @@
 //! | `GET /{v}/{phone_number_id}?fields=…` | the named fields and `id`: `throughput`, `is_on_biz_app`, `platform_type`, `quality_rating`, `status`, `health_status`, `display_phone_number`, `verified_name`, `name_status`, `code_verification_status`, `account_mode`, `whatsapp_business_manager_messaging_limit`, `messaging_limit_tier` (deprecated, always TIER_UNLIMITED) |
 //! | `GET /{v}/{waba_id}/message_templates?fields=…&limit=N&after=CURSOR` | a page of at most `N` (25) templates: `name`, `language`, `status`, `category` and `id`; `paging` has `cursors`, and `next` only while there is more |
 //! | `GET /{v}/debug_token?input_token=…` | `expires_at` (0: never), `scopes`, `granular_scopes` … of a token; of one that is not valid `is_valid: false` and the `error`, with HTTP 200 |
+//! | an operation of a number, an account or an object, such as `POST /{v}/{waba_id}/flows` | see `operations/`, a table a file: what one sets or creates a later read shows, and an id that is gone is unknown (100/33) |
 //! | anything else | 2500, unknown path |
 //!
 //! What refuses a send, in this order; the real validators run in no fixed one:
@@ -79,6 +80,12 @@
 //! numbers that the token is good for (in the WABA), and wanted only if each of them is of
 //! an app with a secret. `next` leads to this simulator and, as Meta's own, has the token
 //! in it: a client must not log it.
+//!
+//! Operations take their parameters from the query, or from a body as JSON, as a form or in
+//! parts, as the real API does. Lists come in pages (`limit`, `after`, `paging.cursors`). They
+//! and the reads use up the calls an hour of their account, an app each (`calls_per_hour`);
+//! `x-business-use-case-usage` says how many, and what is beyond is refused (80008). Nobody
+//! reviews a template or asks to join a group by himself: the controls do that.
 //!
 //! What ends by itself counts from when it was set: from the start (or the reset) if the
 //! options set it, from the change if one names it (in code: alters it). After
@@ -198,6 +205,7 @@
 //!
 //! Each `POST` answers `{"success":true}`, or 400 and `{"error": "…"}`.
 
+mod budget;
 mod change;
 mod control;
 mod errors;
@@ -218,7 +226,6 @@ mod script;
 mod seed;
 mod server;
 mod standing;
-mod templates;
 mod token;
 mod validate;
 mod wire;
@@ -226,7 +233,7 @@ mod wire;
 pub use change::{Change, Whose};
 pub use ledger::{Entry, Gauge, NumberStats, Page, Stats};
 pub use limits::PairMode;
+pub use operations::Template;
 pub use options::{Level, NumberChange, NumberRules, Options, Setup, Token, TokenState, Usage};
 pub use script::{Action, Fault, Match, On, Script};
 pub use server::Sim;
-pub use templates::Template;

@@ -9,8 +9,26 @@ use serde_json::{Map, Value, json};
 const DEFAULT_FIELDS: &str =
     "verified_name,display_phone_number,quality_rating,platform_type,throughput";
 
-/// The number as a JSON object with the fields that the query asks for.
-pub(crate) fn describe(id: &str, rules: &NumberRules, query: &str) -> Result<Vec<u8>, ApiError> {
+/// Fields that are absent until an operation sets them.
+const SET: [&str; 9] = [
+    "conversational_automation",
+    "new_display_name",
+    "new_name_status",
+    "webhook_configuration",
+    "quality_score",
+    "search_visibility",
+    "last_onboarded_time",
+    "certificate",
+    "new_certificate",
+];
+
+/// The number as a JSON object with the fields that the query asks for; `set` are those of operations.
+pub(crate) fn describe(
+    id: &str,
+    rules: &NumberRules,
+    set: &Map<String, Value>,
+    query: &str,
+) -> Result<Vec<u8>, ApiError> {
     let fields = parameter(query, "fields");
     let fields = fields
         .as_deref()
@@ -18,7 +36,11 @@ pub(crate) fn describe(id: &str, rules: &NumberRules, query: &str) -> Result<Vec
         .unwrap_or(DEFAULT_FIELDS);
     let mut node = Map::new();
     for field in names(fields) {
-        node.insert(field.to_owned(), value(field, id, rules)?);
+        if let Some(set) = set.get(field) {
+            node.insert(field.to_owned(), set.clone());
+        } else if !SET.contains(&field) {
+            node.insert(field.to_owned(), value(field, id, rules)?);
+        }
     }
     node.insert("id".to_owned(), id.into());
     Ok(Value::Object(node).to_string().into_bytes())
@@ -41,14 +63,18 @@ fn value(field: &str, id: &str, rules: &NumberRules) -> Result<Value, ApiError> 
         // is deprecated; it stays apart, so that a test finds who still reads it.
         "whatsapp_business_manager_messaging_limit" => rules.messaging_limit.as_str().into(),
         "messaging_limit_tier" => "TIER_UNLIMITED".into(),
-        "health_status" => health(id, rules),
+        "health_status" => health_of("PHONE_NUMBER", id, rules),
+        "is_official_business_account" | "is_pin_enabled" | "is_preverified_number" => false.into(),
+        "host_platform" => "CLOUD_API".into(),
+        "eligibility_for_api_business_global_search" => "NON_ELIGIBLE_UNDEFINED_COUNTRY".into(),
         _ => {
             return Err(ApiError::no_field(field, "WhatsAppBusinessPhoneNumber"));
         }
     })
 }
 
-fn health(id: &str, rules: &NumberRules) -> Value {
+/// The health of a number, or of what is of a number with these rules.
+pub(crate) fn health_of(whose: &str, id: &str, rules: &NumberRules) -> Value {
     let by_block = rules.blocked_code.map_or("AVAILABLE", |_| "BLOCKED");
     let can_send = rules.health.as_deref().unwrap_or(by_block);
     let concerned = rules.blocked_code.map_or("PHONE_NUMBER", blocked_entity);
@@ -59,15 +85,15 @@ fn health(id: &str, rules: &NumberRules) -> Value {
             json!({ "entity_type": kind, "id": id, "can_send_message": "AVAILABLE" })
         }
     };
-    json!({
-        "can_send_message": can_send,
-        "entities": [
-            entity("PHONE_NUMBER", id),
-            entity("WABA", &rules.waba_id),
-            entity("BUSINESS", "100000000000002"),
-            entity("APP", "100000000000003"),
-        ],
-    })
+    let mut entities = vec![
+        entity("WABA", &rules.waba_id),
+        entity("BUSINESS", "100000000000002"),
+        entity("APP", "100000000000003"),
+    ];
+    if whose != "WABA" {
+        entities.insert(0, entity(whose, id));
+    }
+    json!({ "can_send_message": can_send, "entities": entities })
 }
 
 /// Whose block that error code is.
@@ -101,7 +127,7 @@ mod tests {
     use super::*;
 
     fn get(rules: &NumberRules, query: &str) -> Result<Value, i64> {
-        describe("111", rules, query)
+        describe("111", rules, &Map::new(), query)
             .map(|body| serde_json::from_slice(&body).unwrap())
             .map_err(|error| error.code)
     }

@@ -1,8 +1,8 @@
 //! What a simulator is set up with, in code or from a file.
 
 use crate::limits::{PairMode, PairRate};
+use crate::operations::Template;
 use crate::script::Script;
-use crate::templates::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -104,6 +104,9 @@ pub struct NumberRules {
     /// What the usage headers of this number's answers say, whether or not
     /// `usage_headers` is on.
     pub usage: Option<Usage>,
+    /// Calls an hour to the account and its numbers, other than messages and media: 5,000 if left out, and none are
+    /// refused if `unlimited`. Numbers of one account share it, an app each. Source: Meta docs, "Rate limits".
+    pub calls_per_hour: Option<u32>,
     /// The app the number belongs to, for `appsecret_proof` and for changes to all of its
     /// numbers.
     pub app: Option<String>,
@@ -139,6 +142,7 @@ impl Default for NumberRules {
             upgrade_ms: None,
             health: None,
             usage: None,
+            calls_per_hour: None,
             app: None,
             waba_id: "100000000000001".to_owned(),
             is_on_biz_app: false,
@@ -166,6 +170,15 @@ impl NumberRules {
             Level::NotApplicable => 0,
         };
         Some(u64::from(self.mps.unwrap_or(by_level)))
+    }
+
+    /// Calls an hour to its account; `None` is without limit.
+    pub(crate) fn hourly_calls(&self) -> Option<u32> {
+        match self.calls_per_hour {
+            None if self.unlimited => None,
+            None => Some(5_000),
+            limit => limit,
+        }
     }
 
     pub(crate) fn pair_rate(&self) -> Option<PairRate> {

@@ -26,6 +26,24 @@ pub(crate) fn names(fields: &str) -> impl Iterator<Item = &str> {
         .filter(|field| !field.is_empty())
 }
 
+/// The arguments of a field: of `a.start(1).end(2),b` those of a are start, 1 and end, 2.
+pub(crate) fn arguments(fields: &str, name: &str) -> Vec<(String, String)> {
+    let Some(at) = fields.find(&format!("{name}.")) else {
+        return vec![];
+    };
+    let mut rest = &fields[at + name.len()..];
+    let mut found = vec![];
+    while let Some((argument, (value, after))) = rest
+        .strip_prefix('.')
+        .and_then(|rest| rest.split_once('('))
+        .and_then(|(argument, rest)| Some((argument, rest.split_once(')')?)))
+    {
+        found.push((argument.to_owned(), value.to_owned()));
+        rest = after;
+    }
+    found
+}
+
 /// Percent-encoding of all but what never needs it.
 pub(crate) fn encoded(text: &str) -> String {
     let mut into = String::with_capacity(text.len());
@@ -41,7 +59,7 @@ pub(crate) fn encoded(text: &str) -> String {
 }
 
 /// Percent-decoding; what is not a valid escape stays as it is.
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -71,6 +89,18 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fields_arguments_stand_behind_it() {
+        let fields = "id,analytics.start(1).end(2),name";
+        let pairs = arguments(fields, "analytics");
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        assert_eq!(pairs, [("start", "1"), ("end", "2")]);
+        assert_eq!(arguments(fields, "name"), []);
+    }
 
     #[test]
     fn escapes_are_decoded_and_broken_ones_kept() {

@@ -6,21 +6,22 @@
 mod access;
 mod control;
 mod headers;
+mod operate;
 mod reads;
 
+use crate::budget::Budgets;
 use crate::errors::ApiError;
 use crate::ledger::{Acceptance, Ledger};
 use crate::marketing;
 use crate::node;
 use crate::number::Number;
-use crate::operations::Operations;
+use crate::operations::{Of, Operations};
 use crate::options::{Options, Token, TokenState};
 use crate::reply::{Answer, accepted, disturb, ordinary, wamid};
 use crate::request::{Route, route};
 use crate::script::{Action, Fault, On, Running, Traits};
 use crate::seed::{Seed, push_opaque};
 use crate::standing::Standing;
-use crate::templates::Templates;
 use crate::validate::{self, Intent};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -37,8 +38,8 @@ pub struct World {
     tokens: HashMap<String, Token>,
     /// How tokens stand that are not listed.
     other_tokens: Token,
-    templates: Templates,
     operations: Operations,
+    budgets: Budgets,
     base_url: String,
     running: Running,
     ledger: Ledger,
@@ -78,8 +79,8 @@ impl World {
                 expires_at: None,
                 app_id: None,
             },
-            templates: Templates::default(),
             operations: Operations::default(),
+            budgets: Budgets::default(),
             base_url: "https://graph.facebook.com".to_owned(),
             running: Running::new(options.script.clone(), now_us),
             ledger: Ledger::new(options.ledger_capacity),
@@ -104,6 +105,7 @@ impl World {
     /// Handles a request that reaches the API at `now_us`.
     pub fn handle(&mut self, request: &Request<'_>, now_us: u64) -> Reply {
         let route = route(request.method, request.path);
+        let route = route.map(|route| self.resolve(route, request.method));
         let Some(route) = route.filter(|route| self.serves(*route)) else {
             return self.stray(request, now_us);
         };
@@ -111,11 +113,17 @@ impl World {
             number.settle(now_us);
         }
         let body: Option<Value> = match route {
-            Route::Messages { .. }
-            | Route::Marketing { .. }
+            Route::Messages { .. } | Route::Marketing { .. } => {
+                serde_json::from_slice(request.body).ok()
+            }
+            Route::Number { .. }
+            | Route::Templates { .. }
+            | Route::Token
             | Route::OnNumber { .. }
-            | Route::OnAccount { .. } => serde_json::from_slice(request.body).ok(),
-            Route::Number { .. } | Route::Templates { .. } | Route::Token => None,
+            | Route::OnAccount { .. }
+            | Route::OnObject { .. }
+            | Route::OnApp { .. }
+            | Route::Node { .. } => None,
         };
         let body = body.as_ref().and_then(Value::as_object);
         match route {
@@ -126,7 +134,11 @@ impl World {
             Route::Number { number } => self.ledger.get(number),
             Route::Templates { waba } => self.ledger.template_get(waba),
             Route::Token => self.ledger.token_get(),
-            Route::OnNumber { .. } | Route::OnAccount { .. } => {}
+            Route::OnNumber { .. }
+            | Route::OnAccount { .. }
+            | Route::OnObject { .. }
+            | Route::OnApp { .. }
+            | Route::Node { .. } => {}
         }
         let fault = self.fault(route, request, body, now_us);
         let follows_rules = fault.as_ref().is_none_or(Fault::follows_rules);
@@ -136,6 +148,7 @@ impl World {
             (Some(fault), answer) => self.struck(route, answer, fault, now_us),
             (None, None) => unreachable!("only a fault keeps a request from the rules"),
         };
+        self.tell_budget(route, &mut reply, now_us);
         let latency_us = self.latency_us(route.number());
         let added_us = fault.as_ref().map_or(0, Fault::delay_us);
         reply.answer_at_us = now_us.max(request.received_us + latency_us) + added_us;
@@ -176,7 +189,11 @@ impl World {
                 Route::Number { .. } => On::Get,
                 Route::Templates { .. } => On::Templates,
                 Route::Token => On::Token,
-                Route::OnNumber { .. } | Route::OnAccount { .. } => On::Operation,
+                Route::OnNumber { .. }
+                | Route::OnAccount { .. }
+                | Route::OnObject { .. }
+                | Route::OnApp { .. }
+                | Route::Node { .. } => On::Operation,
             },
             phone_number_id: route.number(),
             recipient: recipient.as_deref(),
@@ -200,11 +217,7 @@ impl World {
         let denied = self
             .token_error(request, Some(route))
             .or_else(|| self.proof_error(request, route));
-        if denied.is_none()
-            && let Route::OnNumber { .. } | Route::OnAccount { .. } = route
-        {
-            return self.operate(route, request, body);
-        }
+        let denied = denied.or_else(|| self.budget_error(route, now_us));
         let outcome = match (denied, route) {
             (Some(error), _) => Err(error),
             (None, Route::Messages { number }) => {
@@ -216,13 +229,23 @@ impl World {
                 self.message(number, request, intent, now_us)
             }
             (None, Route::Number { number }) => {
-                node::describe(number, self.rules_of(number), request.query)
+                let set = self.operations.of_number(number);
+                node::describe(number, self.rules_of(number), &set, request.query)
             }
             (None, Route::Templates { waba }) => self.list_templates(waba, request),
             (None, Route::Token) => self.debug_token(request),
-            (None, Route::OnNumber { .. } | Route::OnAccount { .. }) => {
-                unreachable!("answered before")
+            (None, Route::OnNumber { number, edge }) => {
+                return self.operate(Of::Number, number, edge, request);
             }
+            (None, Route::OnAccount { waba, edge }) => {
+                return self.operate(Of::Account, waba, edge, request);
+            }
+            (None, Route::OnApp { id, edge }) => return self.operate(Of::App, id, edge, request),
+            (None, Route::OnObject { id, edge }) => match self.operations.node(id) {
+                Some((kind, _)) => return self.operate(Of::Object(kind), id, edge, request),
+                None => Err(ApiError::unknown_object("request", id)),
+            },
+            (None, Route::Node { id }) => Err(ApiError::unknown_object("request", id)),
         };
         match outcome {
             Ok(body) => Answer {
@@ -235,57 +258,6 @@ impl World {
                 self.refusal(error)
             }
         }
-    }
-
-    /// An operation that is no message, whose answer may be both: done and refused.
-    fn operate(
-        &mut self,
-        route: Route<'_>,
-        request: &Request<'_>,
-        body: Option<&Map<String, Value>>,
-    ) -> Answer {
-        let method = request.method;
-        let told = match route {
-            Route::OnNumber { number, edge } => {
-                self.operations.on_number(method, number, edge, body)
-            }
-            Route::OnAccount { waba, edge } => {
-                self.operations.count(method, edge);
-                let changed = match method {
-                    Method::Post => self.templates.create(waba, body),
-                    Method::Delete | Method::Get | Method::Other => {
-                        self.templates.delete(waba, request.query)
-                    }
-                };
-                changed.map(|answer| (200, answer))
-            }
-            Route::Messages { .. }
-            | Route::Marketing { .. }
-            | Route::Number { .. }
-            | Route::Templates { .. }
-            | Route::Token => Err(ApiError::unknown_path(request.path)),
-        };
-        match told {
-            Ok((status, body)) => Answer {
-                status,
-                body: body.to_string().into_bytes(),
-                error: None,
-            },
-            Err(error) => {
-                self.ledger.reject(route.number(), error.code);
-                self.refusal(error)
-            }
-        }
-    }
-
-    /// Users who have not written for a day, and so cannot be blocked.
-    pub fn set_strangers(&mut self, strangers: std::collections::BTreeSet<String>) {
-        self.operations.set_strangers(strangers);
-    }
-
-    /// Calls of operations, such as `POST block_users`, that were done.
-    pub fn operations(&self) -> std::collections::BTreeMap<String, u64> {
-        self.operations.done().clone()
     }
 
     fn message(
@@ -413,7 +385,11 @@ impl World {
             Route::Number { number } => format!(r#"{{"id":"{number}"}}"#).into_bytes(),
             Route::Templates { .. } => br#"{"data":[]}"#.to_vec(),
             Route::Token => br#"{"data":{"is_valid":true,"scopes":[]}}"#.to_vec(),
-            Route::OnNumber { .. } | Route::OnAccount { .. } => br#"{"success":true}"#.to_vec(),
+            Route::OnNumber { .. }
+            | Route::OnAccount { .. }
+            | Route::OnObject { .. }
+            | Route::OnApp { .. }
+            | Route::Node { .. } => br#"{"success":true}"#.to_vec(),
             Route::Messages { .. } | Route::Marketing { .. } => {
                 self.minted += 1;
                 let wamid = wamid(self.options.seed, self.minted);

@@ -3,10 +3,10 @@
 use crate::change::{Change, Whose};
 use crate::http;
 use crate::ledger::{Entry, Gauge, Page, Stats};
+use crate::operations::Template;
 use crate::options::{NumberRules, Options, Token};
 use crate::rules::World;
 use crate::script::Script;
-use crate::templates::Template;
 use crate::wire::{Abort, Wire};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -136,6 +136,11 @@ impl Sim {
     /// Calls of operations that are no messages, such as `POST block_users`, which were done.
     pub fn operations(&self) -> std::collections::BTreeMap<String, u64> {
         self.shared.world().operations()
+    }
+
+    /// Somebody asks to join a group: the id of that request.
+    pub fn ask_to_join(&self, group: &str, user: &str) -> String {
+        self.shared.world().ask_to_join(group, user)
     }
 
     /// Users who have not written for a day, and so cannot be blocked.

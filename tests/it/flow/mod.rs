@@ -4,6 +4,7 @@ mod accepted;
 mod clients;
 mod delayed;
 mod direct;
+mod every;
 mod garbage;
 mod marketing;
 mod operations;

@@ -172,7 +172,7 @@ async fn what_was_done_for_some_says_for_whom_and_for_whom_not() {
         .await;
     assert_eq!(
         listed["response"]["data"],
-        json!([{ "wa_id": "34600000001" }])
+        json!([{ "messaging_product": "whatsapp", "wa_id": "34600000001" }])
     );
     let unblock = json!({ "block_users": [{ "user": "34600000001" }] });
     let unblocked = world
@@ -212,6 +212,12 @@ async fn a_lost_answer_is_repeated_where_that_is_harmless_and_looked_up_where_it
     let delete = operation("delete", "template_delete", &json!({ "name": "sale" })).number(WABA);
     let deleted = world.answer(delete.header("confirm", "true")).await;
     assert_eq!(deleted["status"], "accepted", "{deleted}");
+    let upi = json!({ "configuration_name": "upi", "provider_name": "upi_vpa", "merchant_vpa": "depot@upi" });
+    loses_the_answer(&world);
+    let config = operation("config", "payment_config_create", &upi).number(WABA);
+    let config = world.answer(config).await;
+    assert_eq!(config["status"], "accepted", "{config}");
+    assert_eq!(config["response"]["status"], "Active", "found by its name");
     let done = world.sim.operations();
     let counts =
         ["POST whatsapp_business_profile", "POST message_templates"].map(|name| done[name]);

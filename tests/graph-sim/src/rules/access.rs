@@ -6,7 +6,7 @@ use crate::number::Number;
 use crate::options::{NumberRules, Token};
 use crate::proof;
 use crate::query::parameter;
-use crate::request::Route;
+use crate::request::{Method, Route};
 use crate::token;
 
 impl World {
@@ -17,11 +17,41 @@ impl World {
             | Route::Marketing { number }
             | Route::Number { number }
             | Route::OnNumber { number, .. } => self.knows(number),
-            Route::Templates { waba } | Route::OnAccount { waba, .. } => {
-                self.all_rules().any(|rules| rules.waba_id == waba)
-            }
-            Route::Token => true,
+            Route::Templates { waba } | Route::OnAccount { waba, .. } => self.has_account(waba),
+            Route::OnObject { id, .. } => self.operations.node(id).is_some(),
+            Route::Node { .. } => false,
+            Route::Token | Route::OnApp { .. } => true,
         }
+    }
+
+    fn has_account(&self, waba: &str) -> bool {
+        self.all_rules().any(|rules| rules.waba_id == waba)
+    }
+
+    /// What an id alone stands for: an object, an account, or else a number.
+    pub(super) fn resolve<'a>(&self, route: Route<'a>, method: Method) -> Route<'a> {
+        let (Route::Number { number: id } | Route::Node { id }) = route else {
+            return route;
+        };
+        let edge = "";
+        let is_digits = id.bytes().all(|b| b.is_ascii_digit());
+        if self.operations.has_issued(id) || self.operations.node(id).is_some() {
+            Route::OnObject { id, edge }
+        } else if !self.numbers.contains_key(id) && self.has_account(id) {
+            Route::OnAccount { waba: id, edge }
+        } else if is_digits && method == Method::Post {
+            Route::OnNumber { number: id, edge }
+        } else {
+            route
+        }
+    }
+
+    /// The account that an object is of, by its number if it is a number's.
+    pub(super) fn account_of(&self, object: &str) -> String {
+        let owner = self.operations.node(object).map(|(_, owner)| owner);
+        let owner = owner.unwrap_or_default();
+        let rules = self.numbers.get(owner).map(Number::rules);
+        rules.map_or(owner, |rules| &rules.waba_id).to_owned()
     }
 
     /// Whether the number is served; one seen for the first time is set up.
@@ -96,7 +126,11 @@ impl World {
                 let rules = self.rules_for(token);
                 rules.iter().any(|rules| rules.waba_id == waba)
             }
-            Route::Token => true,
+            Route::OnObject { id, .. } => {
+                let (waba, rules) = (self.account_of(id), self.rules_for(token));
+                rules.iter().any(|rules| rules.waba_id == waba)
+            }
+            Route::Token | Route::OnApp { .. } | Route::Node { .. } => true,
         };
         // To a token without access, an object does not exist.
         (!sees).then(|| ApiError::unknown_object(verb, id))
@@ -118,7 +152,15 @@ impl World {
                 rules.retain(|rules| rules.waba_id == waba);
                 rules
             }
-            Route::Token => self.rules_for(self.token(bearer)),
+            Route::OnObject { id, .. } => {
+                let waba = self.account_of(id);
+                let mut rules = self.rules_for(self.token(bearer));
+                rules.retain(|rules| rules.waba_id == waba);
+                rules
+            }
+            Route::Token | Route::OnApp { .. } | Route::Node { .. } => {
+                self.rules_for(self.token(bearer))
+            }
         };
         let secret_of = |rules: &&NumberRules| self.options.apps.get(rules.app.as_ref()?);
         let secrets: Vec<&String> = concerned.iter().map(secret_of).collect::<Option<_>>()?;

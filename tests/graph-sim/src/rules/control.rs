@@ -4,11 +4,11 @@ use super::World;
 use crate::change::{Change, Whose};
 use crate::ledger::{Page, Stats};
 use crate::number::Number;
+use crate::operations::Template;
 use crate::options::{NumberRules, Token};
 use crate::request::{Method, Route, route};
 use crate::script::{Running, Script};
 use crate::standing::Standing;
-use crate::templates::Template;
 use std::collections::BTreeMap;
 
 /// How all numbers are to stand, while it is not sure that all changes are right.
@@ -152,7 +152,7 @@ impl World {
     /// Adds message templates or changes their status.
     pub fn set_templates(&mut self, templates: Vec<Template>) {
         for template in templates {
-            self.templates.set(template);
+            self.operations.set_template(template);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Request, World};
 use crate::errors::ApiError;
+use crate::operations::Of;
 use crate::query::parameter;
 use crate::token;
 use std::collections::BTreeSet;
@@ -30,8 +31,8 @@ impl World {
         waba: &str,
         request: &Request<'_>,
     ) -> Result<Vec<u8>, ApiError> {
-        let link = format!("{}{}", self.base_url, request.path);
-        let bearer = request.bearer.unwrap_or_default();
-        self.templates.page(waba, request.query, &link, bearer)
+        let call = self.call(Of::Account, waba, "message_templates", request);
+        let page = self.operations.list_templates(&call)?;
+        Ok(page.to_string().into_bytes())
     }
 }

@@ -1,7 +1,7 @@
 //! Reads of what the API knows of numbers, tokens and templates.
 
 use super::*;
-use crate::templates::Template;
+use crate::operations::Template;
 
 fn get(world: &mut World, target: &str, bearer: &str) -> Reply {
     ask(world, Method::Get, target, bearer, b"", 0)
