@@ -1,10 +1,10 @@
 //! The contract files as others read them, AsyncAPI's own parser and a validator of JSON Schemas that is not ours; and requests as others
-//! make them, real SDKs that send to the API double.
+//! make them, real SDKs that send to the API double: messages, and operations, with reads that must show them.
 //!
 //! Where Node.js or an SDK is missing these tests pass, unchecked; `deploy/dev test` tells at its start.
 
-use crate::support::{NUMBER, Setup, TOKEN, within};
-use graph_sim::Sim;
+use crate::support::{NUMBER, Setup, TOKEN, WABA, within};
+use graph_sim::{NumberRules, Options, Sim};
 use harness::worker::Folder;
 use serde_json::{Value, json};
 use std::fs;
@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use whatsapp_dispatcher::contract::fault::Fault;
+use whatsapp_dispatcher::core::operation::{
+    ACCOUNT_OPERATIONS, Base, Facts, IntakeConfig, Operation, SchemaCheck,
+};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -164,4 +168,102 @@ async fn what_whatsapp_api_js_sends_is_valid() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_kapso_sends_is_valid() {
     bodies_are_valid("@kapso/whatsapp-cloud-api", in_node("send-kapso.mjs")).await;
+}
+
+/// What pywa gives otherwise than our operations take it, and why that stays so.
+const OTHERWISE: [(&str, &str, &str); 1] = [(
+    "phone_number_add",
+    "/cc",
+    "pywa says country_code, where Meta's page has cc",
+)];
+
+/// Whether an operation can make such a request: of those with its path, one that takes its body.
+fn is_one_of_ours(request: &Value) -> Result<(), String> {
+    let path = request["path"].as_str().unwrap();
+    let path = path.trim_matches('/');
+    // The version, which the other host's paths do not have.
+    let is_business = request["host"] == "api.facebook.com";
+    let path = if is_business {
+        path
+    } else {
+        path.split_once('/').unwrap().1
+    };
+    let matches = |facts: &&Facts| {
+        let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+        let (ours, theirs) = (parts(facts.path), parts(path));
+        let fits = |(ours, theirs): (&String, &String)| match ours.as_str() {
+            "{phone_number_id}" => theirs == NUMBER,
+            "{waba_id}" => theirs == WABA,
+            "{node}" => theirs != WABA,
+            literal => literal == theirs,
+        };
+        facts.method.as_str() == request["method"]
+            && (facts.base == Base::Business) == is_business
+            && ours.len() == theirs.len()
+            && ours.iter().zip(&theirs).all(fits)
+    };
+    let has_body = !request["body"].is_null();
+    let body = &request[if has_body { "body" } else { "query" }];
+    let mut refused = vec![];
+    for facts in ACCOUNT_OPERATIONS.iter().filter(matches) {
+        let operation = Operation::of_type(facts.name).unwrap();
+        let mut faults = vec![];
+        operation.check(body, &INTAKE, &mut faults);
+        let is_known = |fault: &Fault| {
+            let mut known = OTHERWISE.iter();
+            known.any(|(name, at, _)| *name == facts.name && *at == fault.at)
+        };
+        faults.retain(|fault| !is_known(fault));
+        match faults.first() {
+            None => return Ok(()),
+            Some(fault) => refused.push(format!("{}{}", facts.name, fault.at)),
+        }
+    }
+    Err(format!("{refused:?}: {request}"))
+}
+
+const INTAKE: IntakeConfig = IntakeConfig {
+    max_body_bytes: 4_000_000,
+    check_sizes: true,
+    user_ids_in_to: false,
+    schema: SchemaCheck::Off,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pywas_own_operations_are_done_and_ours_could_ask_for_them() {
+    let Ok(python) = std::env::var("DISPATCHER_TEST_CONTRACT_PYTHON") else {
+        return eprintln!("pywa: NOT CHECKED");
+    };
+    let rules = NumberRules {
+        waba_id: WABA.to_owned(),
+        ..NumberRules::default()
+    };
+    let numbers = [(NUMBER.to_owned(), rules)].into();
+    let sim = Sim::start(Options {
+        numbers,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let mut command = Command::new(python);
+    command.arg(file("tests/it/contract/operate.py"));
+    command.args([&sim.url(), NUMBER, TOKEN, WABA, "100000000000002"]);
+    let output = within("pywa", command.kill_on_drop(true).output())
+        .await
+        .unwrap();
+    if output.status.code() == Some(NOT_INSTALLED) {
+        return eprintln!("pywa: NOT CHECKED");
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let requests = told.lines().map(|line| serde_json::from_str(line).unwrap());
+    // An operation carries no file: neither media nor a flow's or a group's.
+    let requests = requests.filter(|request: &Value| request["body"]["is_in_parts"].is_null());
+    let requests: Vec<Value> = requests.collect();
+    let otherwise = requests
+        .iter()
+        .filter_map(|request| is_one_of_ours(request).err());
+    assert_eq!(otherwise.collect::<Vec<_>>(), [""; 0]);
+    assert!(requests.len() > 60, "{}", requests.len());
 }

@@ -66,6 +66,8 @@ fn value(field: &str, id: &str, rules: &NumberRules) -> Result<Value, ApiError> 
         "health_status" => health_of("PHONE_NUMBER", id, rules),
         "is_official_business_account" | "is_pin_enabled" | "is_preverified_number" => false.into(),
         "host_platform" => "CLOUD_API".into(),
+        "country_code" => "US".into(),
+        "country_dial_code" => "1".into(),
         "eligibility_for_api_business_global_search" => "NON_ELIGIBLE_UNDEFINED_COUNTRY".into(),
         _ => {
             return Err(ApiError::no_field(field, "WhatsAppBusinessPhoneNumber"));

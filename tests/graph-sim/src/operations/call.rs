@@ -136,11 +136,14 @@ pub(crate) fn parameters(request: &Request<'_>) -> Map<String, Value> {
     let mut given = pairs(request.query);
     let body = match serde_json::from_slice(request.body) {
         Ok(Value::Object(members)) => members,
-        _ => match std::str::from_utf8(request.body) {
-            Ok(text) if text.starts_with("--") => parts(text),
-            Ok(text) => pairs(text.trim()),
-            Err(_) => Map::new(),
-        },
+        _ => {
+            let text = String::from_utf8_lossy(request.body);
+            if text.starts_with("--") {
+                parts(&text)
+            } else {
+                pairs(text.trim())
+            }
+        }
     };
     given.extend(body);
     given
@@ -153,7 +156,7 @@ fn pairs(text: &str) -> Map<String, Value> {
         .collect()
 }
 
-/// The parts of a `multipart/form-data` body, whose boundary is its first line. Of a file there is its content.
+/// The parts of a `multipart/form-data` body, whose boundary is its first line. Of a file there is its content, as text.
 fn parts(body: &str) -> Map<String, Value> {
     let boundary = body.lines().next().unwrap_or_default();
     let parts = body.split(boundary).filter_map(|part| {

@@ -39,6 +39,8 @@ fn whole(flow: &Object, call: &Call<'_>) -> Map<String, Value> {
         whole.insert("json_version".to_owned(), "3.0".into());
     }
     if call.fields().is_some() {
+        let written_at = "2026-01-01T00:00:00+0000";
+        whole.insert("updated_at".to_owned(), written_at.into());
         let url = format!(
             "https://business.facebook.com/wa/manage/flows/{}/preview/?token=t",
             flow.id
@@ -53,7 +55,7 @@ fn whole(flow: &Object, call: &Call<'_>) -> Map<String, Value> {
         );
         whole.insert(
             "whatsapp_business_account".to_owned(),
-            json!({ "id": call.owner, "name": "Simulated" }),
+            json!({ "id": call.owner, "name": "Simulated", "timezone_id": "1", "currency": "USD", "message_template_namespace": "n" }),
         );
     }
     whole

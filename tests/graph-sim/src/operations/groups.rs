@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = rows! {
     Post OF_GROUP, "" => change, "messaging_product";
     Delete OF_GROUP, "" => |all, call| {
         all.store.remove(Kind::Group, &call.owner, |group| group.id == call.id);
-        success()
+        requested(all)
     };
     Get OF_GROUP, "invite_link" => |all, call| {
         let group = all.store.named(call, Kind::Group, call.id)?;
@@ -64,7 +64,8 @@ fn create(all: &mut Operations, call: &Call<'_>) -> Told {
         &mut id,
         mix(mix(call.id.len() as u64) ^ (count + 1) ^ all.done.values().sum::<u64>()),
     );
-    let mut members = call.only(&["subject", "description", "join_approval_mode"]);
+    let mut members = Map::from_iter([("join_approval_mode".to_owned(), "auto_approve".into())]);
+    members.extend(call.only(&["subject", "description", "join_approval_mode"]));
     members.extend([
         (LINK.to_owned(), link(mix(count))),
         (LINKS.to_owned(), 0.into()),

@@ -19,7 +19,7 @@ const OFFICIAL: &str = "official_business_account";
 #[rustfmt::skip] // One operation, one line.
 pub(super) const ROWS: &[Row] = rows! {
     Post Of::Number, "" => change_itself;
-    Get Of::Number, "whatsapp_business_profile" => |all, call| listed(all, call, PROFILE, &json!({ "messaging_product": "whatsapp" }));
+    Get Of::Number, "whatsapp_business_profile" => |all, call| listed(all, call, PROFILE, &json!({ "messaging_product": "whatsapp", "vertical": "OTHER" }));
     Post Of::Number, "whatsapp_business_profile" => |all, call| merge(all, call, PROFILE), "messaging_product";
     Get Of::Number, "business_compliance_info" => |all, call| listed(all, call, COMPLIANCE, &json!({ "messaging_product": "whatsapp" }));
     Post Of::Number, "business_compliance_info" => |all, call| merge(all, call, COMPLIANCE), "messaging_product", "entity_name", "entity_type", "grievance_officer_details", "customer_care_details";

@@ -161,8 +161,14 @@ pub(super) fn list(store: &Store, call: &Call<'_>) -> Result<Value, ApiError> {
             listed.push((template.id.clone(), shown(template, call)?));
         }
     }
-    // What is not understood is refused where nothing is listed, too.
-    page(call, &listed)
+    let mut page = page(call, &listed)?;
+    if call.given("summary").is_some() {
+        page["summary"] = json!({
+            "total_count": listed.len(), "message_template_count": store.of(Kind::Template, &call.owner).count(),
+            "message_template_limit": 250, "are_translations_complete": true,
+        });
+    }
+    Ok(page)
 }
 
 fn shown(template: &Object, call: &Call<'_>) -> Result<Value, ApiError> {
@@ -186,6 +192,11 @@ fn is_taken(store: &Store, waba: &str, name: &str, language: &str) -> bool {
     listed.any(|listed| listed.is("name", name) && listed.is("language", language))
 }
 
+/// Parameters are numbered unless they are named.
+fn format_if_none() -> (String, Value) {
+    ("parameter_format".to_owned(), "POSITIONAL".into())
+}
+
 /// Creates one, which waits for Meta's review. A name has each language once.
 fn create(all: &mut Operations, call: &Call<'_>) -> Told {
     let (name, language) = (call.text_of("name")?, call.text_of("language")?);
@@ -194,7 +205,8 @@ fn create(all: &mut Operations, call: &Call<'_>) -> Told {
         let error = ApiError::parameter("There is already content in this language");
         return Err(error.with_subcode(Some(2_388_024)));
     }
-    let mut members = call.only(&SET);
+    let mut members = Map::from_iter([format_if_none()]);
+    members.extend(call.only(&SET));
     members.extend([
         ("name".to_owned(), name.into()),
         ("language".to_owned(), language.into()),
@@ -245,7 +257,14 @@ fn edit(all: &mut Operations, call: &Call<'_>) -> Told {
     template
         .members
         .insert("status".to_owned(), "PENDING".into());
-    success()
+    let (name, category) = (
+        template.members.get("name"),
+        template.members.get("category"),
+    );
+    Ok((
+        200,
+        json!({ "success": true, "id": call.id, "name": name, "category": category }),
+    ))
 }
 
 fn unpause(all: &mut Operations, call: &Call<'_>) -> Told {
@@ -317,6 +336,7 @@ fn upsert(all: &mut Operations, call: &Call<'_>) -> Told {
     for language in call.texts("languages") {
         if !is_taken(&all.store, &call.owner, &name, &language) {
             let members = [
+                format_if_none(),
                 ("name".to_owned(), name.as_str().into()),
                 ("language".to_owned(), language.as_str().into()),
             ];
