@@ -87,7 +87,8 @@ impl Acknowledger {
         Settled::Acknowledged
     }
 
-    /// Writes what is gathered, ahead of whatever is asked of the channel next.
+    /// Writes what is gathered, ahead of whatever is asked of the channel next: a worker is one thread, on which lapin's loop over the socket
+    /// is a task as well, so nothing else runs until the frames are queued.
     pub(super) fn flush(&self) {
         let (due, unsettled) = {
             let mut gathered = self.gathered();

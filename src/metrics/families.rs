@@ -24,6 +24,11 @@ const LATENCY_BUCKETS: [f64; 12] = [
     0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 ];
 
+/// Seconds. From a timer's own millisecond to what costs a connection: RabbitMQ ends one after twice `broker.heartbeat_s` without a frame.
+const LATENESS_BUCKETS: [f64; 12] = [
+    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
+];
+
 /// All series of one name.
 pub struct Family {
     /// Without [`Family::prefix`].
@@ -177,6 +182,7 @@ pub const OUTCOMES: [&str; 7] = [
 ];
 const WAITS: Kind = Kind::Histogram(&WAIT_BUCKETS);
 const LATENCY: Kind = Kind::Histogram(&LATENCY_BUCKETS);
+const LATENESS: Kind = Kind::Histogram(&LATENESS_BUCKETS);
 const VERSION: Label = open("version");
 const WORKER: Label = open("worker");
 
@@ -186,6 +192,7 @@ families! {
     READY: Gauge, "ready", [], "1 while /readyz says so.";
     WORKER_CAPACITY: Gauge, "worker_capacity_messages_per_second", [], "What this worker can carry, by how long its thread was busy per message; 1000 until it was under load.";
     WORKER_BUSY: Counter, "worker_busy_seconds_total", [], "Time that the worker's one thread was busy.";
+    THREAD_DELAY: LATENESS, "thread_delay_seconds", [], "How late the worker's one thread came to a timer, ten times a second: frames to and from RabbitMQ, heartbeats among them, waited as long.";
     WORKER_ID_SHARED: Gauge, "worker_id_shared", [], "1 while another worker runs with this one's worker.id.";
     DRAIN_TARGET: Gauge, "drain_target_seconds", [], "metrics.drain_target_s: within this a backlog should be gone.";
     LOG_LINES_LEFT_OUT: Counter, "log_lines_left_out_total", [], "Log lines left out, as others like them came too often.";

@@ -58,6 +58,12 @@ async fn two_workers_share_the_lanes_and_one_alone_serves_all() {
         let pending = "acknowledgements_pending";
         worker.metric(pending, &[], |n| n == 0.0).await;
     }
+    // The sockets to RabbitMQ are served by the lanes' own thread.
+    let threads = threads(world.worker.pid());
+    assert!(
+        !threads.iter().any(|name| name.starts_with("lapin")),
+        "{threads:?}"
+    );
     let (a, b) = (accepted(&world.worker).await, accepted(&other).await);
     assert!(
         a >= 20.0 && b >= 20.0,
@@ -223,4 +229,12 @@ async fn after_a_loss_for_all_each_lane_goes_back_to_its_owner() {
     other.drain().await;
     world.worker.ready().await;
     world.finish_after_loss().await;
+}
+
+/// Names of a process's threads.
+fn threads(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+    // One may have ended meanwhile.
+    names.filter_map(Result::ok).collect()
 }

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod board;
 pub mod conclude;
+mod delay;
 pub mod evidence;
 pub mod intake;
 pub mod lane_task;
@@ -137,6 +138,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         apps: Apps::default(),
     });
     let mut tasks = Tasks::new(list);
+    tasks.start("the measure of delays", delay::measure(metrics.clone()));
     tasks.start_periodic("the log's keeper", None, log::TELL, |rounds| {
         repeats.keep_telling(metrics.clone(), rounds)
     });

@@ -31,6 +31,7 @@ const FLOORS: [&[&str]; 20] = [
     ],
     &["src/roles/dispatcher/lane_task"],
     &[
+        "src/roles/dispatcher/delay.rs",
         "src/roles/dispatcher/unrouted.rs",
         "src/roles/dispatcher/upkeep.rs",
         "src/roles/dispatcher/signals.rs",
