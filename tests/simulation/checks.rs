@@ -7,7 +7,8 @@ use std::fmt;
 /// keep, `wake` that nothing waits for ever, `order` that a person's requests keep theirs, `isolation` that lanes lose few connections by
 /// another's delivery. Of holds: `scope` is who sends and who stays away, `cost` how many refusals a block takes, `log` that all agree once it is read, `start` that it
 /// is read first. Of lanes that pass from worker to worker: `claim` is that all can know whose one is before anything is sent, `told` that
-/// what goes back unsent is told, `owner` that whoever had one is the first to have it again.
+/// what goes back unsent is told, `owner` that whoever had one is the first to have it again. `dedupe` is that an id is sent once where its
+/// requests say so.
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) check: &'static str,

@@ -5,6 +5,7 @@ use super::allowance::{PairAccount, RateAccount};
 use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::decisions;
+use super::dedupe::Duplicates;
 use super::plan::RequestNo;
 use super::stops::{Reaction, Stops};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ pub(crate) struct Item {
     pub(crate) request: RequestNo,
     /// Something tells it apart from other publications of its id.
     pub(crate) is_stamped: bool,
+    pub(crate) is_deduped: bool,
     pub(crate) person: Option<usize>,
     pub(crate) copy: Copy,
     /// How many tokens the lane had had before the one it was sent with.
@@ -56,9 +58,10 @@ pub(crate) struct Conduct {
     pub(super) reported: BTreeSet<Ticket>,
     /// Of those, the ones that are acknowledged and no more.
     pub(super) let_go: BTreeSet<Ticket>,
-    rate: RateAccount,
-    pairs: PairAccount,
-    stops: Stops,
+    pub(super) duplicates: Duplicates,
+    pub(super) rate: RateAccount,
+    pub(super) pairs: PairAccount,
+    pub(super) stops: Stops,
     tokens: u64,
     /// Whose messages wait, until when.
     templates: BTreeMap<Arc<str>, u64>,
@@ -86,6 +89,7 @@ impl Conduct {
             settling: BTreeMap::new(),
             reported: BTreeSet::new(),
             let_go: BTreeSet::new(),
+            duplicates: Duplicates::default(),
             rate: RateAccount::new(config.pace, now),
             pairs: PairAccount::new(config.pair),
             stops: Stops::new(config.breaker_failures),
@@ -257,15 +261,13 @@ impl Conduct {
     }
 
     fn decided(&mut self, ticket: Ticket, item: Item, decision: &Decision) -> Checked {
+        let before = item.copy.history.attempts;
         let attempts = match decision {
             Decision::Delay { message, .. } => Some(message.history.attempts),
             Decision::Finish(report) | Decision::Bury(report) => Some(report.attempts),
-            Decision::Repeat { .. }
-            | Decision::Duplicate { .. }
-            | Decision::Forget
-            | Decision::Abandon => None,
+            Decision::Duplicate { .. } => Some(before),
+            Decision::Repeat { .. } | Decision::Forget | Decision::Abandon => None,
         };
-        let before = item.copy.history.attempts;
         ensure(attempts == Some(before), "P4", || {
             format!(
                 "request {} had {before} attempts, and {attempts:?} without a send: {decision:?}",
@@ -284,7 +286,7 @@ impl Conduct {
         ensure(!self.asked.contains(&ticket), "P3", || {
             format!("request {request} was sent before it was known whether it had been")
         })?;
-        let others = self.flights.len() + self.settling.len();
+        let others = self.places_taken();
         self.stops.check(request, others, now)?;
         ensure(others < self.config.in_flight_max(), "P4", || {
             format!("request {request} was sent while the lane was full")
@@ -383,10 +385,6 @@ impl Conduct {
         self.stops.used_up();
     }
 
-    pub(crate) fn in_flight(&self) -> Vec<RequestNo> {
-        self.flights.values().map(|item| item.request).collect()
-    }
-
     /// The lane rests until `wake`: is anything overdue, or forgotten?
     pub(crate) fn rests(
         &mut self,
@@ -407,12 +405,16 @@ impl Conduct {
         let rejoins = matches!(view.state, State::Rejoining { .. }) && self.is_outdated();
         let stopped = self.stops.forbids() || !may_send || rejoins;
         let is_careful = self.stops.is_careful(now);
-        let full = in_flight >= self.config.in_flight_max() || is_careful && in_flight > 0;
+        let taken = self.places_taken();
+        let full = taken >= self.config.in_flight_max() || is_careful && taken > 0;
         self.rate.note(view, now);
         if stopped || full {
             return Ok(());
         }
-        self.check_room()?;
+        // Room that has become less shows once it has given its messages back, for which it may wait until the log was read.
+        if !self.is_outdated() {
+            self.check_room()?;
+        }
         let Some(due) = self.due(now) else {
             return Ok(());
         };
@@ -420,28 +422,5 @@ impl Conduct {
         ensure(wakes, "wake", || {
             format!("something may be sent at {due}, and the lane wakes at {wake:?}: {view:?}")
         })
-    }
-
-    /// By when the next waiting request must be looked at.
-    fn due(&self, now: Us) -> Option<Us> {
-        let busy = |person| {
-            let mut flights = self.flights.values();
-            flights.any(|flight| flight.person == Some(person))
-        };
-        // Those behind one that is asked about wait with it.
-        let asked = self
-            .asked
-            .iter()
-            .filter_map(|ticket| self.waiting.get(ticket));
-        let asked: Vec<usize> = asked.filter_map(|item| item.person).collect();
-        let due = |(ticket, item): (&Ticket, &Item)| match item.person {
-            None if self.asked.contains(ticket) => None,
-            None => Some(0),
-            Some(person) if busy(person) || asked.contains(&person) => None,
-            Some(person) => self.pairs.due(person, now),
-        };
-        let first = self.waiting.iter().filter_map(due).min()?;
-        let paced = self.rate.due();
-        Some(first.max(paced).max(self.stops.quiet_until()).max(now))
     }
 }

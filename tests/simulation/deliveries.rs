@@ -129,6 +129,7 @@ impl Simulation {
             expires_at: expires_at.as_deref().map(text),
             not_before: not_before.as_deref().map(text),
             on_unknown: on_unknown(facts, self.flaw).map(text),
+            dedupe: facts.dedupe_s.map(|seconds| Header::Int(seconds.into())),
             history: copy.history.clone(),
             // Some protocols have no message id, but headers.
             ..named(facts.id.as_deref(), request % 5 == 4)
@@ -138,6 +139,7 @@ impl Simulation {
         let item = checked.is_ok().then_some(Item {
             request,
             is_stamped: facts.incarnation.is_some(),
+            is_deduped: facts.dedupe_s.is_some(),
             person,
             copy,
             token: 0,

@@ -9,8 +9,10 @@ use super::mishaps::End;
 use super::plan::{Mishap, RequestNo};
 use super::publishing::{Letter, OperationNo};
 use super::worker::Who;
+use std::collections::VecDeque;
 use whatsapp_dispatcher::core::evidence::search::{Question, Stamp};
 use whatsapp_dispatcher::core::lane::Ticket;
+use whatsapp_dispatcher::core::lane::dedupe::{Read, Recalled};
 use whatsapp_dispatcher::core::outcome::answer::Reply;
 
 pub(crate) enum Event {
@@ -53,6 +55,9 @@ pub(crate) enum Event {
     Start(usize),
     /// Orders from its process reach a lane.
     Obey(Who),
+    /// The log of results is read back for a lane, or the next part of it is here.
+    Recall(Who, Read),
+    Recalled(Who, u64, VecDeque<Recalled>),
     Log(LogEvent),
     Tend(Tending),
     Ends(End),
@@ -101,6 +106,8 @@ impl Event {
             | Self::LimitRead(who)
             | Self::Wake(who, _)
             | Self::Obey(who)
+            | Self::Recall(who, _)
+            | Self::Recalled(who, ..)
             | Self::Flush(who, _)
             | Self::Worker(WorkerEvent::SetLimit(who, _)) => Some(who.worker),
             Self::SessionUp(worker, _)

@@ -99,10 +99,12 @@ impl Conduct {
             Decision::Finish(_) | Decision::Bury(_) => drop(self.reported.insert(ticket)),
             // Because of another, which may come again.
             Decision::Forget => drop(self.let_go.insert(ticket)),
-            Decision::Delay { .. }
-            | Decision::Repeat { .. }
-            | Decision::Duplicate { .. }
-            | Decision::Abandon => {}
+            // Whoever answers it again looks again.
+            Decision::Duplicate { .. } => {
+                self.let_go.insert(ticket);
+                self.duplicates.answering.insert(ticket);
+            }
+            Decision::Delay { .. } | Decision::Repeat { .. } | Decision::Abandon => {}
         }
         self.settling.insert(ticket, item);
     }
@@ -128,6 +130,7 @@ impl Conduct {
 
     pub(crate) fn settled(&mut self, ticket: Ticket, confirmed: bool) {
         let reported = self.reported.remove(&ticket);
+        self.duplicates.answering.remove(&ticket);
         let Some(item) = self.settling.remove(&ticket) else {
             return;
         };
@@ -169,6 +172,7 @@ impl Conduct {
     }
 
     pub(crate) fn channel_lost(&mut self) {
+        self.duplicates.reading = None;
         self.orphans.extend(self.flights.keys());
         let asked = std::mem::take(&mut self.asked);
         for (ticket, item) in std::mem::take(&mut self.waiting) {

@@ -222,6 +222,21 @@ impl Fates {
         Ok(())
     }
 
+    /// An earlier one's result answers it.
+    pub(crate) fn duplicate(&mut self, request: RequestNo, report: Arc<ResultDocument>) -> Checked {
+        let fate = &mut self.0[request];
+        let is_first = fate.results.is_empty() || fate.may_answer_twice;
+        ensure(is_first, "P1", || {
+            format!("request {request} got a second result without a cause")
+        })?;
+        fate.results.push(report);
+        Ok(())
+    }
+
+    pub(crate) fn results(&self, request: RequestNo) -> &[Arc<ResultDocument>] {
+        &self.0[request].results
+    }
+
     /// When all is over.
     pub(crate) fn close(&self) -> Checked {
         for (request, fate) in self.0.iter().enumerate() {

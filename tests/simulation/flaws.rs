@@ -65,11 +65,13 @@ pub(crate) enum Flaw {
     WaitsForTheLog,
     /// A lane is consumed at once where its owner is to be first.
     OvertakesOwner,
+    /// A part of what the log of results has of ids is taken for the whole.
+    TakesPartForWhole,
 }
 
 impl Flaw {
     /// Each, with the checks that are there for it. Others may notice what comes of it earlier.
-    pub(crate) const ALL: [(Self, &'static [&'static str]); 36] = [
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 37] = [
         (Self::AcknowledgesFirst, &["P1"]),
         (Self::HurriesTheClock, &["P2", "P4"]),
         (Self::ForgetsRedelivered, &["P3"]),
@@ -109,5 +111,6 @@ impl Flaw {
         (Self::TellsOnce, &["told"]),
         (Self::WaitsForTheLog, &["P8"]),
         (Self::OvertakesOwner, &["owner"]),
+        (Self::TakesPartForWhole, &["dedupe"]),
     ];
 }

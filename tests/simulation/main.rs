@@ -20,6 +20,7 @@ mod checks;
 mod clocks;
 mod conduct;
 mod decisions;
+mod dedupe;
 mod deliveries;
 mod events;
 mod evidence;
@@ -56,7 +57,7 @@ const SEEDS: u64 = 5_000;
 /// Those that are looked through for a flaw at the most: some show in one story of thousands.
 const FLAW_SEEDS: u64 = 50_000;
 /// What a run of that many must have met, each at least once: a simulation that never gets somewhere proves nothing about it.
-const EVENTS: [&str; 78] = [
+const EVENTS: [&str; 84] = [
     "130429 by the rules",
     "131056 by the rules",
     "a block held against its request",
@@ -80,6 +81,8 @@ const EVENTS: [&str; 78] = [
     "crash",
     "delay",
     "drained",
+    "duplicate",
+    "duplicate, and the log cannot be read",
     "evidence found",
     "evidence nothing",
     "evidence nothing, and not all was read",
@@ -94,6 +97,10 @@ const EVENTS: [&str; 78] = [
     "lane apart",
     "lane given back",
     "left to its owner first",
+    "log of results cannot be read back",
+    "log of results is read back in the middle of leaving",
+    "log of results read back",
+    "log of results read back for nobody",
     "limit is to be read anew",
     "no room for its person",
     "outage of a lane",

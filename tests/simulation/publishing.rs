@@ -12,6 +12,7 @@ use std::sync::Arc;
 use whatsapp_dispatcher::contract::request::History;
 use whatsapp_dispatcher::contract::result::ResultDocument;
 use whatsapp_dispatcher::core::evidence::search::{Stamp, Told};
+use whatsapp_dispatcher::core::lane::dedupe::Word;
 use whatsapp_dispatcher::core::lane::driver::Command;
 use whatsapp_dispatcher::core::lane::{Resolved, Ticket};
 use whatsapp_dispatcher::core::request::decide::Decision;
@@ -48,21 +49,21 @@ pub(crate) enum Letter {
         delay_s: u32,
         history: History,
     },
-    /// That this copy is on the ladder now, for the log of results.
-    CopyNoted(u32),
+    /// That this copy is on the ladder now, for the log of results; unless it only waits there for another, as a word for others of its id.
+    CopyNoted(u32, Option<Word>),
 }
 
 impl Letter {
     fn outlives_delivery(&self) -> bool {
         match self {
             Self::Result(report) => report.is_the_apis(),
-            Self::Dead | Self::Repeat(_) | Self::Ladder { .. } | Self::CopyNoted(_) => false,
+            Self::Dead | Self::Repeat(_) | Self::Ladder { .. } | Self::CopyNoted(..) => false,
         }
     }
 
     /// Nothing depends on it: what it tells is done.
     fn is_optional(&self) -> bool {
-        matches!(self, Self::CopyNoted(_))
+        matches!(self, Self::CopyNoted(..))
     }
 }
 
@@ -120,7 +121,7 @@ impl Simulation {
                 if self.flaw == Some(Flaw::ForgetsCopies) {
                     history.copied_ms = 0;
                 }
-                let noted = Letter::CopyNoted(history.hops - 1);
+                let noted = Letter::copied(&history);
                 history.blamed &= self.flaw != Some(Flaw::ForgetsBlame);
                 let letter = Letter::Ladder { delay_s, history };
                 let times = 1 + usize::from(self.flaw == Some(Flaw::DelaysTwice));
@@ -138,8 +139,11 @@ impl Simulation {
                 });
                 result.into_iter().map(Letter::Repeat).collect()
             }
-            // Nobody says dedupe in these worlds.
-            Decision::Duplicate { report, .. } => vec![Letter::Result(report)],
+            Decision::Duplicate {
+                report,
+                delay_s,
+                copy,
+            } => self.answer_duplicate(held.request, &report, delay_s, copy.history),
             Decision::Forget => {
                 self.fates.forgotten(held.request);
                 vec![]
@@ -325,7 +329,7 @@ impl Simulation {
             return Ok(());
         }
         if is_cut_off {
-            let is_scheduled = matches!(letter, Letter::Ladder { .. } | Letter::CopyNoted(_))
+            let is_scheduled = matches!(letter, Letter::Ladder { .. } | Letter::CopyNoted(..))
                 && self.waits_for_its_time(request);
             self.fates.lost_sight(request, is_scheduled);
             if self.chance.percent(50) {
@@ -341,10 +345,14 @@ impl Simulation {
             Letter::Dead => self.fates.dead(request),
             Letter::Result(report) | Letter::Repeat(report) => {
                 self.note(|| format!("request {request} has the result {report:?}"));
+                let ended = (Word::of(report.status), report.completed_at / 1_000);
                 self.end(request, report)?;
-                self.write_result(request, Told::Ended, stamp);
+                self.write_result(request, Told::Ended, stamp, Some(ended));
             }
-            Letter::CopyNoted(hops) => self.write_result(request, Told::Copied(hops), stamp),
+            Letter::CopyNoted(hops, word) => {
+                let away = word.map(|word| (word, self.now().wall_ms / 1_000));
+                self.write_result(request, Told::Copied(hops), stamp, away);
+            }
             Letter::Ladder { delay_s, history } => {
                 let tag = self.operations.get(&operation).map(|of| of.held.tag);
                 let is_second = tag.is_some_and(|tag| {

@@ -13,6 +13,7 @@ use whatsapp_dispatcher::core::evidence::search::{
 };
 use whatsapp_dispatcher::core::evidence::settling::Settling;
 use whatsapp_dispatcher::core::lane::Evidence;
+use whatsapp_dispatcher::core::lane::dedupe::Word;
 
 /// Longer than RabbitMQ may take to notice that a worker is gone, and short enough that lanes are had for longer.
 pub(super) const LOOKBACK: Duration = Duration::from_secs(20);
@@ -22,10 +23,12 @@ const ANSWERED_WITHIN: Us = 1_000_000;
 const FIRST_STEP: u64 = 2;
 
 pub(crate) struct Written {
-    at: Us,
-    request: RequestNo,
+    pub(super) at: Us,
+    pub(super) request: RequestNo,
     told: Told,
     stamp: Stamp,
+    /// For those who say `dedupe`: what it tells, and the second.
+    pub(super) ended: Option<(Word, u64)>,
 }
 
 /// On which connection, and which.
@@ -122,12 +125,19 @@ impl Simulation {
         }
     }
 
-    pub(super) fn write_result(&mut self, request: RequestNo, told: Told, stamp: Stamp) {
+    pub(super) fn write_result(
+        &mut self,
+        request: RequestNo,
+        told: Told,
+        stamp: Stamp,
+        ended: Option<(Word, u64)>,
+    ) {
         self.results_log.push(Written {
             at: self.now_us,
             request,
             told,
             stamp,
+            ended,
         });
     }
 

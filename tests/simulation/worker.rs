@@ -269,7 +269,7 @@ impl Simulation {
                 self.after(took, Event::Evidence(who, ticket, question, asked_at));
                 Ok(())
             }
-            Command::Recall(_) => Violation::of("shell", format!("{who}: nobody says dedupe")),
+            Command::Recall(read) => self.recall(who, read),
             Command::Send(attempt) => self.send(who, attempt),
             Command::Conclude { delivery, resolved } => {
                 self.carry_out(who, delivery, resolved);
@@ -302,6 +302,7 @@ impl Simulation {
         let request = item.request;
         let template = self.plan.requests[request].template;
         self.check_known(who, template)?;
+        self.check_first_of_id(who, request)?;
         let facts = &self.plan.requests[request];
         let in_time = facts.expires_at_ms.is_none_or(|at| now.wall_ms < at)
             && facts.not_before_ms.is_none_or(|at| now.wall_ms >= at);

@@ -232,6 +232,8 @@ impl Simulation {
             Event::SessionUp(worker, life) => return self.session_up(worker, life),
             Event::Start(worker) => self.start_process(worker),
             Event::Obey(who) => return self.obeyed(who),
+            Event::Recall(who, read) => self.begin_recall(who, &read),
+            Event::Recalled(who, number, parts) => return self.recalled(who, number, parts),
             Event::Log(event) => return self.log_happens(event),
             Event::Tend(event) => self.tends(event),
             Event::Worker(event) => return self.happen_to_worker(event),
@@ -395,6 +397,10 @@ impl Simulation {
 
     pub(super) fn end(&mut self, request: RequestNo, report: Arc<ResultDocument>) -> Checked {
         self.broker.end(request);
+        if report.duplicate_of_earlier {
+            self.check_duplicate(request, &report)?;
+            return self.fates.duplicate(request, report);
+        }
         self.fates
             .result(request, &self.plan.requests[request], report)
     }

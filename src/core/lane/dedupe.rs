@@ -196,6 +196,10 @@ impl Dedupe {
         let (key, at_s) = (key(id), seconds(at_ms));
         let note = Note { key, at_s, word };
         self.ids.apply(&note, false);
+        // Answers outlive what there is no room for.
+        if let Some(answer) = self.answers.get_mut(&key) {
+            answer.apply(&note);
+        }
         if let Some(reading) = &mut self.reading {
             reading.hear(&note, self.ids.max());
         }
@@ -229,6 +233,17 @@ impl Dedupe {
         if *hand.lead.get_or_insert(ticket) != ticket {
             return Look::Follows;
         }
+        let look = self.look_alone(message, key, dedupe_s);
+        // Nobody waits for one that is not sent: it may itself wait for another that is here.
+        let hand = self.in_hand.entry(key).or_default();
+        hand.lead = hand
+            .lead
+            .filter(|_| matches!(look, Look::Goes | Look::Unread));
+        look
+    }
+
+    /// As if no other of its id were here.
+    fn look_alone(&mut self, message: &Message, key: u64, dedupe_s: u32) -> Look {
         let now_s = self.now_s();
         let history = &message.history;
         // A request may have waited in RabbitMQ for long before anybody took it; one that was to be sent later came when it was due.

@@ -41,7 +41,9 @@ impl Lane {
     /// Whether what leaves for the ladder waits there for an earlier request of its id, or may: then it is not itself what others of its id
     /// wait for.
     pub(super) fn follows(&mut self, leaving: &mut Message, ticket: Ticket) -> bool {
-        leaving.history.follows |= self.dedupe.look(leaving, ticket) != Look::Goes;
+        if self.dedupe.look(leaving, ticket) != Look::Goes {
+            leaving.history.may_follow();
+        }
         leaving.history.follows
     }
 

@@ -138,7 +138,7 @@ impl Terms<'_> {
     /// An earlier request of its id is under way, or may be: this one looks again after a while, half as long as it has waited so far.
     pub fn follow(&self, message: &Message) -> Decision {
         let mut message = message.clone();
-        message.history.follows = true;
+        message.history.may_follow();
         self.later(&message, self.patience_s(&message), None)
     }
 
@@ -158,7 +158,7 @@ impl Terms<'_> {
             ..ResultDocument::new(message, self.lane, status, None, self.now)
         };
         let mut copy = message.clone();
-        copy.history.follows = true;
+        copy.history.may_follow();
         copy.history.hops += 1;
         Decision::Duplicate {
             report: Arc::new(report),

@@ -72,6 +72,12 @@ impl History {
         }
     }
 
+    /// Others of its id are what others wait for, and not this one; unless it was on the ladder as that, which it stays: it would wait for
+    /// itself.
+    pub fn may_follow(&mut self) {
+        self.follows |= self.hops == 0;
+    }
+
     /// Takes over what an earlier delivery of the same request has been through since this copy was made.
     fn take_over(&mut self, earlier: &Self) {
         self.throttles = self.throttles.max(earlier.throttles);

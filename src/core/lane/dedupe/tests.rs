@@ -227,6 +227,24 @@ fn however_much_is_read_no_more_is_held_than_fits_and_it_is_the_newest() {
     }
 }
 
+/// The answer stands for as long as one of the id is here, and what has ended since may not have room any more.
+#[test]
+fn what_ends_after_an_id_was_searched_for_is_in_its_answer() {
+    let mut dedupe = begun(1);
+    ends(&mut dedupe, "x", 0);
+    ends(&mut dedupe, "y", 1);
+    dedupe.enter("a", 1);
+    dedupe.enter("a", 2);
+    assert_eq!(dedupe.look(&message("a", 1), 1), Look::Unread);
+    let read = dedupe.next_read().unwrap();
+    assert!(told(&mut dedupe, &read, vec![]));
+    assert_eq!(dedupe.look(&message("a", 1), 1), Look::Goes);
+    ends(&mut dedupe, "a", 2);
+    dedupe.leave("a", 1);
+    ends(&mut dedupe, "z", 3);
+    assert!(is_ended(dedupe.look(&message("a", 3), 2)));
+}
+
 /// A part says nothing of what it does not name.
 #[test]
 fn nobody_relies_on_what_was_read_in_part() {

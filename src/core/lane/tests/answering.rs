@@ -1,6 +1,6 @@
 //! Requests that say `dedupe` and are answered by an earlier result.
 
-use super::duplicates::{comes_back, new, note, read};
+use super::duplicates::{comes_back, deduped, new, note, read};
 use super::*;
 use crate::core::lane::dedupe::Word;
 
@@ -31,4 +31,23 @@ fn those_that_are_being_answered_take_no_sends_place_and_are_bounded() {
         (Next, "e1 duplicate, accepted, idle"),
     ]);
     check(story);
+}
+
+/// One that was tried is on the ladder as what others of its id wait for. It comes back beside another, which waits for it: if it waited for
+/// that one as well, both would for ever.
+#[test]
+fn what_others_wait_for_does_not_wait_for_them() {
+    let tried = History {
+        hops: 1,
+        attempts: 1,
+        arrived_ms: WALL_MS,
+        ..History::default()
+    };
+    check(vec![
+        (new("a1"), "waits"),
+        (Next, "read 1 from 60 s before, idle"),
+        (Comes("a1", deduped(tried)), "waits"),
+        (read(&[note("a1", 5, Word::Away)]), "flowing"),
+        (Next, "a1 delay 1 #0, send a1, idle"),
+    ]);
 }

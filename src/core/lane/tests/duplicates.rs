@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::lane::dedupe::{Note, Word, key};
 
-fn deduped(history: History) -> Inbound<'static> {
+pub(super) fn deduped(history: History) -> Inbound<'static> {
     Inbound {
         dedupe: Some(Header::Int(60)),
         history,

@@ -71,3 +71,30 @@ fn what_could_only_arrive_too_late_is_not_sent() {
         }
     }
 }
+
+/// On the ladder for the log's sake only, it stays what others of its id wait for: as one that waits itself it would wait for itself.
+#[test]
+fn what_others_wait_for_stays_that() {
+    let retry = RetryPolicy {
+        max_attempts: 5,
+        max_age_s: 86_400,
+        base_s: 2,
+        max_delay_s: 3_600,
+    };
+    let terms = Terms {
+        lane: &LaneId::new("1"),
+        retry: &retry,
+        now: now(0),
+        jitter: 0.0,
+    };
+    for (hops, follows, expected) in [(0, false, true), (1, false, false), (1, true, true)] {
+        let mut message = message("");
+        message.history.hops = hops;
+        message.history.follows = follows;
+        message.history.arrived_ms = WALL_MS;
+        let Decision::Delay { message: later, .. } = terms.follow(&message) else {
+            panic!("it waits");
+        };
+        assert_eq!(later.history.follows, expected, "{hops} {follows}");
+    }
+}
