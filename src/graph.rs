@@ -5,17 +5,20 @@
 
 use crate::config::{GraphConfig, is_of_this_machine};
 use crate::core::operation::call::{Call, Content, Question};
-use crate::core::operation::{Base, Method, Operation, Route};
+use crate::core::operation::{Base, Facts, Method, Operation, Route};
 use crate::core::outcome::answer::{Accepted, Answer, AnswerBody, Reply, Usage};
 use crate::credentials::Token;
 use anyhow::Context;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Certificate, Client, RequestBuilder, Response, Url};
 use serde_json::Value;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub mod reads;
+pub mod source;
+pub mod upload;
 
 /// A timeout that is noticed so late: this process stood still meanwhile, and not the API.
 const STOOD_STILL: Duration = Duration::from_secs(1);
@@ -55,17 +58,8 @@ impl Graph {
             .retry(reqwest::retry::never())
             .user_agent(concat!("whatsapp-dispatcher/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &config.ca_file {
-            let pem = std::fs::read(path)
-                .with_context(|| format!("graph.ca_file: {}", path.display()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .context("graph.ca_file: not PEM certificates")?;
-            anyhow::ensure!(
-                !certificates.is_empty(),
-                "graph.ca_file: {}: holds no PEM certificate",
-                path.display()
-            );
             // These alone: whoever names an authority means to trust no other.
-            builder = builder.tls_certs_only(certificates);
+            builder = builder.tls_certs_only(read_authorities("graph.ca_file", path)?);
         }
         if is_of_this_machine(base.as_str()) {
             builder = builder.no_proxy();
@@ -162,15 +156,21 @@ impl Graph {
                 let form = HeaderValue::from_static("application/x-www-form-urlencoded");
                 builder.header(CONTENT_TYPE, form).body(encode(&pairs)?)
             }
+            // Files go by `upload`, once they were fetched and checked.
+            Some(Content::File(_)) => return None,
         })
     }
 
-    /// Decides, once, whether something can have reached the API: when in doubt it may have.
     async fn perform(&self, call: Call, token: &Token) -> Reply {
         let facts = call.operation.facts();
-        let Some(request) = self.build(call, token) else {
-            return Reply::NotSent("request");
-        };
+        match self.build(call, token) {
+            Some(request) => self.exchange(request, facts).await,
+            None => Reply::NotSent("request"),
+        }
+    }
+
+    /// Decides, once, whether something can have reached the API: when in doubt it may have.
+    async fn exchange(&self, request: RequestBuilder, facts: &Facts) -> Reply {
         let response = match request.send().await {
             Ok(response) => response,
             // Name resolution, TCP or TLS: not a byte of the request has left.
@@ -218,6 +218,16 @@ impl Graph {
         }
         Some(whole)
     }
+}
+
+/// The certificates in a file, for the key that names it.
+fn read_authorities(key: &str, path: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let pem = std::fs::read(path).with_context(|| format!("{key}: {}", path.display()))?;
+    let certificates = Certificate::from_pem_bundle(&pem);
+    let certificates = certificates.with_context(|| format!("{key}: not PEM certificates"))?;
+    let is_empty = certificates.is_empty();
+    anyhow::ensure!(!is_empty, "{key}: {}: holds no PEM certificate", path.display());
+    Ok(certificates)
 }
 
 /// Encodes pairs as a form does.

@@ -3,7 +3,8 @@
 //! this table.
 
 use crate::contract::request::{
-    CONFIRM, DEDUPE, EXPIRES_AT, MAX_HEADERS_BYTES, NODE, NOT_BEFORE, ON_UNKNOWN, TAG,
+    CONFIRM, DEDUPE, EXPIRES_AT, FILE_NAME, MAX_HEADERS_BYTES, MEDIA, NODE, NOT_BEFORE, ON_UNKNOWN,
+    TAG,
 };
 use crate::spans::Trace;
 use lapin::BasicProperties;
@@ -178,7 +179,7 @@ impl Name {
 use Name::{BeginsWith, Is, Other};
 
 /// The first row that matches a header counts. A delayed copy has what the contract names and nothing else.
-const HEADERS: [Row<Name>; 48] = [
+const HEADERS: [Row<Name>; 50] = [
     row(Is("x-message-id"), [Kept, Kept, Kept]),
     row(Is("message-id"), [Dropped, Kept, Kept]),
     // Speaks of a body that is not to be read.
@@ -188,6 +189,8 @@ const HEADERS: [Row<Name>; 48] = [
     row(Is(ON_UNKNOWN), [Dropped, Kept, Kept]),
     row(Is(TAG), [Kept, Kept, Kept]),
     row(Is(DEDUPE), [Dropped, Kept, Kept]),
+    row(Is(MEDIA), [Dropped, Kept, Kept]),
+    row(Is(FILE_NAME), [Dropped, Kept, Kept]),
     row(Is(NODE), [Kept, Kept, Kept]),
     row(Is(CONFIRM), [Dropped, Kept, Kept]),
     // A traced request has that of our own publish, see `traced`.

@@ -247,6 +247,13 @@ pub const KEYS: &[Key] = &[
     key("operations.utilization", "0.8", Kind::Share { min: 0.1, max: 0.9 }, "Share of them that its operations are spread over"),
     key("operations.burst", "400", count(1, 100_000), "Operations that may be done at once when none was for a while"),
 
+    bare("media.sources", Kind::Text { allowed: "hosts such as cdn.example.com, *.example.com or *, with a port if it is not 443, separated by commas", accepts: rules::is_source_list },
+        "Optional: hosts that files may be fetched from, for header `media` and operations that name a file by link; none unless set"),
+    bare("media.private_networks", Kind::Text { allowed: "networks such as 10.1.0.0/16, separated by commas", accepts: rules::is_network_list },
+        "Optional: networks that are not public, and that those hosts may be in all the same"),
+    bare("media.ca_file", FILE, "Optional: PEM file of certificate authorities that those hosts are trusted by, beside the system's"),
+    key("media.timeout_ms", "60000", ms(1_000, 600_000), "Longest that a file may take from its source, and again to the API"),
+
     key("retry.max_attempts", "5", count(1, 100), "Requests to the API per message, the first included"),
     key("retry.max_age_s", "86400", seconds(1, 2_592_000), "Age at which a message is given up, from its first try"),
     key("retry.base_s", "2", seconds(1, 3_600), "Upper edge of the first delay; doubles per attempt"),

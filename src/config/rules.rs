@@ -1,6 +1,7 @@
 //! Rules for texts. Addresses are read by the very parsers that use them later, so that `check` and
 //! `run` agree.
 
+use crate::core::media::source::{Networks, Sources};
 use std::net::{IpAddr, SocketAddr};
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +41,14 @@ pub(super) fn is_host_list(text: &str) -> bool {
         !host.is_empty() && host.bytes().all(is_of_names)
     };
     text.split(',').map(str::trim).all(is_host)
+}
+
+pub(super) fn is_source_list(text: &str) -> bool {
+    is_not_empty(text) && Sources::parse(text.split(',').map(str::trim)).is_ok()
+}
+
+pub(super) fn is_network_list(text: &str) -> bool {
+    is_not_empty(text) && Networks::parse(text.split(',').map(str::trim)).is_ok()
 }
 
 pub(super) fn is_log_filter(text: &str) -> bool {

@@ -4,12 +4,13 @@ use super::read::{Problems, Section};
 use super::rules;
 use super::settings::{
     AccountConfig, AdminConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig,
-    LanesConfig, LogConfig, LogFormat, MetricsConfig, NumberConfig, OperationsConfig, PacingConfig,
+    LanesConfig, LogConfig, LogFormat, MediaConfig, MetricsConfig, NumberConfig, OperationsConfig, PacingConfig,
     RetryConfig, Secret, TracingConfig,
 };
 use crate::contract::words::{Class, Scope};
 use crate::core::lane::pacing::Spacing;
 use crate::core::lane::{Redelivery, RedeliveryPolicy};
+use crate::core::media::source::{Networks, Sources};
 use crate::core::operation::{IntakeConfig, SchemaCheck};
 use crate::core::outcome::Override;
 use crate::core::request::message::LaneId;
@@ -25,6 +26,7 @@ pub(super) fn config(
     problems: &mut Problems,
 ) -> Config {
     let mut root = Section::root(tree, problems);
+    let media = root.section("media", media);
     let config = Config {
         broker: root.section("broker", broker),
         graph: root.section("graph", graph),
@@ -33,10 +35,11 @@ pub(super) fn config(
         worker_id: root.section("worker", |s| worker_id(s, default_worker_id)),
         log: root.section("log", log),
         tracing: root.section("tracing", tracing),
-        intake: root.section("intake", intake),
+        intake: root.section("intake", |s| intake(s, media.sources.clone())),
         pacing: root.section("pacing", pacing),
         lanes: root.section("lanes", lanes),
         operations: root.section("operations", operations),
+        media,
         retry: root.section("retry", retry),
         redelivery: root.section("redelivery", redelivery),
         drain_timeout: root.section("drain", |s| s.duration("timeout_s")),
@@ -152,13 +155,14 @@ fn tracing(s: &mut Section<'_>) -> TracingConfig {
     }
 }
 
-fn intake(s: &mut Section<'_>) -> IntakeConfig {
+fn intake(s: &mut Section<'_>, sources: Sources) -> IntakeConfig {
     IntakeConfig {
         max_body_bytes: s.whole("max_body_bytes"),
         check_sizes: s.flag("check_sizes"),
         user_ids_in_to: s.flag("user_ids_in_to"),
         // Another word was recorded as a mistake.
         schema: SchemaCheck::of_word(&s.text("schema")).unwrap_or(SchemaCheck::Off),
+        sources,
     }
 }
 
@@ -195,6 +199,23 @@ fn operations(s: &mut Section<'_>) -> OperationsConfig {
         utilization: s.share("utilization"),
         burst: s.whole("burst"),
     }
+}
+
+fn media(s: &mut Section<'_>) -> MediaConfig {
+    let (sources, networks) = (s.maybe_text("sources"), s.maybe_text("private_networks"));
+    MediaConfig {
+        // What is none was recorded as a mistake.
+        sources: Sources::parse(items(sources.as_deref())).unwrap_or_default(),
+        private_networks: Networks::parse(items(networks.as_deref())).unwrap_or_default(),
+        ca_file: s.file("ca_file"),
+        timeout: s.duration("timeout_ms"),
+    }
+}
+
+/// The items of a list that is written with commas.
+fn items(list: Option<&str>) -> impl Iterator<Item = &str> {
+    let items = list.unwrap_or_default().split(',').map(str::trim);
+    items.filter(|item| !item.is_empty())
 }
 
 fn retry(s: &mut Section<'_>) -> RetryConfig {

@@ -5,6 +5,7 @@ use super::rules;
 use crate::core::fleet::holds::ProbePeriods;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
 use crate::core::lane::{LaneConfig, Redelivery, RedeliveryPolicy};
+use crate::core::media::source::{Networks, Sources};
 use crate::core::operation::IntakeConfig;
 use crate::core::outcome::Override;
 use crate::core::request::message::LaneId;
@@ -42,6 +43,7 @@ pub struct Config {
     pub pacing: PacingConfig,
     pub lanes: LanesConfig,
     pub operations: OperationsConfig,
+    pub media: MediaConfig,
     pub retry: RetryConfig,
     /// `[redelivery]`
     pub redelivery: Redelivery,
@@ -225,6 +227,16 @@ impl OperationsConfig {
             burst: Duration::from_secs_f64(f64::from(self.burst) / rate_mps),
         }
     }
+}
+
+/// `[media]`: files that requests name by link.
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
+    pub sources: Sources,
+    pub private_networks: Networks,
+    pub ca_file: Option<PathBuf>,
+    /// Of fetching one file, and of sending it.
+    pub timeout: Duration,
 }
 
 /// `[retry]`

@@ -53,3 +53,21 @@ pub enum NewsDocument {
         lanes: Vec<(Arc<str>, u64)>,
     },
 }
+
+/// What `wa.media.log` has of a file that was uploaded for a number. The link itself may be a secret, and is not in it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UploadRecord {
+    /// When it was uploaded, in milliseconds since the epoch.
+    pub at_ms: u64,
+    pub lane: String,
+    /// SHA-256 of kind and link, in hexadecimal digits.
+    pub source: String,
+    /// SHA-256 of kind and file, likewise.
+    pub content: String,
+    pub media_id: String,
+    /// What the source said of its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}

@@ -30,6 +30,12 @@ pub const NODE: &str = "node";
 /// The header which says that an operation is meant that destroys or pays.
 pub const CONFIRM: &str = "confirm";
 pub const DEDUPE: &str = "dedupe";
+/// The header by which a message has the files that it names by link uploaded, and is sent with their ids.
+pub const MEDIA: &str = "media";
+/// The one value of that header.
+pub const MEDIA_UPLOAD: &str = "upload";
+/// The header of an operation that carries a file: its name.
+pub const FILE_NAME: &str = "file-name";
 
 /// Longest time that header `dedupe` may name, in seconds.
 pub const DEDUPE_MAX_S: u32 = 86_400;
@@ -83,6 +89,11 @@ pub struct Inbound<'a> {
     /// The items of header `tag`, which may be a list.
     pub tags: Vec<Header<'a>>,
     pub dedupe: Option<Header<'a>>,
+    /// See [`MEDIA`].
+    pub media: Option<Header<'a>>,
+    /// See [`FILE_NAME`].
+    pub file_name: Option<Header<'a>>,
+    pub content_type: Option<&'a str>,
     pub history: History,
 }
 

@@ -4,6 +4,7 @@
 use super::fault::Fault;
 use super::words::Status;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
@@ -78,6 +79,12 @@ impl Response {
     pub fn of(json: &str) -> Option<Self> {
         let value: Box<RawValue> = serde_json::from_str(json).ok()?;
         Some(Self(value.into()))
+    }
+
+    /// The text of this member.
+    pub fn member(&self, name: &str) -> Option<String> {
+        let document: Value = serde_json::from_str(self.0.get()).ok()?;
+        document.get(name)?.as_str().map(str::to_owned)
     }
 }
 

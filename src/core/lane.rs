@@ -12,6 +12,7 @@ use crate::contract::words::Priority;
 use backlog::{Backlog, Key, Waiting};
 use pacing::{Debt, Pace, Spacing};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod accept;
@@ -27,6 +28,7 @@ pub mod driver;
 mod earlier;
 mod ending;
 mod fate;
+mod media;
 mod orders;
 pub mod pacing;
 mod person;
@@ -37,6 +39,7 @@ mod settling;
 mod standing;
 mod step;
 mod templates;
+mod uploads;
 pub mod window;
 
 pub use backlog::Ticket;
@@ -52,6 +55,7 @@ use quota::Quotas;
 use settling::Settling;
 use standing::Standing;
 use templates::Templates;
+use uploads::Uploads;
 use window::Window;
 
 /// A turn, as long as nothing is known of the API.
@@ -66,6 +70,8 @@ struct Flight {
     turn_since: Option<Duration>,
     /// How many tokens had been in use before the one it was sent with.
     tokens_before: u32,
+    /// The ids that it was sent with, in the place of its links.
+    media_ids: Vec<Arc<str>>,
     /// The session that delivered it is gone; RabbitMQ will deliver it again.
     orphaned: bool,
 }
@@ -99,6 +105,7 @@ pub struct Lane {
     tokens_before: u32,
     templates: Templates,
     quotas: Quotas,
+    uploads: Uploads,
     /// Debt of what was sent, against the rate that is tried out.
     shadow: Debt,
     /// How long a request to somebody takes, of late, from the answer to the one before it to its own.
@@ -143,6 +150,7 @@ impl Lane {
             tokens_before: 0,
             templates: Templates::default(),
             quotas: Quotas::default(),
+            uploads: Uploads::default(),
             shadow: Debt::default(),
             turn: TURN_AT_FIRST,
             held_by: HeldBy::Nothing,
@@ -232,6 +240,9 @@ impl Lane {
         if let Some(read) = self.dedupe.next_read() {
             return Step::Recall(read);
         }
+        if let Some(wanted) = self.uploads.next_wanted() {
+            return Step::Upload(wanted);
+        }
         self.backlog.unpark(now);
         self.backlog.forget_some(now);
         while let Some((key, priority)) = self.backlog.pick() {
@@ -271,6 +282,10 @@ impl Lane {
         if let Some(instead) = self.look_for_earlier(key, priority, now) {
             return instead;
         }
+        let media_ids = match self.look_for_media(key, priority, now) {
+            Ok(media_ids) => media_ids,
+            Err(instead) => return instead,
+        };
         let not_before = self.backlog.pair_not_before(key);
         if not_before > now.mono {
             return self.wait_for_pair(key, priority, not_before, now);
@@ -286,7 +301,7 @@ impl Lane {
         self.quotas.count(waiting.message.operation, now);
         let attempt = Attempt {
             ticket: waiting.ticket,
-            call: waiting.message.to_send(&self.id, now),
+            call: waiting.message.to_send(&self.id, &media_ids, now),
             priority,
             waited: now.mono.saturating_sub(waiting.accepted_at),
             would_wait: self.is_over_shadow(now),
@@ -298,6 +313,7 @@ impl Lane {
             sent_at_ms: now.wall_ms,
             sent_at: now.mono,
             tokens_before: self.tokens_before,
+            media_ids,
             orphaned: false,
         };
         self.flights.insert(attempt.ticket, flight);

@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod fleet;
 pub mod hash;
 pub mod lane;
+pub mod media;
 pub mod operation;
 pub mod outcome;
 pub mod request;

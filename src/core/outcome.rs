@@ -17,7 +17,7 @@ use crate::contract::words::{Class, Scope};
 use crate::core::operation::{Operation, Route};
 pub use overrides::Override;
 pub use row::{Effect, MAX_RETRY_AFTER_S, Row, When, fetch_failed};
-use table::{INVALID, TOO_FAST, blocked, maybe_sent, second_recipient};
+use table::{INVALID, TOO_FAST, UNSENT, blocked, maybe_sent, second_recipient};
 pub use table::{SOURCES, TABLE};
 
 /// Remedy of an outage.
@@ -89,6 +89,13 @@ impl Rules {
             Reply::NotSent(reason) => Outcome::NotSent {
                 error: own(Class::Transient, format!("not sent: {reason}")),
             },
+            Reply::NoFile(failure) if failure.is_final => {
+                Outcome::Failed(INVALID, failure.at("/link"))
+            }
+            Reply::NoFile(failure) => Outcome::Failed(
+                UNSENT,
+                failure.at("/link"),
+            ),
             Reply::NoAnswer(reason) => Outcome::Failed(
                 Effect::Ambiguous,
                 own(Class::Ambiguous, format!("no answer: {reason}")),

@@ -6,7 +6,8 @@ use super::{
     LAST_ERROR, POSSIBLE_DUPLICATE, SUSPECTED, TAKEN_AT_MS, THROTTLES, UNCHARGED, WRITER, fate,
 };
 use crate::contract::request::{
-    CONFIRM, DEDUPE, EXPIRES_AT, Header, History, ID_HEADERS, Inbound, NODE, NOT_BEFORE,
+    CONFIRM, DEDUPE, EXPIRES_AT, FILE_NAME, Header, History, ID_HEADERS, Inbound, MEDIA, NODE,
+    NOT_BEFORE,
     ON_UNKNOWN, TAG, TAGS_MAX,
 };
 use crate::core::evidence::search::Stamp;
@@ -202,6 +203,9 @@ pub(in crate::broker) fn inbound(properties: &BasicProperties, redelivered: bool
         confirm: headers.get(CONFIRM),
         tags: headers.list(TAG),
         dedupe: headers.get(DEDUPE),
+        media: headers.get(MEDIA),
+        file_name: headers.get(FILE_NAME),
+        content_type: properties.content_type().as_ref().map(|kind| kind.as_str()),
         history: headers.history(),
         ..named(properties)
     }

@@ -37,7 +37,7 @@ pub(super) struct Backlog {
     waiting: usize,
     /// Requests that are asked about, of those that wait.
     asked: HashMap<Ticket, (Key, Priority)>,
-    /// Lines whose first waits for what is known of its id.
+    /// Lines whose first waits for what is known of its id, or for its files.
     held: Vec<(Key, Priority)>,
     high_in_a_row: u32,
 }
@@ -112,7 +112,7 @@ impl Backlog {
             ticket,
             accepted_at: now.mono,
             awaits_evidence,
-            awaits_memory: false,
+            awaits_word: false,
         };
         if awaits_evidence {
             self.asked.insert(ticket, (key.clone(), priority));

@@ -178,6 +178,7 @@ impl<D> Driver<D> {
                     self.commands.push_back(Command::Send(attempt));
                 }
                 Step::Recall(read) => self.commands.push_back(Command::Recall(read)),
+                Step::Upload(wanted) => self.commands.push_back(Command::Upload(wanted)),
                 Step::Decide(all) => all.into_iter().for_each(|one| self.conclude(one)),
                 Step::Wait(until) => return Some(until),
                 Step::Idle => return None,

@@ -28,6 +28,7 @@ impl Lane {
         let Some(flight) = self.flights.remove(&ticket) else {
             return Verdict::default();
         };
+        let is_media_gone = self.is_media_gone(&flight, &outcome);
         let Flight {
             mut waiting,
             key,
@@ -35,6 +36,7 @@ impl Lane {
             sent_at,
             turn_since,
             tokens_before,
+            media_ids: _,
             orphaned,
         } = flight;
         if orphaned {
@@ -48,6 +50,9 @@ impl Lane {
         let is_blocked = matches!(outcome.effect(), Some(Effect::Blocked { .. }));
         let (fate, finding) = if is_blocked && tokens_before != self.tokens_before {
             // Said of a token that is no longer in use.
+            (Fate::Stays, None)
+        } else if is_media_gone {
+            self.answers_well();
             (Fate::Stays, None)
         } else {
             self.judge(&mut waiting.message, &key, &outcome, sent_at, now, drawn)

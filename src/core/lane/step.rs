@@ -5,6 +5,7 @@ use crate::contract::words::{Priority, words};
 use crate::core::fleet::holds::Finding;
 use crate::core::lane::dedupe::Read;
 use crate::core::lane::pacing::Bucket;
+use crate::core::media::upload::Wanted;
 use crate::core::operation::call::Call;
 use crate::core::request::decide::Decision;
 use std::fmt;
@@ -18,6 +19,8 @@ pub enum Step {
     Decide(Vec<Resolved>),
     /// Read this of the log of results: [`super::Lane::recalled`] follows.
     Recall(Read),
+    /// Have this uploaded: [`super::Lane::uploaded`] follows.
+    Upload(Wanted),
     /// Nothing to do before this moment (or before something happens).
     Wait(Duration),
     /// Nothing to do before something happens.

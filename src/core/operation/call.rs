@@ -1,11 +1,15 @@
 //! A request to the API, as a value: where it goes and what it carries.
 
 use super::facts::{Facts, Method, Parameters};
+use super::file::{FileFrom, FileOf, FileToUpload, read_link};
 use super::lookup::Lookup;
 use super::{Operation, analytics};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use std::fmt;
+
+/// Where a session of the resumable upload begins. Source: Meta, "Resumable Upload API".
+const UPLOADS_PATH: &str = "{node}/uploads";
 
 /// One request to the API.
 pub struct Call {
@@ -29,6 +33,7 @@ impl fmt::Debug for Call {
 pub enum Content {
     Json(Bytes),
     Form(Vec<(String, String)>),
+    File(FileToUpload),
 }
 
 /// A read before the request, which makes it unnecessary if it finds what that would do.
@@ -54,6 +59,9 @@ pub struct Address {
     pub waba_id: String,
     /// Header `node`.
     pub node: Option<String>,
+    /// Header `file-name` and AMQP `content_type`, of an operation that carries a file.
+    pub file_name: Option<String>,
+    pub content_type: Option<String>,
 }
 
 impl Address {
@@ -66,7 +74,10 @@ impl Address {
 impl Facts {
     /// How many parts the header `node` must have, divided by slashes.
     pub fn node_parts(&self) -> usize {
-        self.path.matches("{node}").count()
+        let in_path = self.path.matches("{node}").count();
+        // A session of uploads is the app's, which the path of what is done with it need not name.
+        let is_by_session = matches!(self.parameters, Parameters::File(of) if of.is_by_session());
+        in_path.max(usize::from(is_by_session))
     }
 
     /// Whether it must be published for a number.
@@ -78,7 +89,10 @@ impl Facts {
         match self.parameters {
             Parameters::Usual => self.method != Method::Post,
             Parameters::Query => true,
-            Parameters::Json | Parameters::Form | Parameters::Fields(_) => false,
+            Parameters::Json
+            | Parameters::Form
+            | Parameters::Fields(_)
+            | Parameters::File(_) => false,
         }
     }
 }
@@ -109,6 +123,7 @@ impl Operation {
                 (vec![("fields".to_owned(), field)], None)
             }
             Parameters::Form => (vec![], Some(Content::Form(pairs(members)))),
+            Parameters::File(of) => (vec![], Some(Content::File(address.file(of, &body)))),
             Parameters::Usual | Parameters::Query if facts.takes_query() => (pairs(members), None),
             Parameters::Usual | Parameters::Query | Parameters::Json => {
                 (vec![], Some(Content::Json(body)))
@@ -132,6 +147,28 @@ impl Operation {
 }
 
 impl Address {
+    /// The file of an operation that carries one.
+    fn file(&self, of: FileOf, body: &Bytes) -> FileToUpload {
+        let content_type = self.content_type.as_deref();
+        let document = read_link(of, body, content_type);
+        let member = |name: &str| document.as_ref().and_then(|document| document.get(name));
+        let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
+        let link = member("link").and_then(Value::as_str);
+        let uploads_path = of.is_by_session().then(|| self.fill(UPLOADS_PATH, &Map::new()));
+        FileToUpload {
+            of,
+            name: text("file_name").or_else(|| self.file_name.clone()),
+            // Of a link its source says that.
+            declared: self.content_type.clone().filter(|_| document.is_none()),
+            ttl_minutes: member("ttl_minutes").and_then(Value::as_u64),
+            uploads_path,
+            from: link.map_or_else(
+                || FileFrom::Body(body.clone()),
+                |link| FileFrom::Link(link.into()),
+            ),
+        }
+    }
+
     fn fill(&self, path: &str, members: &Map<String, Value>) -> String {
         let node = self.node.as_deref().unwrap_or_default();
         let mut parts = node.split('/');
@@ -204,6 +241,8 @@ mod tests {
             target: "106".to_owned(),
             waba_id: "102".to_owned(),
             node: node.map(str::to_owned),
+            file_name: None,
+            content_type: None,
         };
         let operation = Operation::of_type(name).unwrap();
         operation.to_account(&address, body.to_string().into(), true)
@@ -281,6 +320,7 @@ mod tests {
             let kind = call.body.map(|content| match content {
                 Content::Json(_) => "json",
                 Content::Form(_) => "form",
+                Content::File(_) => "file",
             });
             let got = (
                 call.path.as_str(),

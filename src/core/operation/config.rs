@@ -1,13 +1,17 @@
 //! The bounds of what is checked before a request is sent.
 
-/// The bounds of intake, from `[intake]`.
-#[derive(Clone, Copy, Debug)]
+use crate::core::media::source::Sources;
+
+/// The bounds of intake, from `[intake]`, and what it has to know of `[media]`.
+#[derive(Clone, Debug)]
 pub struct IntakeConfig {
     pub max_body_bytes: usize,
     pub check_sizes: bool,
     /// Whether a business-scoped user id may stand in `to`.
     pub user_ids_in_to: bool,
     pub schema: SchemaCheck,
+    /// `media.sources`
+    pub sources: Sources,
 }
 
 /// The fate of a request whose body is not of the form that Meta documents.
@@ -49,5 +53,6 @@ impl IntakeConfig {
         user_ids_in_to: false,
         // Most bodies of tests are as short as they can be.
         schema: SchemaCheck::Off,
+        sources: Sources::NONE,
     };
 }

@@ -2,6 +2,7 @@
 
 use super::body::Checked;
 use super::config::IntakeConfig;
+use super::file::FileOf;
 use super::forms::Form;
 use super::lookup::Lookup;
 use crate::contract::fault::Fault;
@@ -18,6 +19,8 @@ pub enum Parameters {
     Form,
     /// Into the one field that is asked for, with the others inside its name.
     Fields(&'static str),
+    /// Beside a file, or in its place, if they name it by its link.
+    File(FileOf),
 }
 
 /// An HTTP method.

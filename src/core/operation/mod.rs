@@ -12,6 +12,7 @@ pub mod body;
 pub mod call;
 mod config;
 mod facts;
+pub mod file;
 pub mod forms;
 pub mod lifetime;
 mod lookup;

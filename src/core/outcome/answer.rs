@@ -7,6 +7,7 @@ pub mod whole;
 
 use crate::contract::fault::Fault;
 use crate::contract::result::Response;
+use crate::core::media::upload::Failure;
 use std::fmt;
 
 use serde::Deserialize;
@@ -26,13 +27,15 @@ pub enum Reply {
     NotSent(&'static str),
     /// Something may have reached the API; a stable reason word: timeout, reset …
     NoAnswer(&'static str),
+    /// There was no file to send, or none that the API takes: it was not asked.
+    NoFile(Failure),
 }
 
 impl Reply {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Answered(answer) => Some(answer.usage),
-            Self::NotSent(_) | Self::NoAnswer(_) => None,
+            Self::NotSent(_) | Self::NoAnswer(_) | Self::NoFile(_) => None,
         }
     }
 }

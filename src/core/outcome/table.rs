@@ -305,6 +305,15 @@ const fn not_before(scope: Scope, wait_s: u64) -> Effect {
 }
 
 /// The API has trouble; what it answers proves nothing.
+/// Trouble that passes, before anything was sent, and nobody else's.
+pub(super) const UNSENT: Effect = Effect::Transient {
+    scope: Scope::Message,
+    max_retries: None,
+    min_delay_s: None,
+    proves_unsent: true,
+    then_invalid: false,
+};
+
 pub(super) const fn maybe_sent(scope: Scope) -> Effect {
     Effect::Transient {
         scope,

@@ -4,6 +4,7 @@ use crate::contract::request::History;
 use crate::contract::result::{ErrorDocument, ResultDocument};
 use crate::contract::words::{Class, OnUnknown, POISON, Status};
 use crate::core::Now;
+use crate::core::media::upload::Failure;
 use crate::core::outcome::{Effect, Outcome};
 use crate::core::request::ladder::MAX_DELAY_S;
 use crate::core::request::message::{LaneId, Message};
@@ -165,6 +166,24 @@ impl Terms<'_> {
             delay_s: self.patience_s(message),
             copy,
         }
+    }
+
+    /// A file that it names is not uploaded yet: it looks again after a while, half as long as it has waited so far.
+    pub fn await_media(&self, message: &Message, error: Option<ErrorDocument>) -> Decision {
+        const LONGEST_S: u64 = 64;
+        let waited_ms = self.now.wall_ms.saturating_sub(message.history.first_seen_ms);
+        let delay_s = u32::try_from((waited_ms / 2000).clamp(2, LONGEST_S)).unwrap_or(2);
+        self.later(message, delay_s, error)
+    }
+
+    /// The file at this pointer cannot be had; or not now, which costs no attempt.
+    pub fn without_media(&self, message: &Message, at: &str, failure: Failure) -> Decision {
+        let is_final = failure.is_final;
+        let error = failure.at(at);
+        if is_final {
+            return Decision::Finish(self.report(message, Status::Rejected, Some(error)));
+        }
+        self.await_media(message, Some(error))
     }
 
     /// The request waits in RabbitMQ, unless its deadline or its age would be over by then.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 mod body;
 mod identity;
 mod instant;
+mod media;
 mod operation;
 mod schema;
 mod value;
@@ -88,7 +89,8 @@ pub fn intake(
         let operation = operation.unwrap_or_default().seen_from(&document);
         let checked = operation.check(&document, config, &mut faults);
         let warnings = schema::check(operation, &document, config, &mut faults);
-        (body, operation, checked, warnings)
+        let links = media::links(&inbound, &body, config, &mut faults);
+        (body, operation, checked, warnings, links)
     });
 
     // Operations on one thing are done one by one, in their order.
@@ -96,7 +98,7 @@ pub fn intake(
         .as_ref()
         .map(|at| Recipient::of_node(&at.target, at.node.as_deref()));
     match (id, checked) {
-        (Some(id), Some((body, operation, checked, warnings))) if faults.is_empty() => {
+        (Some(id), Some((body, operation, checked, warnings, links))) if faults.is_empty() => {
             Ok(Message {
                 body,
                 added: checked.added,
@@ -112,6 +114,7 @@ pub fn intake(
                 dedupe_s,
                 template: checked.template,
                 own_opaque: checked.own_opaque,
+                links,
                 warnings,
                 redelivered: inbound.redelivered,
                 delivery_count: inbound.delivery_count,

@@ -6,6 +6,7 @@ use crate::contract::names;
 use crate::contract::request::History;
 use crate::contract::words::{OnUnknown, Priority};
 use crate::core::Now;
+use crate::core::media::links::{Link, put_ids};
 use crate::core::operation::Recipient;
 use crate::core::operation::body::{Added, splice};
 use crate::core::operation::call::{Address, Call};
@@ -100,6 +101,8 @@ pub struct Message {
     /// The body may say how long the message lives, and does not.
     pub lifetime: Option<Lifetime>,
     pub operation: Operation,
+    /// Links in the body whose files are uploaded, to be sent by id: header `media`.
+    pub links: Option<Arc<[Link]>>,
     /// The names in its path, of an operation that is no message.
     pub address: Option<Arc<Address>>,
     /// `None`: the request does not say. A lost answer is then reported, and of a redelivery `redelivery.policy` decides.
@@ -128,18 +131,26 @@ pub struct Message {
 impl Message {
     /// The body, byte for byte as it was published but for the members we add.
     pub fn completed(&self) -> Bytes {
-        splice(self.body.clone(), &self.added, self.id.as_str())
+        self.spliced(self.body.clone(), &self.added)
+    }
+
+    fn spliced(&self, body: Bytes, added: &[Added]) -> Bytes {
+        splice(body, added, self.id.as_str())
     }
 
     /// The same, with what is left of `expires-at` where the API can be told: what is no longer of use then must not arrive later.
-    fn completed_at(&self, now: Now) -> Bytes {
+    fn completed_at(&self, media_ids: &[Arc<str>], now: Now) -> Bytes {
+        let body = match &self.links {
+            Some(links) => put_ids(&self.body, links, media_ids),
+            None => self.body.clone(),
+        };
         let Some((lifetime, expires_at_ms)) = self.lifetime.zip(self.expires_at_ms) else {
-            return self.completed();
+            return self.spliced(body, &self.added);
         };
         let left_ms = expires_at_ms.saturating_sub(now.wall_ms);
         let mut added = self.added.clone();
         added.push(Added::lifetime(lifetime, left_ms));
-        splice(self.body.clone(), &added, self.id.as_str())
+        self.spliced(body, &added)
     }
 
     /// From then on it is not sent: its `expires-at`, or earlier where the API would go on delivering it beyond that.
@@ -148,9 +159,9 @@ impl Message {
         Some(self.expires_at_ms?.saturating_sub(beyond_ms))
     }
 
-    /// The request to the API. Made when it is sent: what waits is held once.
-    pub fn to_send(&self, lane: &LaneId, now: Now) -> Call {
-        let body = self.completed_at(now);
+    /// The request to the API, with these ids in the place of its links. Made when it is sent: what waits is held once.
+    pub fn to_send(&self, lane: &LaneId, media_ids: &[Arc<str>], now: Now) -> Call {
+        let body = self.completed_at(media_ids, now);
         match &self.address {
             None => self.operation.to_number(lane.as_str(), body),
             Some(address) => self.operation.to_account(address, body, self.may_be_done()),

@@ -108,7 +108,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         clock,
         graph: graph.clone(),
         rules: Rules::new(config.outcomes.clone()),
-        intake: config.intake,
+        intake: config.intake.clone(),
         bodies: HeldByWorker::default(),
         concluder: concluder.clone(),
         metrics: metrics.clone(),
@@ -199,7 +199,7 @@ fn metrics(config: &Config, topology: &Topology) -> anyhow::Result<Arc<Metrics>>
 fn unrouted(config: &Config, common: &Common, served: HashSet<String>) -> Unrouted {
     Unrouted {
         clock: common.clock,
-        intake: config.intake,
+        intake: config.intake.clone(),
         retry: config.retry.policy,
         concluder: common.concluder.clone(),
         metrics: common.metrics.clone(),

@@ -3,7 +3,10 @@
 use super::*;
 
 /// What intake is told of a property or a header, and nothing else.
-const READ: [&str; 32] = [
+const READ: [&str; 35] = [
+    "content_type",
+    "media",
+    "file-name",
     "message_id",
     "x-message-id",
     "message-id",

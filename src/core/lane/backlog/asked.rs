@@ -66,11 +66,16 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// The first of this line waits until what is known of its id was read.
+    /// Lines whose first waits for a word of others.
+    pub(in crate::core) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The first of this line waits until what is known of its id was read, or until its files are uploaded.
     pub(in crate::core) fn hold(&mut self, key: &Key, priority: Priority) {
         let queue = &mut self.line(key).rank_mut(priority).queue;
         if let Some(first) = queue.front_mut() {
-            first.awaits_memory = true;
+            first.awaits_word = true;
             self.held.push((key.clone(), priority));
         }
     }
@@ -82,7 +87,7 @@ impl Backlog {
                 let queue = &mut line.rank_mut(priority).queue;
                 queue
                     .iter_mut()
-                    .for_each(|waiting| waiting.awaits_memory = false);
+                    .for_each(|waiting| waiting.awaits_word = false);
             }
             self.make_ready(&key, priority, true);
         }

@@ -22,8 +22,8 @@ pub(in crate::core) struct Waiting {
     pub(in crate::core) accepted_at: Duration,
     /// The log of results is being asked whether it was sent already; nothing behind it in its line goes before.
     pub(in crate::core) awaits_evidence: bool,
-    /// The log is being read for what is known of its id; likewise.
-    pub(in crate::core) awaits_memory: bool,
+    /// The log is being read for what is known of its id, or its files are being uploaded; likewise.
+    pub(in crate::core) awaits_word: bool,
 }
 
 /// The requests of one priority in a line.
@@ -39,7 +39,7 @@ impl Rank {
     pub(super) fn awaits_word(&self) -> bool {
         self.queue
             .front()
-            .is_some_and(|first| first.awaits_evidence || first.awaits_memory)
+            .is_some_and(|first| first.awaits_evidence || first.awaits_word)
     }
 }
 

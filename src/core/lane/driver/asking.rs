@@ -3,6 +3,8 @@
 use super::super::dedupe::Recalled;
 use super::{Command, Driver, Evidence, Message, Question, Status, Ticket, Wanted};
 use crate::core::Now;
+use crate::core::media::links::Source;
+use crate::core::media::upload::Uploaded;
 
 impl<D> Driver<D> {
     /// Another worker may have sent it: the log of results may say how it has ended.
@@ -47,5 +49,10 @@ impl<D> Driver<D> {
     /// Takes what was read of the log of results for those who say `dedupe`. False: no more of it is wanted.
     pub fn recalled(&mut self, number: u64, recalled: Recalled, now: Now) -> bool {
         self.lane.recalled(number, recalled, now)
+    }
+
+    /// Takes what came of an upload.
+    pub fn uploaded(&mut self, source: Source, uploaded: Uploaded, now: Now) {
+        self.lane.uploaded(source, uploaded, now);
     }
 }

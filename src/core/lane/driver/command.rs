@@ -5,6 +5,7 @@ use crate::core::fleet::holds::{Finding, Held};
 use crate::core::fleet::tenure::Owner;
 use crate::core::lane::dedupe::Read;
 use crate::core::lane::{Attempt, Resolved, Ticket};
+use crate::core::media::upload::Wanted;
 use crate::core::request::intake::Refusal;
 use crate::core::request::recent::Identity;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub enum Command<D> {
     Void(D),
     /// Read this of the log of results. [`Driver::recalled`] follows, for each part of it.
     Recall(Read),
+    /// Have the file of this source uploaded. [`Driver::uploaded`] follows, twice if the first says that it takes long.
+    Upload(Wanted),
     /// Tell whoever keeps the holds.
     Found(Finding),
     /// Read the number's limit from the API: it is another one now, or will be.

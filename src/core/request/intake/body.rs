@@ -3,7 +3,8 @@
 use super::value;
 use crate::contract::fault::Fault;
 use crate::contract::request::{Header, Inbound};
-use crate::core::operation::{IntakeConfig, Operation};
+use crate::core::operation::file::{check_body, read_link};
+use crate::core::operation::{IntakeConfig, Operation, Parameters};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -37,6 +38,13 @@ pub(super) fn read(
         },
         Some(_) | None => body,
     };
+    if let Some(Parameters::File(of)) = operation.map(|operation| operation.facts().parameters) {
+        if let Some(document) = read_link(of, &body, inbound.content_type) {
+            return Some((body, document));
+        }
+        faults.extend(check_body(of, &body, inbound.content_type));
+        return Some((body, Value::Null));
+    }
     let is_for_an_account = inbound.account.is_some();
     // An operation that needs no parameters needs no body.
     let body = if is_for_an_account && body.is_empty() {

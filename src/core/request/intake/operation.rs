@@ -3,9 +3,9 @@
 use super::value;
 use crate::contract::fault::Fault;
 use crate::contract::names::{OPERATIONS, SEND};
-use crate::contract::request::{CONFIRM, Header, Inbound, NODE};
+use crate::contract::request::{CONFIRM, FILE_NAME, Header, Inbound, NODE};
 use crate::core::operation::call::{Address, is_node};
-use crate::core::operation::{NOT_QUEUED, Operation, Route};
+use crate::core::operation::{NOT_QUEUED, Operation, Parameters, Route};
 use std::sync::Arc;
 
 /// The operation that the AMQP `type` asks for, if it may come by this lane.
@@ -83,10 +83,13 @@ pub(super) fn address(
     faults: &mut Vec<Fault>,
 ) -> Option<Arc<Address>> {
     let (waba_id, facts) = (inbound.account?, operation?.facts());
+    let carries_file = matches!(facts.parameters, Parameters::File(_));
     let address = Address {
         target: inbound.target.to_owned(),
         waba_id: waba_id.to_owned(),
         node: node(inbound, facts.node_parts(), faults),
+        file_name: file_name(inbound, faults),
+        content_type: carries_file.then(|| inbound.content_type.map(str::to_owned)).flatten(),
     };
     if facts.is_of_a_number() && address.phone_number_id().is_none() {
         faults.push(Fault::new(
@@ -95,6 +98,28 @@ pub(super) fn address(
         ));
     }
     Some(Arc::new(address))
+}
+
+fn file_name(inbound: &Inbound<'_>, faults: &mut Vec<Fault>) -> Option<String> {
+    const NAME_CHARS_MAX: usize = 240;
+    let name = match inbound.file_name? {
+        Header::Text(text) => std::str::from_utf8(text).ok(),
+        Header::Int(_)
+        | Header::Bool(_)
+        | Header::TimestampS(_)
+        | Header::EmptyTable
+        | Header::Other => None,
+    };
+    let is_name = |name: &&str| {
+        let is_plain = !name.chars().any(|char| char.is_control() || "/\\\"".contains(char));
+        is_plain && (1..=NAME_CHARS_MAX).contains(&name.chars().count())
+    };
+    let name = name.filter(is_name);
+    if name.is_none() {
+        let problem = format!("must be the name of a file, of 1 to {NAME_CHARS_MAX} characters without slashes or quotes");
+        faults.push(Fault::new(&format!("/@amqp/headers/{FILE_NAME}"), problem));
+    }
+    name.map(str::to_owned)
 }
 
 fn node(inbound: &Inbound<'_>, parts: usize, faults: &mut Vec<Fault>) -> Option<String> {

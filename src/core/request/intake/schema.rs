@@ -18,6 +18,10 @@ pub(super) fn check(
     config: &IntakeConfig,
     faults: &mut Vec<Fault>,
 ) -> Option<Arc<[Fault]>> {
+    // The body is a file, and no document.
+    if body.is_null() {
+        return None;
+    }
     let find = |most| operation.find_deviations(body, config, most);
     match config.schema {
         SchemaCheck::Off => None,

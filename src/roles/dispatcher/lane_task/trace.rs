@@ -64,6 +64,7 @@ pub(super) fn answer(reply: &Reply) -> Answer {
             (Some(answer.status), code, None)
         }
         Reply::NotSent(reason) | Reply::NoAnswer(reason) => (None, None, Some(*reason)),
+        Reply::NoFile(_) => (None, None, Some("file")),
     };
     Answer {
         status,

@@ -1,0 +1,149 @@
+//! Files that messages of a lane name by link and are sent by id: which of them the API has, and which are being uploaded. One upload is
+//! under way for each, however many messages wait for it.
+
+use crate::core::Now;
+use crate::core::media::links::{Link, Source};
+use crate::core::media::upload::{Failure, Uploaded, Wanted};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Sources that are remembered; the uploader knows more, and all again.
+const REMEMBERED_MAX: usize = 1_000;
+
+/// What has failed is not tried again for so long: all that wait meet the same end, and no source is asked once per message.
+const FAILED_FOR: Duration = Duration::from_secs(5);
+
+/// An id that is refused although it is no older: then it is not its age.
+const YOUNG: Duration = Duration::from_secs(60);
+
+enum Upload {
+    Ready {
+        media_id: Arc<str>,
+        since: Duration,
+        until: Duration,
+    },
+    UnderWay {
+        is_late: bool,
+    },
+    Failed {
+        failure: Failure,
+        until: Duration,
+    },
+}
+
+impl Upload {
+    /// Until when it is of use; `None` while it is under way.
+    fn until(&self) -> Option<Duration> {
+        match self {
+            Self::Ready { until, .. } | Self::Failed { until, .. } => Some(*until),
+            Self::UnderWay { .. } => None,
+        }
+    }
+}
+
+/// How the files of a message stand.
+#[derive(PartialEq, Debug)]
+pub(super) enum Files {
+    /// The API has them, under these ids.
+    Ready(Vec<Arc<str>>),
+    /// Some are being uploaded.
+    Awaited,
+    /// Likewise, and that takes long.
+    Late,
+    /// The one at this place among the links cannot be had.
+    Failed(usize, Failure),
+}
+
+#[derive(Default)]
+pub(super) struct Uploads {
+    known: HashMap<Source, Upload>,
+    wanted: VecDeque<Wanted>,
+}
+
+impl Uploads {
+    /// Looks for the files of a message, and wants those that are missing.
+    pub(super) fn look(&mut self, links: &[Link], now: Now) -> Files {
+        let mut ids = Vec::with_capacity(links.len());
+        let (mut is_late, mut failed) = (false, None);
+        for (place, link) in links.iter().enumerate() {
+            let known = self.known.get(&link.source);
+            let is_over = |upload: &Upload| upload.until().is_some_and(|until| until <= now.mono);
+            match known.filter(|upload| !is_over(upload)) {
+                Some(Upload::Ready { media_id, .. }) => ids.push(media_id.clone()),
+                Some(Upload::UnderWay { is_late: late }) => is_late |= late,
+                Some(Upload::Failed { failure, .. }) => {
+                    failed.get_or_insert((place, failure.clone()));
+                }
+                None => self.want(link.source.clone(), None),
+            }
+        }
+        match failed {
+            Some((place, failure)) => Files::Failed(place, failure),
+            None if ids.len() == links.len() => Files::Ready(ids),
+            None if is_late => Files::Late,
+            None => Files::Awaited,
+        }
+    }
+
+    fn want(&mut self, source: Source, gone: Option<Arc<str>>) {
+        let is_late = false;
+        self.remember(source.clone(), Upload::UnderWay { is_late });
+        self.wanted.push_back(Wanted { source, gone });
+    }
+
+    fn remember(&mut self, source: Source, upload: Upload) {
+        if self.known.len() >= REMEMBERED_MAX && !self.known.contains_key(&source) {
+            let ended = self.known.iter().filter_map(|(source, upload)| Some((upload.until()?, source)));
+            let oldest = ended.min_by_key(|(until, _)| *until).map(|(_, source)| source.clone());
+            if let Some(oldest) = oldest {
+                self.known.remove(&oldest);
+            }
+        }
+        self.known.insert(source, upload);
+    }
+
+    /// Says which upload is to be begun now.
+    pub(super) fn next_wanted(&mut self) -> Option<Wanted> {
+        self.wanted.pop_front()
+    }
+
+    /// Takes what came of an upload.
+    pub(super) fn uploaded(&mut self, source: Source, uploaded: Uploaded, now: Now) {
+        let upload = match uploaded {
+            Uploaded::Ready {
+                media_id,
+                fresh_for,
+            } => Upload::Ready {
+                media_id,
+                since: now.mono,
+                until: now.mono + fresh_for,
+            },
+            Uploaded::Late => Upload::UnderWay { is_late: true },
+            Uploaded::Failed(failure) => Upload::Failed {
+                failure,
+                until: now.mono + FAILED_FOR,
+            },
+        };
+        self.remember(source, upload);
+    }
+
+    /// The API refused these ids, sent then, as ids. True if newer ones may do: then the sources are uploaded again.
+    pub(super) fn refused(&mut self, links: &[Link], ids: &[Arc<str>], sent_at: Duration) -> bool {
+        let mut is_old = false;
+        for (link, id) in links.iter().zip(ids) {
+            match self.known.get(&link.source) {
+                Some(Upload::Ready { media_id, since, .. }) if media_id == id => {
+                    if sent_at.saturating_sub(*since) >= YOUNG {
+                        is_old = true;
+                        self.want(link.source.clone(), Some(id.clone()));
+                    }
+                }
+                // Another upload has come, or comes, in the place of the one that was refused.
+                Some(Upload::Ready { .. } | Upload::UnderWay { .. }) => is_old = true,
+                Some(Upload::Failed { .. }) | None => {}
+            }
+        }
+        is_old
+    }
+}
