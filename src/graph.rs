@@ -226,7 +226,11 @@ fn read_authorities(key: &str, path: &Path) -> anyhow::Result<Vec<Certificate>> 
     let certificates = Certificate::from_pem_bundle(&pem);
     let certificates = certificates.with_context(|| format!("{key}: not PEM certificates"))?;
     let is_empty = certificates.is_empty();
-    anyhow::ensure!(!is_empty, "{key}: {}: holds no PEM certificate", path.display());
+    anyhow::ensure!(
+        !is_empty,
+        "{key}: {}: holds no PEM certificate",
+        path.display()
+    );
     Ok(certificates)
 }
 

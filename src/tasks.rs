@@ -5,6 +5,8 @@ use crate::clock::Clock;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// One task, as the list shows it.
@@ -136,6 +138,29 @@ impl Tasks {
     }
 
     /// Starts a task that waits for something to happen. Should it end all the same, it returns why.
+    /// The same, on a thread of its own: what it does takes no time from the lanes.
+    pub fn start_apart(
+        &mut self,
+        name: &'static str,
+        thread: &str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (ends, ended) = oneshot::channel::<()>();
+        let work = move || {
+            runtime.block_on(task);
+            drop(ends);
+        };
+        std::thread::Builder::new()
+            .name(thread.to_owned())
+            .spawn(work)?;
+        self.start(name, async {
+            drop(ended.await);
+            String::new()
+        });
+        Ok(())
+    }
+
     pub fn start(
         &mut self,
         name: &'static str,

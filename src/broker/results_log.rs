@@ -1,6 +1,6 @@
 //! `wa.results.log`: the results of all workers, read back to see how a request has ended that is delivered again.
 //!
-//! Backwards, in steps, as far as [`Scan`] says. A mark of our own shows the end; see [`super::lanes_log`]. All over a connection of
+//! Backwards, in steps, as far as [`Scan`] says. A mark of our own shows the end; see [`super::workers_log`]. All over a connection of
 //! its own: what lanes are delivered must not wait behind what is read here. RabbitMQ could leave out other lanes' entries
 //! (`x-stream-filter`), but takes as long for what it leaves out as for what it delivers: with few entries in each of the stream's chunks
 //! it reads every chunk's head.
@@ -8,7 +8,7 @@
 use super::connect::{SessionError, connect};
 use super::declare::{TopologyError, explain};
 use super::headers::Headers;
-use super::lanes_log::OFFSET;
+use super::workers_log::OFFSET;
 use crate::config::BrokerConfig;
 use crate::contract::names;
 use crate::contract::words::Status;

@@ -6,8 +6,8 @@
 
 use crate::config::AccountConfig;
 use crate::contract::names::{
-    DEAD, DELAY_OUT, EVENTS, LANES_LOG, OPERATIONS, RESULTS, RESULTS_LOG, SEND, TENURES_LOG,
-    UNROUTED, account_lane, lane_queue, rung,
+    DEAD, DELAY_OUT, EVENTS, LANES_LOG, MEDIA_LOG, OPERATIONS, RESULTS, RESULTS_LOG, SEND,
+    TENURES_LOG, UNROUTED, account_lane, lane_queue, rung,
 };
 use crate::core::request::ladder;
 use serde_json::{Map, Value, json};
@@ -186,6 +186,7 @@ impl Topology {
     /// Everything, in an order in which it can be declared.
     pub fn objects(&self) -> Vec<Object> {
         let mut objects = common();
+        objects.extend(media_log());
         for lane in &self.lanes {
             objects.extend(lane.objects(Retention::Days30));
         }
@@ -342,6 +343,11 @@ fn shared() -> Vec<Object> {
 /// The log in which workers tell each other of pauses and holds; also for declaring it again in case somebody deleted it.
 pub(super) fn lanes_log() -> [Object; 3] {
     workers_log(LANES_LOG, "30D", 64_000_000)
+}
+
+/// The log of what was uploaded. Meta keeps what is uploaded for 30 days, and 64 MB are some 150,000 uploads.
+pub(super) fn media_log() -> [Object; 3] {
+    workers_log(MEDIA_LOG, "30D", 64_000_000)
 }
 
 /// The log of who took or left which lane: of no use to anybody after some hours, and large while thousands of lanes change hands.

@@ -20,8 +20,8 @@ pub use read::ConfigErrors;
 pub use rules::is_of_this_machine;
 pub use settings::{
     AccountConfig, AdminConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig,
-    LanesConfig, LogConfig, LogFormat, MAX_NUMBERS, MetricsConfig, NumberConfig, OperationsConfig,
-    PacingConfig, RetryConfig, Secret, TracingConfig,
+    LanesConfig, LogConfig, LogFormat, MAX_NUMBERS, MediaConfig, MetricsConfig, NumberConfig,
+    OperationsConfig, PacingConfig, RetryConfig, Secret, TracingConfig,
 };
 pub use source::environment;
 

@@ -4,8 +4,8 @@ use super::read::{Problems, Section};
 use super::rules;
 use super::settings::{
     AccountConfig, AdminConfig, BrokerConfig, BrokerUrl, ClientCert, Config, GraphConfig,
-    LanesConfig, LogConfig, LogFormat, MediaConfig, MetricsConfig, NumberConfig, OperationsConfig, PacingConfig,
-    RetryConfig, Secret, TracingConfig,
+    LanesConfig, LogConfig, LogFormat, MediaConfig, MetricsConfig, NumberConfig, OperationsConfig,
+    PacingConfig, RetryConfig, Secret, TracingConfig,
 };
 use crate::contract::words::{Class, Scope};
 use crate::core::lane::pacing::Spacing;

@@ -92,10 +92,7 @@ impl Rules {
             Reply::NoFile(failure) if failure.is_final => {
                 Outcome::Failed(INVALID, failure.at("/link"))
             }
-            Reply::NoFile(failure) => Outcome::Failed(
-                UNSENT,
-                failure.at("/link"),
-            ),
+            Reply::NoFile(failure) => Outcome::Failed(UNSENT, failure.at("/link")),
             Reply::NoAnswer(reason) => Outcome::Failed(
                 Effect::Ambiguous,
                 own(Class::Ambiguous, format!("no answer: {reason}")),

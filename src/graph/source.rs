@@ -201,7 +201,10 @@ async fn receive(mut response: Response, most: u64) -> Result<Fetched, Failure> 
             "it is larger than the {most} bytes that Meta takes of its kind"
         ))
     };
-    if response.content_length().is_some_and(|length| length > most) {
+    if response
+        .content_length()
+        .is_some_and(|length| length > most)
+    {
         return Err(too_large());
     }
     let declared = header(response.headers(), CONTENT_TYPE);
@@ -222,7 +225,9 @@ async fn receive(mut response: Response, most: u64) -> Result<Fetched, Failure> 
         let wanted = HEAD_BYTES.saturating_sub(head.len()).min(chunk.len());
         head.extend_from_slice(chunk.get(..wanted).unwrap_or_default());
         hash.update(&chunk);
-        file.write_all(&chunk).await.map_err(|error| no_disk(&error))?;
+        file.write_all(&chunk)
+            .await
+            .map_err(|error| no_disk(&error))?;
     }
     file.flush().await.map_err(|error| no_disk(&error))?;
     let mut file = file.into_inner();

@@ -10,7 +10,7 @@ use crate::credentials::Token;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, RequestBuilder};
+use reqwest::{Body, RequestBuilder, Url};
 use serde_json::json;
 use std::time::Duration;
 use tokio::fs::File;
@@ -58,7 +58,9 @@ impl Graph {
             match &upload.uploads_path {
                 Some(uploads) => {
                     let name = file_name(upload, file.mime);
-                    let sent = self.send_by_session(operation, uploads, &name, file, token).await;
+                    let sent = self
+                        .send_by_session(operation, uploads, &name, file, token)
+                        .await;
                     match (upload.of, sent) {
                         (FileOf::ProfilePicture, Ok((_, handle))) => {
                             self.set_picture(operation, path, &handle, token).await
@@ -119,13 +121,14 @@ impl Graph {
         token: &Token,
     ) -> Result<(Reply, String), Reply> {
         let bytes = file.bulk.len().to_string();
-        let query = [
-            ("file_name", name),
-            ("file_length", &bytes),
-            ("file_type", file.mime),
-        ];
-        let begin = self.begin_post(operation, uploads, token);
-        let begin = begin.ok_or(Reply::NotSent("request"))?.query(&query);
+        let mut url = self.base_of(operation).join(uploads).ok();
+        if let Some(url) = &mut url {
+            url.query_pairs_mut()
+                .append_pair("file_name", name)
+                .append_pair("file_length", &bytes)
+                .append_pair("file_type", file.mime);
+        }
+        let begin = self.post(url.ok_or(Reply::NotSent("request"))?, token);
         let (_, session) = self.ask_for(begin, operation, "id").await?;
         // An id such as `upload:…` would be taken for a URL of its own.
         let url = format!("{}{session}", self.base).parse();
@@ -187,8 +190,12 @@ impl Graph {
         token: &Token,
     ) -> Option<RequestBuilder> {
         let url = self.base_of(operation).join(path).ok()?;
+        Some(self.post(url, token))
+    }
+
+    fn post(&self, url: Url, token: &Token) -> RequestBuilder {
         let request = self.client.post(prove(url, token));
-        Some(request.header(AUTHORIZATION, token.authorization.clone()))
+        request.header(AUTHORIZATION, token.authorization.clone())
     }
 }
 

@@ -132,6 +132,9 @@ const OUTCOME: Label = of("outcome", || OUTCOMES.to_vec());
 const WHAT: Label = of("what", || READS.to_vec());
 const OK: Label = of("result", || vec!["ok", "error"]);
 const FOUND: Label = of("result", || vec!["found", "nothing", "unavailable"]);
+const UPLOAD: Label = of("result", || {
+    vec!["uploaded", "known", "unchanged", "refused", "failed"]
+});
 const HEALTH: Label = of("result", || Health::WORDS.to_vec());
 const WHY_REFUSED: Label = of("why", || {
     vec!["unroutable", "nack", "unconfirmed", "closed"]
@@ -209,6 +212,8 @@ families! {
     DELAYED: Counter, "delayed_total", [NUMBER], "Requests put on the delay ladder.";
     DUPLICATES: Counter, "duplicates_total", [NUMBER], "Requests with dedupe that were not sent, and answered by the result of an earlier one.";
     DEDUPE_SEARCHES: Counter, "dedupe_searches_total", [NUMBER], "Requests with dedupe that wa.results.log was searched for, as the lane has no room to remember so far back (lanes.dedupe_ids_max).";
+    MEDIA_UPLOADS: Counter, "media_uploads_total", [UPLOAD], "Files that messages with header media name by link, by what came of each: uploaded; known by another link; unchanged at its source; refused, as Meta would not take it or its source has none; failed, for now.";
+    MEDIA_UPLOADED_BYTES: Counter, "media_uploaded_bytes_total", [], "Size of the files that were uploaded for messages with header media.";
     SHADOW_WAITS: Counter, "shadow_waits_total", [NUMBER], "Sends that pacing.shadow_mps would have had wait.";
     SCHEMA_WARNINGS: Counter, "schema_warnings_total", [NUMBER, AT], "Requests that are sent though their body is not as Meta documents it (intake.schema = warn), by the first place that is not: six segments of its JSON pointer at most, * for an index, / for the whole. Most places have no series until a number meets them.";
     TRANSIENT: Counter, "transient_requests_total", [NUMBER], "Requests that were not published persistent.";

@@ -7,8 +7,7 @@ use super::{
 };
 use crate::contract::request::{
     CONFIRM, DEDUPE, EXPIRES_AT, FILE_NAME, Header, History, ID_HEADERS, Inbound, MEDIA, NODE,
-    NOT_BEFORE,
-    ON_UNKNOWN, TAG, TAGS_MAX,
+    NOT_BEFORE, ON_UNKNOWN, TAG, TAGS_MAX,
 };
 use crate::core::evidence::search::Stamp;
 use crate::core::hash::stable_hash;

@@ -86,6 +86,7 @@ fn place_of(facts: &Facts) -> &'static str {
         Parameters::Usual | Parameters::Query => "the query",
         Parameters::Json => "the body",
         Parameters::Form => "the body, as a form's",
+        Parameters::File(_) => "beside the file, or in its place with its link",
         Parameters::Fields(_) => "the field that is asked for",
     }
 }

@@ -67,6 +67,10 @@ impl Lane {
         };
         let is_about_media = names_media(&error.title) || names_media(&error.details);
         let is_refused = error.code.is_some_and(|code| MEDIA_GONE.contains(&code));
-        is_refused && is_about_media && self.uploads.refused(links, &flight.media_ids, flight.sent_at)
+        is_refused
+            && is_about_media
+            && self
+                .uploads
+                .refused(links, &flight.media_ids, flight.sent_at)
     }
 }

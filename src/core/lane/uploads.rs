@@ -94,8 +94,13 @@ impl Uploads {
 
     fn remember(&mut self, source: Source, upload: Upload) {
         if self.known.len() >= REMEMBERED_MAX && !self.known.contains_key(&source) {
-            let ended = self.known.iter().filter_map(|(source, upload)| Some((upload.until()?, source)));
-            let oldest = ended.min_by_key(|(until, _)| *until).map(|(_, source)| source.clone());
+            let ended = self
+                .known
+                .iter()
+                .filter_map(|(source, upload)| Some((upload.until()?, source)));
+            let oldest = ended
+                .min_by_key(|(until, _)| *until)
+                .map(|(_, source)| source.clone());
             if let Some(oldest) = oldest {
                 self.known.remove(&oldest);
             }
@@ -133,7 +138,9 @@ impl Uploads {
         let mut is_old = false;
         for (link, id) in links.iter().zip(ids) {
             match self.known.get(&link.source) {
-                Some(Upload::Ready { media_id, since, .. }) if media_id == id => {
+                Some(Upload::Ready {
+                    media_id, since, ..
+                }) if media_id == id => {
                     if sent_at.saturating_sub(*since) >= YOUNG {
                         is_old = true;
                         self.want(link.source.clone(), Some(id.clone()));

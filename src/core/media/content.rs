@@ -127,7 +127,11 @@ pub fn check(
     let found = possible()
         .filter(fits)
         .find(is_declared)
-        .or_else(|| candidates.first().and_then(|first| possible().filter(fits).find(|one| one.mime == *first)))
+        .or_else(|| {
+            candidates
+                .first()
+                .and_then(|first| possible().filter(fits).find(|one| one.mime == *first))
+        })
         .or_else(|| possible().find(fits));
     let Some(found) = found else {
         return Err(Wrong::Type {
@@ -252,14 +256,29 @@ mod tests {
     fn content_says_what_a_file_is() {
         for (head, declared, wanted, expected) in [
             (JPEG, None, Some(Kind::Image), Some("image/jpeg")),
-            (JPEG, Some("image/png"), Some(Kind::Image), Some("image/jpeg")),
+            (
+                JPEG,
+                Some("image/png"),
+                Some(Kind::Image),
+                Some("image/jpeg"),
+            ),
             (JPEG, Some("text/html"), None, Some("image/jpeg")),
-            (PNG, Some("image/png; x=1"), Some(Kind::Image), Some("image/png")),
+            (
+                PNG,
+                Some("image/png; x=1"),
+                Some(Kind::Image),
+                Some("image/png"),
+            ),
             (JPEG, None, Some(Kind::Document), Some("image/jpeg")),
             (JPEG, None, Some(Kind::Video), None),
             (PDF, None, Some(Kind::Image), None),
             (PDF, None, Some(Kind::Document), Some("application/pdf")),
-            (OGG, Some("audio/ogg; codecs=opus"), Some(Kind::Audio), Some("audio/ogg")),
+            (
+                OGG,
+                Some("audio/ogg; codecs=opus"),
+                Some(Kind::Audio),
+                Some("audio/ogg"),
+            ),
             (MP4, None, Some(Kind::Video), Some("video/mp4")),
             (MP4, Some("audio/mp4"), None, Some("audio/mp4")),
             (MP4, None, Some(Kind::Audio), Some("audio/mp4")),
@@ -268,13 +287,22 @@ mod tests {
             (THREE_GP, None, Some(Kind::Video), Some("video/3gpp")),
             (GIF, Some("image/jpeg"), Some(Kind::Image), None),
             (ZIP, Some(DOCX), Some(Kind::Document), Some(DOCX)),
-            (b"plain words", None, Some(Kind::Document), Some("text/plain")),
+            (
+                b"plain words",
+                None,
+                Some(Kind::Document),
+                Some("text/plain"),
+            ),
             (b"<html><body>not found", None, Some(Kind::Image), None),
             (b"\x00\x01\x02\x03", None, None, None),
             (STILL, None, Some(Kind::Sticker), Some("image/webp")),
         ] {
             let found = check(head, 1_000, declared, wanted).ok();
-            assert_eq!(found.map(|found| found.mime), expected, "{head:?} {wanted:?}");
+            assert_eq!(
+                found.map(|found| found.mime),
+                expected,
+                "{head:?} {wanted:?}"
+            );
         }
     }
 
@@ -290,7 +318,13 @@ mod tests {
         ] {
             assert!(check(head, most, None, wanted).is_ok());
             let wrong = check(head, most + 1, None, wanted).unwrap_err();
-            assert_eq!(wrong, Wrong::Size { limit: most, bytes: most + 1 });
+            assert_eq!(
+                wrong,
+                Wrong::Size {
+                    limit: most,
+                    bytes: most + 1
+                }
+            );
         }
         assert_eq!(check(b"", 0, None, None), Err(Wrong::Empty));
         assert_eq!(most_bytes(Some(Kind::Sticker)), 500 * KB);

@@ -39,7 +39,10 @@ pub enum Look {
         fresh_for: Duration,
     },
     /// The source has to be asked whether its file is the same.
-    Stale(Validators),
+    Stale {
+        media_id: Arc<str>,
+        validators: Validators,
+    },
     Nothing,
 }
 
@@ -71,8 +74,7 @@ impl Known {
     pub fn learn(&mut self, record: UploadRecord, checked_ms: u64) {
         let record = Arc::new(record);
         self.since.push_back(record.clone());
-        self.by_content
-            .insert(content_key(&record), record.clone());
+        self.by_content.insert(content_key(&record), record.clone());
         let entry = Entry {
             record: record.clone(),
             checked_ms,
@@ -88,11 +90,19 @@ impl Known {
             return;
         };
         let key = source_key(&oldest);
-        if self.by_source.get(&key).is_some_and(|entry| Arc::ptr_eq(&entry.record, &oldest)) {
+        if self
+            .by_source
+            .get(&key)
+            .is_some_and(|entry| Arc::ptr_eq(&entry.record, &oldest))
+        {
             self.by_source.remove(&key);
         }
         let key = content_key(&oldest);
-        if self.by_content.get(&key).is_some_and(|record| Arc::ptr_eq(record, &oldest)) {
+        if self
+            .by_content
+            .get(&key)
+            .is_some_and(|record| Arc::ptr_eq(record, &oldest))
+        {
             self.by_content.remove(&key);
         }
     }
@@ -103,18 +113,25 @@ impl Known {
         let Some(entry) = entry.filter(|entry| is_of_use(&entry.record, now_ms)) else {
             return Look::Nothing;
         };
-        let fresh_until_ms = entry.checked_ms.saturating_add(ms(FRESH_FOR)).min(ends_ms(&entry.record));
+        let fresh_until_ms = entry
+            .checked_ms
+            .saturating_add(ms(FRESH_FOR))
+            .min(ends_ms(&entry.record));
         // A clock that was set back makes nothing fresh for longer.
         let fresh_for = Duration::from_millis(fresh_until_ms.saturating_sub(now_ms)).min(FRESH_FOR);
         let record = &entry.record;
+        let media_id = record.media_id.as_str().into();
         if fresh_for.is_zero() {
-            return Look::Stale(Validators {
-                etag: record.etag.clone(),
-                last_modified: record.last_modified.clone(),
-            });
+            return Look::Stale {
+                media_id,
+                validators: Validators {
+                    etag: record.etag.clone(),
+                    last_modified: record.last_modified.clone(),
+                },
+            };
         }
         Look::Fresh {
-            media_id: record.media_id.as_str().into(),
+            media_id,
             fresh_for,
         }
     }
@@ -194,7 +211,7 @@ mod tests {
     fn id_of(look: Look) -> Option<String> {
         match look {
             Look::Fresh { media_id, .. } => Some(media_id.to_string()),
-            Look::Stale(_) | Look::Nothing => None,
+            Look::Stale { .. } | Look::Nothing => None,
         }
     }
 
@@ -209,13 +226,23 @@ mod tests {
             etag: Some("\"1\"".to_owned()),
             last_modified: None,
         };
-        assert_eq!(known.look("106", "s", 600_000), Look::Stale(validators));
+        let stale = Look::Stale {
+            media_id: "1".into(),
+            validators,
+        };
+        assert_eq!(known.look("106", "s", 600_000), stale);
         known.check("106", "s", 600_000);
         assert!(id_of(known.look("106", "s", 700_000)).is_some());
         known.check("106", "s", 29 * 24 * HOUR_MS - 1);
         let last = known.look("106", "s", 29 * 24 * HOUR_MS - 1);
         let fresh_for = Duration::from_millis(1);
-        assert_eq!(last, Look::Fresh { media_id: "1".into(), fresh_for });
+        assert_eq!(
+            last,
+            Look::Fresh {
+                media_id: "1".into(),
+                fresh_for
+            }
+        );
         assert_eq!(known.look("106", "s", 29 * 24 * HOUR_MS), Look::Nothing);
         assert!(known.find_content("106", "c", 29 * 24 * HOUR_MS).is_none());
     }
@@ -224,7 +251,9 @@ mod tests {
     fn content_is_known_whatever_its_source_until_it_is_gone() {
         let mut known = Known::new(10);
         known.learn(record("s", "c", "1"), 0);
-        let found = known.find_content("106", "c", 0).map(|record| record.media_id.as_str());
+        let found = known
+            .find_content("106", "c", 0)
+            .map(|record| record.media_id.as_str());
         assert_eq!(found, Some("1"));
         assert!(known.find_content("107", "c", 0).is_none());
         known.learn(record("t", "c", "1"), 0);

@@ -155,7 +155,10 @@ fn put_id(object: &[u8], id: &str, into: &mut Vec<u8>) {
     let members = document.and_then(members).unwrap_or_default();
     into.extend_from_slice(b"{\"id\":");
     into.extend_from_slice(id.as_bytes());
-    for (name, value) in members.iter().filter(|(name, _)| name != "link" && name != "id") {
+    for (name, value) in members
+        .iter()
+        .filter(|(name, _)| name != "link" && name != "id")
+    {
         into.push(b',');
         into.extend_from_slice(serde_json::Value::from(&**name).to_string().as_bytes());
         into.push(b':');
@@ -181,10 +184,26 @@ mod tests {
     fn links_are_found_wherever_a_message_may_have_them() {
         let image = json!({"image": {"link": "https://a/1"}});
         for (body, at, kind) in [
-            (json!({"type": "image", "image": {"link": "https://a/1", "caption": "c"}}), "/image/link", Kind::Image),
-            (json!({"interactive": {"header": {"type": "video", "video": {"link": "https://a/1"}}}}), "/interactive/header/video/link", Kind::Video),
-            (json!({"template": {"components": [{"type": "header", "parameters": [{"type": "image", "image": {"link": "https://a/1"}}]}]}}), "/template/components/0/parameters/0/image/link", Kind::Image),
-            (json!({"template": {"components": [{"cards": [{"components": [{"parameters": [image]}]}]}]}}), "/template/components/0/cards/0/components/0/parameters/0/image/link", Kind::Image),
+            (
+                json!({"type": "image", "image": {"link": "https://a/1", "caption": "c"}}),
+                "/image/link",
+                Kind::Image,
+            ),
+            (
+                json!({"interactive": {"header": {"type": "video", "video": {"link": "https://a/1"}}}}),
+                "/interactive/header/video/link",
+                Kind::Video,
+            ),
+            (
+                json!({"template": {"components": [{"type": "header", "parameters": [{"type": "image", "image": {"link": "https://a/1"}}]}]}}),
+                "/template/components/0/parameters/0/image/link",
+                Kind::Image,
+            ),
+            (
+                json!({"template": {"components": [{"cards": [{"components": [{"parameters": [image]}]}]}]}}),
+                "/template/components/0/cards/0/components/0/parameters/0/image/link",
+                Kind::Image,
+            ),
         ] {
             let expected = vec![(at.to_owned(), kind, "https://a/1".to_owned())];
             assert_eq!(found(&body.to_string()), expected);

@@ -2,9 +2,9 @@
 //!
 //! Callers of the dispatcher choose the links. Without these rules any of them could have a worker read what only the worker can reach.
 
+use ::core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use std::fmt;
-use ::core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use url::{Host, Url};
 
@@ -40,7 +40,11 @@ impl Pattern {
         let parsed = Host::parse(name).ok()?.to_string();
         let is_name = !name.is_empty() && !name.contains(['*', '/', '@']);
         is_name.then(|| Self {
-            host: Some(if is_suffix { format!(".{parsed}") } else { parsed }),
+            host: Some(if is_suffix {
+                format!(".{parsed}")
+            } else {
+                parsed
+            }),
             is_suffix,
             port,
         })
@@ -228,7 +232,16 @@ mod tests {
 
     #[test]
     fn patterns_are_hosts_and_nothing_else() {
-        for pattern in ["", "https://a.example", "a.example/x", "*x.example", "a.*.example", "a:port", "*.", "u@a"] {
+        for pattern in [
+            "",
+            "https://a.example",
+            "a.example/x",
+            "*x.example",
+            "a.*.example",
+            "a:port",
+            "*.",
+            "u@a",
+        ] {
             assert!(Pattern::parse(pattern).is_none(), "{pattern}");
         }
     }

@@ -65,6 +65,22 @@ pub struct Address {
 }
 
 impl Address {
+    /// Of a number's own, which names nothing else.
+    pub fn of_number(phone_number_id: &str) -> Self {
+        Self {
+            target: phone_number_id.to_owned(),
+            waba_id: String::new(),
+            node: None,
+            file_name: None,
+            content_type: None,
+        }
+    }
+
+    /// The path of an operation that is done there.
+    pub fn path_of(&self, operation: Operation) -> String {
+        self.fill(operation.facts().path, &Map::new())
+    }
+
     /// The number, unless it was published for the account.
     pub fn phone_number_id(&self) -> Option<&str> {
         (self.target != self.waba_id).then_some(&self.target)
@@ -89,10 +105,9 @@ impl Facts {
         match self.parameters {
             Parameters::Usual => self.method != Method::Post,
             Parameters::Query => true,
-            Parameters::Json
-            | Parameters::Form
-            | Parameters::Fields(_)
-            | Parameters::File(_) => false,
+            Parameters::Json | Parameters::Form | Parameters::Fields(_) | Parameters::File(_) => {
+                false
+            }
         }
     }
 }
@@ -154,7 +169,9 @@ impl Address {
         let member = |name: &str| document.as_ref().and_then(|document| document.get(name));
         let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
         let link = member("link").and_then(Value::as_str);
-        let uploads_path = of.is_by_session().then(|| self.fill(UPLOADS_PATH, &Map::new()));
+        let uploads_path = of
+            .is_by_session()
+            .then(|| self.fill(UPLOADS_PATH, &Map::new()));
         FileToUpload {
             of,
             name: text("file_name").or_else(|| self.file_name.clone()),

@@ -101,7 +101,11 @@ fn check_flow(head: &[u8], bytes: u64) -> Result<&'static str, Wrong> {
         return Ok("application/json");
     }
     let wanted = "application/json".to_owned();
-    Err(if bytes == 0 { Wrong::Empty } else { Wrong::Type { wanted } })
+    Err(if bytes == 0 {
+        Wrong::Empty
+    } else {
+        Wrong::Type { wanted }
+    })
 }
 
 /// Where a file comes from. Never printed: a link may be a secret.
@@ -135,7 +139,10 @@ impl fmt::Debug for FileToUpload {
 /// is one as well, and has no link.
 pub fn read_link(of: FileOf, body: &[u8], content_type: Option<&str>) -> Option<Value> {
     let content_type = content_type.unwrap_or("application/json");
-    let is_json = content_type.trim_start().to_ascii_lowercase().starts_with("application/json");
+    let is_json = content_type
+        .trim_start()
+        .to_ascii_lowercase()
+        .starts_with("application/json");
     let document: Value = serde_json::from_slice(body).ok().filter(|_| is_json)?;
     let has_link = member(&document, "link").is_some();
     (document.is_object() && (has_link || of != FileOf::FlowAsset)).then_some(document)
@@ -155,7 +162,12 @@ pub(in crate::core) fn check_body(
         Wrong::Size { limit, bytes } => {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            return Some(Fault::too_long("", "is larger than Meta takes, in bytes", limit, bytes));
+            return Some(Fault::too_long(
+                "",
+                "is larger than Meta takes, in bytes",
+                limit,
+                bytes,
+            ));
         }
     };
     Some(Fault::new("", problem))
@@ -207,12 +219,21 @@ mod tests {
             (FileOf::ProfilePicture, PDF, 1_000, None),
             (FileOf::GroupPicture, JPEG, 1_000, Some("image/jpeg")),
             (FileOf::GroupPicture, PNG, 1_000, None),
-            (FileOf::FlowAsset, b" {\"version\"", 1_000, Some("application/json")),
+            (
+                FileOf::FlowAsset,
+                b" {\"version\"",
+                1_000,
+                Some("application/json"),
+            ),
             (FileOf::FlowAsset, b"[]", 2, None),
             (FileOf::FlowAsset, b"{", 10 * MB + 1, None),
             (FileOf::FlowAsset, b"", 0, None),
         ] {
-            assert_eq!(of.check(head, bytes, None).ok(), expected, "{of:?} {head:?} {bytes}");
+            assert_eq!(
+                of.check(head, bytes, None).ok(),
+                expected,
+                "{of:?} {head:?} {bytes}"
+            );
             assert!(expected.is_none() || bytes <= of.most_bytes());
         }
     }
@@ -223,7 +244,12 @@ mod tests {
         for (of, body, content_type, is_link) in [
             (FileOf::Media, r#"{"link":"https://a/"}"#, None, true),
             (FileOf::Media, r#"{"link":"https://a/"}"#, json, true),
-            (FileOf::Media, r#"{"link":"https://a/"}"#, Some("text/plain"), false),
+            (
+                FileOf::Media,
+                r#"{"link":"https://a/"}"#,
+                Some("text/plain"),
+                false,
+            ),
             (FileOf::Media, "{}", None, true),
             (FileOf::Media, "words", None, false),
             (FileOf::Media, "[]", json, false),

@@ -171,7 +171,10 @@ impl Terms<'_> {
     /// A file that it names is not uploaded yet: it looks again after a while, half as long as it has waited so far.
     pub fn await_media(&self, message: &Message, error: Option<ErrorDocument>) -> Decision {
         const LONGEST_S: u64 = 64;
-        let waited_ms = self.now.wall_ms.saturating_sub(message.history.first_seen_ms);
+        let waited_ms = self
+            .now
+            .wall_ms
+            .saturating_sub(message.history.first_seen_ms);
         let delay_s = u32::try_from((waited_ms / 2000).clamp(2, LONGEST_S)).unwrap_or(2);
         self.later(message, delay_s, error)
     }

@@ -5,8 +5,8 @@
 //! asks the API whether a block is over: by reading the number's health, which spends no message.
 
 use crate::broker::Sessions;
-use crate::broker::lanes_log::Log;
 use crate::broker::session::Session;
+use crate::broker::workers_log::Log;
 use crate::clock::Clock;
 use crate::contract::words::Scope;
 use crate::core::Now;

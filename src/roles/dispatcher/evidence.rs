@@ -5,11 +5,9 @@ use crate::broker::results_log::{self, Found};
 use crate::config::BrokerConfig;
 use crate::core::evidence::search::{FIRST_STEP, Question, Scan, Wanted};
 use crate::metrics::Metrics;
-use futures_util::FutureExt;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -92,21 +90,8 @@ async fn next(
 }
 
 impl Search {
-    /// Runs on a thread of its own, as what it reads may be as much as all lanes do together; ends when nobody can ask any more.
-    pub fn run_apart(self) -> std::io::Result<impl Future<Output = ()>> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (ends, ended) = oneshot::channel::<()>();
-        let searching = move || {
-            runtime.block_on(self.run());
-            drop(ends);
-        };
-        std::thread::Builder::new()
-            .name("evidence".to_owned())
-            .spawn(searching)?;
-        Ok(ended.map(|_| ()))
-    }
-
-    async fn run(mut self) {
+    /// For a thread of its own, as what it reads may be as much as all lanes do together; ends when nobody can ask any more.
+    pub async fn run(mut self) {
         let mut asked = VecDeque::new();
         while let Some(first) = next(&mut asked, &mut self.questions).await {
             tokio::time::sleep_until(first.at + WAIT + GATHER).await;

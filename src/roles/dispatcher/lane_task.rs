@@ -24,6 +24,8 @@ use crate::core::fleet::tenure::Legacy;
 use crate::core::lane::dedupe::Recalled;
 use crate::core::lane::driver::{self, Consuming, Driver, DriverConfig};
 use crate::core::lane::{Lane, State, Ticket};
+use crate::core::media::links::Source;
+use crate::core::media::upload::Uploaded;
 use crate::core::operation::{IntakeConfig, Operation};
 use crate::core::outcome::Rules;
 use crate::core::outcome::answer::Reply;
@@ -33,6 +35,7 @@ use crate::metrics::{Metrics, Seen};
 use crate::roles::dispatcher::board::{Board, Orders};
 use crate::roles::dispatcher::conclude::Concluder;
 use crate::roles::dispatcher::evidence::Evidence;
+use crate::roles::dispatcher::media::{Uploading, Uploads};
 use crate::roles::dispatcher::recall::Parts;
 use crate::spans::Spans;
 use consumer::Consumer;
@@ -60,6 +63,7 @@ pub struct Common {
     pub metrics: Arc<Metrics>,
     pub board: Arc<Board>,
     pub evidence: Evidence,
+    pub uploads: Uploads,
     pub driver: DriverConfig,
     pub sessions: Sessions,
     pub links: Arc<Links>,
@@ -83,6 +87,12 @@ enum Done {
         number: u64,
         recalled: Recalled,
         rest: Parts,
+    },
+    /// A file was uploaded or cannot be; or that takes long.
+    Uploaded {
+        source: Source,
+        uploaded: Uploaded,
+        rest: Option<Uploading>,
     },
     /// A refusal at intake was answered.
     Refused,

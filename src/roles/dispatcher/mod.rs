@@ -7,6 +7,7 @@ mod delay;
 pub mod evidence;
 pub mod intake;
 pub mod lane_task;
+pub mod media;
 pub mod recall;
 mod signals;
 pub mod unrouted;
@@ -26,10 +27,12 @@ use crate::core::fleet::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::lane::demand::Effort;
 use crate::core::lane::driver::DriverConfig;
+use crate::core::operation::Operation;
 use crate::core::outcome::Rules;
 use crate::core::request::message::LaneId;
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
 use crate::graph::Graph;
+use crate::graph::source::SourceClient;
 use crate::log::{self, Repeats};
 use crate::metrics::Metrics;
 use crate::spans::{Exporting, Spans};
@@ -39,8 +42,8 @@ use anyhow::Context;
 use board::Board;
 use conclude::Concluder;
 use evidence::evidence;
-use futures_util::FutureExt;
 use lane_task::{Common, LaneHandle, LaneTask};
+use media::Uploads;
 use recall::memory;
 use signals::Signals;
 use std::collections::{HashMap, HashSet};
@@ -104,6 +107,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         metrics.clone(),
         writer,
     );
+    let (uploads, uploading) = uploads(&config, &metrics)?;
     let common = Arc::new(Common {
         clock,
         graph: graph.clone(),
@@ -114,6 +118,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         metrics: metrics.clone(),
         board: board.clone(),
         evidence,
+        uploads,
         driver: configure_drivers(&config),
         sessions: sessions.clone(),
         links: links.clone(),
@@ -145,10 +150,9 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     tasks.start("the admin port", serve_admin(listener, router));
     let mut broker = start_sessions(&config, topology, session_sender, metrics, broker_stops);
     tasks.start("the lanes' connections", links.clone().run());
-    let searching = search.run_apart()?;
-    tasks.start("the search for evidence", searching.map(|()| String::new()));
-    let reading = reader.run_apart()?;
-    tasks.start("the reader of results", reading.map(|()| String::new()));
+    tasks.start_apart("the search for evidence", "evidence", search.run())?;
+    tasks.start_apart("the reader of results", "dedupe", reader.run())?;
+    tasks.start_apart("the uploader of media", "media", uploading.run())?;
     let leaving = board.clone();
     tasks.start("the board", async move {
         board.run(opened, joined).await;
@@ -222,6 +226,20 @@ fn accounts_by_target(config: &Config) -> HashMap<String, LaneId> {
         targets.map(move |target| (target.to_owned(), lane.clone()))
     });
     targets.collect()
+}
+
+/// Both ends of uploads. They have connections to the API of their own: those of messages do not wait for their thread.
+fn uploads(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<(Uploads, media::Work)> {
+    let operation = Operation::of_type("media_upload").context("no operation media_upload")?;
+    let parts = media::Parts {
+        graph: Graph::new(&config.graph)?,
+        source: SourceClient::new(&config.media)?,
+        rules: Rules::new(config.outcomes.clone()),
+        broker: config.broker.clone(),
+        metrics: metrics.clone(),
+        timeout: config.media.timeout,
+    };
+    Ok(media::uploads(parts, operation))
 }
 
 /// The parts of the worker that the admin port tells of.

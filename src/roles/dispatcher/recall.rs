@@ -8,11 +8,9 @@ use crate::contract::result::ResultDocument;
 use crate::contract::words::Status;
 use crate::core::lane::dedupe::{Note, Read, Recalled, Word, key};
 use crate::core::request::message::LaneId;
-use futures_util::FutureExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -145,21 +143,8 @@ impl Memory {
 }
 
 impl Reader {
-    /// Runs on a thread of its own, as what it reads may be as much as all lanes do together; ends when nobody can ask any more.
-    pub fn run_apart(self) -> std::io::Result<impl Future<Output = ()>> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (ends, ended) = oneshot::channel::<()>();
-        let reading = move || {
-            runtime.block_on(self.run());
-            drop(ends);
-        };
-        std::thread::Builder::new()
-            .name("dedupe".to_owned())
-            .spawn(reading)?;
-        Ok(ended.map(|_| ()))
-    }
-
-    async fn run(mut self) {
+    /// For a thread of its own, as what it reads may be as much as all lanes do together; ends when nobody can ask any more.
+    pub async fn run(mut self) {
         let passes = Arc::new(Semaphore::new(PASSES_MAX));
         while let Some(first) = self.questions.recv().await {
             tokio::time::sleep(GATHER).await;

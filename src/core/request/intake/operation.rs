@@ -89,7 +89,9 @@ pub(super) fn address(
         waba_id: waba_id.to_owned(),
         node: node(inbound, facts.node_parts(), faults),
         file_name: file_name(inbound, faults),
-        content_type: carries_file.then(|| inbound.content_type.map(str::to_owned)).flatten(),
+        content_type: carries_file
+            .then(|| inbound.content_type.map(str::to_owned))
+            .flatten(),
     };
     if facts.is_of_a_number() && address.phone_number_id().is_none() {
         faults.push(Fault::new(
@@ -111,12 +113,16 @@ fn file_name(inbound: &Inbound<'_>, faults: &mut Vec<Fault>) -> Option<String> {
         | Header::Other => None,
     };
     let is_name = |name: &&str| {
-        let is_plain = !name.chars().any(|char| char.is_control() || "/\\\"".contains(char));
+        let is_plain = !name
+            .chars()
+            .any(|char| char.is_control() || "/\\\"".contains(char));
         is_plain && (1..=NAME_CHARS_MAX).contains(&name.chars().count())
     };
     let name = name.filter(is_name);
     if name.is_none() {
-        let problem = format!("must be the name of a file, of 1 to {NAME_CHARS_MAX} characters without slashes or quotes");
+        let problem = format!(
+            "must be the name of a file, of 1 to {NAME_CHARS_MAX} characters without slashes or quotes"
+        );
         faults.push(Fault::new(&format!("/@amqp/headers/{FILE_NAME}"), problem));
     }
     name.map(str::to_owned)

@@ -2,8 +2,8 @@
 
 use super::Board;
 use crate::broker::delays;
-use crate::broker::lanes_log::{self, Entry, Log, LogError, Pen, Tail, WRITE_TIMEOUT};
 use crate::broker::session::Session;
+use crate::broker::workers_log::{self, Entry, Log, LogError, Pen, Tail, WRITE_TIMEOUT};
 use crate::core::fleet::holds::{Read, Record};
 use crate::core::fleet::missed::Missed;
 use backoff::backoff::Backoff;
@@ -108,7 +108,8 @@ impl Board {
         let after = self.lock().log(log).offset;
         let mut missed = Missed::default();
         let reading = async {
-            let opening = tokio::time::timeout(STALLED, lanes_log::open(session, log, after)).await;
+            let opening =
+                tokio::time::timeout(STALLED, workers_log::open(session, log, after)).await;
             let (mut tail, pen) = opening.map_err(|_| LogError::Stalled(STALLED))??;
             let now_ms = self.clock.now().wall_ms;
             let mark = format!(

@@ -1,7 +1,7 @@
 //! Tenures: taking a lane, leaving one, and hearing of others'.
 
 use super::{Board, Inner, is_told, when_told};
-use crate::broker::lanes_log::Log;
+use crate::broker::workers_log::Log;
 use crate::contract::words::Scope;
 use crate::core::Now;
 use crate::core::fleet::holds::{News, Record};

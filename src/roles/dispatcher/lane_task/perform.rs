@@ -8,13 +8,17 @@ use crate::core::evidence::search::Question;
 use crate::core::lane::dedupe::{Read, Recalled};
 use crate::core::lane::driver::{Budget, Command};
 use crate::core::lane::{Attempt, Evidence, Resolved, Ticket};
+use crate::core::media::links::Source;
+use crate::core::media::upload::{Uploaded, Wanted};
 use crate::core::operation::Operation;
+use crate::core::operation::call::Content;
 use crate::core::outcome::answer::Reply;
 use crate::core::request::decide::Decision;
 use crate::core::request::intake::Refusal;
 use crate::core::request::message::Message;
 use crate::roles::dispatcher::conclude::seconds_between;
 use crate::roles::dispatcher::intake::take_in;
+use crate::roles::dispatcher::media::Uploading;
 use crate::roles::dispatcher::recall::Parts;
 use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -35,6 +39,7 @@ impl LaneTask {
                 Command::Refuse { delivery, refusal } => self.refuse(delivery, refusal),
                 Command::Ask { ticket, question } => self.ask(ticket, question),
                 Command::Recall(read) => self.recall(read),
+                Command::Upload(wanted) => self.upload(wanted),
                 Command::Send(attempt) => self.send(attempt),
                 Command::Conclude { delivery, resolved } => {
                     let found = found.take_if(|(ticket, _)| *ticket == resolved.ticket);
@@ -123,6 +128,21 @@ impl LaneTask {
         }
     }
 
+    fn upload(&mut self, wanted: Wanted) {
+        let source = wanted.source.clone();
+        let lane = self.driver.id().clone();
+        let uploading = self.common.uploads.upload(lane, wanted, self.token.clone());
+        self.work.push(next_word(source, uploading).boxed());
+    }
+
+    fn uploaded(&mut self, source: Source, uploaded: Uploaded, rest: Option<Uploading>) {
+        let now = self.common.clock.now();
+        self.driver.uploaded(source.clone(), uploaded, now);
+        if let Some(rest) = rest {
+            self.work.push(next_word(source, rest).boxed());
+        }
+    }
+
     fn send(&mut self, attempt: Attempt) {
         let Attempt {
             ticket,
@@ -145,7 +165,12 @@ impl LaneTask {
         let operation = call.operation;
         let sending = async move {
             let started = Instant::now();
-            let reply = common.graph.send(call, &token).await;
+            let reply = match call.body {
+                Some(Content::File(_)) => common.uploads.send(call, token).await,
+                Some(Content::Json(_) | Content::Form(_)) | None => {
+                    common.graph.send(call, &token).await
+                }
+            };
             Done::Answered {
                 ticket,
                 operation,
@@ -204,6 +229,11 @@ impl LaneTask {
                 recalled,
                 rest,
             } => self.recalled(number, recalled, rest),
+            Done::Uploaded {
+                source,
+                uploaded,
+                rest,
+            } => self.uploaded(source, uploaded, rest),
             Done::Refused => self.driver.refused(),
             Done::Evidence { ticket, found } => {
                 let evidence = match found {
@@ -236,6 +266,15 @@ impl LaneTask {
         let now = self.common.clock.now();
         self.driver
             .answered(ticket, outcome, usage, fastrand::f64(), now);
+    }
+}
+
+async fn next_word(source: Source, uploading: Uploading) -> Done {
+    let (uploaded, rest) = uploading.next().await;
+    Done::Uploaded {
+        source,
+        uploaded,
+        rest,
     }
 }
 

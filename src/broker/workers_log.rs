@@ -5,6 +5,7 @@
 //! A stream has no end to read up to. So a mark of our own is written and read back: what stands before it has been read then
 //! (a millisecond when idle).
 
+use super::connect::SessionError;
 use super::declare::{Mode, TopologyError, declare, explain};
 use super::session::Session;
 use super::topology;
@@ -60,6 +61,8 @@ impl Log {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("{0}")]
+    Connect(#[from] SessionError),
+    #[error("{0}")]
     Topology(#[from] TopologyError),
     #[error("a record was not confirmed")]
     NotConfirmed,
@@ -89,7 +92,7 @@ pub struct Tail {
 
 /// Writes.
 pub struct Pen {
-    log: Log,
+    name: &'static str,
     channel: Channel,
 }
 
@@ -106,10 +109,21 @@ pub async fn open(
     after: Option<u64>,
 ) -> Result<(Tail, Pen), LogError> {
     let named = |error| explain(log.name(), error);
-    let channel = session.reading_channel().await.map_err(named)?;
+    let reading = session.reading_channel().await.map_err(named)?;
     if session.declares() {
-        declare(&channel, log.objects(), Mode::Declare).await?;
+        declare(&reading, log.objects(), Mode::Declare).await?;
     }
+    let writing = session.writing_channel().await.map_err(named)?;
+    open_on((&reading, writing), log.name(), after).await
+}
+
+/// Opens the stream of that name, behind the exchange of the same, on these channels: to read, and to write.
+pub(super) async fn open_on(
+    (channel, writing): (&Channel, Channel),
+    name: &'static str,
+    after: Option<u64>,
+) -> Result<(Tail, Pen), LogError> {
+    let named = |error| explain(name, error);
     let qos = channel.basic_qos(PREFETCH, BasicQosOptions::default());
     qos.await.map_err(named)?;
     let from = match after {
@@ -120,10 +134,9 @@ pub async fn open(
     };
     let mut arguments = FieldTable::default();
     arguments.insert(OFFSET.into(), from);
-    let (queue, options) = (log.name().into(), BasicConsumeOptions::default());
+    let (queue, options) = (name.into(), BasicConsumeOptions::default());
     let consumer = channel.basic_consume(queue, "".into(), options, arguments);
     let consumer = consumer.await.map_err(named)?;
-    let writing = session.writing_channel().await.map_err(named)?;
     let confirming = writing.confirm_select(ConfirmSelectOptions::default());
     confirming.await.map_err(named)?;
     let tail = Tail {
@@ -132,7 +145,7 @@ pub async fn open(
         last: None,
     };
     let channel = writing;
-    Ok((tail, Pen { log, channel }))
+    Ok((tail, Pen { name, channel }))
 }
 
 impl Tail {
@@ -188,7 +201,7 @@ impl Pen {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_delivery_mode(2);
-        let name = self.log.name();
+        let name = self.name;
         let publishing =
             self.channel
                 .basic_publish(name.into(), "".into(), options, body, properties);

@@ -1,0 +1,99 @@
+//! Uploads: lanes ask for the files that their messages name by link, and for operations that carry a file. On a thread of its own: a file
+//! of 100 MB is read, hashed and sent without a lane's noticing.
+
+mod work;
+
+pub use work::{Parts, Work};
+
+use crate::core::media::upload::{Failure, Uploaded, Wanted};
+use crate::core::operation::Operation;
+use crate::core::operation::call::Call;
+use crate::core::outcome::answer::Reply;
+use crate::core::request::message::LaneId;
+use crate::credentials::Token;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+/// Longest that messages wait for an upload in their lane; then they wait on the delay ladder.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+enum Asked {
+    Upload {
+        lane: LaneId,
+        wanted: Wanted,
+        token: Arc<Token>,
+        answer: oneshot::Sender<Uploaded>,
+    },
+    Send {
+        call: Call,
+        token: Arc<Token>,
+        answer: oneshot::Sender<Reply>,
+    },
+}
+
+/// Asks.
+#[derive(Clone)]
+pub struct Uploads(mpsc::UnboundedSender<Asked>);
+
+/// An upload that is under way.
+pub struct Uploading {
+    answer: oneshot::Receiver<Uploaded>,
+    /// When nobody waits for it in the lane any more; `None`: that was said.
+    late_at: Option<Instant>,
+}
+
+/// Both ends. `operation`: the one by which files are uploaded.
+pub fn uploads(parts: Parts, operation: Operation) -> (Uploads, Work) {
+    // Bounded by what the lanes may have in hand.
+    let (sender, asked) = mpsc::unbounded_channel();
+    (Uploads(sender), Work::new(parts, operation, asked))
+}
+
+impl Uploads {
+    /// Has a file uploaded for a number.
+    pub fn upload(&self, lane: LaneId, wanted: Wanted, token: Arc<Token>) -> Uploading {
+        let (answer, answered) = oneshot::channel();
+        drop(self.0.send(Asked::Upload {
+            lane,
+            wanted,
+            token,
+            answer,
+        }));
+        Uploading {
+            answer: answered,
+            late_at: Some(Instant::now() + PATIENCE),
+        }
+    }
+
+    /// Makes a request that carries a file.
+    pub async fn send(&self, call: Call, token: Arc<Token>) -> Reply {
+        let (answer, answered) = oneshot::channel();
+        drop(self.0.send(Asked::Send {
+            call,
+            token,
+            answer,
+        }));
+        answered.await.unwrap_or(Reply::NoAnswer("ended"))
+    }
+}
+
+impl Uploading {
+    /// What comes of it, or that this takes long: then there is more to come.
+    pub async fn next(mut self) -> (Uploaded, Option<Self>) {
+        let answer = &mut self.answer;
+        let uploaded = match self.late_at {
+            Some(at) => match timeout_at(at, answer).await {
+                Ok(uploaded) => uploaded,
+                Err(_) => {
+                    self.late_at = None;
+                    return (Uploaded::Late, Some(self));
+                }
+            },
+            None => answer.await,
+        };
+        let ended = |_| Uploaded::Failed(Failure::transient("the worker ended"));
+        (uploaded.unwrap_or_else(ended), None)
+    }
+}
