@@ -121,6 +121,12 @@ pub struct ResultDocument {
     /// The API's whole answer to an operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
+    /// Until when the API keeps what was uploaded.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rfc3339_opt"
+    )]
+    pub media_expires_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDocument>,
     /// Deviations of the body from what Meta documents, though it was sent: [`WARNINGS_MAX`] at most.

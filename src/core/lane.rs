@@ -55,7 +55,7 @@ use quota::Quotas;
 use settling::Settling;
 use standing::Standing;
 use templates::Templates;
-use uploads::Uploads;
+use uploads::{Files, Uploads};
 use window::Window;
 
 /// A turn, as long as nothing is known of the API.
@@ -282,9 +282,11 @@ impl Lane {
         if let Some(instead) = self.look_for_earlier(key, priority, now) {
             return instead;
         }
-        let media_ids = match self.look_for_media(key, priority, now) {
-            Ok(media_ids) => media_ids,
-            Err(instead) => return instead,
+        let media_ids = match self.look_for_files(key, priority, now) {
+            Files::Ready(media_ids) => media_ids,
+            files @ (Files::Awaited | Files::Late | Files::Failed(..)) => {
+                return self.go_without(key, priority, files, now);
+            }
         };
         let not_before = self.backlog.pair_not_before(key);
         if not_before > now.mono {

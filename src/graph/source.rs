@@ -44,7 +44,7 @@ pub struct Fetched {
 pub enum Found {
     /// The source has what it had.
     Same,
-    File(Fetched),
+    File(Box<Fetched>),
 }
 
 /// Asks the sources.
@@ -160,7 +160,7 @@ impl SourceClient {
             StatusCode::NOT_MODIFIED if !validators.is_empty() => return Ok(Found::Same),
             status => return Err(refused(status)),
         }
-        receive(response, most).await.map(Found::File)
+        receive(response, most).await.map(Box::new).map(Found::File)
     }
 }
 

@@ -9,6 +9,7 @@ use whatsapp_dispatcher::core::lane::pacing::{PaceConfig, Spacing};
 use whatsapp_dispatcher::core::lane::{
     Drawn, Lane, LaneConfig, Redelivery, RedeliveryPolicy, Step,
 };
+use whatsapp_dispatcher::core::media::source::Sources;
 use whatsapp_dispatcher::core::operation::{IntakeConfig, SchemaCheck};
 use whatsapp_dispatcher::core::outcome::Outcome;
 use whatsapp_dispatcher::core::outcome::answer::Accepted;
@@ -53,6 +54,7 @@ fn send_one(lane: &mut Lane, n: u32, now: Now, luck: Drawn) -> Result<()> {
         ..Inbound::default()
     };
     let bounds = IntakeConfig {
+        sources: Sources::NONE,
         max_body_bytes: 1_000,
         check_sizes: false,
         user_ids_in_to: false,

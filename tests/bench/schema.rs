@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 use whatsapp_dispatcher::contract::request::Inbound;
 use whatsapp_dispatcher::core::Now;
+use whatsapp_dispatcher::core::media::source::Sources;
 use whatsapp_dispatcher::core::operation::{IntakeConfig, SchemaCheck};
 use whatsapp_dispatcher::core::request::intake::intake;
 
@@ -54,6 +55,7 @@ fn compare(bodies: &[Bytes]) -> Result<(f64, f64)> {
 
 fn take_all(bodies: &[Bytes], schema: SchemaCheck) -> Result<Duration> {
     let config = IntakeConfig {
+        sources: Sources::NONE,
         max_body_bytes: 262_144,
         check_sizes: true,
         user_ids_in_to: false,

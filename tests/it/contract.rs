@@ -13,6 +13,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use whatsapp_dispatcher::contract::fault::Fault;
+use whatsapp_dispatcher::core::media::source::Sources;
 use whatsapp_dispatcher::core::operation::{
     ACCOUNT_OPERATIONS, Base, Facts, IntakeConfig, Operation, SchemaCheck,
 };
@@ -223,6 +224,7 @@ fn is_one_of_ours(request: &Value) -> Result<(), String> {
 }
 
 const INTAKE: IntakeConfig = IntakeConfig {
+    sources: Sources::NONE,
     max_body_bytes: 4_000_000,
     check_sizes: true,
     user_ids_in_to: false,

@@ -17,6 +17,7 @@ use whatsapp_dispatcher::core::evidence::search::Question;
 use whatsapp_dispatcher::core::fleet::placement;
 use whatsapp_dispatcher::core::lane::driver::Command;
 use whatsapp_dispatcher::core::lane::{Evidence, Resolved, Ticket};
+use whatsapp_dispatcher::core::media::source::Sources;
 use whatsapp_dispatcher::core::operation::{IntakeConfig, SchemaCheck};
 use whatsapp_dispatcher::core::request::decide::Decision;
 use whatsapp_dispatcher::core::request::intake::{Refusal, intake};
@@ -26,6 +27,7 @@ const INTAKE: IntakeConfig = IntakeConfig {
     check_sizes: true,
     user_ids_in_to: false,
     schema: SchemaCheck::Warn,
+    sources: Sources::NONE,
 };
 
 impl Simulation {

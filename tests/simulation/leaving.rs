@@ -47,6 +47,7 @@ impl Simulation {
             Command::Claim
             | Command::Check(_)
             | Command::Recall(_)
+            | Command::Upload(_)
             | Command::Send(_)
             | Command::Void(_)
             | Command::Found(_)

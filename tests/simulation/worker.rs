@@ -270,6 +270,10 @@ impl Simulation {
                 Ok(())
             }
             Command::Recall(read) => self.recall(who, read),
+            Command::Upload(_) => Violation::of(
+                "media",
+                format!("{who}: an upload, and nobody names a file"),
+            ),
             Command::Send(attempt) => self.send(who, attempt),
             Command::Conclude { delivery, resolved } => {
                 self.carry_out(who, delivery, resolved);
@@ -327,7 +331,7 @@ impl Simulation {
             request,
             body: match attempt.call.body {
                 Some(Content::Json(body)) => body,
-                Some(Content::Form(_)) | None => Bytes::new(),
+                Some(Content::Form(_) | Content::File(_)) | None => Bytes::new(),
             },
             bearer: api::token(self.plan.lanes[who.lane].account, token),
             sent_at: self.now_us,

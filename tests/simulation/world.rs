@@ -436,5 +436,6 @@ fn describe(reply: &Reply) -> String {
             AnswerBody::Unreadable => format!("{} unreadable", answer.status),
         },
         Reply::NotSent(why) | Reply::NoAnswer(why) => format!("no answer, {why}"),
+        Reply::NoFile(_) => "no file".to_owned(),
     }
 }

@@ -8,41 +8,43 @@ use crate::core::lane::backlog::Key;
 use crate::core::media::links::Source;
 use crate::core::media::upload::Uploaded;
 use crate::core::outcome::Outcome;
-use std::sync::Arc;
 
 /// Codes by which the API refuses the id of a media that it does not have any more. Source: as observed, the page of error codes names none
 /// for it: parameter value not valid, media upload error, invalid parameter.
 const MEDIA_GONE: [i64; 3] = [131_009, 131_053, 100];
 
 impl Lane {
-    /// The ids of the files of the one whose turn it is; or what happens instead of sending it.
-    pub(super) fn look_for_media(
+    /// How the files stand of the one whose turn it is.
+    pub(super) fn look_for_files(&mut self, key: &Key, priority: Priority, now: Now) -> Files {
+        let front = self.backlog.front(key, priority);
+        let links = front.and_then(|front| front.message.links.as_deref());
+        links.map_or(Files::NONE, |links| self.uploads.look(links, now))
+    }
+
+    /// What happens instead of sending one whose files are not ready.
+    pub(super) fn go_without(
         &mut self,
         key: &Key,
         priority: Priority,
+        files: Files,
         now: Now,
-    ) -> Result<Vec<Arc<str>>, Option<Step>> {
-        let Some(front) = self.backlog.front(key, priority) else {
-            return Err(None);
-        };
-        let message = &front.message;
-        let Some(links) = message.links.as_deref() else {
-            return Ok(vec![]);
-        };
+    ) -> Option<Step> {
+        let message = &self.backlog.front(key, priority)?.message;
         let is_full = self.backlog.held() >= self.config.parked_max(self.window.most());
-        let decision = match self.uploads.look(links, now) {
-            Files::Ready(ids) => return Ok(ids),
+        let terms = self.terms(now, 0.0);
+        let decision = match files {
             Files::Awaited if !is_full => {
                 self.backlog.hold(key, priority);
-                return Err(self.uploads.next_wanted().map(Step::Upload));
+                return self.uploads.next_wanted().map(Step::Upload);
             }
-            Files::Awaited | Files::Late => self.terms(now, 0.0).await_media(message, None),
+            Files::Awaited | Files::Late | Files::Ready(_) => terms.await_media(message, None),
             Files::Failed(place, failure) => {
+                let links = message.links.as_deref().unwrap_or_default();
                 let at = links.get(place).map_or("", |link| &link.at);
-                self.terms(now, 0.0).without_media(message, at, failure)
+                terms.without_media(message, at, failure)
             }
         };
-        Err(self.decide_front(key, priority, decision))
+        self.decide_front(key, priority, decision)
     }
 
     /// Takes what came of an upload.

@@ -8,6 +8,8 @@ use crate::core::fleet::holds::{Finding, Held, Hold, Why};
 use crate::core::fleet::tenure::Unread;
 use crate::core::lane::dedupe::Recalled;
 use crate::core::lane::pacing::{PaceConfig, Spacing};
+use crate::core::media::source::Sources;
+use crate::core::media::upload::Uploaded;
 use crate::core::operation::IntakeConfig;
 use crate::core::outcome::answer::{Accepted, Usage};
 use crate::core::outcome::{Effect, Outcome};
@@ -19,6 +21,7 @@ mod blame;
 mod codes;
 mod copies;
 mod duplicates;
+mod media;
 mod outages;
 mod pairs;
 mod pauses;
@@ -82,6 +85,8 @@ enum Do {
     NoRoom(&'static str, Inbound<'static>),
     Prefetch,
     GetTemplate(&'static str, &'static str),
+    /// With a link to an image, which is to be uploaded.
+    GetMedia(&'static str, &'static str),
     GetTimed(&'static str, &'static str, &'static str),
     /// Redelivered, with its count of returns.
     Again(&'static str, u64),
@@ -116,6 +121,8 @@ enum Do {
     Used(u32, u32),
     /// What was read of the log of results, the how manyeth time.
     Recalled(u64, Recalled),
+    /// The file of this link was uploaded, or was not.
+    File(&'static str, Uploaded),
     /// The log says of one that asks how it has ended, so long ago.
     Heard(&'static str, Status, u64),
     Drain,
@@ -157,7 +164,11 @@ impl Story {
             }),
             ..inbound
         };
-        let message = intake(body.into(), inbound, &IntakeConfig::OF_TESTS, self.now).unwrap();
+        let config = IntakeConfig {
+            sources: Sources::parse(["*"].into_iter()).unwrap(),
+            ..IntakeConfig::OF_TESTS
+        };
+        let message = intake(body.into(), inbound, &config, self.now).unwrap();
         let ticket = self.names.len() as Ticket;
         self.names.push(name);
         match self.lane.accept(message, ticket, self.now) {
@@ -219,6 +230,7 @@ impl Story {
                         false,
                     )
                 }
+                Step::Upload(wanted) => (media::said(&wanted), false),
                 Step::Wait(until) => {
                     let seconds = until.as_secs_f64() - 100.0;
                     (format!("wait {seconds:.3}"), true)
@@ -322,6 +334,13 @@ impl Story {
                 );
                 return self.take(name, to_person(name, &template), Inbound::default());
             }
+            GetMedia(name, link) => {
+                let inbound = Inbound {
+                    media: Some(Header::Text(b"upload")),
+                    ..Inbound::default()
+                };
+                return self.take(name, to_person(name, &media::message(link)), inbound);
+            }
             GetTimed(name, header, at) => {
                 let at = Some(Header::Text(at.as_bytes()));
                 let mut inbound = Inbound::default();
@@ -358,6 +377,7 @@ impl Story {
                 let finding = self.lane.used(usage, now);
                 return self.lane.state().as_str().to_owned() + &found(finding);
             }
+            File(link, uploaded) => self.lane.uploaded(media::source(link), uploaded, now),
             Recalled(number, recalled) => self.recalled(number, recalled, now),
             Heard(name, status, ago_s) => {
                 let at_s = now.wall_ms / 1000 - ago_s;

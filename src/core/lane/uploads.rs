@@ -55,6 +55,11 @@ pub(super) enum Files {
     Failed(usize, Failure),
 }
 
+impl Files {
+    /// There are none.
+    pub(super) const NONE: Self = Self::Ready(vec![]);
+}
+
 #[derive(Default)]
 pub(super) struct Uploads {
     known: HashMap<Source, Upload>,

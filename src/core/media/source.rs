@@ -6,7 +6,7 @@ use ::core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use std::fmt;
 use std::sync::Arc;
-use url::{Host, Url};
+use url::Url;
 
 /// `media.sources`: patterns of hosts.
 #[derive(Clone, Debug, Default)]
@@ -20,33 +20,33 @@ struct Pattern {
     port: u16,
 }
 
+/// Stands for any host while a pattern is read.
+const ANY: &str = "any.invalid";
+
+/// What stands for a lone asterisk, with its port.
+fn any_host(rest: &str) -> Option<&'static str> {
+    rest.is_empty().then_some(ANY)
+}
+
 impl Pattern {
     fn parse(text: &str) -> Option<Self> {
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().ok()?),
-            None => (text, 443),
+        let (name, is_suffix) = match text.strip_prefix('*') {
+            Some(rest) => (rest.strip_prefix('.').or(any_host(rest))?, true),
+            None => (text, false),
         };
-        if host == "*" {
-            return Some(Self {
-                host: None,
-                is_suffix: true,
-                port,
-            });
-        }
-        let (name, is_suffix) = match host.strip_prefix('*') {
-            Some(rest) => (rest.strip_prefix('.')?, true),
-            None => (host, false),
-        };
-        let parsed = Host::parse(name).ok()?.to_string();
-        let is_name = !name.is_empty() && !name.contains(['*', '/', '@']);
-        is_name.then(|| Self {
-            host: Some(if is_suffix {
-                format!(".{parsed}")
-            } else {
-                parsed
-            }),
+        let url = Url::parse(&format!("https://{name}/")).ok()?;
+        let is_host = url.path() == "/" && url.username().is_empty() && !name.ends_with('/');
+        let host = url
+            .host_str()
+            .filter(|_| is_host && !name.contains(['*', '?', '#', '@']))?;
+        Some(Self {
+            host: match (is_suffix, name.starts_with(ANY)) {
+                (true, true) => None,
+                (true, false) => Some(format!(".{host}")),
+                (false, _) => Some(host.to_owned()),
+            },
             is_suffix,
-            port,
+            port: url.port_or_known_default()?,
         })
     }
 

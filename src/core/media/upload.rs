@@ -32,7 +32,7 @@ pub enum Uploaded {
 pub struct Failure {
     /// True if another try would end the same.
     pub is_final: bool,
-    pub error: ErrorDocument,
+    pub error: Box<ErrorDocument>,
 }
 
 impl Failure {
@@ -52,11 +52,11 @@ impl Failure {
         }
     }
 
-    fn document(class: Class, problem: &str) -> ErrorDocument {
-        ErrorDocument {
+    fn document(class: Class, problem: &str) -> Box<ErrorDocument> {
+        Box::new(ErrorDocument {
             details: Some(problem.to_owned()),
             ..ErrorDocument::own(class.as_str(), "the file of a link cannot be uploaded")
-        }
+        })
     }
 
     /// The same, said of the link at this pointer.
@@ -64,7 +64,7 @@ impl Failure {
     pub fn at(self, pointer: &str) -> ErrorDocument {
         ErrorDocument {
             at: Some(pointer.to_owned()),
-            ..self.error
+            ..*self.error
         }
     }
 }

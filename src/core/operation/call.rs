@@ -33,7 +33,7 @@ impl fmt::Debug for Call {
 pub enum Content {
     Json(Bytes),
     Form(Vec<(String, String)>),
-    File(FileToUpload),
+    File(Box<FileToUpload>),
 }
 
 /// A read before the request, which makes it unnecessary if it finds what that would do.
@@ -138,7 +138,7 @@ impl Operation {
                 (vec![("fields".to_owned(), field)], None)
             }
             Parameters::Form => (vec![], Some(Content::Form(pairs(members)))),
-            Parameters::File(of) => (vec![], Some(Content::File(address.file(of, &body)))),
+            Parameters::File(of) => (vec![], Some(Content::File(address.file(of, &body).into()))),
             Parameters::Usual | Parameters::Query if facts.takes_query() => (pairs(members), None),
             Parameters::Usual | Parameters::Query | Parameters::Json => {
                 (vec![], Some(Content::Json(body)))
@@ -162,6 +162,23 @@ impl Operation {
 }
 
 impl Address {
+    /// How long the API keeps what an operation uploads as media. Source: Meta, "Media": 30 days unless it is told otherwise.
+    pub fn keeps_media_minutes(&self, operation: Operation, body: &Bytes) -> Option<u64> {
+        const MINUTES_30_DAYS: u64 = 30 * 24 * 60;
+        match operation.facts().parameters {
+            Parameters::File(of @ FileOf::Media) => {
+                let minutes = self.file(of, body).ttl_minutes;
+                Some(minutes.unwrap_or(MINUTES_30_DAYS))
+            }
+            Parameters::File(_)
+            | Parameters::Usual
+            | Parameters::Json
+            | Parameters::Query
+            | Parameters::Form
+            | Parameters::Fields(_) => None,
+        }
+    }
+
     /// The file of an operation that carries one.
     fn file(&self, of: FileOf, body: &Bytes) -> FileToUpload {
         let content_type = self.content_type.as_deref();

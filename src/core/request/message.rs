@@ -168,6 +168,13 @@ impl Message {
         }
     }
 
+    /// Until when the API keeps the file that it uploads as media, if it does that.
+    pub fn media_expires_ms(&self, sent_at_ms: u64) -> Option<u64> {
+        let address = self.address.as_ref()?;
+        let minutes = address.keeps_media_minutes(self.operation, &self.body)?;
+        Some(sent_at_ms.saturating_add(minutes.saturating_mul(60_000)))
+    }
+
     /// Whether an earlier request to the API may have done it.
     fn may_be_done(&self) -> bool {
         self.redelivered || self.history.attempts + self.history.uncharged > 0

@@ -122,6 +122,7 @@ impl ResultDocument {
             user_id: None,
             message_status: None,
             response: None,
+            media_expires_at: None,
             error,
             warnings: None,
             attempts: history.attempts,
@@ -174,6 +175,7 @@ impl ResultDocument {
             user_id: accepted.user_id,
             message_status: accepted.message_status,
             response,
+            media_expires_at: message.media_expires_ms(sent_at),
             sent_at: Some(sent_at),
             ..Self::new(message, lane, status, error, now)
         }

@@ -27,7 +27,7 @@ enum Asked {
         answer: oneshot::Sender<Uploaded>,
     },
     Send {
-        call: Call,
+        call: Box<Call>,
         token: Arc<Token>,
         answer: oneshot::Sender<Reply>,
     },
@@ -70,6 +70,7 @@ impl Uploads {
     /// Makes a request that carries a file.
     pub async fn send(&self, call: Call, token: Arc<Token>) -> Reply {
         let (answer, answered) = oneshot::channel();
+        let call = Box::new(call);
         drop(self.0.send(Asked::Send {
             call,
             token,

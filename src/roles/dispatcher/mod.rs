@@ -41,10 +41,10 @@ use admin::Admin;
 use anyhow::Context;
 use board::Board;
 use conclude::Concluder;
-use evidence::evidence;
+use evidence::{Search, evidence};
 use lane_task::{Common, LaneHandle, LaneTask};
 use media::Uploads;
-use recall::memory;
+use recall::{Reader, memory};
 use signals::Signals;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -150,9 +150,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
     tasks.start("the admin port", serve_admin(listener, router));
     let mut broker = start_sessions(&config, topology, session_sender, metrics, broker_stops);
     tasks.start("the lanes' connections", links.clone().run());
-    tasks.start_apart("the search for evidence", "evidence", search.run())?;
-    tasks.start_apart("the reader of results", "dedupe", reader.run())?;
-    tasks.start_apart("the uploader of media", "media", uploading.run())?;
+    start_threads(&mut tasks, search, reader, uploading)?;
     let leaving = board.clone();
     tasks.start("the board", async move {
         board.run(opened, joined).await;
@@ -278,6 +276,18 @@ fn start_sessions(
 ) -> JoinHandle<()> {
     let broker = config.broker.clone();
     tokio::spawn(supervise(broker, topology, sessions, metrics, stop))
+}
+
+/// Starts what would take time from the lanes.
+fn start_threads(
+    tasks: &mut Tasks,
+    search: Search,
+    reader: Reader,
+    uploads: media::Work,
+) -> std::io::Result<()> {
+    tasks.start_apart("the search for evidence", "evidence", search.run())?;
+    tasks.start_apart("the reader of results", "dedupe", reader.run())?;
+    tasks.start_apart("the uploader of media", "media", uploads.run())
 }
 
 /// Starts the two tasks of each account.

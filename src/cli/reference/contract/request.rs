@@ -2,8 +2,8 @@
 
 use super::forms::{DIALECT, define, reference, sizes_of};
 use crate::contract::request::{
-    DEDUPE, DEDUPE_MAX_S, EXPIRES_AT, ID_CHARS_MAX, MAX_HEADERS_BYTES, NOT_BEFORE, ON_UNKNOWN, TAG,
-    TAG_CHARS_MAX, TAGS_MAX,
+    DEDUPE, DEDUPE_MAX_S, EXPIRES_AT, FILE_NAME, ID_CHARS_MAX, MAX_HEADERS_BYTES, MEDIA,
+    MEDIA_UPLOAD, NOT_BEFORE, ON_UNKNOWN, TAG, TAG_CHARS_MAX, TAGS_MAX,
 };
 use crate::contract::words::OnUnknown;
 use crate::core::operation::Operation;
@@ -121,6 +121,11 @@ pub(super) fn headers() -> Value {
                     { "type": "string", "pattern": "^[0-9]+$" },
                 ],
             },
+            MEDIA: {
+                "description": "Files that the body names by link are uploaded, and the message is sent with their ids",
+                "enum": [MEDIA_UPLOAD, null],
+            },
+            FILE_NAME: { "description": "The name of the file, of an operation whose body is one", "type": ["string", "null"] },
             "traceparent": { "description": "W3C trace context, echoed in the result", "type": "string" },
             "tracestate": { "description": "W3C trace context, echoed in the result", "type": "string" },
         },

@@ -46,6 +46,7 @@ fn result() -> Value {
             "user_id": { "type": "string" },
             "message_status": { "type": "string" },
             "response": { "description": "The API's whole answer to an operation that is no message" },
+            "media_expires_at": moment("Until when the API keeps what media_upload has put there"),
             "error": { "$ref": reference("error") },
             "warnings": {
                 "description": "What of the body is not as Meta documents it, though it was sent (intake.schema = warn)",

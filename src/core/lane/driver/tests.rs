@@ -92,6 +92,9 @@ fn perform(driver: &mut Driver<&'static str>, now: Now) -> String {
                 write!(done, "ask {ticket} {former:?} ").unwrap();
             }
             Command::Recall(read) => write!(done, "read {} ", read.number).unwrap(),
+            Command::Upload(wanted) => {
+                write!(done, "upload {} ", wanted.source.kind.as_str()).unwrap()
+            }
             Command::Send(attempt) => write!(done, "send {} ", attempt.ticket).unwrap(),
             Command::Conclude { delivery, resolved } => {
                 let word = match resolved.decision {

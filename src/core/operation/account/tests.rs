@@ -19,7 +19,8 @@ const NODES: [(&str, &str); 8] = [
 ];
 
 /// Operations that the file does not have.
-const NOT_PUBLISHED: [(&str, &[&str]); 5] = [
+const NOT_PUBLISHED: [(&str, &[&str]); 6] = [
+    ("the file has no sessions of uploads", &["upload_handle"]),
     (
         "is newer than the file",
         &[
@@ -84,11 +85,9 @@ const NOT_OURS: [(&str, &[&str]); 7] = [
         ],
     ),
     (
-        "carries a file, or is encrypted as a whole",
+        "gives a file, or is encrypted as a whole",
         &[
             "GET /{Version}/{Media-URL}",
-            "POST /{Version}/{Flow-ID}/assets",
-            "POST /{Version}/{Phone-Number-ID}/media",
             "POST /{Version}/{Phone-Number-ID}/messages_encrypted",
         ],
     ),

@@ -121,7 +121,7 @@ impl Work {
                     answer,
                 } => {
                     tokio::spawn(async move {
-                        drop(answer.send(uploader.send(call, &token).await));
+                        drop(answer.send(uploader.send(&call, &token).await));
                     });
                 }
             }
@@ -211,7 +211,7 @@ impl Uploader {
         source: String,
         url: &str,
         kind: content::Kind,
-        fetched: Fetched,
+        fetched: Box<Fetched>,
         token: &Token,
     ) -> Uploaded {
         let declared = fetched.declared.as_deref();
@@ -311,7 +311,7 @@ impl Uploader {
     }
 
     /// Makes a request that carries a file.
-    async fn send(&self, call: Call, token: &Token) -> Reply {
+    async fn send(&self, call: &Call, token: &Token) -> Reply {
         let Some(Content::File(upload)) = &call.body else {
             return Reply::NotSent("request");
         };
@@ -378,7 +378,7 @@ fn of_the_api(is_final: bool, error: ErrorDocument) -> Failure {
     } else {
         error.class
     };
-    let error = ErrorDocument { class, ..error };
+    let error = ErrorDocument { class, ..error }.into();
     Failure { is_final, error }
 }
 

@@ -18,6 +18,7 @@ fn whole(status: Status) -> Value {
         ..ErrorDocument::own(Class::Policy.as_str(), "title")
     };
     let document = ResultDocument {
+        media_expires_at: Some(1_800_000_000_000),
         v: VERSION,
         id: Some("r-1".into()),
         phone_number_id: Some("10001".into()),
