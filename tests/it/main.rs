@@ -22,6 +22,7 @@ mod health;
 mod holds;
 mod image;
 mod log;
+mod media;
 mod poison;
 mod privacy;
 mod quarantine;

@@ -53,8 +53,8 @@ impl Lane {
         self.backlog.release_held();
     }
 
-    /// Whether an attempt was refused for ids that are too old: it goes again, with new ones.
-    pub(super) fn is_media_gone(&mut self, flight: &Flight, outcome: &Outcome) -> bool {
+    /// Whether an attempt was refused for ids that are gone: it goes again, with new ones.
+    pub(super) fn is_media_gone(&mut self, flight: &Flight, outcome: &Outcome, now: Now) -> bool {
         let Outcome::Failed(_, error) = outcome else {
             return false;
         };
@@ -69,10 +69,6 @@ impl Lane {
         };
         let is_about_media = names_media(&error.title) || names_media(&error.details);
         let is_refused = error.code.is_some_and(|code| MEDIA_GONE.contains(&code));
-        is_refused
-            && is_about_media
-            && self
-                .uploads
-                .refused(links, &flight.media_ids, flight.sent_at)
+        is_refused && is_about_media && self.uploads.refused(links, &flight.media_ids, now)
     }
 }

@@ -28,7 +28,7 @@ impl Lane {
         let Some(flight) = self.flights.remove(&ticket) else {
             return Verdict::default();
         };
-        let is_media_gone = self.is_media_gone(&flight, &outcome);
+        let is_media_gone = self.is_media_gone(&flight, &outcome, now);
         let Flight {
             mut waiting,
             key,

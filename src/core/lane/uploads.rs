@@ -14,17 +14,19 @@ const REMEMBERED_MAX: usize = 1_000;
 /// What has failed is not tried again for so long: all that wait meet the same end, and no source is asked once per message.
 const FAILED_FOR: Duration = Duration::from_secs(5);
 
-/// An id that is refused although it is no older: then it is not its age.
-const YOUNG: Duration = Duration::from_secs(60);
+/// A file is not uploaded again so soon because its id was refused: then that is not why.
+const REPLACED_FOR: Duration = Duration::from_secs(60);
 
 enum Upload {
     Ready {
         media_id: Arc<str>,
-        since: Duration,
         until: Duration,
+        /// When it came in the place of one that was refused.
+        replaced_at: Option<Duration>,
     },
     UnderWay {
         is_late: bool,
+        is_replacement: bool,
     },
     Failed {
         failure: Failure,
@@ -76,7 +78,7 @@ impl Uploads {
             let is_over = |upload: &Upload| upload.until().is_some_and(|until| until <= now.mono);
             match known.filter(|upload| !is_over(upload)) {
                 Some(Upload::Ready { media_id, .. }) => ids.push(media_id.clone()),
-                Some(Upload::UnderWay { is_late: late }) => is_late |= late,
+                Some(Upload::UnderWay { is_late: late, .. }) => is_late |= late,
                 Some(Upload::Failed { failure, .. }) => {
                     failed.get_or_insert((place, failure.clone()));
                 }
@@ -92,8 +94,11 @@ impl Uploads {
     }
 
     fn want(&mut self, source: Source, gone: Option<Arc<str>>) {
-        let is_late = false;
-        self.remember(source.clone(), Upload::UnderWay { is_late });
+        let under_way = Upload::UnderWay {
+            is_late: false,
+            is_replacement: gone.is_some(),
+        };
+        self.remember(source.clone(), under_way);
         self.wanted.push_back(Wanted { source, gone });
     }
 
@@ -120,16 +125,26 @@ impl Uploads {
 
     /// Takes what came of an upload.
     pub(super) fn uploaded(&mut self, source: Source, uploaded: Uploaded, now: Now) {
+        let is_replacement = matches!(
+            self.known.get(&source),
+            Some(Upload::UnderWay {
+                is_replacement: true,
+                ..
+            })
+        );
         let upload = match uploaded {
             Uploaded::Ready {
                 media_id,
                 fresh_for,
             } => Upload::Ready {
                 media_id,
-                since: now.mono,
                 until: now.mono + fresh_for,
+                replaced_at: is_replacement.then_some(now.mono),
             },
-            Uploaded::Late => Upload::UnderWay { is_late: true },
+            Uploaded::Late => Upload::UnderWay {
+                is_late: true,
+                is_replacement,
+            },
             Uploaded::Failed(failure) => Upload::Failed {
                 failure,
                 until: now.mono + FAILED_FOR,
@@ -138,24 +153,27 @@ impl Uploads {
         self.remember(source, upload);
     }
 
-    /// The API refused these ids, sent then, as ids. True if newer ones may do: then the sources are uploaded again.
-    pub(super) fn refused(&mut self, links: &[Link], ids: &[Arc<str>], sent_at: Duration) -> bool {
-        let mut is_old = false;
+    /// The API refused these ids as ids. True if others may do: then the files are uploaded again.
+    pub(super) fn refused(&mut self, links: &[Link], ids: &[Arc<str>], now: Now) -> bool {
+        let mut may_others_do = false;
         for (link, id) in links.iter().zip(ids) {
             match self.known.get(&link.source) {
                 Some(Upload::Ready {
-                    media_id, since, ..
+                    media_id,
+                    replaced_at,
+                    ..
                 }) if media_id == id => {
-                    if sent_at.saturating_sub(*since) >= YOUNG {
-                        is_old = true;
+                    let is_new = replaced_at.is_some_and(|at| at + REPLACED_FOR > now.mono);
+                    if !is_new {
+                        may_others_do = true;
                         self.want(link.source.clone(), Some(id.clone()));
                     }
                 }
                 // Another upload has come, or comes, in the place of the one that was refused.
-                Some(Upload::Ready { .. } | Upload::UnderWay { .. }) => is_old = true,
+                Some(Upload::Ready { .. } | Upload::UnderWay { .. }) => may_others_do = true,
                 Some(Upload::Failed { .. }) | None => {}
             }
         }
-        is_old
+        may_others_do
     }
 }

@@ -15,8 +15,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Far above any message, far below what a mistake could fill memory with.
-const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// The largest document and what stands around it; far below what a mistake could fill memory with.
+const BODY_MAX_BYTES: usize = 101 * 1024 * 1024;
 
 /// One request that has been read whole.
 struct Exchange {
@@ -34,7 +34,12 @@ impl Exchange {
             .as_ref()
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            // Sessions of uploads have a scheme of their own.
+            .filter(|(scheme, _)| {
+                let is_of_a_session = self.uri.path().contains("/upload:");
+                let wanted = if is_of_a_session { "oauth" } else { "bearer" };
+                scheme.eq_ignore_ascii_case(wanted)
+            })
             .map(|(_, token)| token.trim());
         let query = self.uri.query().unwrap_or_default();
         // As in the links to next pages.

@@ -119,6 +119,12 @@ pub(crate) fn route(method: Method, path: &str) -> Option<Route<'_>> {
         },
         (Method::Get, None) if rest == "debug_token" => Route::Token,
         (_, None) if rest == "debug_token" => return None,
+        (Method::Get | Method::Post, None) if rest.starts_with("upload:") => {
+            return Some(Route::OnApp {
+                id: rest,
+                edge: "upload",
+            });
+        }
         (Method::Get, None) if is_number(rest) => Route::Number { number: rest },
         (_, None) => {
             let is_named = place(method, rest) == Some(Of::App);

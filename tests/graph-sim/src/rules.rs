@@ -221,11 +221,15 @@ impl World {
         let outcome = match (denied, route) {
             (Some(error), _) => Err(error),
             (None, Route::Messages { number }) => {
-                let intent = validate::intent(body);
+                let intent = self
+                    .present(number, body)
+                    .and_then(|()| validate::intent(body));
                 self.message(number, request, intent, now_us)
             }
             (None, Route::Marketing { number }) => {
-                let intent = marketing::intent(body);
+                let intent = self
+                    .present(number, body)
+                    .and_then(|()| marketing::intent(body));
                 self.message(number, request, intent, now_us)
             }
             (None, Route::Number { number }) => {
@@ -257,6 +261,17 @@ impl World {
                 self.ledger.reject(route.number(), error.code);
                 self.refusal(error)
             }
+        }
+    }
+
+    /// Whether the media are there that a message names by their ids.
+    fn present(&self, number: &str, body: Option<&Map<String, Value>>) -> Result<(), ApiError> {
+        match body.and_then(|body| self.operations.find_lost_media(number, body)) {
+            None => Ok(()),
+            Some(id) => Err(ApiError::detailed(
+                131_053,
+                format!("Media with ID {id} does not exist or has expired"),
+            )),
         }
     }
 

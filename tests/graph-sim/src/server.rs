@@ -143,6 +143,16 @@ impl Sim {
         self.shared.world().ask_to_join(group, user)
     }
 
+    /// Files that a number has uploaded as media, and their bytes.
+    pub fn uploads(&self, number: &str) -> (u64, u64) {
+        self.shared.world().uploads(number)
+    }
+
+    /// Loses what a number has uploaded as media, as Meta does after 30 days: how many there were.
+    pub fn forget_media(&self, number: &str) -> usize {
+        self.shared.world().forget_media(number)
+    }
+
     /// Users who have not written for a day, and so cannot be blocked.
     pub fn set_strangers(&self, users: &[&str]) {
         let users = users.iter().map(|user| (*user).to_owned()).collect();

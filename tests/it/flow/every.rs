@@ -46,12 +46,25 @@ impl Walk {
         self.done.insert(facts.name);
         self.count += 1;
         let id = format!("{name}-{}", self.count);
-        let mut request = Request::json(&id, body).with(|p| p.with_type(name.into()));
+        self.ask(name, node, Request::json(&id, body)).await
+    }
+
+    /// The API's answer to an operation that carries this file.
+    async fn gives(&mut self, name: &str, node: &str, file: &[u8]) -> Value {
+        self.done.insert(facts(name).name);
+        let result = self.ask(name, node, Request::raw(name, file)).await;
+        assert_eq!(result["status"], "accepted", "{name}: {result}");
+        result["response"].clone()
+    }
+
+    async fn ask(&self, name: &str, node: &str, request: Request) -> Value {
+        let facts = facts(name);
+        let mut request = request.with(|p| p.with_type(name.into()));
         request.exchange = "wa.operations".to_owned();
         if !facts.path.contains("{phone_number_id}") {
             request = request.number(WABA);
         }
-        if facts.path.contains("{node}") {
+        if facts.node_parts() > 0 {
             request = request.header("node", node);
         }
         if facts.is_confirmed {

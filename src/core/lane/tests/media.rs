@@ -140,14 +140,18 @@ fn an_id_that_is_gone_is_replaced_once() {
         (image("a1", A), "waits"),
         (Next, "upload https://a/1.jpg, idle"),
         (File(A, ready("11")), "flowing"),
-        (At(60.0), "flowing"),
         (Next, "send a1, idle"),
         (Answer("a1", gone()), "stays"),
         (Next, "upload https://a/1.jpg for 11, idle"),
         (File(A, ready("12")), "flowing"),
         (Next, "send a1, idle"),
-        // The new one is refused as well: then its age is not why.
+        // The new one is refused as well: then that is not why.
         (Answer("a1", gone()), "rejected #1"),
+        (Settled("a1", true), "flowing"),
+        (At(60.0), "flowing"),
+        (image("b1", A), "waits"),
+        (Next, "send b1, idle"),
+        (Answer("b1", gone()), "stays"),
     ]);
 }
 

@@ -8,6 +8,14 @@ use crate::query::{decoded, names, parameter};
 use crate::request::{Method, Request};
 use serde_json::{Map, Value};
 
+/// A file as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File<'a> {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) bytes: &'a [u8],
+}
+
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     pub(crate) of: Of,
@@ -18,6 +26,8 @@ pub(crate) struct Call<'a> {
     /// The rest of the path.
     pub(crate) edge: &'a str,
     pub(crate) given: Map<String, Value>,
+    /// The file among the parts of its body, or its body where that is one.
+    pub(crate) file: Option<File<'a>>,
     pub(crate) query: &'a str,
     /// The rules of the number, or of one of the account's.
     pub(crate) rules: NumberRules,
@@ -48,6 +58,11 @@ impl Call<'_> {
     pub(super) fn must(&self, name: &str) -> Result<&Value, ApiError> {
         self.given(name)
             .ok_or_else(|| ApiError::parameter(&format!("The parameter {name} is required")))
+    }
+
+    pub(super) fn file(&self) -> Result<&File<'_>, ApiError> {
+        let file = self.file.as_ref();
+        file.ok_or_else(|| ApiError::parameter("The parameter file is required."))
     }
 
     /// A parameter as text, whatever its type.
@@ -137,11 +152,13 @@ pub(crate) fn parameters(request: &Request<'_>) -> Map<String, Value> {
     let body = match serde_json::from_slice(request.body) {
         Ok(Value::Object(members)) => members,
         _ => {
-            let text = String::from_utf8_lossy(request.body);
-            if text.starts_with("--") {
-                parts(&text)
+            if request.body.starts_with(b"--") {
+                let texts = parts(request.body).filter(|part| part.file_name.is_none());
+                texts
+                    .map(|part| (part.name, String::from_utf8_lossy(part.content).into()))
+                    .collect()
             } else {
-                pairs(text.trim())
+                pairs(String::from_utf8_lossy(request.body).trim())
             }
         }
     };
@@ -156,17 +173,68 @@ fn pairs(text: &str) -> Map<String, Value> {
         .collect()
 }
 
-/// The parts of a `multipart/form-data` body, whose boundary is its first line. Of a file there is its content, as text.
-fn parts(body: &str) -> Map<String, Value> {
-    let boundary = body.lines().next().unwrap_or_default();
-    let parts = body.split(boundary).filter_map(|part| {
-        let (head, content) = part.split_once("\r\n\r\n")?;
-        let (_, name) = head.split_once(" name=\"")?;
-        let (name, _) = name.split_once('"')?;
-        let content = content.strip_suffix("\r\n").unwrap_or(content);
-        Some((name.to_owned(), content.into()))
+/// The file of a request: of its parts the one with a file name; else, to a session, all of its body.
+pub(crate) fn file<'a>(request: &Request<'a>) -> Option<File<'a>> {
+    if request.body.starts_with(b"--") {
+        let part = parts(request.body).find(|part| part.file_name.is_some())?;
+        return Some(File {
+            name: part.file_name.unwrap_or_default(),
+            kind: part.kind,
+            bytes: part.content,
+        });
+    }
+    let is_of_a_session = request.path.contains("/upload:");
+    is_of_a_session.then(|| File {
+        name: String::new(),
+        kind: String::new(),
+        bytes: request.body,
+    })
+}
+
+struct Part<'a> {
+    name: String,
+    file_name: Option<String>,
+    kind: String,
+    content: &'a [u8],
+}
+
+/// The parts of a `multipart/form-data` body, whose boundary is its first line.
+fn parts(body: &[u8]) -> impl Iterator<Item = Part<'_>> {
+    let line = body.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let finder = memchr::memmem::Finder::new(line).into_owned();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + line.len();
+            let rest = body.get(start..)?;
+            let length = finder.find(rest)?;
+            at = start + length;
+            if let Some(part) = part(rest.get(..length)?) {
+                return Some(part);
+            }
+        }
+    })
+}
+
+fn part(bytes: &[u8]) -> Option<Part<'_>> {
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    let content = &bytes[end + 4..];
+    let quoted = |name: &str| {
+        let (_, rest) = head.split_once(&format!(" {name}=\""))?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    let kind = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_it = name.eq_ignore_ascii_case("content-type");
+        is_it.then(|| value.trim().to_owned())
     });
-    parts.collect()
+    Some(Part {
+        name: quoted("name")?,
+        file_name: quoted("filename"),
+        kind: kind.unwrap_or_default(),
+        content: content.strip_suffix(b"\r\n").unwrap_or(content),
+    })
 }
 
 #[cfg(test)]
@@ -186,7 +254,7 @@ mod tests {
                 "key=-----BEGIN%0A&x=y",
                 json!({ "key": "-----BEGIN\n", "x": "y" }),
             ),
-            ("", multipart, json!({ "name": "flow.json", "file": "{}" })),
+            ("", multipart, json!({ "name": "flow.json" })),
         ] {
             let request = Request {
                 method: Method::Post,
@@ -197,6 +265,10 @@ mod tests {
                 received_us: 0,
             };
             assert_eq!(Value::Object(parameters(&request)), expected, "{body}");
+            let file = file(&request).map(|file| (file.name, file.kind, file.bytes));
+            let expected = (body == multipart)
+                .then(|| ("a".to_owned(), "application/json".to_owned(), &b"{}"[..]));
+            assert_eq!(file, expected);
         }
     }
 }

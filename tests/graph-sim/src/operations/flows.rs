@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = rows! {
         success()
     };
     Get OF_FLOW, "assets" => list_assets;
-    Post OF_FLOW, "assets" => set_asset, "file", "name", "asset_type";
+    Post OF_FLOW, "assets" => set_asset, "name", "asset_type";
     Post OF_FLOW, "publish" => |all, call| become_status(all, call, "DRAFT", "PUBLISHED", 139_002);
     Post OF_FLOW, "deprecate" => |all, call| become_status(all, call, "PUBLISHED", "DEPRECATED", 139_003);
 };
@@ -143,10 +143,20 @@ fn list_assets(all: &mut Operations, call: &Call<'_>) -> Told {
 }
 
 fn set_asset(all: &mut Operations, call: &Call<'_>) -> Told {
-    let file = call.text_of("file")?;
+    let file = call.file()?;
+    let is_json = serde_json::from_slice::<Map<String, Value>>(file.bytes).is_ok();
+    let json = String::from_utf8_lossy(file.bytes).into_owned();
     let flow = all.store.named_mut(call, Kind::Flow, call.id)?;
-    flow.members.insert(JSON.to_owned(), file.into());
-    success()
+    if !is_json {
+        let error = json!({ "error": "INVALID_FLOW_JSON", "error_type": "FLOW_JSON_ERROR",
+            "message": "Flow JSON has been provided with invalid JSON" });
+        return Ok((
+            200,
+            json!({ "success": true, "validation_errors": [error] }),
+        ));
+    }
+    flow.members.insert(JSON.to_owned(), json.into());
+    Ok((200, json!({ "success": true, "validation_errors": [] })))
 }
 
 /// Copies an account's flows, or those that are named.

@@ -111,6 +111,15 @@ fn show(all: &mut Operations, call: &Call<'_>) -> Told {
 }
 
 fn change(all: &mut Operations, call: &Call<'_>) -> Told {
+    if call
+        .file
+        .as_ref()
+        .is_some_and(|file| file.kind != "image/jpeg")
+    {
+        return Err(ApiError::parameter(
+            "The picture of a group must be image/jpeg",
+        ));
+    }
     let changes = call.only(&["subject", "description"]);
     all.store
         .named_mut(call, Kind::Group, call.id)?

@@ -15,7 +15,7 @@ mod people;
 mod store;
 mod templates;
 
-pub(crate) use call::{Call, parameters};
+pub(crate) use call::{Call, file, parameters};
 pub(crate) use store::Kind;
 pub use templates::Template;
 
@@ -152,6 +152,25 @@ impl Operations {
     /// Whether that id is or was one of an object.
     pub(crate) fn has_issued(&self, id: &str) -> bool {
         self.store.has_issued(id)
+    }
+
+    /// The id of a media that a message names, and that is gone or was another number's.
+    pub(crate) fn find_lost_media(
+        &self,
+        number: &str,
+        message: &Map<String, Value>,
+    ) -> Option<String> {
+        media::find_lost(&self.store, number, message)
+    }
+
+    /// Uploads of a number: how many files there were, and how many bytes in all.
+    pub(crate) fn uploads(&self, number: &str) -> (u64, u64) {
+        self.store.uploads(number)
+    }
+
+    /// Loses a number's media, as Meta does after 30 days.
+    pub(crate) fn forget_media(&mut self, number: &str) -> usize {
+        self.store.remove(Kind::Media, number, |_| true)
     }
 
     /// What operations have set of a number itself.

@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Number,
     Payment,
     PaymentConfig,
+    Session,
     Template,
     TemplateGroup,
     User,
@@ -38,9 +39,12 @@ impl Kind {
             | Self::Number
             | Self::Template
             | Self::TemplateGroup => true,
-            Self::Code | Self::JoinRequest | Self::Payment | Self::PaymentConfig | Self::User => {
-                false
-            }
+            Self::Code
+            | Self::JoinRequest
+            | Self::Payment
+            | Self::PaymentConfig
+            | Self::Session
+            | Self::User => false,
         }
     }
 }
@@ -75,6 +79,8 @@ pub(super) struct Store {
     /// What there is once of a number or an account, by its name.
     settings: HashMap<(String, &'static str), Map<String, Value>>,
     issued: u64,
+    /// Files that a number has uploaded, and their bytes.
+    uploads: HashMap<String, (u64, u64)>,
 }
 
 impl Store {
@@ -82,6 +88,16 @@ impl Store {
     pub(super) fn issue(&mut self) -> String {
         self.issued += 1;
         (FIRST_ID + self.issued - 1).to_string()
+    }
+
+    pub(super) fn note_upload(&mut self, number: &str, bytes: usize) {
+        let uploads = self.uploads.entry(number.to_owned()).or_default();
+        uploads.0 += 1;
+        uploads.1 += bytes as u64;
+    }
+
+    pub(super) fn uploads(&self, number: &str) -> (u64, u64) {
+        self.uploads.get(number).copied().unwrap_or_default()
     }
 
     pub(super) fn has_issued(&self, id: &str) -> bool {

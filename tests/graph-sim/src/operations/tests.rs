@@ -26,6 +26,7 @@ pub(super) fn call<'a>(
         owner: id.to_owned(),
         edge,
         given: parameters(&request),
+        file: file(&request),
         query,
         rules: NumberRules::default(),
         numbers: vec![],

@@ -37,6 +37,7 @@ impl World {
             owner: owner.to_owned(),
             edge,
             given: operations::parameters(request),
+            file: operations::file(request),
             query: request.query,
             rules: rules.unwrap_or(self.defaults.rules()).clone(),
             numbers: if edge == "phone_numbers" {
@@ -132,6 +133,16 @@ impl World {
             }] });
             reply.headers.push((NAME.into(), usage.to_string()));
         }
+    }
+
+    /// Files that a number has uploaded, and their bytes.
+    pub fn uploads(&self, number: &str) -> (u64, u64) {
+        self.operations.uploads(number)
+    }
+
+    /// Loses what a number has uploaded, as Meta does after 30 days: how many there were.
+    pub fn forget_media(&mut self, number: &str) -> usize {
+        self.operations.forget_media(number)
     }
 
     /// Users who have not written for a day, and so cannot be blocked.

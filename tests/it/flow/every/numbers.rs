@@ -4,6 +4,9 @@ use super::Walk;
 use crate::support::NUMBER;
 use serde_json::json;
 
+/// The beginning of a picture.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR";
+
 impl Walk {
     pub(super) async fn numbers(&mut self) {
         let none = || json!({});
@@ -88,12 +91,14 @@ impl Walk {
         let sent = [("/data/0/delivery_status", json!("SENT"))];
         self.does("message_history_events", &history, none(), &sent)
             .await;
-        let file = json!({ "messaging_product": "whatsapp", "type": "image/png", "file": "png" });
-        let media = self.beside(&format!("{NUMBER}/media"), file).await;
+        let media = self.gives("media_upload", "", PNG).await["id"].clone();
+        let media = media.as_str().unwrap().to_owned();
         let kind = [("/mime_type", json!("image/png"))];
         self.does("media_get", &media, none(), &kind).await;
         self.does("media_delete", &media, none(), &[]).await;
         self.fails("media_get", &media, 100).await;
+        self.gives("upload_handle", "1", PNG).await;
+        self.gives("profile_picture_set", "1", PNG).await;
     }
 
     pub(super) async fn codes_and_settings(&mut self) {

@@ -106,6 +106,10 @@ impl Walk {
             .await;
         self.does("flow_assets", &id, none(), &[("/data", json!([]))])
             .await;
+        self.gives("flow_asset_set", &id, br#"{"version":"7.0"}"#)
+            .await;
+        let asset = [("/data/0/name", json!("flow.json"))];
+        self.does("flow_assets", &id, none(), &asset).await;
         self.does("flow_publish", &id, none(), &[]).await;
         self.fails("flow_delete", &id, 139_004).await;
         let status = |word: &str| [("/status", json!(word))];
@@ -137,6 +141,8 @@ impl Walk {
         self.does("group_update", &id, json!({ "subject": "Depots" }), &[])
             .await;
         self.does("group_get", &id, none(), &[("/subject", json!("Depots"))])
+            .await;
+        self.gives("group_picture_set", &id, b"\xff\xd8\xff\xe0\x00\x10JFIF")
             .await;
         let first = self
             .finds("group_invite_get", &id, none(), "/invite_link")
