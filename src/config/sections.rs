@@ -204,7 +204,7 @@ fn operations(s: &mut Section<'_>) -> OperationsConfig {
 fn media(s: &mut Section<'_>) -> MediaConfig {
     let (sources, networks) = (s.maybe_text("sources"), s.maybe_text("private_networks"));
     MediaConfig {
-        // What is none was recorded as a mistake.
+        // An item that is none was recorded as a mistake.
         sources: Sources::parse(items(sources.as_deref())).unwrap_or_default(),
         private_networks: Networks::parse(items(networks.as_deref())).unwrap_or_default(),
         ca_file: s.file("ca_file"),

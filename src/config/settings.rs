@@ -235,7 +235,7 @@ pub struct MediaConfig {
     pub sources: Sources,
     pub private_networks: Networks,
     pub ca_file: Option<PathBuf>,
-    /// Of fetching one file, and of sending it.
+    /// Longest that one file may be fetched, and again be sent.
     pub timeout: Duration,
 }
 

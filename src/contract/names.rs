@@ -13,7 +13,7 @@ pub const UNROUTED: &str = "wa.unrouted";
 pub const DEAD: &str = "wa.dead";
 pub const LANES_LOG: &str = "wa.lanes.log";
 pub const TENURES_LOG: &str = "wa.tenures.log";
-/// What was uploaded for messages that say `media`.
+/// The log of what was uploaded for messages that say `media`.
 pub const MEDIA_LOG: &str = "wa.media.log";
 pub const EVENTS: &str = "wa.events";
 /// The prefix of the rungs of the ladder, before their number.

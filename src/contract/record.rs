@@ -54,7 +54,7 @@ pub enum NewsDocument {
     },
 }
 
-/// What `wa.media.log` has of a file that was uploaded for a number. The link itself may be a secret, and is not in it.
+/// A record of `wa.media.log`: a file that was uploaded for a number. The link itself may be a secret, and is not in it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UploadRecord {
     /// When it was uploaded, in milliseconds since the epoch.
@@ -65,7 +65,7 @@ pub struct UploadRecord {
     /// SHA-256 of kind and file, likewise.
     pub content: String,
     pub media_id: String,
-    /// What the source said of its version.
+    /// The source's words for the version of its file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

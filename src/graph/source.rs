@@ -31,7 +31,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub struct Fetched {
     pub file: File,
     pub bytes: u64,
-    /// Its first bytes, [`HEAD_BYTES`] at most.
+    /// The first bytes, [`HEAD_BYTES`] at most.
     pub head: Vec<u8>,
     /// SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,

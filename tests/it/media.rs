@@ -31,6 +31,10 @@ fn image(id: &str, to: u32, link: &str) -> Request {
     Request::json(id, &body).header("media", "upload")
 }
 
+fn by_link(link: &str) -> Vec<u8> {
+    json!({ "link": link }).to_string().into_bytes()
+}
+
 fn operation(id: &str, name: &str, body: Vec<u8>, kind: &str) -> Request {
     let mut request =
         Request::raw(id, body).with(|p| p.with_type(name.into()).with_content_type(kind.into()));
@@ -221,7 +225,6 @@ async fn operations_carry_files() {
     let link = source.put("/a.pdf", Served::new("application/pdf", PDF));
     let picture = source.put("/a.jpg", Served::new("image/jpeg", JPEG));
     let world = world(&source).await;
-    let by_link = |link: &str| json!({ "link": link }).to_string().into_bytes();
     let json = "application/json";
 
     let upload = operation("bytes", "media_upload", JPEG.to_vec(), "image/jpeg")
@@ -258,6 +261,14 @@ async fn operations_carry_files() {
         "{profile}"
     );
 
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_whose_file_is_none_is_refused() {
+    let source = Source::start().await;
+    let world = world(&source).await;
+    let json = "application/json";
     for (id, request, at) in [
         (
             "none",

@@ -270,10 +270,7 @@ impl Simulation {
                 Ok(())
             }
             Command::Recall(read) => self.recall(who, read),
-            Command::Upload(_) => Violation::of(
-                "media",
-                format!("{who}: an upload, and nobody names a file"),
-            ),
+            Command::Upload(_) => Violation::of("media", "no request names a file".to_owned()),
             Command::Send(attempt) => self.send(who, attempt),
             Command::Conclude { delivery, resolved } => {
                 self.carry_out(who, delivery, resolved);

@@ -21,7 +21,7 @@ impl Lane {
         links.map_or(Files::NONE, |links| self.uploads.look(links, now))
     }
 
-    /// What happens instead of sending one whose files are not ready.
+    /// Does something instead of sending one whose files are not ready.
     pub(super) fn go_without(
         &mut self,
         key: &Key,

@@ -1,7 +1,7 @@
 //! Answers and what they do: to the message, to its pair, to the lane, and to others.
 
 use super::fate::{Fate, reach_of};
-use super::{Drawn, Flight, Lane, Verdict, given_back};
+use super::{Drawn, Flight, Lane, Resolved, Verdict, given_back};
 use crate::contract::words::Scope;
 use crate::core::Now;
 use crate::core::fleet::holds::{Finding, Why};
@@ -83,21 +83,31 @@ impl Lane {
             }
         };
         self.backlog.answered(&key, !gives_way, now);
-        let resolved = decided.map(|(message, decision)| {
-            // A request that RabbitMQ delivers again must not be on the ladder as well.
-            let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
-            let decision = if is_twice {
-                Decision::Abandon
-            } else {
-                decision
-            };
-            let resolved = self.decided(ticket, message, decision);
-            if let Some(settling) = self.settling.get_mut(&ticket) {
-                settling.orphaned = orphaned;
-            }
-            resolved
-        });
+        let resolved = decided
+            .map(|(message, decision)| self.decided_after(ticket, message, decision, orphaned));
         Verdict { resolved, finding }
+    }
+
+    /// See [`Lane::decided`]; of a request whose session may have ended while it was with the API.
+    fn decided_after(
+        &mut self,
+        ticket: Ticket,
+        message: Message,
+        decision: Decision,
+        orphaned: bool,
+    ) -> Resolved {
+        // A request that RabbitMQ delivers again must not be on the ladder as well.
+        let is_twice = orphaned && matches!(decision, Decision::Delay { .. });
+        let decision = if is_twice {
+            Decision::Abandon
+        } else {
+            decision
+        };
+        let resolved = self.decided(ticket, message, decision);
+        if let Some(settling) = self.settling.get_mut(&ticket) {
+            settling.orphaned = orphaned;
+        }
+        resolved
     }
 
     /// Waits no more for what is in flight under this ticket: RabbitMQ has delivered it again, or it was answered before.

@@ -334,13 +334,7 @@ impl Story {
                 );
                 return self.take(name, to_person(name, &template), Inbound::default());
             }
-            GetMedia(name, link) => {
-                let inbound = Inbound {
-                    media: Some(Header::Text(b"upload")),
-                    ..Inbound::default()
-                };
-                return self.take(name, to_person(name, &media::message(link)), inbound);
-            }
+            GetMedia(name, link) => return self.get_media(name, link),
             GetTimed(name, header, at) => {
                 let at = Some(Header::Text(at.as_bytes()));
                 let mut inbound = Inbound::default();

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Sources that are remembered; the uploader knows more, and all again.
 const REMEMBERED_MAX: usize = 1_000;
 
-/// What has failed is not tried again for so long: all that wait meet the same end, and no source is asked once per message.
+/// A failure stands for so long: all that wait meet the same end, and no source is asked once per message.
 const FAILED_FOR: Duration = Duration::from_secs(5);
 
 /// A file is not uploaded again so soon because its id was refused: then that is not why.

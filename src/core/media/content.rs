@@ -4,7 +4,7 @@
 use crate::contract::words::words;
 use std::fmt;
 
-/// What `B` and `KB` mean in Meta's table is not said: the larger reading refuses nothing that is taken.
+/// Meta's table does not say which kilobytes it means: the larger ones refuse nothing that is taken.
 const KB: u64 = 1024;
 const MB: u64 = 1024 * KB;
 
@@ -105,7 +105,7 @@ impl fmt::Display for Wrong {
 
 /// Finds the type that Meta takes a file as. `declared`: what its source says it is. `wanted`: the kind of message that it is for.
 ///
-/// What the content says goes before what the source says, which is asked where the content leaves it open.
+/// The content has the first word; its source is asked where the content leaves it open.
 ///
 /// # Errors
 /// What is certain that Meta does not take.

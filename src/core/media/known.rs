@@ -1,4 +1,4 @@
-//! What is known of uploads: which source's file the API has, for which number, and under which id.
+//! Knowledge of uploads: which source's file the API has, for which number, and under which id.
 //!
 //! By source, so that a link is uploaded once however many messages name it; and by content, so that the same file under another link is
 //! not uploaded again. Sources and contents are told by their hashes.
@@ -17,7 +17,7 @@ pub const FRESH_FOR: Duration = Duration::from_secs(600);
 /// A number and a hash.
 type Key = (Arc<str>, Arc<str>);
 
-/// What a source is asked by, to say whether it still has the same.
+/// The words by which a source says whether it still has the same file.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Validators {
     pub etag: Option<String>,
@@ -31,7 +31,7 @@ impl Validators {
     }
 }
 
-/// What is known of a source.
+/// The knowledge of a source.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Look {
     Fresh {
@@ -107,7 +107,7 @@ impl Known {
         }
     }
 
-    /// What is known of a source for a number.
+    /// Looks up a source for a number.
     pub fn look(&self, lane: &str, source: &str, now_ms: u64) -> Look {
         let entry = self.by_source.get(&key(lane, source));
         let Some(entry) = entry.filter(|entry| is_of_use(&entry.record, now_ms)) else {

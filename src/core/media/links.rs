@@ -123,7 +123,7 @@ fn offset(outer: &RawValue, inner: &RawValue) -> usize {
 
 fn link_of(kind: Kind, object: &RawValue) -> Option<Source> {
     let members = members(object)?;
-    // Of two with the same name the last counts.
+    // The last of two with the same name counts.
     let last = |wanted: &str| {
         let named = members.iter().rev().find(|(name, _)| name == wanted);
         named.and_then(|(_, value)| text(value))

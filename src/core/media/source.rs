@@ -23,7 +23,7 @@ struct Pattern {
 /// Stands for any host while a pattern is read.
 const ANY: &str = "any.invalid";
 
-/// What stands for a lone asterisk, with its port.
+/// The stand-in for a lone asterisk.
 fn any_host(rest: &str) -> Option<&'static str> {
     rest.is_empty().then_some(ANY)
 }

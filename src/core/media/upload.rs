@@ -14,7 +14,7 @@ pub struct Wanted {
     pub gone: Option<Arc<str>>,
 }
 
-/// What came of it.
+/// The end of an upload, or news of it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Uploaded {
     /// The API has it under this id, and its source need not be asked again for so long.

@@ -6,7 +6,8 @@
 use super::body::{Added, Checked, check_product, member};
 use super::config::IntakeConfig;
 use super::facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route};
-use super::file::{self, FileOf};
+use super::file::FileOf;
+use super::file_link;
 use super::forms::Row::{AtLeastOne, ExactlyOne, May, Must};
 use super::forms::Takes::{Flag, List, Number, Object, Text, Whole, Word};
 use super::forms::{Form, MESSAGE, Row};
@@ -60,8 +61,8 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     // Messages and media that are there.
     "message_history" Get "{phone_number_id}/message_history" Harmless [] {};
     "message_history_events" Get "{node}/events" Harmless [] {};
-    "media_upload" Post "{phone_number_id}/media" Harmless [Must("/link", Word), May("/file_name", Word), May("/ttl_minutes", Whole { min: 60, max: 43_200 })] { parameters: Parameters::File(FileOf::Media), check: file::check, };
-    "upload_handle" Post "{node}/uploads" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::Handle), check: file::check, };
+    "media_upload" Post "{phone_number_id}/media" Harmless [Must("/link", Word), May("/file_name", Word), May("/ttl_minutes", Whole { min: 60, max: 43_200 })] { parameters: Parameters::File(FileOf::Media), check: file_link::check, };
+    "upload_handle" Post "{node}/uploads" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::Handle), check: file_link::check, };
     "media_get" Get "{node}" Harmless [] {};
     "media_delete" Delete "{node}" Harmless [] {};
     // People.
@@ -72,7 +73,7 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     // Texts and pictures that people see of a number.
     "profile_get" Get "{phone_number_id}/whatsapp_business_profile" Harmless [] {};
     "profile_update" Post "{phone_number_id}/whatsapp_business_profile" Harmless [PRODUCT, May("/about", Text), May("/address", Text), May("/description", Text), May("/email", Text), May("/vertical", Word), May("/websites", List { min: 0, max: Some(2) })] {};
-    "profile_picture_set" Post "{phone_number_id}/whatsapp_business_profile" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::ProfilePicture), check: file::check, };
+    "profile_picture_set" Post "{phone_number_id}/whatsapp_business_profile" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::ProfilePicture), check: file_link::check, };
     "compliance_get" Get "{phone_number_id}/business_compliance_info" Harmless [] {};
     "compliance_set" Post "{phone_number_id}/business_compliance_info" Harmless [PRODUCT, Must("/entity_name", Word), Must("/entity_type", Word), Must("/grievance_officer_details", Object), Must("/customer_care_details", Object)] {};
     "display_name_update" Post "{phone_number_id}" Harmless [Must("/new_display_name", Word)] {};
@@ -126,7 +127,7 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     "flow_update" Post "{node}" Harmless [] {};
     "flow_delete" Delete "{node}" Harmless [] { is_confirmed: true, };
     "flow_assets" Get "{node}/assets" Harmless [] {};
-    "flow_asset_set" Post "{node}/assets" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::FlowAsset), check: file::check, };
+    "flow_asset_set" Post "{node}/assets" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::FlowAsset), check: file_link::check, };
     "flow_publish" Post "{node}/publish" Harmless [] { is_confirmed: true, };
     "flow_deprecate" Post "{node}/deprecate" Harmless [] { is_confirmed: true, };
     "flow_migrate" Post "{waba_id}/migrate_flows" Harmless [Must("/source_waba_id", Number)] { answer: AnswerForm::Whole(&["/failed_flows"]), };
@@ -164,7 +165,7 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     "group_create" Post "{phone_number_id}/groups" Doubles [PRODUCT, Must("/subject", Word), May("/description", Text)] { is_confirmed: true, };
     "group_get" Get "{node}" Harmless [] {};
     "group_update" Post "{node}" Harmless [PRODUCT] {};
-    "group_picture_set" Post "{node}" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::GroupPicture), check: file::check, };
+    "group_picture_set" Post "{node}" Harmless [Must("/link", Word), May("/file_name", Word)] { parameters: Parameters::File(FileOf::GroupPicture), check: file_link::check, };
     "group_delete" Delete "{node}" Harmless [] { is_confirmed: true, };
     "group_invite_get" Get "{node}/invite_link" Harmless [] {};
     "group_invite_reset" Post "{node}/invite_link" Doubles [PRODUCT] { is_confirmed: true, };

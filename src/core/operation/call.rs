@@ -65,7 +65,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Of a number's own, which names nothing else.
+    /// The address of a number's own operations, which name nothing else.
     pub fn of_number(phone_number_id: &str) -> Self {
         Self {
             target: phone_number_id.to_owned(),
@@ -192,7 +192,7 @@ impl Address {
         FileToUpload {
             of,
             name: text("file_name").or_else(|| self.file_name.clone()),
-            // Of a link its source says that.
+            // The source says that of a link's.
             declared: self.content_type.clone().filter(|_| document.is_none()),
             ttl_minutes: member("ttl_minutes").and_then(Value::as_u64),
             uploads_path,

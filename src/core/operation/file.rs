@@ -1,8 +1,6 @@
 //! Operations that carry a file: as the body of their message, or as a link to it.
 
-use super::IntakeConfig;
-use super::body::{Checked, member};
-use super::facts::Facts;
+use super::presence::member;
 use crate::contract::fault::Fault;
 use crate::core::media::content::{self, HEAD_BYTES, Kind, Type, Wrong};
 use bytes::Bytes;
@@ -120,7 +118,7 @@ pub enum FileFrom {
 pub struct FileToUpload {
     pub of: FileOf,
     pub from: FileFrom,
-    /// Its name and type, as far as its caller says so.
+    /// The file's name and type, as far as its caller says so.
     pub name: Option<String>,
     pub declared: Option<String>,
     /// How long the API keeps it, if it is told.
@@ -171,34 +169,6 @@ pub(in crate::core) fn check_body(
         }
     };
     Some(Fault::new("", problem))
-}
-
-/// Checks what names a file by its link; of a file that came as the body, nothing is left to check.
-pub(super) fn check(
-    _: &Facts,
-    body: &Value,
-    config: &IntakeConfig,
-    faults: &mut Vec<Fault>,
-) -> Checked {
-    match member(body, "link").map(Value::as_str) {
-        None if body.is_null() => {}
-        None | Some(None) => {
-            let problem = "is required and must be a text; or publish the file's bytes, with its content_type";
-            faults.push(Fault::new("/link", problem));
-        }
-        Some(Some(link)) => {
-            if let Err(problem) = config.sources.check(link) {
-                faults.push(Fault::new("/link", problem));
-            }
-        }
-    }
-    Checked {
-        recipient: None,
-        template: None,
-        own_opaque: None,
-        added: vec![],
-        lifetime: None,
-    }
 }
 
 #[cfg(test)]

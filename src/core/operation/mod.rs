@@ -13,6 +13,7 @@ pub mod call;
 mod config;
 mod facts;
 pub mod file;
+mod file_link;
 pub mod forms;
 pub mod lifetime;
 mod lookup;

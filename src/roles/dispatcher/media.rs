@@ -3,14 +3,21 @@
 
 mod work;
 
-pub use work::{Parts, Work};
+use work::Parts;
+pub use work::Work;
 
+use crate::config::Config;
 use crate::core::media::upload::{Failure, Uploaded, Wanted};
 use crate::core::operation::Operation;
 use crate::core::operation::call::Call;
+use crate::core::outcome::Rules;
 use crate::core::outcome::answer::Reply;
 use crate::core::request::message::LaneId;
 use crate::credentials::Token;
+use crate::graph::Graph;
+use crate::graph::source::SourceClient;
+use crate::metrics::Metrics;
+use anyhow::Context;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -44,11 +51,20 @@ pub struct Uploading {
     late_at: Option<Instant>,
 }
 
-/// Both ends. `operation`: the one by which files are uploaded.
-pub fn uploads(parts: Parts, operation: Operation) -> (Uploads, Work) {
+/// Both ends. Uploads have connections to the API of their own: those of messages do not wait for their thread.
+pub fn uploads(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<(Uploads, Work)> {
+    let parts = Parts {
+        graph: Graph::new(&config.graph)?,
+        source: SourceClient::new(&config.media)?,
+        rules: Rules::new(config.outcomes.clone()),
+        operation: Operation::of_type("media_upload").context("no operation media_upload")?,
+        broker: config.broker.clone(),
+        metrics,
+        timeout: config.media.timeout,
+    };
     // Bounded by what the lanes may have in hand.
     let (sender, asked) = mpsc::unbounded_channel();
-    (Uploads(sender), Work::new(parts, operation, asked))
+    Ok((Uploads(sender), Work::new(parts, asked)))
 }
 
 impl Uploads {
@@ -81,7 +97,7 @@ impl Uploads {
 }
 
 impl Uploading {
-    /// What comes of it, or that this takes long: then there is more to come.
+    /// Waits for what comes of it, or says that this takes long: then there is more to come.
     pub async fn next(mut self) -> (Uploaded, Option<Self>) {
         let answer = &mut self.answer;
         let uploaded = match self.late_at {

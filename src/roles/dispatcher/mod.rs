@@ -27,12 +27,10 @@ use crate::core::fleet::holds::{Holds, Place};
 use crate::core::lane::Lane;
 use crate::core::lane::demand::Effort;
 use crate::core::lane::driver::DriverConfig;
-use crate::core::operation::Operation;
 use crate::core::outcome::Rules;
 use crate::core::request::message::LaneId;
 use crate::credentials::{Apps, RELOAD_PERIOD, TokenSlot};
 use crate::graph::Graph;
-use crate::graph::source::SourceClient;
 use crate::log::{self, Repeats};
 use crate::metrics::Metrics;
 use crate::spans::{Exporting, Spans};
@@ -43,10 +41,10 @@ use board::Board;
 use conclude::Concluder;
 use evidence::{Search, evidence};
 use lane_task::{Common, LaneHandle, LaneTask};
-use media::Uploads;
+use media::uploads;
 use recall::{Reader, memory};
 use signals::Signals;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -107,7 +105,7 @@ pub async fn run(config: Config, repeats: Repeats) -> anyhow::Result<Ended> {
         metrics.clone(),
         writer,
     );
-    let (uploads, uploading) = uploads(&config, &metrics)?;
+    let (uploads, uploading) = uploads(&config, metrics.clone())?;
     let common = Arc::new(Common {
         clock,
         graph: graph.clone(),
@@ -210,34 +208,8 @@ fn unrouted(config: &Config, common: &Common, served: HashSet<String>) -> Unrout
         drain: common.drain.clone(),
         spans: common.spans.clone(),
         served,
-        accounts: accounts_by_target(config),
+        accounts: unrouted::accounts_by_target(config),
     }
-}
-
-/// The account's lane for whatever an operation may be published for.
-fn accounts_by_target(config: &Config) -> HashMap<String, LaneId> {
-    let targets = config.accounts.iter().flat_map(|account| {
-        let lane = LaneId::of_account(&account.waba_id);
-        let numbers = account.numbers.iter();
-        let numbers = numbers.map(|number| number.phone_number_id.as_str());
-        let targets = numbers.chain([account.waba_id.as_str()]);
-        targets.map(move |target| (target.to_owned(), lane.clone()))
-    });
-    targets.collect()
-}
-
-/// Both ends of uploads. They have connections to the API of their own: those of messages do not wait for their thread.
-fn uploads(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<(Uploads, media::Work)> {
-    let operation = Operation::of_type("media_upload").context("no operation media_upload")?;
-    let parts = media::Parts {
-        graph: Graph::new(&config.graph)?,
-        source: SourceClient::new(&config.media)?,
-        rules: Rules::new(config.outcomes.clone()),
-        broker: config.broker.clone(),
-        metrics: metrics.clone(),
-        timeout: config.media.timeout,
-    };
-    Ok(media::uploads(parts, operation))
 }
 
 /// The parts of the worker that the admin port tells of.

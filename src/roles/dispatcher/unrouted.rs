@@ -10,6 +10,7 @@ use crate::broker::delivery::Delivery;
 use crate::broker::links::{Links, NotSubscribed};
 use crate::broker::session::Session;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::contract::names::UNROUTED;
 use crate::core::connection::quarantine::{Assignment, Quarantine};
 use crate::core::operation::IntakeConfig;
@@ -53,6 +54,18 @@ pub struct Unrouted {
     pub served: HashSet<String>,
     /// The account's lane for each id that an operation may be published for.
     pub accounts: HashMap<String, LaneId>,
+}
+
+/// The account's lane for whatever an operation may be published for.
+pub fn accounts_by_target(config: &Config) -> HashMap<String, LaneId> {
+    let targets = config.accounts.iter().flat_map(|account| {
+        let lane = LaneId::of_account(&account.waba_id);
+        let numbers = account.numbers.iter();
+        let numbers = numbers.map(|number| number.phone_number_id.as_str());
+        let targets = numbers.chain([account.waba_id.as_str()]);
+        targets.map(move |target| (target.to_owned(), lane.clone()))
+    });
+    targets.collect()
 }
 
 impl Unrouted {

@@ -47,7 +47,11 @@ const FLOORS: [&[&str]; 21] = [
 ];
 
 /// Documents of others, which are read where they come in. All that the program writes itself is in `src/contract/`.
-const OTHERS_DOCUMENTS: [(&str, &str); 2] = [
+const OTHERS_DOCUMENTS: [(&str, &str); 3] = [
+    (
+        "src/core/media/links.rs",
+        "what callers publish, byte for byte",
+    ),
     ("src/core/outcome/answer.rs", "what Meta answers to a send"),
     ("src/graph/reads.rs", "what Meta answers to a read"),
 ];

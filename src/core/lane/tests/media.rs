@@ -25,8 +25,15 @@ pub(super) fn said(wanted: &Wanted) -> String {
     format!("upload {}{gone}", wanted.source.url)
 }
 
-pub(super) fn message(link: &str) -> String {
-    format!(r#""type":"image","image":{{"link":"{link}"}}"#)
+impl Story {
+    pub(super) fn get_media(&mut self, name: &'static str, link: &str) -> String {
+        let image = format!(r#""type":"image","image":{{"link":"{link}"}}"#);
+        let inbound = Inbound {
+            media: Some(Header::Text(b"upload")),
+            ..Inbound::default()
+        };
+        self.take(name, to_person(name, &image), inbound)
+    }
 }
 
 fn ready(id: &str) -> Uploaded {

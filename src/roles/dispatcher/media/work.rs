@@ -46,14 +46,16 @@ const UNWRITTEN_MAX: usize = 1_000;
 const STALE_FOR: Duration = Duration::from_secs(60);
 
 /// The parts that uploads are made with.
-pub struct Parts {
-    pub graph: Graph,
-    pub source: SourceClient,
-    pub rules: Rules,
-    pub broker: BrokerConfig,
-    pub metrics: Arc<Metrics>,
+pub(super) struct Parts {
+    pub(super) graph: Graph,
+    pub(super) source: SourceClient,
+    pub(super) rules: Rules,
+    /// The operation by which files are uploaded.
+    pub(super) operation: Operation,
+    pub(super) broker: BrokerConfig,
+    pub(super) metrics: Arc<Metrics>,
     /// `media.timeout_ms`
-    pub timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// Answers.
@@ -65,11 +67,7 @@ pub struct Work {
 }
 
 impl Work {
-    pub(super) fn new(
-        parts: Parts,
-        operation: Operation,
-        asked: mpsc::UnboundedReceiver<Asked>,
-    ) -> Self {
+    pub(super) fn new(parts: Parts, asked: mpsc::UnboundedReceiver<Asked>) -> Self {
         let (to_write, unwritten) = mpsc::channel(UNWRITTEN_MAX);
         let (has_read, log_is_read) = watch::channel(false);
         let uploader = Uploader {
@@ -77,7 +75,6 @@ impl Work {
             known: Arc::new(Mutex::new(Known::new(KNOWN_MAX))),
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             to_write,
-            operation,
             log_is_read,
         };
         Self {
@@ -135,8 +132,6 @@ struct Uploader {
     known: Arc<Mutex<Known>>,
     slots: Arc<Semaphore>,
     to_write: mpsc::Sender<UploadRecord>,
-    /// The operation by which files are uploaded.
-    operation: Operation,
     log_is_read: watch::Receiver<bool>,
 }
 
@@ -263,7 +258,7 @@ impl Uploader {
         };
         let media_id = record.media_id.as_str().into();
         self.known().learn(record.clone(), wall_ms());
-        // What the log does not get, other workers upload once more.
+        // A record that the log does not get costs other workers an upload.
         drop(self.to_write.try_send(record));
         ready(media_id, FRESH_FOR)
     }
@@ -275,7 +270,7 @@ impl Uploader {
         file: Checked,
         token: &Token,
     ) -> Result<String, Failure> {
-        let operation = self.operation;
+        let operation = self.parts.operation;
         let upload = FileToUpload {
             of: FileOf::Media,
             from: FileFrom::Link(url.into()),
@@ -370,9 +365,9 @@ fn ready(media_id: Arc<str>, fresh_for: Duration) -> Uploaded {
     }
 }
 
-/// What the API said to an upload, in the result of the message that wanted it.
+/// Turns the API's word on an upload into that of the message that wanted it.
 fn of_the_api(is_final: bool, error: ErrorDocument) -> Failure {
-    // Its message was not sent, whatever became of the upload.
+    // The message was not sent, whatever became of the upload.
     let class = if error.class == Class::Ambiguous.as_str() {
         Class::Transient.as_str()
     } else {
