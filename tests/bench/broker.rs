@@ -54,6 +54,7 @@ impl Broker {
             window: Window::of(WINDOW),
             published: 0,
             dedupe_s: None,
+            uploads_media: false,
         })
     }
 
@@ -105,6 +106,8 @@ pub(crate) struct Publisher {
     published: usize,
     /// Header `dedupe` of what is published from now on.
     pub(crate) dedupe_s: Option<i32>,
+    /// Likewise header `media`.
+    pub(crate) uploads_media: bool,
 }
 
 impl Publisher {
@@ -154,13 +157,16 @@ impl Publisher {
         let properties = amqp::persistent(&n.to_string())
             .with_priority(priority)
             .with_timestamp(amqp::now_s());
-        let properties = match self.dedupe_s {
-            Some(dedupe_s) => {
-                let mut headers = FieldTable::default();
-                headers.insert("dedupe".into(), AMQPValue::LongInt(dedupe_s));
-                properties.with_headers(headers)
-            }
-            None => properties,
+        let mut headers = FieldTable::default();
+        if let Some(dedupe_s) = self.dedupe_s {
+            headers.insert("dedupe".into(), AMQPValue::LongInt(dedupe_s));
+        }
+        if self.uploads_media {
+            headers.insert("media".into(), AMQPValue::LongString("upload".into()));
+        }
+        let properties = match headers.inner().is_empty() {
+            true => properties,
+            false => properties.with_headers(headers),
         };
         let to = ("wa.send", lane);
         let publishing = amqp::publish(&self.channel, to, body.as_bytes(), properties);

@@ -1,6 +1,7 @@
 //! Uploads: lanes ask for the files that their messages name by link, and for operations that carry a file. On a thread of its own: a file
 //! of 100 MB is read, hashed and sent without a lane's noticing.
 
+mod asked;
 mod work;
 
 use work::Parts;
@@ -18,6 +19,7 @@ use crate::graph::Graph;
 use crate::graph::source::SourceClient;
 use crate::metrics::Metrics;
 use anyhow::Context;
+use asked::Asked;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -25,20 +27,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// Longest that messages wait for an upload in their lane; then they wait on the delay ladder.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-enum Asked {
-    Upload {
-        lane: LaneId,
-        wanted: Wanted,
-        token: Arc<Token>,
-        answer: oneshot::Sender<Uploaded>,
-    },
-    Send {
-        call: Box<Call>,
-        token: Arc<Token>,
-        answer: oneshot::Sender<Reply>,
-    },
-}
 
 /// Asks.
 #[derive(Clone)]

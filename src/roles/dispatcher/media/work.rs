@@ -1,6 +1,6 @@
 //! The work of uploading: what is known of a source, the fetch, the check, and the request to the API.
 
-use super::Asked;
+use super::asked::Asked;
 use crate::broker::media_log::{Entry, MediaLog};
 use crate::broker::workers_log::LogError;
 use crate::clock::wall_ms;
