@@ -51,7 +51,7 @@ pub use step::{Attempt, Drawn, Evidence, HeldBy, Joined, Resolved, Step, Verdict
 use blame::Blame;
 use crowd::Crowd;
 use dedupe::Dedupe;
-use quota::Quotas;
+use quota::{Done, Quotas};
 use settling::Settling;
 use standing::Standing;
 use templates::Templates;
@@ -105,6 +105,7 @@ pub struct Lane {
     tokens_before: u32,
     templates: Templates,
     quotas: Quotas,
+    done: Done,
     uploads: Uploads,
     /// Debt of what was sent, against the rate that is tried out.
     shadow: Debt,
@@ -150,6 +151,7 @@ impl Lane {
             tokens_before: 0,
             templates: Templates::default(),
             quotas: Quotas::default(),
+            done: Done::default(),
             uploads: Uploads::default(),
             shadow: Debt::default(),
             turn: TURN_AT_FIRST,

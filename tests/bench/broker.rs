@@ -146,6 +146,18 @@ impl Publisher {
         self.window.push(publishing.await?).await
     }
 
+    /// An operation for one lane's account, with an id of its own: it changes nothing, however often it is done.
+    pub(crate) async fn publish_operation(&mut self, lane: &str, n: usize) -> Result<()> {
+        let properties =
+            amqp::persistent(&format!("operation-{n}")).with_type("profile_update".into());
+        let (to, body) = (
+            ("wa.operations", lane),
+            br#"{"about":"Open from nine to five"}"#,
+        );
+        let publishing = amqp::publish(&self.channel, to, body, properties);
+        self.window.push(publishing.await?).await
+    }
+
     /// What no API would take.
     pub(crate) async fn publish_garbage(&mut self, lane: &str) -> Result<()> {
         let n = self.published;

@@ -1,7 +1,7 @@
 //! The dispatcher beside a bare loop, in one run on one machine: cost, throughput, pace and latency.
 //!
 //! `deploy/dev bench [ROW…]`: drain, pace-80, pace-1000, idle, priority, http2, shard, tracing, keepalive, and those of [`bounds`],
-//! [`limits`], [`person`], [`large`], [`schema`], [`search`], [`dedupe`] and [`media`]; all of them if none is named.
+//! [`limits`], [`person`], [`large`], [`schema`], [`search`], [`dedupe`], [`media`] and [`operations`]; all of them if none is named.
 //! The simulated API runs in this process with a strict sliding second, the candidates in processes of their own; RabbitMQ is the one that
 //! DISPATCHER_TEST_AMQP names.
 
@@ -21,6 +21,7 @@ mod keepalive;
 mod large;
 mod limits;
 mod media;
+mod operations;
 mod pairs;
 mod person;
 mod schema;
@@ -66,6 +67,7 @@ fn main() -> Result<()> {
         .chain(search::ROWS)
         .chain(dedupe::ROWS)
         .chain(media::ROWS)
+        .chain(operations::ROWS)
         .chain(["shard", "tracing", "keepalive"])
         .collect();
     if let Some(unknown) = arguments
@@ -98,6 +100,7 @@ fn main() -> Result<()> {
                 row if schema::ROWS.contains(&row) => schema::run()?,
                 row if search::ROWS.contains(&row) => search::run().await?,
                 row if dedupe::ROWS.contains(&row) => dedupe::run().await?,
+                row if operations::ROWS.contains(&row) => operations::run().await?,
                 row if media::ROWS.contains(&row) => media::run().await?,
                 row if large::ROWS.contains(&row) => large::run(row).await?,
                 row => limits::run(row).await?,

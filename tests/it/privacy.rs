@@ -59,8 +59,67 @@ fn requests() -> Vec<Request> {
         Request::json("no-reply", &text).with(|p| p.with_reply_to("nobody".into())),
     ]
     .into_iter()
+    .chain(operations())
+    .chain(files())
     .map(|request| request.header("x-note", HEADER))
     .collect()
+}
+
+/// Operations of each shape: a body, a query, a form, a node in the path; done, refused by the API, refused here.
+fn operations() -> Vec<Request> {
+    let operation = |name: &str, body: Value| {
+        let mut request = Request::json(name, &body).with(|p| p.with_type(name.into()));
+        request.exchange = "wa.operations".to_owned();
+        request.header("node", TEXT).header("confirm", "true")
+    };
+    vec![
+        operation(
+            "block_users",
+            json!({ "block_users": [{ "user": RECIPIENT }] }),
+        ),
+        operation(
+            "list_blocked",
+            json!({ "after": PARAMETER, "user": SPELLED }),
+        ),
+        operation("profile_update", json!({ "about": TEXT, "email": OPAQUE })),
+        operation(
+            "template_create",
+            json!({ "name": OPAQUE, "components": [TEXT] }),
+        ),
+        operation("template_get", json!({ "fields": PARAMETER })),
+        operation("qr_create", json!({ "prefilled_message": TEXT })),
+        operation(
+            "encryption_key_set",
+            json!({ "business_public_key": PARAMETER }),
+        ),
+        operation(
+            "payment_refund",
+            json!({ "reference_id": OPAQUE, "payment_config_id": TEXT, "amount": { "value": 1 } }),
+        ),
+        operation(
+            "group_create",
+            json!({ "subject": TEXT, "description": RECIPIENT }),
+        ),
+        operation(
+            "media_upload",
+            json!({ "link": format!("https://{TEXT}.example/{PARAMETER}") }),
+        ),
+    ]
+}
+
+/// A link may be a secret: to a host that is not listed, and to one that is and does not answer.
+fn files() -> Vec<Request> {
+    let image = |id: &str, host: &str| {
+        let link = format!("https://{host}/{TEXT}?sig={PARAMETER}");
+        let body =
+            json!({ "to": RECIPIENT, "type": "image", "image": { "link": link, "caption": TEXT } });
+        Request::json(id, &body).header("media", "upload")
+    };
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(5);
+    vec![
+        image("file-of-a-stranger", "example.com"),
+        image("file-of-nobody", "localhost:9").header("expires-at", &soon.to_string()),
+    ]
 }
 
 /// What the API answers to the recipients with a suffix; some of it repeats what it was sent.
@@ -106,6 +165,8 @@ fn setup(level: &str, collector: &Collector) -> Setup {
         .set("tracing.endpoint", &format!("\"{}\"", collector.url))
         .set("tracing.sample_ratio", "1.0")
         .set("retry.max_attempts", "2")
+        .set("media.sources", "\"localhost:9\"")
+        .set("media.private_networks", "\"127.0.0.0/8,::1\"")
         .set("lanes.halt_probe_s", "1");
     setup.sim.apps = [("shop".to_owned(), APP_SECRET.to_owned())].into();
     setup.sim.defaults.app = Some("shop".to_owned());

@@ -8,7 +8,7 @@ use std::fmt;
 /// another's delivery. Of holds: `scope` is who sends and who stays away, `cost` how many refusals a block takes, `log` that all agree once it is read, `start` that it
 /// is read first. Of lanes that pass from worker to worker: `claim` is that all can know whose one is before anything is sent, `told` that
 /// what goes back unsent is told, `owner` that whoever had one is the first to have it again. `dedupe` is that an id is sent once where its
-/// requests say so.
+/// requests say so, `media` that one upload of a file is under way and nothing goes with a link.
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) check: &'static str,

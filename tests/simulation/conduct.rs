@@ -6,6 +6,7 @@ use super::broker::Copy;
 use super::checks::{Checked, Violation, ensure};
 use super::decisions;
 use super::dedupe::Duplicates;
+use super::media::Files;
 use super::plan::RequestNo;
 use super::stops::{Reaction, Stops};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,8 @@ pub(crate) struct Item {
     /// Something tells it apart from other publications of its id.
     pub(crate) is_stamped: bool,
     pub(crate) is_deduped: bool,
+    /// The file that it waits for, or waited.
+    pub(crate) link: Option<usize>,
     pub(crate) person: Option<usize>,
     pub(crate) copy: Copy,
     /// How many tokens the lane had had before the one it was sent with.
@@ -59,6 +62,7 @@ pub(crate) struct Conduct {
     /// Of those, the ones that are acknowledged and no more.
     pub(super) let_go: BTreeSet<Ticket>,
     pub(super) duplicates: Duplicates,
+    pub(super) files: Files,
     pub(super) rate: RateAccount,
     pub(super) pairs: PairAccount,
     pub(super) stops: Stops,
@@ -90,6 +94,7 @@ impl Conduct {
             reported: BTreeSet::new(),
             let_go: BTreeSet::new(),
             duplicates: Duplicates::default(),
+            files: Files::default(),
             rate: RateAccount::new(config.pace, now),
             pairs: PairAccount::new(config.pair),
             stops: Stops::new(config.breaker_failures),

@@ -78,10 +78,10 @@ impl Conduct {
         self.flights.len() + self.settling.len() - self.duplicates.answering.len()
     }
 
-    /// It may wait until the log was read.
-    fn waits_for_the_log(&self, ticket: Ticket, item: &Item) -> bool {
+    /// It may wait until the log was read, or its file uploaded.
+    fn waits_for_word(&self, ticket: Ticket, item: &Item, now: Us) -> bool {
         let is_held = self.duplicates.reading.is_some() && item.is_deduped;
-        is_held || self.asked.contains(&ticket)
+        is_held || self.asked.contains(&ticket) || self.files.may_be_awaited(item, now)
     }
 
     /// By when the next waiting request must be looked at.
@@ -91,11 +91,11 @@ impl Conduct {
             flights.any(|flight| flight.person == Some(person))
         };
         // Those behind one that waits for the log wait with it.
-        let held = |(ticket, item): &(&Ticket, &Item)| self.waits_for_the_log(**ticket, item);
+        let held = |(ticket, item): &(&Ticket, &Item)| self.waits_for_word(**ticket, item, now);
         let asked = self.waiting.iter().filter(held);
         let asked: Vec<usize> = asked.filter_map(|(_, item)| item.person).collect();
         let due = |(ticket, item): (&Ticket, &Item)| match item.person {
-            None if self.waits_for_the_log(*ticket, item) => None,
+            None if self.waits_for_word(*ticket, item, now) => None,
             None => Some(0),
             Some(person) if busy(person) || asked.contains(&person) => None,
             Some(person) => self.pairs.due(person, now),

@@ -10,7 +10,8 @@ use super::plan::{Request, RequestNo};
 use super::publishing::{Held, Letter, concluded as concluded_by};
 use super::worker::Who;
 use super::world::{Event, Simulation};
-use whatsapp_dispatcher::contract::request::{Header, Inbound};
+use std::sync::LazyLock;
+use whatsapp_dispatcher::contract::request::{Header, Inbound, MEDIA_UPLOAD};
 use whatsapp_dispatcher::contract::result::{ErrorDocument, ResultDocument};
 use whatsapp_dispatcher::contract::words::Status;
 use whatsapp_dispatcher::core::evidence::search::Question;
@@ -22,13 +23,13 @@ use whatsapp_dispatcher::core::operation::{IntakeConfig, SchemaCheck};
 use whatsapp_dispatcher::core::request::decide::Decision;
 use whatsapp_dispatcher::core::request::intake::{Refusal, intake};
 
-const INTAKE: IntakeConfig = IntakeConfig {
+static INTAKE: LazyLock<IntakeConfig> = LazyLock::new(|| IntakeConfig {
     max_body_bytes: 262_144,
     check_sizes: true,
     user_ids_in_to: false,
     schema: SchemaCheck::Warn,
-    sources: Sources::NONE,
-};
+    sources: Sources::parse(["files.example"].into_iter()).unwrap_or_default(),
+});
 
 impl Simulation {
     /// Starts to subscribe if the lane wants it and the time has come. Returns when to look again.
@@ -132,6 +133,7 @@ impl Simulation {
             not_before: not_before.as_deref().map(text),
             on_unknown: on_unknown(facts, self.flaw).map(text),
             dedupe: facts.dedupe_s.map(|seconds| Header::Int(seconds.into())),
+            media: facts.link.map(|_| text(MEDIA_UPLOAD)),
             history: copy.history.clone(),
             // Some protocols have no message id, but headers.
             ..named(facts.id.as_deref(), request % 5 == 4)
@@ -142,6 +144,7 @@ impl Simulation {
             request,
             is_stamped: facts.incarnation.is_some(),
             is_deduped: facts.dedupe_s.is_some(),
+            link: facts.link,
             person,
             copy,
             token: 0,

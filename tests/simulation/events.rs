@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 use whatsapp_dispatcher::core::evidence::search::{Question, Stamp};
 use whatsapp_dispatcher::core::lane::Ticket;
 use whatsapp_dispatcher::core::lane::dedupe::{Read, Recalled};
+use whatsapp_dispatcher::core::media::links::Source;
+use whatsapp_dispatcher::core::media::upload::Uploaded;
 use whatsapp_dispatcher::core::outcome::answer::Reply;
 
 pub(crate) enum Event {
@@ -58,6 +60,8 @@ pub(crate) enum Event {
     /// The log of results is read back for a lane, or the next part of it is here.
     Recall(Who, Read),
     Recalled(Who, u64, VecDeque<Recalled>),
+    /// News of an upload: of which file, and the how manyeth of all.
+    Uploaded(Who, usize, u64, Uploaded, Source),
     Log(LogEvent),
     Tend(Tending),
     Ends(End),
@@ -108,6 +112,7 @@ impl Event {
             | Self::Obey(who)
             | Self::Recall(who, _)
             | Self::Recalled(who, ..)
+            | Self::Uploaded(who, ..)
             | Self::Flush(who, _)
             | Self::Worker(WorkerEvent::SetLimit(who, _)) => Some(who.worker),
             Self::SessionUp(worker, _)

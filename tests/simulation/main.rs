@@ -33,6 +33,7 @@ mod knowledge;
 mod lanes_log;
 mod leaving;
 mod links;
+mod media;
 mod mishaps;
 mod orders;
 mod plan;

@@ -7,7 +7,7 @@ use super::api::waba;
 use super::chance::Chance;
 use super::links::{Undeliverable, undeliverable};
 pub(crate) use super::mishaps::Mishap;
-use super::{again, clocks, dedupe, faults, handover, lanes_log};
+use super::{again, clocks, dedupe, faults, handover, lanes_log, media};
 use graph_sim::{Fault, NumberRules};
 use std::time::Duration;
 use whatsapp_dispatcher::core::fleet::holds::ProbePeriods;
@@ -85,6 +85,8 @@ pub(crate) struct Request {
     pub(crate) not_before_ms: Option<u64>,
     pub(crate) on_unknown: Option<&'static str>,
     pub(crate) dedupe_s: Option<u32>,
+    /// The file that it names by a link, and wants uploaded.
+    pub(crate) link: Option<usize>,
     pub(crate) operation: Option<&'static str>,
     pub(crate) is_receipt: bool,
     pub(crate) is_valid: bool,
@@ -145,6 +147,7 @@ impl Plan {
         handover::draw(&mut plan, span, seed);
         again::publish_again(&mut plan, span, chance);
         dedupe::draw(&mut plan, span, seed);
+        media::draw(&mut plan, seed);
         plan
     }
 }
@@ -271,6 +274,7 @@ fn requests(lanes: usize, span: Us, chance: &mut Chance) -> Vec<Request> {
                     .then(|| wall_ms + chance.within(0..=20_000)),
                 on_unknown: faults::on_unknown(no, chance.percent(resend)),
                 dedupe_s: None,
+                link: None,
                 operation: chance.percent(20).then_some("message"),
                 is_receipt,
                 is_valid: true,

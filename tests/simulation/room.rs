@@ -50,9 +50,10 @@ impl Simulation {
         let conduct = &self.shell_mut(who).conduct;
         let is_held = conduct.is_paused(message.template.as_ref(), now);
         // Or another of its id is under way, and it loses its place.
-        let is_deduped = self.plan.requests[request].dedupe_s.is_some();
+        let facts = &self.plan.requests[request];
+        let may_wait = facts.dedupe_s.is_some() || facts.link.is_some();
         let due_ms = self.plan.requests[request].not_before_ms.unwrap_or(0);
-        if !is_held && !is_deduped && due_ms <= now.wall_ms {
+        if !is_held && !may_wait && due_ms <= now.wall_ms {
             self.tally.count("no room for its person");
             self.note(|| format!("{who} has no room for request {request}"));
             self.departures.insert(held.tag);

@@ -9,11 +9,11 @@ use super::conduct::{Conduct, Item};
 use super::decisions;
 use super::flaws::Flaw;
 use super::leaving::Leaving;
+use super::media::body_to_send;
 use super::orders::Orders;
 use super::publishing::{Held, concluded};
 use super::stops::Reaction;
 use super::world::{Event, Simulation};
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +21,6 @@ use whatsapp_dispatcher::contract::words::Scope;
 use whatsapp_dispatcher::core::Now;
 use whatsapp_dispatcher::core::lane::driver::{Command, Consuming, Driver, DriverConfig};
 use whatsapp_dispatcher::core::lane::{Attempt, Lane, LaneConfig, Resolved, State, Ticket};
-use whatsapp_dispatcher::core::operation::call::Content;
 use whatsapp_dispatcher::core::outcome::answer::Reply;
 use whatsapp_dispatcher::core::outcome::{Effect, Outcome};
 use whatsapp_dispatcher::core::request::decide::Decision;
@@ -270,7 +269,7 @@ impl Simulation {
                 Ok(())
             }
             Command::Recall(read) => self.recall(who, read),
-            Command::Upload(_) => Violation::of("media", "no request names a file".to_owned()),
+            Command::Upload(wanted) => self.upload(who, wanted),
             Command::Send(attempt) => self.send(who, attempt),
             Command::Conclude { delivery, resolved } => {
                 self.carry_out(who, delivery, resolved);
@@ -322,14 +321,12 @@ impl Simulation {
         }
         self.tally.count("sent");
         self.note(|| format!("{who} sends request {request}"));
+        let body = body_to_send(&item, attempt.call.body)?;
         let call = Call {
             who,
             ticket: attempt.ticket,
             request,
-            body: match attempt.call.body {
-                Some(Content::Json(body)) => body,
-                Some(Content::Form(_) | Content::File(_)) | None => Bytes::new(),
-            },
+            body,
             bearer: api::token(self.plan.lanes[who.lane].account, token),
             sent_at: self.now_us,
         };

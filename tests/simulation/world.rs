@@ -53,6 +53,8 @@ pub(crate) struct Simulation {
     /// Copies of requests of which something has left a worker: a send, or what was published for them.
     pub(super) touched_copies: BTreeSet<(RequestNo, u32)>,
     pub(super) tally: Tally,
+    /// Uploads of files that were ever begun.
+    pub(super) uploads: u64,
     /// Deliveries of which something left the worker: a send, or what was published for them.
     pub(super) touched: BTreeSet<Tag>,
     /// Of those, the ones of which nothing left but a copy for the ladder, before they were due.
@@ -108,6 +110,7 @@ impl Simulation {
             told_unsent: BTreeMap::new(),
             touched_copies: BTreeSet::new(),
             tally: Tally::default(),
+            uploads: 0,
             touched: BTreeSet::new(),
             scheduled: BTreeSet::new(),
             events: BTreeMap::new(),
@@ -234,6 +237,9 @@ impl Simulation {
             Event::Obey(who) => return self.obeyed(who),
             Event::Recall(who, read) => self.begin_recall(who, &read),
             Event::Recalled(who, number, parts) => return self.recalled(who, number, parts),
+            Event::Uploaded(who, link, number, uploaded, source) => {
+                return self.uploaded(who, link, number, uploaded, source);
+            }
             Event::Log(event) => return self.log_happens(event),
             Event::Tend(event) => self.tends(event),
             Event::Worker(event) => return self.happen_to_worker(event),

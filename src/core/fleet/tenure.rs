@@ -122,18 +122,24 @@ pub struct Unread {
 /// That is sure of a delivery that no former holder can have had, and of one that comes next after a sure one, in `unread` or in `told` (what
 /// the others know already).
 pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) -> Unsent {
-    let told: HashMap<_, _> = told.into_iter().collect();
+    // Of a request there may be several copies, each with a count of its own.
+    let mut counts: HashMap<Identity, Vec<u64>> = HashMap::new();
+    for (identity, count) in told {
+        counts.entry(identity).or_default().push(count);
+    }
     let mut sure: HashMap<Identity, Option<u64>> = HashMap::new();
     let mut order = vec![];
     for delivery in unread {
-        let told = told.get(&delivery.identity).copied();
         let count = delivery.delivery_count;
-        let before = sure.get(&delivery.identity).copied().unwrap_or(told);
+        let known = counts.entry(delivery.identity.clone()).or_default();
         // One more than before: nobody else has had it in between.
-        let is_next = before.is_some_and(|before| count == before + 1);
-        let is_sure = is_next || !delivery.is_doubtful;
+        match known.iter_mut().find(|before| count == **before + 1) {
+            Some(before) => *before = count,
+            None if delivery.is_doubtful => known.clear(),
+            None => known.push(count),
+        }
         order.push(delivery.identity.clone());
-        sure.insert(delivery.identity, is_sure.then_some(count));
+        sure.insert(delivery.identity, known.last().map(|_| count));
     }
     let news = order.into_iter().filter_map(|identity| {
         let count = sure.remove(&identity)??;
@@ -282,6 +288,22 @@ mod tests {
         assert!(!inherited.is_unsent(&Identity::new("x", 1, None), 5));
         assert!(!inherited.is_unsent(&Identity::new("x", 2, None), 4));
         assert!(!inherited.is_unsent(&Identity::new("y", 1, None), 4));
+    }
+
+    #[test]
+    fn two_copies_that_both_come_again_are_both_sure() {
+        let identity = Identity::new("x", 1, None);
+        let told = vec![(identity.clone(), 0), (identity.clone(), 0)];
+        let again = |delivery_count| Unread {
+            identity: identity.clone(),
+            delivery_count,
+            is_doubtful: true,
+        };
+        let news = unsent_of_unread(told.clone(), [again(1), again(1)]);
+        assert_eq!(news, [(identity.clone(), 1)]);
+        // A third is another's.
+        let news = unsent_of_unread(told, [again(1), again(1), again(1)]);
+        assert_eq!(news, []);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::fate::{Fate, reach_of};
 use super::{Drawn, Flight, Lane, Resolved, Verdict, given_back};
-use crate::contract::words::Scope;
+use crate::contract::result::ErrorDocument;
+use crate::contract::words::{Class, Scope};
 use crate::core::Now;
 use crate::core::fleet::holds::{Finding, Why};
 use crate::core::lane::backlog::{Key, Ticket};
@@ -29,6 +30,7 @@ impl Lane {
             return Verdict::default();
         };
         let is_media_gone = self.is_media_gone(&flight, &outcome, now);
+        let outcome = self.with_quota(&flight.waiting.message, outcome, now);
         let Flight {
             mut waiting,
             key,
@@ -86,6 +88,29 @@ impl Lane {
         let resolved = decided
             .map(|(message, decision)| self.decided_after(ticket, message, decision, orphaned));
         Verdict { resolved, finding }
+    }
+
+    /// Says of a refusal that it may be for the number of those before it, and until when.
+    fn with_quota(&mut self, message: &Message, outcome: Outcome, now: Now) -> Outcome {
+        match outcome {
+            Outcome::Accepted(accepted) => {
+                self.done.note(message, now);
+                Outcome::Accepted(accepted)
+            }
+            Outcome::Failed(Effect::Refused { scope, .. }, error)
+                if let Some(wait_s) = self.done.may_again_s(message, now) =>
+            {
+                let class = Class::Policy;
+                let effect = Effect::Refused {
+                    class,
+                    scope,
+                    retry_not_before_s: Some(wait_s),
+                };
+                let class = class.as_str();
+                Outcome::Failed(effect, ErrorDocument { class, ..error })
+            }
+            Outcome::Failed(..) | Outcome::NotSent { .. } => outcome,
+        }
     }
 
     /// See [`Lane::decided`]; of a request whose session may have ended while it was with the API.

@@ -5,7 +5,7 @@
 
 use super::body::{Added, Checked, check_product, member};
 use super::config::IntakeConfig;
-use super::facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route};
+use super::facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route, Spans};
 use super::file::FileOf;
 use super::file_link;
 use super::forms::Row::{AtLeastOne, ExactlyOne, May, Must};
@@ -33,9 +33,13 @@ const ACCOUNT: Facts = Facts {
     answer: AnswerForm::Whole(&[]),
     is_confirmed: false,
     hourly: None,
+    per_node: &[],
     form: &MESSAGE,
     check,
 };
+
+/// Edits of an approved template. Source: Meta, "Template management": one in 24 hours, ten in 30 days; rejected and paused ones are free.
+const EDITS: Spans = &[(1, 24 * 3_600), (10, 30 * 24 * 3_600)];
 
 /// The member that Meta wants in most bodies; added where it is missing.
 const PRODUCT: Row = May("/messaging_product", Word);
@@ -106,7 +110,7 @@ pub static ACCOUNT_OPERATIONS: &[Facts] = operations! {
     "template_list" Get "{waba_id}/message_templates" Harmless [] {};
     "template_get" Get "{node}" Harmless [] {};
     "template_create" Post "{waba_id}/message_templates" Harmless [Must("/name", Word), Must("/language", Word), Must("/category", Word)] { lookup: Some(&lookup::TEMPLATE), hourly: Some(100), };
-    "template_edit" Post "{node}" Harmless [] {};
+    "template_edit" Post "{node}" Harmless [] { per_node: EDITS, };
     "template_delete" Delete "{waba_id}/message_templates" Harmless [AtLeastOne("", &["name", "hsm_ids"])] { is_confirmed: true, };
     "template_unpause" Post "{node}/unpause" Harmless [] {};
     "template_compare" Get "{node}/compare" Harmless [Must("/template_ids", List { min: 1, max: None }), Must("/start", Number), Must("/end", Number)] {};

@@ -77,6 +77,9 @@ pub enum Base {
     Business,
 }
 
+/// Counts, each with the seconds within which there may be so many.
+pub type Spans = &'static [(usize, u64)];
+
 /// All that the way from intake to the API has to know of an operation.
 pub struct Facts {
     /// The operation's name, as results and metrics have it.
@@ -97,6 +100,8 @@ pub struct Facts {
     pub is_confirmed: bool,
     /// How many an account may do in an hour, where that is less than its budget.
     pub hourly: Option<u32>,
+    /// How many may be done to one node within so many seconds, unless the node is in a state that is not known here.
+    pub per_node: Spans,
     /// The documented form of its body, for the contract's schema.
     pub form: &'static Form,
     /// Checks what is certain of the body.

@@ -27,7 +27,7 @@ mod sizes;
 pub use account::{ACCOUNT_OPERATIONS, NOT_QUEUED};
 use body::Checked;
 pub use config::{IntakeConfig, SchemaCheck};
-pub use facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route};
+pub use facts::{AnswerForm, Base, Facts, Method, Parameters, Repeat, Route, Spans};
 pub use recipient::Recipient;
 #[cfg(test)]
 pub(crate) use sizes::check as check_sizes;
@@ -51,6 +51,7 @@ const MESSAGES: Facts = Facts {
     answer: AnswerForm::Sent,
     is_confirmed: false,
     hourly: None,
+    per_node: &[],
     form: &forms::MESSAGE,
     check: message::check,
 };
