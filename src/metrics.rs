@@ -198,16 +198,22 @@ impl Metrics {
         // Results of numbers that are not this worker's.
         drop(metrics.lane(OTHER));
         metrics.start_tag(OTHER);
+        metrics.start_operations();
+        Ok(metrics)
+    }
+
+    fn start_operations(&self) {
         for facts in ACCOUNT_OPERATIONS {
-            let labels = [facts.name, Status::Accepted.as_str()];
-            metrics.operations.with_label_values(&labels);
-            // The first of them counts: an increase is not seen of a series that begins with it.
+            let start = |status: Status| {
+                let labels = [facts.name, status.as_str()];
+                self.operations.with_label_values(&labels);
+            };
+            start(Status::Accepted);
+            // The first of them counts, and an increase is not seen of a series that begins with it.
             if facts.repeat == Repeat::Doubles {
-                let labels = [facts.name, Status::Unknown.as_str()];
-                metrics.operations.with_label_values(&labels);
+                start(Status::Unknown);
             }
         }
-        Ok(metrics)
     }
 
     /// Returns the label of a number in metrics. A number without series of its own may be anybody's invention.

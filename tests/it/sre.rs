@@ -27,7 +27,11 @@ pub(crate) fn tool(variable: &str) -> String {
 }
 
 /// Expressions, or parts of them, that have nothing to answer in good days, and why.
-const MAY_BE_EMPTY: [(&str, &str); 2] = [
+const MAY_BE_EMPTY: [(&str, &str); 3] = [
+    (
+        "lane_hold_since_seconds{phone_number_id=~\"account[.].+\"}",
+        "nothing holds an account's operations",
+    ),
     ("ALERTS", "no alert fires"),
     (
         "lane_hold_since_seconds{job=~\".*\", phone_number_id=\"111\"}",

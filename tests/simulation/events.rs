@@ -5,6 +5,7 @@ use super::api::Call;
 use super::board::Tending;
 use super::broker::{ChannelId, Copy, Tag};
 use super::lanes_log::LogEvent;
+use super::media::News;
 use super::mishaps::End;
 use super::plan::{Mishap, RequestNo};
 use super::publishing::{Letter, OperationNo};
@@ -13,8 +14,6 @@ use std::collections::VecDeque;
 use whatsapp_dispatcher::core::evidence::search::{Question, Stamp};
 use whatsapp_dispatcher::core::lane::Ticket;
 use whatsapp_dispatcher::core::lane::dedupe::{Read, Recalled};
-use whatsapp_dispatcher::core::media::links::Source;
-use whatsapp_dispatcher::core::media::upload::Uploaded;
 use whatsapp_dispatcher::core::outcome::answer::Reply;
 
 pub(crate) enum Event {
@@ -60,8 +59,7 @@ pub(crate) enum Event {
     /// The log of results is read back for a lane, or the next part of it is here.
     Recall(Who, Read),
     Recalled(Who, u64, VecDeque<Recalled>),
-    /// News of an upload: of which file, and the how manyeth of all.
-    Uploaded(Who, usize, u64, Uploaded, Source),
+    Uploaded(Who, News),
     Log(LogEvent),
     Tend(Tending),
     Ends(End),

@@ -54,6 +54,16 @@ fn with_image(body: &str, link: usize) -> String {
     body.to_string()
 }
 
+/// News of an upload.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    link: usize,
+    /// Which upload it was, of all.
+    number: u64,
+    uploaded: Uploaded,
+    source: Source,
+}
+
 /// A lane's second account of its files.
 #[derive(Default)]
 pub(crate) struct Files {
@@ -84,9 +94,14 @@ impl Simulation {
             format!("{who}: two uploads of {link} at once")
         })?;
         let takes = self.chance.within(1_000..=8_000_000);
+        let news = |uploaded| News {
+            link,
+            number,
+            uploaded,
+            source: source.clone(),
+        };
         if takes > PATIENCE_US {
-            let late = Event::Uploaded(who, link, number, Uploaded::Late, source.clone());
-            self.after(PATIENCE_US, late);
+            self.after(PATIENCE_US, Event::Uploaded(who, news(Uploaded::Late)));
         }
         let end = if self.chance.percent(80) {
             Uploaded::Ready {
@@ -96,28 +111,28 @@ impl Simulation {
         } else {
             Uploaded::Failed(Failure::transient("HTTP 503"))
         };
-        self.after(takes, Event::Uploaded(who, link, number, end, source));
+        self.after(takes, Event::Uploaded(who, news(end)));
         Ok(())
     }
 
-    pub(super) fn uploaded(
-        &mut self,
-        who: Who,
-        link: usize,
-        number: u64,
-        uploaded: Uploaded,
-        source: Source,
-    ) -> Checked {
-        if !self.is_alive(who)
-            || self.shell_mut(who).conduct.files.under_way.get(&link) != Some(&number)
-        {
+    pub(super) fn uploaded(&mut self, who: Who, news: News) -> Checked {
+        let number = Some(&news.number);
+        let is_its = self.is_alive(who)
+            && self.shell_mut(who).conduct.files.under_way.get(&news.link) == number;
+        if !is_its {
             return Ok(());
         }
         if self.shell_mut(who).driver.is_leaving() {
             // Nobody looks at it meanwhile.
-            self.after(1_000, Event::Uploaded(who, link, number, uploaded, source));
+            self.after(1_000, Event::Uploaded(who, news));
             return Ok(());
         }
+        let News {
+            link,
+            uploaded,
+            source,
+            ..
+        } = news;
         self.obey(who)?;
         let (now, now_us) = (self.now(), self.now_us);
         let files = &mut self.shell_mut(who).conduct.files;

@@ -237,9 +237,7 @@ impl Simulation {
             Event::Obey(who) => return self.obeyed(who),
             Event::Recall(who, read) => self.begin_recall(who, &read),
             Event::Recalled(who, number, parts) => return self.recalled(who, number, parts),
-            Event::Uploaded(who, link, number, uploaded, source) => {
-                return self.uploaded(who, link, number, uploaded, source);
-            }
+            Event::Uploaded(who, news) => return self.uploaded(who, news),
             Event::Log(event) => return self.log_happens(event),
             Event::Tend(event) => self.tends(event),
             Event::Worker(event) => return self.happen_to_worker(event),

@@ -122,7 +122,7 @@ pub struct Unread {
 /// That is sure of a delivery that no former holder can have had, and of one that comes next after a sure one, in `unread` or in `told` (what
 /// the others know already).
 pub fn unsent_of_unread(told: Unsent, unread: impl IntoIterator<Item = Unread>) -> Unsent {
-    // Of a request there may be several copies, each with a count of its own.
+    // A request may have several copies, each with a count of its own.
     let mut counts: HashMap<Identity, Vec<u64>> = HashMap::new();
     for (identity, count) in told {
         counts.entry(identity).or_default().push(count);

@@ -46,7 +46,7 @@ impl Quotas {
     }
 }
 
-/// What was done to nodes lately, for operations of which few may be done to one. Forgotten as the above.
+/// Operations that were done to nodes lately, of those of which few may be done to one. Forgotten as the above.
 #[derive(Default)]
 pub(super) struct Done {
     at_ms: HashMap<(&'static str, Arc<str>), VecDeque<u64>>,
